@@ -1,0 +1,38 @@
+# Everything is set up by these targets on a fresh clone: Python 3.11 or 3.12 and Java 17 or 21 must be there.
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-all lint format setup constraints clean
+
+demo: setup
+	@$(BIN)/python -m prox_spark.demo
+
+test: setup
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-all: setup
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
+	@bash scripts/setup.sh $(VENV)
+	@touch $@
+
+# Exact versions without addresses; run after changing dependencies.
+constraints: setup
+	@$(BIN)/uv pip compile pyproject.toml --extra local --extra cpu --extra dev --no-header --no-annotate --universal -q -o constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,140 @@
+"""The execute job against a Spark job that only copies the same documents through an identity ``mapInArrow`` to Delta.
+
+``ratio`` is the job's time over the copy's, in one session, for ``--documents`` documents of about 3 kB of which a fifth of
+the lines is removed; the job includes its completeness check, lease, log, counts and the commit. ``flatness`` is the
+time a document at full size over that at a tenth, start-up apart (the time of a refinement of 100 documents is taken off).
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from corpus import documents
+from timing import arguments, report
+
+from prox_spark.config import load_config
+from prox_spark.generation.job import plan
+from prox_spark.refinement.job import execute
+from prox_spark.schemas import DOCUMENTS, PROGRAMS
+from prox_spark.session import get_session
+from prox_spark.tables.store import Store, create_store, spark_schema
+
+ENGINE = ["document=null", "chunk.engine.kind=scripted"]
+
+
+def config_for(folder: Path, count: int, refinement: str) -> Any:
+    return load_config(None, [f"store={folder / f'store-{count}'}", f"refinement={refinement}", *ENGINE])
+
+
+def fill(spark: Any, store: Store, count: int, refiner: str) -> None:
+    """Write documents and programs straight into the tables: neither reading files nor an engine is measured here."""
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for table, schema, rows in (("documents", DOCUMENTS, document_row), ("programs", PROGRAMS, program_row)):
+            path = f"{scratch}/{table}.parquet"
+            with pq.ParquetWriter(path, schema) as writer:
+                batch: list[dict[str, Any]] = []
+                for number, text in enumerate(documents(count)):
+                    batch.append(rows(number, text, count, refiner))
+                    if len(batch) == 5000:
+                        writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+                        batch = []
+                writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
+            frame = spark.read.schema(spark_schema(table)).parquet(path).repartition(8)
+            frame.write.format("delta").mode("append").save(f"{store.location}/{table}")
+
+
+def document_row(number: int, text: str, count: int, refiner: str) -> dict[str, Any]:
+    return {
+        "doc_id": f"document-{number}",
+        "unit": number * 4 // count,
+        "content_hash": f"{number:032x}",
+        "source": "benchmark",
+        "url": f"https://site{number % 97}.example/{number}",
+        "file": "benchmark",
+        "position": number,
+        "metadata": {"number": str(number)},
+        "text": text,
+    }
+
+
+def program_row(number: int, text: str, count: int, refiner: str) -> dict[str, Any]:
+    lines = text.count("\n") + 1
+    # Runs of two lines in ten: a fifth of the lines goes.
+    runs = [(start, min(start + 1, lines - 1)) for start in range(number % 8, lines, 10)]
+    output = "\n".join(f"remove_lines(start={start}, end={end})" for start, end in runs)
+    return {
+        "doc_id": f"document-{number}",
+        "content_hash": f"{number:032x}",
+        "unit": number * 4 // count,
+        "stage": "chunk",
+        "chunk": 0,
+        "refiner": refiner,
+        "line_start": 0,
+        "line_end": lines - 1,
+        "line_offset": 0,
+        "status": "ok",
+        "output": output,
+        "calls": [],
+    }
+
+
+def identity(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
+
+
+def timed(action: Any) -> float:
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    spark = get_session()
+    sizes = (100, options.documents // 10, options.documents)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for count in sizes:
+            config = config_for(folder, count, "warm")
+            refiner = plan(config).chunk
+            assert refiner is not None
+            fill(spark, create_store(spark, config.store), count, refiner.fingerprint)
+
+        def copy(count: int, run: int) -> float:
+            rows = spark.read.format("delta").load(f"{folder}/store-{count}/documents")
+            copied = rows.mapInArrow(identity, rows.schema).write.format("delta").mode("overwrite")
+            return timed(lambda: copied.save(f"{folder}/copy-{count}"))
+
+        def job(count: int, run: int) -> float:
+            # Another name is another refinement of the same programs: all of them are executed again.
+            return timed(lambda: execute(spark, config_for(folder, count, f"run-{run}")))
+
+        copy(100, 0), job(100, 99)
+        best: dict[str, dict[int, float]] = {"copy": {}, "job": {}}
+        for count in sizes:
+            pairs = [(copy(count, run), job(count, run)) for run in range(options.runs)]
+            best["copy"][count] = min(pair[0] for pair in pairs)
+            best["job"][count] = min(pair[1] for pair in pairs)
+    small, tenth, whole = sizes
+    start_up = best["job"][small]
+    per_document = {count: (best["job"][count] - start_up) / count for count in (tenth, whole)}
+    figures = {
+        "ratio": best["job"][whole] / best["copy"][whole],
+        "flatness": per_document[whole] / per_document[tenth],
+        "documents": whole,
+        "job_seconds": best["job"],
+        "copy_seconds": best["copy"],
+    }
+    report({"benchmark": "execute_job", **figures}, options.output)
+
+
+if __name__ == "__main__":
+    main()

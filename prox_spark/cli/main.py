@@ -1,0 +1,247 @@
+"""Verbs of ``prox-spark``: parse, load the typed configuration, call one function, exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import typer
+
+from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
+from prox_spark.config import Config, load_config
+from prox_spark.errors import ProxSparkError, UsageError
+
+# ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
+_WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+ConfigOption = Annotated[str | None, typer.Option("--config", help="The YAML file of the refinement.")]
+StoreOption = Annotated[str | None, typer.Option("--store", help="The store, instead of a configuration.")]
+OutputOption = Annotated[
+    Literal["text", "json"], typer.Option("--output", help="json: one document on standard output.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the configuration, values in YAML.")
+]
+
+
+@app.callback()
+def _prox_spark() -> None:
+    """Programming Every Example (ProX) on Spark: models write cleaning programs, Delta tables keep every version."""
+
+
+@app.command()
+def ingest(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Read corpus files into `documents`."""
+    from prox_spark.ingestion.job import find_files
+    from prox_spark.ingestion.job import ingest as run
+
+    loaded = load_config(config, overrides or ())
+    files = find_files(loaded)
+    _report({"store": loaded.store, "ingest": asdict(run(_session(loaded), loaded, files))}, output)
+
+
+@app.command()
+def generate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Let the refiners write programs for every document that has none yet."""
+    from prox_spark.generation.job import generate as run
+
+    loaded = load_config(config, overrides or ())
+    _report({"store": loaded.store, "generate": [asdict(stage) for stage in run(_session(loaded), loaded)]}, output)
+
+
+@app.command()
+def execute(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; execution keys may hold lists.")] = False,
+    sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of the documents.")] = 1.0,
+) -> None:
+    """Apply the programs and commit a refinement version."""
+    from prox_spark.refinement.job import execute as run
+
+    if dry_run:
+        _dry_run(overrides or [], config, output, sample)
+        return
+    loaded = load_config(config, overrides or ())
+    _report({"store": loaded.store, **asdict(run(_session(loaded), loaded))}, output)
+
+
+def _dry_run(overrides: list[str], config: str | None, output: str, sample: float) -> None:
+    from prox_spark.refinement.dry_run import dry_run, expand
+
+    runs = [load_config(config, chosen) for chosen in expand(overrides)]
+    spark = _session(runs[0])
+    found = [asdict(dry_run(spark, loaded, sample)) for loaded in runs]
+    if output == "json":
+        write_json({"store": runs[0].store, "sample": sample, "runs": found})
+        return
+    swept = [key for key in found[0]["execution"] if len({str(run["execution"][key]) for run in found}) > 1]
+    columns = [
+        *swept,
+        "refined",
+        "dropped",
+        "quarantined",
+        "lines",
+        "removed",
+        "rewritten",
+        "characters",
+        "kept",
+        "operations",
+    ]
+    write_table(columns, ([*(run["execution"][key] for key in swept), *_dry_run_row(run)] for run in found))
+
+
+def _dry_run_row(run: dict[str, Any]) -> list[Any]:
+    documents, lines, characters = run["documents"], run["lines"], run["characters"]
+    kept = f"{characters['kept'] / characters['total']:.1%}" if characters["total"] else ""
+    operations = "; ".join(
+        f"{name}: {n['lines']:,} lines, {n['characters']:,} characters" for name, n in run["operations"].items()
+    )
+    dropped = [documents["refined"], documents["dropped"], documents["quarantined"]]
+    return [*dropped, lines["total"], lines["removed"], lines["rewritten"], characters["total"], kept, operations]
+
+
+@app.command()
+def refine(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Ingest, generate and execute: from corpus files to a refinement version."""
+    from prox_spark.generation.job import generate, plan
+    from prox_spark.ingestion.job import find_files, ingest
+    from prox_spark.refinement.job import execute
+
+    loaded = load_config(config, overrides or ())
+    files = find_files(loaded)
+    plan(loaded)
+    spark = _session(loaded)
+    done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
+    done["generate"] = [asdict(stage) for stage in generate(spark, loaded)]
+    _report(done | asdict(execute(spark, loaded)), output)
+
+
+@app.command()
+def history(
+    overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
+) -> None:
+    """Every refinement version of the store."""
+    from prox_spark.versions.history import history as run
+
+    location, loaded = _store(store, config, overrides)
+    rows = run(_session(loaded), location)
+    if output == "json":
+        write_json(rows)
+        return
+    columns = (
+        "refinement",
+        "version",
+        "created_at",
+        "documents",
+        "refined",
+        "dropped",
+        "lines removed",
+        "characters kept",
+        "refined_version",
+    )
+    write_table(columns, (_history_row(row) for row in rows))
+
+
+def _history_row(row: dict[str, Any]) -> tuple[Any, ...]:
+    counts = row["counts"]
+    share = f"{counts['characters_kept'] / counts['characters']:.1%}" if counts["characters"] else ""
+    when = f"{row['created_at']:%Y-%m-%d %H:%M:%S}"
+    results = (counts["documents"], counts["refined"], counts["dropped_documents"], counts["lines_removed"], share)
+    return (row["refinement"], row["version"], when, *results, row["refined_version"])
+
+
+@app.command()
+def sql(
+    question: Annotated[
+        str, typer.Argument(metavar="SELECT", help="The query; `refined@NAME:VERSION` reads an older refinement.")
+    ],
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    output: OutputOption = "text",
+) -> None:
+    """Ask the tables of the store, by their plain names."""
+    from prox_spark.versions.sql import query
+
+    location, loaded = _store(store, config, overrides)
+    answer = query(_session(loaded), location, question)
+    rows = answer.collect()
+    if output == "json":
+        write_json({"columns": answer.columns, "rows": [row.asDict(recursive=True) for row in rows]})
+    else:
+        write_table(answer.columns, rows)
+
+
+def _store(store: str | None, config: str | None, overrides: Sequence[str] | None) -> tuple[str, Config]:
+    """Location and configuration of a reading verb, which may know the store alone."""
+    if store is None and config is None and not overrides:
+        raise UsageError("name the store: --store STORE or --config FILE")
+    loaded = load_config(config, [*(overrides or ()), *([f"store={store}"] if store else [])])
+    return loaded.store, loaded
+
+
+def _session(config: Config):  # type: ignore[no-untyped-def]
+    from pyspark.logger import PySparkLogger
+
+    from prox_spark.session import get_session
+
+    # PySpark logs a stack trace in JSON whenever the message of a failed query is read: our one line says the same.
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel("CRITICAL")
+    return get_session(config.spark)
+
+
+def _report(done: dict[str, Any], output: str) -> None:
+    """What a writing verb did: the whole as JSON, or its facts in lines."""
+    if output == "json":
+        write_json(done)
+        return
+    for name, value in done.items():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict):
+                write_line(name)
+                write_facts(part, indent="  ")
+            else:
+                write_line(f"{name}: {part}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    try:
+        code = app(
+            args=list(sys.argv[1:] if arguments is None else arguments), prog_name="prox-spark", standalone_mode=False
+        )
+    except typer.Abort:
+        return _fail("interrupted", 1)
+    except _WRONG_ARGUMENTS as error:
+        return _fail(error.format_message(), 2)
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except ProxSparkError as error:
+        return _fail(str(error), 1)
+    except Exception as error:
+        if os.environ.get("PROX_SPARK_TRACE"):
+            raise
+        return _fail(f"{type(error).__name__}: {_first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(reason: str, code: int) -> int:
+    """One line of reason; what an engine said last stands below it."""
+    first, *rest = [safe(line.rstrip()) for line in reason.splitlines() if line.strip()] or ["no reason given"]
+    sys.stderr.write("\n".join([*(f"  {line}" for line in rest), f"prox-spark: {first}"]) + "\n")
+    return code
+
+
+def _first_line(error: BaseException) -> str:
+    """What happened, without the JVM's stack; the Python worker's last line where the error came from there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith("prox_spark.errors."):
+            return line.partition(": ")[2]
+    return lines[0] if lines else "no message"

@@ -1,0 +1,70 @@
+"""How verbs answer: one JSON document for programs, tables for people. Page text is hostile in a terminal: it is escaped."""
+
+import datetime
+import decimal
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, default=_encode, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """A table of all rows; long cells are folded, never cut."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(Text(safe(column)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(safe(_show(value))) for value in row))
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def write_line(text: str) -> None:
+    """One line on standard output."""
+    sys.stdout.write(safe(text) + "\n")
+    sys.stdout.flush()
+
+
+def write_facts(facts: Mapping[str, Any], indent: str = "") -> None:
+    """Names and values, one a line."""
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        write_line(f"{indent}{name:<{width}}  {_show(value)}")
+
+
+def safe(text: str) -> str:
+    """The text with control and format characters made visible, so that no page can steer a terminal."""
+    return "".join(
+        c if c.isprintable() or c == " " else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=_encode, ensure_ascii=False)
+    return str(value)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime.datetime | datetime.date):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    return str(value)

@@ -1,0 +1,121 @@
+"""From a YAML file and ``key.sub=value`` overrides to a checked ``Config``."""
+
+import difflib
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from prox_spark.config.models import Config
+from prox_spark.errors import ConfigError
+
+
+def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read the YAML file at ``path`` (or start from nothing) and put each ``key.sub=value`` (value: YAML) over it.
+
+    >>> load_config(None, ["store=s", "chunk.engine.kind=rules"]).chunk.engine.kind
+    'rules'
+
+    Raises ``ConfigError`` for a file that cannot be read, an unknown key (the nearest known name is shown) or a wrong value.
+    """
+    tree = _read(Path(path)) if path is not None else {}
+    where = str(path) if path is not None else "the arguments"
+    for override in overrides:
+        _apply(tree, override)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(item) for item in error.errors())) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds no keys at its top level")
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    """Put one ``key.sub=value`` into the tree; another ``….engine.kind`` drops the old kind's settings."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is no override: write key=value, for example chunk.engine.kind=rules")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"{override!r}: the value is not YAML") from None
+    *parents, last = key.split(".")
+    node = tree
+    for parent in parents:
+        if not isinstance(node.get(parent), dict):
+            node[parent] = {}
+        node = node[parent]
+    if last == "kind" and parents[-1:] == ["engine"] and node.get("kind") != value:
+        node.clear()
+    node[last] = value
+
+
+def _explain(error: Any) -> str:
+    """One problem in one line: the key, what is wrong, and for an unknown key the nearest known one."""
+    # A union's branch stands in the location under its tag: no key of the user's.
+    location = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
+    known = _known_keys(location[:-1])
+    key = ".".join(str(part) for part in _user_location(location))
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"unknown key {key!r} ({hint})"
+    if error["type"] == "missing":
+        return f"key {key!r} is missing"
+    return f"{key}: {error['msg']}" if key else str(error["msg"]).removeprefix("Value error, ")
+
+
+def _user_location(location: list[Any]) -> list[Any]:
+    """The location as the user wrote it: without the tags of an engine's kind."""
+    out: list[Any] = []
+    for index, part in enumerate(location):
+        if index and location[index - 1] == "engine" and part in engine_kinds():
+            continue
+        out.append(part)
+    return out
+
+
+def engine_kinds() -> dict[str, type[BaseModel]]:
+    """The settings model of each kind of engine."""
+    models = models_in(Config.model_fields["chunk"].annotation)
+    engine = next(model for model in models if "engine" in model.model_fields).model_fields["engine"]
+    return {get_args(model.model_fields["kind"].annotation)[0]: model for model in models_in(engine.annotation)}
+
+
+def _known_keys(location: list[Any]) -> list[str]:
+    """Names of the keys that may stand at ``location``."""
+    model: type[BaseModel] = Config
+    for index, part in enumerate(location):
+        if index and location[index - 1] == "engine" and part in engine_kinds():
+            model = engine_kinds()[part]
+            continue
+        field = model.model_fields.get(str(part))
+        inner = models_in(field.annotation) if field else []
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Pydantic models inside an annotation such as ``A | None`` or a tagged union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if hasattr(annotation, "__value__"):
+        return models_in(annotation.__value__)
+    if get_origin(annotation) in (Union, types.UnionType) or get_args(annotation):
+        return [model for arg in get_args(annotation) for model in models_in(arg)]
+    return []

@@ -1,0 +1,251 @@
+"""Which files a path names, and how to open one: local paths, and URLs that fsspec or pyarrow has a file system for."""
+
+import glob
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import fsspec
+from fsspec.implementations.arrow import ArrowFSWrapper
+
+from prox_spark.errors import InputError
+
+_MAGIC = frozenset("*?[")
+_MODIFIED_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
+_UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file of a corpus. ``path`` is absolute (local) or a URL; ``size`` in bytes; ``modified_at`` in UTC.
+
+    A file system that knows no modification time (plain HTTP) gives 1970-01-01.
+    """
+
+    path: str
+    size: int
+    modified_at: datetime
+
+
+def list_files(path: str | list[str]) -> list[FileInfo]:
+    """The files that ``path`` names, each once, sorted by path.
+
+    A path is a file, a directory (searched recursively) or a glob with ``*``, ``?``, ``[…]`` and ``**``; local, or a
+    URL such as ``s3://bucket/folder``, ``gs://…``, ``abfss://…``. Names that begin with ``.`` or ``_`` are left out
+    below a directory and where a glob does not spell that letter, as Spark does (``_SUCCESS``, ``_delta_log``).
+
+    Raises ``InputError`` when one of the paths matches nothing, cannot be listed in full, or needs a file system that
+    is not installed.
+    """
+    found: dict[str, FileInfo] = {}
+    for one in [path] if isinstance(path, str) else path:
+        local = _local_path(one)
+        matches = list(_list_local(local) if local is not None else _list_remote(one))
+        if not matches:
+            raise InputError(f"no file matches {one!r}: give a file, a folder that holds files, or a glob")
+        found.update((file.path, file) for file in matches)
+    if not found:
+        raise InputError("input.path names no file: give a file, a folder or a glob")
+    return sorted(found.values(), key=lambda file: file.path)
+
+
+def open_file(path: str) -> BinaryIO:
+    """The raw bytes of ``path``, seekable, still compressed. Raises ``InputError`` when it cannot be opened."""
+    local = _local_path(path)
+    try:
+        if local is not None:
+            return Path(local).open("rb")
+        file_system, name = _file_system(path)
+        return cast(BinaryIO, file_system.open(name, "rb"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
+
+
+def _local_path(path: str) -> str | None:
+    """``path`` without ``file:`` where it is local, else ``None``."""
+    if not path:
+        raise InputError("an empty input path: give a file, a folder or a glob")
+    if path.startswith("file:"):
+        rest = path.removeprefix("file:")
+        return "/" + rest.lstrip("/")
+    return None if "://" in path else path
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "_"))
+
+
+def _list_local(path: str) -> Iterator[FileInfo]:
+    path = os.path.abspath(Path(path).expanduser())  # noqa: PTH100 -- resolve() would follow links and rename the file
+    if os.path.lexists(path) or not _MAGIC.intersection(path):
+        matches = [path]
+    else:
+        first = os.path.basename(path)[:1]  # noqa: PTH119 -- a glob is not a path
+        # include_hidden lets "_x*" and ".x*" through; whatever else is hidden goes below.
+        matches = [
+            match
+            for match in glob.glob(path, recursive=True, include_hidden=True)  # noqa: PTH207 -- absolute pattern
+            if not _hidden(Path(match).name) or Path(match).name.startswith(first)
+        ]
+        if "**" in path:
+            fixed = path[: path.index("**")]
+            matches = [match for match in matches if not any(map(_hidden, match[len(fixed) :].split("/")[:-1]))]
+    for match in matches:
+        if Path(match).is_dir():
+            yield from _walk(match)
+        elif Path(match).is_file():
+            yield _local_info(match)
+
+
+def _walk(folder: str) -> Iterator[FileInfo]:
+    def refuse(error: OSError) -> None:
+        # Passing over a folder that cannot be listed would lose its documents without a word.
+        raise InputError(f"{error.filename}: cannot be listed: {_reason(error)}") from error
+
+    seen = set()
+    for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:  # a link back up the tree
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not _hidden(name)]
+        for name in names:
+            file = Path(here) / name
+            if not _hidden(name) and file.is_file():
+                yield _local_info(str(file))
+
+
+def _local_info(path: str) -> FileInfo:
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be looked at: {_reason(error)}") from error
+    return FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the URL's path in it: fsspec's own where its package is there, else pyarrow's."""
+    try:
+        return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
+    except (ImportError, ValueError) as missing:
+        from pyarrow import ArrowException, fs
+
+        scheme, rest = url.split("://", 1)
+        arrow_url = f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{rest}"
+        try:
+            file_system, name = fs.FileSystem.from_uri(arrow_url)
+        except (ArrowException, ValueError, OSError) as error:
+            raise InputError(f"{url}: no file system for {scheme}://: {missing}; pyarrow: {_reason(error)}") from error
+        return ArrowFSWrapper(file_system), name
+    except OSError as error:
+        raise InputError(f"{url}: its file system cannot be reached: {_reason(error)}") from error
+
+
+def _list_remote(url: str) -> Iterator[FileInfo]:
+    # pyarrow would read a glob's "?" as a query: the file system is made from what precedes the first magic letter.
+    cut = min((url.index(letter) for letter in _MAGIC if letter in url), default=len(url))
+    file_system, fixed = _file_system(url[:cut].rstrip("/") or url)
+    name = fixed + url[len(url[:cut].rstrip("/")) :] if cut < len(url) else fixed
+    file_system.invalidate_cache()
+    try:
+        if file_system.exists(name):
+            roots = [name]
+        elif cut < len(url):
+            first = name.rsplit("/", 1)[-1][:1]
+            roots = [
+                match
+                for match in file_system.glob(name)
+                if not _hidden(match.rsplit("/", 1)[-1]) or match.rsplit("/", 1)[-1].startswith(first)
+            ]
+        else:
+            roots = []
+        for root in roots:
+            info = file_system.info(root)
+            below = file_system.find(root, detail=True).values() if info["type"] == "directory" else [info]
+            for file in below:
+                inner = file["name"].removeprefix(root).strip("/")
+                if file["type"] == "file" and not any(map(_hidden, inner.split("/"))):
+                    full = _full_url(url, name, file["name"])
+                    yield FileInfo(full, int(file["size"] or 0), _modified(file))
+    except OSError as error:
+        raise InputError(f"{url}: cannot be listed: {_reason(error)}") from error
+
+
+def _full_url(url: str, name: str, found: str) -> str:
+    """The URL of ``found``, where ``url`` is ``name`` in the file system: keeps an account's name in the authority."""
+    scheme, rest = url.rstrip("/").split("://", 1)
+    authority, slash, tail = rest.partition("/")
+    root = name.rstrip("/").removesuffix(slash + tail)
+    return f"{scheme}://{authority}/{found.removeprefix(root).lstrip('/')}"
+
+
+def _modified(info: dict[str, Any]) -> datetime:
+    for key in _MODIFIED_KEYS:
+        value = info.get(key)
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+        elif isinstance(value, int | float):
+            value = datetime.fromtimestamp(value, UTC)
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return _UNKNOWN_TIME
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class WatchedFile(io.RawIOBase):
+    """A file that remembers how reading it failed.
+
+    Decoders report a failed disk or connection and damaged data alike (``OSError``). The first must fail the task,
+    which is then tried again; only the second is a fact about the corpus that belongs in quarantine.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+        self.failure: Exception | None = None
+        self._file = open_file(path)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._file.read(size)
+        except Exception as error:  # remembered, and raised again
+            self.failure = error
+            raise
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+    def raise_failure(self) -> None:
+        """Raise ``InputError`` if it was the file system that failed, and not the data."""
+        if self.failure is not None:
+            raise InputError(
+                f"{self.path}: the file system failed while it was read ({_reason(self.failure)}); "
+                "nothing is wrong with the data as far as known: run again"
+            ) from self.failure

@@ -1,0 +1,72 @@
+"""A file of a corpus, as Arrow batches of records: what can be read, and a row for each thing that cannot."""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from prox_spark.corpora.files import WatchedFile
+from prox_spark.corpora.formats import Format, get_format
+from prox_spark.corpora.json_lines import read_json_lines
+from prox_spark.corpora.parquet import read_parquet
+from prox_spark.corpora.records import Record, to_batches, unreadable, utf8_or_error
+from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed
+from prox_spark.corpora.warc import read_warc, read_wet
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_file(
+    path: str, format_name: str, *, columns: Mapping[str, str] | None = None, source: str | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The records of one file, in order, as batches of schema ``prox_spark.schemas.RECORDS``.
+
+    Memory is bounded by a batch (1,000 records, 16 MiB of text) or the largest record, whatever the file's size.
+    ``columns`` maps our columns to the corpus's; ``source`` names the corpus where records do not (else the format).
+
+    Nothing about the data raises. A record that cannot be read has a null text and an ``error_class``: ``NullText``,
+    ``MissingColumn``, ``WrongType``, ``NotUtf8``, ``LoneSurrogate``, ``MalformedJson``, ``NotAnObject``, ``TooLarge``,
+    ``MalformedHttp``, ``MalformedHtml``; ``TruncatedFile`` and ``BrokenFile`` stand where the rest of a file, or of a
+    row group, is lost. ``position`` is null where that is the whole file.
+
+    Raises ``InputError`` for a format or column that does not exist, and for a file system that fails (so that the task
+    is tried again).
+    """
+    found = get_format(format_name, columns)
+    with WatchedFile(path) as file:
+        yield from to_batches(_read(file, found), path, source or found.name)
+
+
+def _read(file: WatchedFile, found: Format) -> Iterator[Record]:
+    try:
+        if found.container == "json":
+            yield from read_json_lines(file, found)
+        elif found.container == "parquet":
+            yield from read_parquet(file, found)
+        elif found.container == "warc":
+            yield from read_warc(file)
+        elif found.container == "wet":
+            yield from read_wet(file)
+        else:
+            yield _read_text(file)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- recorded: a decoder's surprise costs the rest of this file, never the job
+        file.raise_failure()
+        yield unreadable(None, "BrokenFile", f"{type(error).__name__} while the file was read")
+    file.raise_failure()
+
+
+def _read_text(file: WatchedFile) -> Record:
+    """A file that is one document."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        for piece in decompressed(file):
+            size += len(piece)
+            if size > MAX_RECORD:
+                return unreadable(0, "TooLarge", f"a text of more than {MAX_RECORD} bytes")
+            pieces.append(piece)
+    except Damaged as damage:
+        return unreadable(0, damage.error_class, str(damage))
+    text = b"".join(pieces).removeprefix(_BOM)
+    return utf8_or_error(0, text) or Record(0, text)

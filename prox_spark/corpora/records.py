@@ -1,0 +1,135 @@
+"""Records as a reader finds them, and their way into Arrow batches."""
+
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from prox_spark.schemas import RECORDS
+
+BATCH_RECORDS = 1_000
+BATCH_BYTES = 16 << 20
+_MESSAGE = 300
+_DIGEST = 16
+
+
+class Record(NamedTuple):
+    """One record of a file. ``text`` is valid UTF-8, or ``None`` where ``error_class`` says why there is none.
+
+    ``position`` counts records of the file from 0; ``None`` where the whole file is meant.
+    """
+
+    position: int | None
+    text: bytes | None
+    doc_id: str | None = None
+    source: str | None = None
+    url: str | None = None
+    metadata: dict[str, str] | None = None
+    error_class: str | None = None
+    message: str | None = None
+
+
+def unreadable(position: int | None, error_class: str, message: str, doc_id: str | None = None) -> Record:
+    """The record of something that cannot be read. ``message`` holds no page text and is cut at 300 characters."""
+    return Record(position, None, doc_id=doc_id, error_class=error_class, message=message[:_MESSAGE])
+
+
+def well_formed(text: str) -> str:
+    """``text`` with U+FFFD for every lone surrogate: for what goes beside a page, where a page itself is refused."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def utf8_or_error(position: int | None, data: bytes) -> Record | None:
+    """``None`` where ``data`` is UTF-8, else the record that says where it is not."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return unreadable(position, "NotUtf8", f"not UTF-8 at byte {error.start} of {len(data)}: {error.reason}")
+    return None
+
+
+def content_hash(text: bytes) -> str:
+    """BLAKE2b of the UTF-8 text, 16 bytes, in hexadecimal."""
+    return blake2b(text, digest_size=_DIGEST).hexdigest()
+
+
+def document_ids(path: str) -> Callable[[str, int, bytes], str]:
+    """What names documents of ``path`` that bring no id: (source, position, text) -> hash.
+
+    The hash is BLAKE2b (16 bytes, hexadecimal) over source, folder and name of the file, position and text. Equal pages
+    in one file, or at equal positions of two files, stay apart; only the last folder counts, so that a corpus that
+    moved to another disk or bucket keeps its ids.
+    """
+    file = "/".join(PurePosixPath(path).parts[-2:]).encode("utf-8", "surrogateescape")
+    seeds: dict[str, Any] = {}
+
+    def document_id(source: str, position: int, text: bytes) -> str:
+        seed = seeds.get(source)
+        if seed is None:
+            seed = blake2b(source.encode() + b"\0" + file + b"\0", digest_size=_DIGEST)
+            if len(seeds) < 1_000:
+                seeds[source] = seed
+        digest = seed.copy()
+        digest.update(b"%d\0" % position)
+        digest.update(text)
+        return digest.hexdigest()
+
+    return document_id
+
+
+def to_batches(records: Iterable[Record], path: str, source: str) -> Iterator[pa.RecordBatch]:
+    """Arrow batches of schema ``RECORDS``: at most 1,000 records and 16 MiB, a longer record alone.
+
+    ``source`` is that of records without their own.
+    """
+    document_id = document_ids(path)
+    rows: list[Record] = []
+    size = 0
+    for record in records:
+        weight = (len(record.text) if record.text else 0) + (
+            sum(map(len, record.metadata.values())) if record.metadata else 0
+        )
+        if rows and (size + weight > BATCH_BYTES or len(rows) == BATCH_RECORDS):
+            yield _batch(rows, document_id, source)
+            rows, size = [], 0
+        rows.append(record)
+        size += weight
+    if rows:
+        yield _batch(rows, document_id, source)
+
+
+def _batch(rows: list[Record], document_id: Callable[[str, int, bytes], str], source: str) -> pa.RecordBatch:
+    positions, texts, ids, sources, urls, metadata, errors, messages = map(list, zip(*rows, strict=True))
+    sources = [one or source for one in sources]
+    hashes = [None if text is None else content_hash(text) for text in texts]
+    ids = [
+        one if one or text is None else document_id(whose, position or 0, text)
+        for one, text, whose, position in zip(ids, texts, sources, positions, strict=True)
+    ]
+    string = pa.string()
+    columns: dict[str, Any] = {
+        "position": pa.array(positions, pa.int64()),
+        "doc_id": pa.array(ids, string),
+        "content_hash": pa.array(hashes, string),
+        "source": pa.array(sources, string),
+        "url": pa.array(urls, string),
+        "metadata": _map(metadata),
+        "text": pa.array(texts, string),
+        "error_class": pa.array(errors, string),
+        "message": pa.array(messages, string),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in RECORDS.names], schema=RECORDS)
+
+
+def _map(rows: list[dict[str, str] | None]) -> Any:
+    keys: list[str] = []
+    values: list[str] = []
+    for row in rows:
+        if row:
+            keys.extend(row)
+            values.extend(row.values())
+    offsets: Any = pa.array([0, *accumulate(len(row) if row else 0 for row in rows)], pa.int32())
+    return pa.MapArray.from_arrays(offsets, pa.array(keys, pa.string()), pa.array(values, pa.string()))

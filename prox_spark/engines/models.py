@@ -1,0 +1,61 @@
+"""Where a model's files are: a folder as it stands, or a snapshot from the model hub. Unsafe weights are refused."""
+
+import re
+from pathlib import Path
+
+from prox_spark.errors import RefinerError
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+\Z")
+_WANTED = ["*.safetensors", "*.json", "tokenizer.model", "merges.txt"]
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def resolve_model(model: str, revision: str | None) -> Path:
+    """The local folder of ``model``: itself where it is one, else a download of that repository's ``revision``.
+
+    Raises ``RefinerError`` where it is neither, and as ``check_folder`` does.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        if not _REPOSITORY.match(model) or folder.exists():
+            raise RefinerError(f"model {model!r}: no such folder, and no name of a model repository (owner/name)")
+        folder = _download(model, revision)
+    check_folder(folder)
+    return folder.resolve()
+
+
+def pin_revision(model: str, revision: str | None) -> str | None:
+    """The exact commit that ``revision`` of a hub repository means now; a folder's revision stays as it is.
+
+    A branch may move between the driver's look at it and a task's: tasks get the commit.
+    """
+    if Path(model).expanduser().is_dir():
+        return revision
+    # A snapshot lies in a folder that is named after its commit.
+    return resolve_model(model, revision).name
+
+
+def _download(model: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RefinerError(f"model {model!r}: no such folder, and it cannot be downloaded: {reason}") from error
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a model folder without safetensors or configuration. Raises ``RefinerError``."""
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
+        if pickled:
+            raise RefinerError(
+                f"{folder} has pickled weights only ({pickled[0]}): loading them can run any code; "
+                "convert them to safetensors"
+            )
+        raise RefinerError(f"{folder} has no weights (*.safetensors)")
+    if not (folder / "config.json").is_file():
+        raise RefinerError(f"{folder} has no config.json")

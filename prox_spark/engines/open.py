@@ -1,0 +1,31 @@
+"""From an engine's settings to an engine."""
+
+from prox_spark.engines.models import resolve_model
+from prox_spark.engines.protocol import Engine
+from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
+from prox_spark.generation.refiner import Refiner
+
+
+def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = None) -> Engine:
+    """The engine that answers for ``refiner``; one with a model is found or started with its first request.
+
+    ``gpu`` is the address of the task's GPU, where it has one. Raises ``RefinerError`` where the model is not there.
+    """
+    if isinstance(engine, RulesSettings):
+        from prox_spark.engines.rules import RulesEngine
+
+        return RulesEngine(refiner.stage, refiner.rules)
+    if isinstance(engine, ScriptedSettings):
+        from prox_spark.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine(engine)
+    from prox_spark.engines import wire
+    from prox_spark.engines.supervisor import SupervisedEngine
+
+    hello = wire.Hello(
+        backend=engine.kind,
+        model=str(resolve_model(engine.model, engine.revision)),
+        context=refiner.context,
+        options=dict(engine.options) if isinstance(engine, VllmSettings) else {},
+    )
+    return SupervisedEngine(hello, gpu=gpu)

@@ -1,0 +1,60 @@
+"""What every engine speaks: requests go in one by one, completions come back in any order.
+
+An engine pulls from the iterator of requests while earlier ones are still being answered, so that the end of an Arrow
+batch never drains it, and holds at most its window of them, so that a task's memory does not grow with its partition.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model.
+
+    ``text`` is the document's or chunk's own text, without labels or template: what engines without a model read.
+    ``token_ids`` is the whole prompt for engines with a model, template included (``None`` without a tokenizer).
+    ``decision`` holds the two token ids (keep, drop) where one prefill decides: the answer is ``keep_score`` and
+    nothing is generated. Otherwise at most ``max_tokens`` are generated greedily, held to ``grammar`` (EBNF) if given.
+    """
+
+    id: int
+    stage: Literal["document", "chunk"]
+    text: str
+    token_ids: list[int] | None = None
+    max_tokens: int = 0
+    decision: tuple[int, int] | None = None
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The answer to the request of the same ``id``.
+
+    ``finish`` is ``stop`` (the model ended), ``length`` (the token limit cut the output off) or ``error`` (this request
+    alone failed: ``error`` says why). ``token_ids`` are the generated tokens where an engine returns those and the
+    caller decodes; ``output`` is then ``None``. ``token_logprobs`` has one value for each generated token.
+    ``keep_score`` is P(keep) in [0, 1]; ``line_scores`` P(keep) for each line of the request's text.
+    """
+
+    id: int
+    output: str | None = None
+    token_ids: list[int] | None = None
+    token_logprobs: list[float] | None = None
+    keep_score: float | None = None
+    line_scores: list[float] | None = None
+    finish: Literal["stop", "length", "error"] = "stop"
+    error: str | None = None
+
+
+class Engine(Protocol):
+    """A source of completions. Used by one thread."""
+
+    def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        """Answer every request once, in any order. Raises ``EngineError`` beyond the engine's restart budget."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what this side holds; a shared engine goes on for the other tasks."""
+        ...

@@ -1,0 +1,83 @@
+"""Which engine writes the programs, as it stands in a configuration: one frozen model for each ``kind``."""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from prox_spark.engines.heuristics import DOCUMENT_RULES, LINE_RULES
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class RulesSettings(_Settings):
+    """Classic heuristics, no model."""
+
+    kind: Literal["rules"]
+    rules: tuple[str, ...] | None = None
+    """Names of the rules to apply; the stage's defaults unless given."""
+
+    @field_validator("rules")
+    @classmethod
+    def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        known = [*LINE_RULES, *DOCUMENT_RULES]
+        for name in names or ():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+                raise ValueError(f"unknown rule {name!r}; did you mean {near[0]!r}? known: {', '.join(known)}")
+        return names
+
+
+class ScriptedSettings(_Settings):
+    """Answers from a table, with faults on demand: what tests of everything around an engine run with.
+
+    A key of ``answers`` is a text, the sha256 (hex) of a text, or a part of one, looked for in this order. A string is
+    the output; a number is the document's ``keep_score``; a list of numbers is the lines' scores.
+    """
+
+    kind: Literal["scripted"]
+    answers: dict[str, str | float | tuple[float, ...]] = {}
+    """What is answered to which text."""
+    default: str | None = None
+    """The answer to every other text; ``keep_doc()`` or ``keep_chunk()`` unless given."""
+    lines_per_chunk: Annotated[int, Field(gt=0)] | None = None
+    """Cut documents into chunks of so many lines; the whole document is one chunk unless given."""
+    calls_file: str | None = None
+    """A file that gets one line for each answered request: the stage and the text's sha256."""
+    error_on: str | None = None
+    """A request whose text holds this part fails, alone."""
+    crash_on: str | None = None
+    """A request whose text holds this part kills the process that answers it (SIGKILL)."""
+    crash_marker: str | None = None
+    """With this file ``crash_on`` kills once: the file is written first, and where it exists nothing is killed."""
+    seconds_per_call: Annotated[float, Field(ge=0)] = 0.0
+    """How long each answer takes."""
+
+
+class TransformersSettings(_Settings):
+    """Hugging Face transformers, in batches by length: for where vLLM is not."""
+
+    kind: Literal["transformers"]
+    model: str
+    """A model folder, or the name of a repository on the model hub."""
+    revision: str | None = None
+    """Branch, tag or commit of that repository."""
+
+
+class VllmSettings(_Settings):
+    """vLLM, one engine for each GPU or, without one, for each executor."""
+
+    kind: Literal["vllm"]
+    model: str
+    """A model folder, or the name of a repository on the model hub."""
+    revision: str | None = None
+    """Branch, tag or commit of that repository."""
+    options: dict[str, Any] = {}
+    """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …)."""
+
+
+EngineSettings = Annotated[
+    RulesSettings | ScriptedSettings | TransformersSettings | VllmSettings, Field(discriminator="kind")
+]

@@ -1,0 +1,126 @@
+"""Hugging Face transformers inside the supervisor: greedy generation in batches of prompts of like length."""
+
+import asyncio
+import math
+from collections import deque
+from typing import Any
+
+from prox_spark.engines import wire
+
+_BATCH = 16
+"""Prompts of one step: the middle way between padding lost and matrices too small."""
+
+
+class TransformersBackend:
+    """One causal language model. Waiting questions are sorted by length; each batch runs in a thread."""
+
+    def __init__(self, hello: wire.Hello) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            hello.model, dtype="auto", trust_remote_code=False, use_safetensors=True
+        )
+        self._model = model.to(self._device).eval()
+        self._folder = hello.model
+        self._context = hello.context
+        self._grammars: dict[str, Any] = {}
+        self._waiting: deque[tuple[wire.Question, asyncio.Future[wire.Answer]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def answer(self, asked: wire.Question) -> wire.Answer:
+        """Answer one question."""
+        if len(asked.token_ids) // 4 + asked.max_tokens > self._context:
+            raise ValueError(f"prompt and output are longer than the context of {self._context} tokens")
+        future: asyncio.Future[wire.Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, future))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await future
+
+    def dead(self) -> str | None:
+        """A model in the supervisor's own process lives as long as that."""
+        return None
+
+    async def _work(self) -> None:
+        while self._waiting:
+            # One turn of the loop first, so that questions of one message come into one sort.
+            await asyncio.sleep(0)
+            waiting = sorted((item for item in self._waiting if not item[1].done()), key=lambda item: _kind(item[0]))
+            self._waiting.clear()
+            if not waiting:
+                return
+            first = _kind(waiting[0][0])[:3]
+            batch = [item for item in waiting[:_BATCH] if _kind(item[0])[:3] == first]
+            self._waiting.extend(waiting[len(batch) :])
+            try:
+                answers = await asyncio.to_thread(self._run, [asked for asked, _ in batch])
+            except Exception as error:  # noqa: BLE001 -- these requests' outcome; the others go on
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+                continue
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+
+    def _run(self, batch: list[wire.Question]) -> list[wire.Answer]:
+        import torch
+
+        prompts = [wire.token_ids(asked) for asked in batch]
+        width = max(map(len, prompts))
+        # Padded on the left, so that every prompt ends where the output begins; the mask hides what is padded.
+        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=self._device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self._device)
+        with torch.inference_mode():
+            if batch[0].decision is not None:
+                positions = (mask.cumsum(-1) - 1).clamp(min=0)
+                logits = self._model(
+                    input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
+                ).logits
+                return [_decided(asked, row[-1].float().tolist()) for asked, row in zip(batch, logits, strict=True)]
+            output = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=batch[0].max_tokens,
+                do_sample=False,
+                pad_token_id=0,
+                logits_processor=self._constraint(batch[0].grammar),
+            )
+        return [self._generated(asked, row[width:].tolist()) for asked, row in zip(batch, output, strict=True)]
+
+    def _generated(self, asked: wire.Question, tokens: list[int]) -> wire.Answer:
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        for position, token in enumerate(tokens):
+            if token in ends:
+                return wire.Answer(id=asked.id, token_ids=tokens[: position + 1])
+        return wire.Answer(id=asked.id, token_ids=tokens, finish="length")
+
+    def _constraint(self, grammar: str | None) -> list[Any] | None:
+        """A logits processor that holds the output to ``grammar``; one is good for one call."""
+        if grammar is None:
+            return None
+        import xgrammar
+        from xgrammar.contrib.hf import LogitsProcessor
+
+        if grammar not in self._grammars:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(self._folder, trust_remote_code=False)
+            info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=self._model.config.vocab_size)
+            self._grammars[grammar] = xgrammar.GrammarCompiler(info).compile_grammar(grammar)
+        return [LogitsProcessor(self._grammars[grammar])]
+
+
+def _kind(asked: wire.Question) -> tuple[bool, str, int, int]:
+    """What may share a batch (the first three), then the length."""
+    return asked.decision is not None, asked.grammar or "", asked.max_tokens, len(asked.token_ids)
+
+
+def _decided(asked: wire.Question, logits: list[float]) -> wire.Answer:
+    if asked.decision is None:
+        raise ValueError("a question without a decision")
+    keep, drop = (logits[token] for token in asked.decision)
+    return wire.Answer(id=asked.id, keep_score=1.0 / (1.0 + math.exp(min(drop - keep, 700.0))))

@@ -1,0 +1,163 @@
+"""What a task and its engine's supervisor say to each other: msgpack frames with a four-byte length over a Unix socket.
+
+A client opens with ``Hello``, hears ``Status`` until ``Ready``, then sends ``Ask`` and gets ``Answer`` in any order.
+``Failed`` and ``Gone`` end the conversation. ``Status`` also comes while answers are awaited, so that silence means a
+supervisor that hangs.
+"""
+
+import socket
+import struct
+from array import array
+from typing import Any
+
+import msgspec
+
+from prox_spark.engines.protocol import Completion, Request
+
+HEADER = struct.Struct("<I")
+MAX_FRAME = 1 << 30
+"""Larger frames are refused: no prompt comes near."""
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Which model the client wants: equal hellos share one engine."""
+
+    backend: str
+    model: str
+    context: int
+    options: dict[str, Any]
+
+
+class Question(msgspec.Struct, array_like=True):
+    """A request as it travels: ``token_ids`` are unsigned 32-bit integers in the machine's byte order."""
+
+    id: int
+    token_ids: bytes
+    max_tokens: int
+    decision: tuple[int, int] | None
+    grammar: str | None
+
+
+class Ask(msgspec.Struct, tag=True, array_like=True):
+    """Questions to answer."""
+
+    questions: list[Question]
+
+
+class Status(msgspec.Struct, tag=True, array_like=True):
+    """The supervisor is alive: ``loading`` the model, ``waiting`` for another model's requests, or ``serving``."""
+
+    state: str
+
+
+class Ready(msgspec.Struct, tag=True, array_like=True):
+    """The model is loaded: ask."""
+
+
+class Answer(msgspec.Struct, tag=True, array_like=True, omit_defaults=True):
+    """The answer to the question of the same ``id``; fields as in ``Completion``."""
+
+    id: int
+    token_ids: list[int] | None = None
+    keep_score: float | None = None
+    finish: str = "stop"
+    error: str | None = None
+
+
+class Failed(msgspec.Struct, tag=True, array_like=True):
+    """The model cannot be loaded; trying again would not help."""
+
+    reason: str
+
+
+class Gone(msgspec.Struct, tag=True, array_like=True):
+    """The engine ends; ``failed`` says whether by a fault (its open requests are lost) or to make room."""
+
+    reason: str
+    failed: bool
+
+
+ToServer = Hello | Ask
+ToClient = Status | Ready | Answer | Failed | Gone
+
+_encoder = msgspec.msgpack.Encoder()
+decode_to_server = msgspec.msgpack.Decoder(ToServer).decode
+decode_to_client = msgspec.msgpack.Decoder(ToClient).decode
+
+
+def frame(message: ToServer | ToClient) -> bytes:
+    """``message`` as bytes on the wire."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def question(request: Request) -> Question:
+    """A request as it travels. Raises ``ValueError`` where it has no token ids."""
+    if request.token_ids is None:
+        raise ValueError("an engine with a model needs token ids")
+    return Question(
+        id=request.id,
+        token_ids=array("I", request.token_ids).tobytes(),
+        max_tokens=request.max_tokens,
+        decision=request.decision,
+        grammar=request.grammar,
+    )
+
+
+def token_ids(asked: Question) -> list[int]:
+    """The prompt of a question."""
+    ids = array("I")
+    ids.frombytes(asked.token_ids)
+    return ids.tolist()
+
+
+def completion(answer: Answer) -> Completion:
+    """An answer as the engine protocol has it."""
+    return Completion(
+        id=answer.id,
+        token_ids=answer.token_ids,
+        keep_score=answer.keep_score,
+        finish=answer.finish,  # type: ignore[arg-type]  # the server sends the protocol's three words only
+        error=answer.error,
+    )
+
+
+class Connection:
+    """A client's side of one conversation. Every method raises ``OSError`` where the other side is gone or silent."""
+
+    def __init__(self, connected: socket.socket, silence_seconds: float) -> None:
+        self._socket = connected
+        self._socket.settimeout(silence_seconds)
+        self._received = bytearray()
+
+    def peer(self) -> int:
+        """Process id of the other side, as the kernel knows it."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        pid, _, _ = struct.unpack("3i", credentials)
+        return int(pid)
+
+    def send(self, message: ToServer) -> None:
+        """Send one message."""
+        self._socket.sendall(frame(message))
+
+    def receive(self) -> ToClient:
+        """The next message. ``TimeoutError`` after the silence limit, ``ConnectionError`` at the end of the stream."""
+        size = HEADER.unpack(self._take(HEADER.size))[0]
+        if size > MAX_FRAME:
+            raise ConnectionError(f"a frame of {size} bytes")
+        message: ToClient = decode_to_client(self._take(size))
+        return message
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._socket.close()
+
+    def _take(self, size: int) -> bytes:
+        while len(self._received) < size:
+            data = self._socket.recv(1 << 18)
+            if not data:
+                raise ConnectionError("the engine's supervisor closed the connection")
+            self._received += data
+        taken = bytes(self._received[:size])
+        del self._received[:size]
+        return taken

@@ -1,0 +1,57 @@
+"""Every error that this package raises on purpose.
+
+The command line turns a ``UsageError`` into exit code 2 and any other ``ProxSparkError`` into exit code 1, and prints
+the message as the one line of reason: so a message says what was wrong, where, and what to do.
+"""
+
+
+class ProxSparkError(Exception):
+    """Base of the family."""
+
+
+class UsageError(ProxSparkError):
+    """What the caller asked for cannot be done as asked: wrong configuration, wrong arguments, wrong names."""
+
+
+class ConfigError(UsageError):
+    """A configuration that does not hold together, or a key or value that is not known."""
+
+
+class InputError(UsageError):
+    """Input that cannot be read at all: no file matches, a required column is missing, an unknown format."""
+
+
+class StoreError(ProxSparkError):
+    """A store that is absent, half written, or of another schema version."""
+
+
+class RefinementConflictError(UsageError):
+    """A refinement's name exists with another configuration."""
+
+
+class LeaseError(ProxSparkError):
+    """Another job holds the lease, or this job lost it and must write nothing more."""
+
+
+class IncompleteError(ProxSparkError):
+    """Execution cannot start because programs of some documents are missing."""
+
+
+class ConservationError(ProxSparkError):
+    """Documents in are not documents out: the refinement is not committed."""
+
+
+class FuseError(ProxSparkError):
+    """A refinement outside the bounds of ``fuse``: the refinement is not committed."""
+
+
+class EngineError(ProxSparkError):
+    """A model engine that could not start, or that died more often than its budget allows."""
+
+
+class RefinerError(UsageError):
+    """A refiner that cannot be used: model folder incomplete, unsafe weights, unknown template."""
+
+
+class CompatError(ProxSparkError):
+    """The published ProX executor raises on this document and program; ``compat`` mode says so instead."""

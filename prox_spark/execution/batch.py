@@ -1,0 +1,173 @@
+"""``execute_batch``: many documents, Arrow in and Arrow out, no Python object for a row on the way."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from prox_spark.errors import CompatError
+from prox_spark.execution.compat_kernels import ODD_NUMBER, execute_compat_batch
+from prox_spark.execution.inputs import Chunks, chunks_of
+from prox_spark.execution.result import COUNTS, DROPPED_LINES, OUTCOME, BatchResult, Result, with_rows
+from prox_spark.execution.scalar import DEFAULTS, Mode, check_mode, execute
+from prox_spark.execution.settings import ExecutionSettings
+from prox_spark.execution.strict import GUARDS
+from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
+from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of
+from prox_spark.programs.kernels import parse_programs
+from prox_spark.programs.model import OPERATIONS
+
+_LOG_COLUMNS = (np.int64, np.int64, np.int64, np.int64, np.int32, np.float32, np.uint8, np.bool_)
+"""The widest first, so that each starts where it may; ``new_buffers`` puts them into the order of ``Log``."""
+_LOG_ROW = sum(np.dtype(kind).itemsize for kind in _LOG_COLUMNS)
+_GUARD_NAMES: tuple[str | None, ...] = (
+    None,
+    *(",".join(name for bit, name in enumerate(GUARDS) if code >> bit & 1) for code in range(1, 1 << len(GUARDS))),
+)
+
+
+def execute_batch(
+    texts: Any, programs: Any, mode: Mode = "strict", *, settings: ExecutionSettings = DEFAULTS
+) -> BatchResult:
+    """Apply to each document its programs: byte for byte what ``execute`` does, at the speed of memory.
+
+    ``texts``: a string or large_string array, whole, sliced or chunked; a null text gives a null result. ``programs``:
+    for each document a list of strings (scope: the whole document), or of structs with ``line_start``, ``line_end``
+    (int64, both included), ``output`` (string) and, where there are any, ``numbering_offset`` (int64), ``line_scores``
+    and ``confidences`` (lists of float32): the fields of ``ChunkProgram``. A null list is an empty one.
+
+    Nothing in a document or a program makes it raise. Raises ``UsageError`` for arrays of other types or lengths.
+    """
+    check_mode(mode)
+    documents = strings_of(texts, "texts")
+    chunks = chunks_of(programs, len(documents.starts))
+    return _strict(documents, chunks, settings) if mode == "strict" else _compat(documents, chunks)
+
+
+def _strict(documents: Strings, chunks: Chunks, settings: ExecutionSettings) -> BatchResult:
+    outputs = chunks.outputs
+    call_firsts, calls, strings = parse_programs(outputs.data, outputs.starts, outputs.ends)
+    result = execute_strict_batch(
+        documents.data,
+        documents.starts,
+        documents.ends,
+        _as_bytes(documents),
+        chunks.firsts,
+        chunks.lasts,
+        chunks.line_starts,
+        chunks.line_ends,
+        chunks.offsets,
+        call_firsts,
+        calls,
+        strings,
+        chunks.line_scores.starts,
+        chunks.line_scores.ends,
+        chunks.line_scores.values,
+        chunks.confidences.starts,
+        chunks.confidences.ends,
+        chunks.confidences.values,
+        int(settings.error_budget),
+        float(settings.max_removed_share),
+        int(settings.min_words),
+        int(settings.max_repeats),
+        float(settings.drop_line_below),
+        float(settings.min_confidence),
+        *new_buffers(documents),
+    )
+    return _assemble(documents.large, *result)
+
+
+def _compat(documents: Strings, chunks: Chunks) -> BatchResult:
+    outputs = chunks.outputs
+    result = execute_compat_batch(
+        documents.data,
+        documents.starts,
+        documents.ends,
+        _as_bytes(documents),
+        chunks.firsts,
+        chunks.lasts,
+        outputs.data,
+        outputs.starts,
+        outputs.ends,
+        _as_bytes(outputs),
+        *new_buffers(documents),
+    )
+    marks = result[3]
+    odd = [int(row) for row in np.flatnonzero(marks[:, 2] == ODD_NUMBER)]
+    if len(odd) == 0:
+        return _assemble(documents.large, *result)
+    marks[odd, 2] = 0
+    return with_rows(_assemble(documents.large, *result), odd, [_compat_row(documents, chunks, row) for row in odd])
+
+
+def _compat_row(documents: Strings, chunks: Chunks, row: int) -> Result | CompatError:
+    programs = [
+        chunks.outputs[i]
+        for i in range(chunks.firsts[row], chunks.lasts[row])
+        if chunks.outputs.valid is None or chunks.outputs.valid[i]
+    ]
+    try:
+        return execute(documents[row], programs, "compat")
+    except CompatError as error:
+        return error
+
+
+def _as_bytes(strings: Strings) -> Any:
+    n = len(strings.starts)
+    return np.ones(n, np.uint8) if strings.valid is None else strings.valid.astype(np.uint8)
+
+
+def new_buffers(documents: Strings) -> tuple[Any, Any]:
+    """Memory for a batch's results and for its log: enough for all but edits that lengthen and lines of a few bytes.
+
+    In two blocks from numpy, which asks for huge pages where they are large: thousands of page faults cost a batch more
+    than its execution does.
+    """
+    n_bytes = int((documents.ends - documents.starts).sum())
+    n_rows = n_bytes // 64 + 64
+    out = np.empty(n_bytes + len(documents.starts) + 1, np.uint8)
+    block, at, columns = np.empty(n_bytes + 1 + n_rows * _LOG_ROW, np.uint8), 0, []
+    for kind in _LOG_COLUMNS:
+        end = at + n_rows * np.dtype(kind).itemsize
+        columns.append(block[at:end].view(kind))
+        at = end
+    rows, numbers, text_ends, replacement_ends, chunks, scores, operations, is_rewritten = columns
+    texts, replacements = block[at:], np.empty(1024, np.uint8)
+    return out, (
+        *(rows, numbers, operations, chunks, scores),
+        *(text_ends, replacement_ends, is_rewritten, texts, replacements),
+    )
+
+
+def _assemble(large: bool, out: Any, offsets: Any, counts: Any, marks: Any, n_rows: int, log: Any) -> BatchResult:
+    """Wrap what a kernel wrote as Arrow arrays."""
+    reason, guard, raised = marks[:, 0], marks[:, 1], marks[:, 2]
+    has_result = raised == 0
+    texts = string_array(offsets, out, None if has_result.all() else has_result, large)
+    outcomes = pa.StructArray.from_arrays(
+        [
+            pa.array(reason != 0),
+            named_array(raised, RAISED),
+            named_array(reason, REASONS),
+            named_array(guard, _GUARD_NAMES),
+            *(number_array(pa.int64(), counts[:, i]) for i in range(len(COUNTS))),
+        ],
+        fields=list(OUTCOME),
+    )
+    rows, numbers, operations, chunks, scores, text_ends, replacement_ends, is_rewritten = (
+        column[:n_rows] for column in log[:8]
+    )
+    columns = [
+        number_array(pa.int64(), rows),
+        number_array(pa.int64(), numbers),
+        string_array(_offsets(text_ends), log[8]),
+        string_array(_offsets(replacement_ends), log[9], is_rewritten),
+        named_array(operations, OPERATIONS),
+        number_array(pa.int32(), chunks),
+        number_array(pa.float32(), scores, ~np.isnan(scores)),
+    ]
+    return BatchResult(texts, outcomes, pa.RecordBatch.from_arrays(columns, names=DROPPED_LINES.names))
+
+
+def _offsets(ends: Any) -> Any:
+    return np.concatenate((np.zeros(1, np.int64), ends))

@@ -1,0 +1,82 @@
+"""A document while programs change it, line by line: the plain form that both modes share."""
+
+from dataclasses import dataclass, field
+
+from prox_spark.execution.result import DroppedLine
+
+
+def byte_length(text: str) -> int:
+    """Length in UTF-8; lone surrogates, which a Python string may hold, count 3 bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Who changed a line."""
+
+    operation: str
+    chunk: int
+    score: float | None = None
+
+
+@dataclass(slots=True)
+class Lines:
+    """The lines of a document, what they have become, and who removed or changed each.
+
+    ``alive[i]`` leads to the first line from ``i`` on that is not removed (union-find), so that a million overlapping
+    ranges cost as much as one.
+    """
+
+    original: list[str]
+    current: list[str] = field(init=False)
+    removed: dict[int, Cause] = field(default_factory=dict)
+    rewritten: dict[int, Cause] = field(default_factory=dict)
+    alive: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.current = list(self.original)
+        self.alive = list(range(len(self.original) + 1))
+
+    def next_alive(self, line: int) -> int:
+        """The first line at or after ``line`` that is not removed; the number of lines where there is none."""
+        root = line
+        while self.alive[root] != root:
+            root = self.alive[root]
+        while self.alive[line] != root:
+            self.alive[line], line = root, self.alive[line]
+        return root
+
+    def surviving(self, start: int, end: int) -> list[int]:
+        """Numbers of the lines of a range (both ends included) that are not removed."""
+        return [line for line in range(start, end + 1) if line not in self.removed]
+
+    def remove(self, start: int, end: int, cause: Cause) -> None:
+        """Remove a range of existing lines (or an empty one); a line that is removed already keeps its first cause."""
+        line = self.next_alive(start) if start <= end else start
+        while line <= end:
+            self.removed[line] = cause
+            self.alive[line] = line + 1
+            line = self.next_alive(line + 1)
+
+    def replace(self, line: int, source: str, target: str, cause: Cause) -> None:
+        """Replace every occurrence of a string in a line."""
+        self.current[line] = self.current[line].replace(source, target)
+        self.rewritten[line] = cause
+
+    def text(self) -> str:
+        """The surviving lines, joined."""
+        return "\n".join(line for number, line in enumerate(self.current) if number not in self.removed)
+
+    def log(self) -> tuple[DroppedLine, ...]:
+        """One entry for each line that is removed, or that differs from its original."""
+        entries = []
+        for number in sorted(self.removed.keys() | self.rewritten.keys()):
+            removal = self.removed.get(number)
+            cause = removal or self.rewritten[number]
+            if removal is None and self.current[number] == self.original[number]:
+                continue
+            replacement = None if removal else self.current[number]
+            entries.append(
+                DroppedLine(number, self.original[number], replacement, cause.operation, cause.chunk, cause.score)
+            )
+        return tuple(entries)

@@ -1,0 +1,146 @@
+"""What execution returns: for one document as dataclasses, for a batch as Arrow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from prox_spark.errors import CompatError
+
+DROPPED_LINES = pa.schema(
+    [
+        pa.field("row", pa.int64()),
+        pa.field("line_number", pa.int64()),
+        pa.field("text", pa.string()),
+        pa.field("replacement", pa.string()),
+        pa.field("operation", pa.string()),
+        pa.field("chunk", pa.int32()),
+        pa.field("score", pa.float32()),
+    ]
+)
+"""``row``: index of the document in the batch. ``chunk``: index of the program in the document's list."""
+
+
+NULL_TEXT = "null text"
+"""Why a document without text has no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedLine:
+    """A line of a kept document that was removed (``replacement`` is ``None``) or rewritten.
+
+    ``operation`` and ``chunk`` are those of the call that removed the line, or that changed it last. ``score`` is the
+    line's score where that removed it, else the call's confidence, where there is one.
+    """
+
+    line_number: int
+    text: str
+    replacement: str | None
+    operation: str
+    chunk: int
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts of a document.
+
+    ``n_lines`` and ``n_characters_original`` are the original's; ``n_characters`` is the result's (0 where dropped).
+    ``n_lines_removed`` and ``n_lines_rewritten`` count what is logged, so both are 0 where the document is dropped.
+    ``n_calls``: all calls of all programs, whatever became of them. ``n_errors``: malformed, unknown, out of range, or
+    overgrown. ``n_truncated``: cut off by the end of the output. ``n_clipped``: ranges that reached out of their chunk.
+    ``n_no_match``: edits whose string did not occur. ``n_repeated``: equal to an earlier call of the chunk.
+    ``n_low_confidence``: ignored for it. ``n_chunks``: programs; ``n_chunks_voided``: those that a guard voided.
+    """
+
+    n_lines: int = 0
+    n_lines_removed: int = 0
+    n_lines_rewritten: int = 0
+    n_characters: int = 0
+    n_characters_original: int = 0
+    n_calls: int = 0
+    n_errors: int = 0
+    n_truncated: int = 0
+    n_clipped: int = 0
+    n_no_match: int = 0
+    n_repeated: int = 0
+    n_low_confidence: int = 0
+    n_chunks: int = 0
+    n_chunks_voided: int = 0
+
+
+COUNTS: tuple[str, ...] = tuple(field.name for field in fields(Counts))
+
+OUTCOME = pa.struct(
+    [
+        ("dropped", pa.bool_()),
+        ("raised", pa.string()),
+        ("reason", pa.string()),
+        ("guard", pa.string()),
+        *[(name, pa.int64()) for name in COUNTS],
+    ]
+)
+"""The outcome of one document in a batch: the fields of ``Result`` and of ``Counts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A refined document. ``text`` is ``""`` where it is dropped; then ``reason`` says why, and no line is logged.
+
+    ``reason``: ``program`` (a program says so), ``removed_share`` or ``too_short`` (guards of the document).
+    ``guard``: ``error_budget``, ``loop`` or ``edit_budget``, comma-separated, where chunks' programs were voided.
+    """
+
+    text: str
+    dropped: bool = False
+    reason: str | None = None
+    guard: str | None = None
+    counts: Counts = field(default_factory=Counts)
+    dropped_lines: tuple[DroppedLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """Refined documents, in the order of the input.
+
+    ``texts``: string (large_string past 2 GiB, or where the input was): ``""`` where dropped, null where raised.
+    ``outcomes``: structs of type ``OUTCOME``; ``raised`` says why there is no result for a document, else it is null.
+    ``dropped_lines``: a record batch of ``DROPPED_LINES``, ordered by row and line number, at most one for a line.
+    """
+
+    texts: pa.Array
+    outcomes: pa.StructArray
+    dropped_lines: pa.RecordBatch
+
+
+def with_rows(batch: BatchResult, rows: Sequence[int], results: Sequence[Result | CompatError]) -> BatchResult:
+    """The batch with the results of some documents put in their places."""
+    place = np.arange(len(batch.texts))
+    place[rows] = len(batch.texts) + np.arange(len(rows))
+    texts = [None if isinstance(result, CompatError) else result.text for result in results]
+    log = pa.RecordBatch.from_pylist(
+        [
+            {"row": int(row), **{name: getattr(line, name) for name in DROPPED_LINES.names[1:]}}
+            for row, result in zip(rows, results, strict=True)
+            if isinstance(result, Result)
+            for line in result.dropped_lines
+        ],
+        DROPPED_LINES,
+    )
+    schema = batch.dropped_lines.schema
+    lines = pa.Table.from_batches([batch.dropped_lines, log.cast(schema)])
+    lines = lines.sort_by([("row", "ascending"), ("line_number", "ascending")])
+    return BatchResult(
+        pa.concat_arrays([batch.texts, pa.array(texts, batch.texts.type)]).take(pa.array(place)),
+        pa.concat_arrays([batch.outcomes, pa.array(map(_outcome, results), OUTCOME)]).take(pa.array(place)),
+        pa.RecordBatch.from_arrays([column.combine_chunks() for column in lines.columns], schema=schema),
+    )
+
+
+def _outcome(result: Result | CompatError) -> dict[str, Any]:
+    if isinstance(result, CompatError):
+        return {"dropped": False, "raised": str(result), **dict.fromkeys(COUNTS, 0)}
+    names = ("dropped", "reason", "guard")
+    return {name: getattr(result, name) for name in names} | {name: getattr(result.counts, name) for name in COUNTS}

@@ -1,0 +1,219 @@
+"""``strict`` mode for one document, in plain Python: the readable form of the rules in ``docs/programs.md``.
+
+The batch kernels follow it byte for byte; the tests compare the two.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from prox_spark.execution.document import Cause, Lines, byte_length
+from prox_spark.execution.result import Counts, Result
+from prox_spark.execution.settings import ExecutionSettings
+from prox_spark.execution.words import count_words
+from prox_spark.programs.model import MAX_LINE, Call
+from prox_spark.programs.parser import parse
+
+EDIT_BUDGET = 256
+"""Edits of a document may read at most this many times its length, plus ``EDIT_BUDGET_BASE`` bytes."""
+EDIT_BUDGET_BASE = 1 << 20
+GROWTH_BASE = 1000
+"""Edits that lengthen may together add at most the document's own length and this many bytes."""
+GUARDS = ("error_budget", "loop", "edit_budget")
+EDITS = ("normalize", "remove_str", "replace_str")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProgram:
+    """A program, and the lines it was written for.
+
+    ``line_start`` and ``line_end`` (both included, counted from 0 in the document) bound everything it does; ``None``
+    means to the document's first or last line. ``numbering_offset`` is added to the line numbers in the output: where
+    labels were numbered from 0 in each chunk it is ``line_start``. ``line_scores``: P(keep) for each line from
+    ``line_start`` on. ``confidences``: one for each call that the parser reports; missing or ``None`` is unknown.
+    """
+
+    output: str | None
+    line_start: int | None = None
+    line_end: int | None = None
+    numbering_offset: int = 0
+    line_scores: Sequence[float | None] = ()
+    confidences: Sequence[float | None] = ()
+
+
+@dataclass(slots=True)
+class _State:
+    """A document under way."""
+
+    text: str
+    lines: Lines
+    settings: ExecutionSettings
+    counts: Counter[str] = field(default_factory=Counter)
+    guards: set[str] = field(default_factory=set)
+    dropped_by_program: bool = False
+    bytes: int = field(init=False)
+    edit_bytes: int = 0
+    growth: int = 0
+
+    def __post_init__(self) -> None:
+        self.bytes = byte_length(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A call that is to be applied: its lines clipped to the chunk."""
+
+    call: Call
+    line_start: int
+    line_end: int
+    cause: Cause
+
+
+def execute_strict(text: str, programs: Sequence[ChunkProgram], settings: ExecutionSettings) -> Result:
+    """Apply the programs of a document, one after the other, and judge the result."""
+    state = _State(text, Lines(text.split("\n")), settings)
+    for index, program in enumerate(programs):
+        _apply(state, index, program)
+    return _judge(state)
+
+
+def _apply(state: _State, index: int, program: ChunkProgram) -> None:
+    last = len(state.lines.original) - 1
+    start = max(0, program.line_start if program.line_start is not None else 0)
+    end = max(start - 1, min(last, program.line_end if program.line_end is not None else last))
+    _remove_low_scores(state, index, program, start, end)
+    state.counts["n_chunks"] += 1
+    steps, guard = _plan(state, index, program, start, end)
+    if guard is not None:
+        state.guards.add(guard)
+        state.counts["n_chunks_voided"] += 1
+        return
+    for step in steps:
+        if step.call.operation in ("remove_lines", "remove_all"):
+            state.lines.remove(step.line_start, step.line_end, step.cause)
+    for step in steps:
+        if step.call.operation in EDITS:
+            _edit(state, step)
+        elif step.call.operation == "drop_doc":
+            state.dropped_by_program = True
+
+
+def _remove_low_scores(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> None:
+    """Line scores are no program: no guard of the chunk voids them."""
+    first = program.line_start if program.line_start is not None else 0
+    for line, score in enumerate(program.line_scores, first):
+        if start <= line <= end and score is not None and score < state.settings.drop_line_below:
+            state.lines.remove(line, line, Cause("remove_lines", index, score))
+
+
+def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> tuple[list[_Step], str | None]:
+    """What a program amounts to: its steps, and the guard that voids it."""
+    calls = parse(program.output).calls if program.output else ()
+    steps: list[_Step] = []
+    seen: Counter[tuple[object, ...]] = Counter()
+    errors = 0
+    for number, call in enumerate(calls):
+        state.counts["n_calls"] += 1
+        confidence = program.confidences[number] if number < len(program.confidences) else None
+        if confidence is not None and confidence < state.settings.min_confidence:
+            state.counts["n_low_confidence"] += 1
+        elif call.outcome == "truncated":
+            state.counts["n_truncated"] += 1
+        elif call.outcome != "ok":
+            errors += 1
+        else:
+            key = (call.operation, call.line_start, call.line_end, call.source, call.target or "")
+            seen[key] += 1
+            if seen[key] > 1:
+                state.counts["n_repeated"] += 1
+                continue
+            step = _place(call, start, end, program.numbering_offset, Cause(call.operation, index, confidence))
+            if step is None:
+                errors += 1
+                continue
+            steps.append(step)
+    state.counts["n_errors"] += errors
+    guard = None
+    if max(seen.values(), default=0) > state.settings.max_repeats:
+        guard = "loop"
+    elif errors > state.settings.error_budget:
+        guard = "error_budget"
+    elif not _within_edit_budget(state, steps, start, end):
+        guard = "edit_budget"
+    if guard is None:
+        state.counts["n_clipped"] += sum(_is_clipped(step, program.numbering_offset) for step in steps)
+    return steps, guard
+
+
+def _place(call: Call, start: int, end: int, offset: int, cause: Cause) -> _Step | None:
+    """The call on the chunk's lines, or ``None`` where it names none of them."""
+    if call.line_start is None or call.line_end is None:
+        return _Step(call, start, end, cause)
+    offset = max(-MAX_LINE, min(MAX_LINE, offset))
+    first, last = max(start, call.line_start + offset), min(end, call.line_end + offset)
+    return None if first > last else _Step(call, first, last, cause)
+
+
+def _is_clipped(step: _Step, offset: int) -> bool:
+    if step.call.operation != "remove_lines" or step.call.line_start is None or step.call.line_end is None:
+        return False
+    return (step.line_start - offset, step.line_end - offset) != (step.call.line_start, step.call.line_end)
+
+
+def _within_edit_budget(state: _State, steps: list[_Step], start: int, end: int) -> bool:
+    """Whether the edits of this chunk, each of which may read all of it, stay within the document's budget."""
+    edits = sum(step.call.operation in EDITS for step in steps)
+    if edits == 0:
+        return True
+    scope = sum(byte_length(line) + 1 for line in state.lines.original[start : end + 1])
+    if state.edit_bytes + edits * scope > EDIT_BUDGET * state.bytes + EDIT_BUDGET_BASE:
+        return False
+    state.edit_bytes += edits * scope
+    return True
+
+
+def _edit(state: _State, step: _Step) -> None:
+    source, target = step.call.source or "", step.call.target or ""
+    hits: dict[int, int] = {}
+    if source and "\n" not in source:
+        for line in state.lines.surviving(step.line_start, step.line_end):
+            count = state.lines.current[line].count(source)
+            if count:
+                hits[line] = count
+    if not hits:
+        state.counts["n_no_match"] += 1
+        return
+    growth = sum(hits.values()) * (byte_length(target) - byte_length(source))
+    if growth > 0:
+        if state.growth + growth > state.bytes + GROWTH_BASE:
+            state.counts["n_errors"] += 1
+            return
+        state.growth += growth
+    for line in hits:
+        state.lines.replace(line, source, target, step.cause)
+
+
+def _judge(state: _State) -> Result:
+    """The document's guards. They act only where something changed: an empty program changes nothing."""
+    settings, lines = state.settings, state.lines
+    guard = ",".join(name for name in GUARDS if name in state.guards) or None
+    counts = {
+        **state.counts,
+        "n_lines": len(lines.original),
+        "n_characters_original": len(state.text),
+    }
+    log = lines.log()
+    reason = "program" if state.dropped_by_program else None
+    text = state.text
+    if reason is None and log:
+        text = lines.text()
+        before, after = count_words(state.text), count_words(text)
+        if len(lines.removed) == len(lines.original) or after <= (1.0 - settings.max_removed_share) * before:
+            reason = "removed_share"
+        elif before > settings.min_words and after <= settings.min_words:
+            reason = "too_short"
+    if reason is not None:
+        return Result("", True, reason, guard, Counts(**counts))
+    n_removed = len(lines.removed)
+    counts |= {"n_characters": len(text), "n_lines_removed": n_removed, "n_lines_rewritten": len(log) - n_removed}
+    return Result(text, False, None, guard, Counts(**counts), log)

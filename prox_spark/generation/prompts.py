@@ -1,0 +1,138 @@
+"""From documents to what is asked of an engine: chunks and, for engines with a model, prompts as token ids."""
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prox_spark.engines.protocol import Request
+from prox_spark.generation.chunking import Chunk, cut, cut_by_count
+from prox_spark.generation.refiner import Refiner
+from prox_spark.generation.templates import template
+from prox_spark.generation.tokens import PromptTokenizer
+
+_DOCUMENT_CHARACTERS = 8
+"""Characters of a document that are tokenised for each token of its window: twice what English needs, so that cutting
+a long document costs its window and not its length."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What is asked about one document: its chunks, in order, and their prompts' ids (without template)."""
+
+    chunks: list[Chunk]
+    texts: list[str]
+    ids: list["array[int]"] = field(default_factory=list)
+
+
+class Asker(Protocol):
+    """Turns documents into questions."""
+
+    def ask(self, texts: list[str]) -> list[Asked]:
+        """What is asked about each of these (non-blank) texts, in their order."""
+        ...
+
+    def request(self, number: int, asked: Asked, index: int) -> Request:
+        """The request for chunk ``index``, with the id ``number``."""
+        ...
+
+
+class TextAsker:
+    """For engines that read text: the whole document, or chunks of so many lines."""
+
+    def __init__(self, refiner: Refiner) -> None:
+        self._refiner = refiner
+
+    def ask(self, texts: list[str]) -> list[Asked]:
+        """See ``Asker``."""
+        return [self._one(text) for text in texts]
+
+    def request(self, number: int, asked: Asked, index: int) -> Request:
+        """See ``Asker``."""
+        return Request(id=number, stage=self._refiner.stage, text=asked.texts[index])
+
+    def _one(self, text: str) -> Asked:
+        per_chunk = self._refiner.lines_per_chunk
+        if self._refiner.stage == "document" or per_chunk is None:
+            return Asked([Chunk(0, text.count("\n"))], [text])
+        lines = text.split("\n")
+        chunks = cut_by_count(len(lines), per_chunk)
+        return Asked(chunks, ["\n".join(lines[chunk.line_start : chunk.line_end + 1]) for chunk in chunks])
+
+
+class Prompter:
+    """For engines with a model: prompts as token ids, tokenised in batches over many documents."""
+
+    def __init__(self, refiner: Refiner, tokenizer: PromptTokenizer) -> None:
+        chosen = template(refiner.template or "")
+        form = chosen.form(refiner.stage)
+        begin = [tokenizer.begin_id] if chosen.begin and tokenizer.begin_id is not None else []
+        self._prefix = array("I", begin) + tokenizer.first(form.prefix)
+        self._suffix = tokenizer.pieces([form.suffix])[0]
+        self._refiner = refiner
+        self._tokenizer = tokenizer
+        self._decision = tokenizer.decision_ids(refiner.decision) if refiner.decision else None
+        # A line costs a token at least: no chunk has more lines than its window has tokens.
+        numbers = range(refiner.window + 1) if refiner.numbering == "chunk" else ()
+        self._labels = tokenizer.pieces([_label(number) for number in numbers])
+        self._label_costs = [len(label) for label in self._labels]
+        self.overhead = len(self._prefix) + len(self._suffix)
+        """Tokens of the template."""
+
+    def ask(self, texts: list[str]) -> list[Asked]:
+        """See ``Asker``. A document stage's text is cut at the window; a chunk stage's lines are labelled."""
+        return self._documents(texts) if self._refiner.stage == "document" else self._chunks(texts)
+
+    def request(self, number: int, asked: Asked, index: int) -> Request:
+        """See ``Asker``."""
+        ids = self._prefix + asked.ids[index] + self._suffix
+        return Request(
+            id=number,
+            stage=self._refiner.stage,
+            text=asked.texts[index],
+            token_ids=ids.tolist(),
+            max_tokens=self._refiner.max_tokens,
+            decision=self._decision,
+            grammar=self._refiner.grammar,
+        )
+
+    def _documents(self, texts: list[str]) -> list[Asked]:
+        window = self._refiner.window
+        pieces = self._tokenizer.pieces([text.strip()[: window * _DOCUMENT_CHARACTERS] for text in texts])
+        return [
+            Asked([Chunk(0, text.count("\n"))], [text], [ids[:window]]) for text, ids in zip(texts, pieces, strict=True)
+        ]
+
+    def _chunks(self, texts: list[str]) -> list[Asked]:
+        documents = [text.split("\n") for text in texts]
+        # A line of more characters than this is over-long whatever its tokens: it need not be tokenised to know.
+        limit = self._refiner.window * self._tokenizer.longest
+        labelled = self._refiner.numbering == "document"
+        pieces = [
+            f"{_label(number)}{line}\n" if labelled else f"{line}\n"
+            for lines in documents
+            for number, line in enumerate(lines)
+            if len(line) <= limit
+        ]
+        tokens = iter(self._tokenizer.pieces(pieces))
+        return [
+            self._cut(lines, [next(tokens) if len(line) <= limit else None for line in lines]) for lines in documents
+        ]
+
+    def _cut(self, lines: list[str], ids: list["array[int] | None"]) -> Asked:
+        costs = [None if piece is None else len(piece) for piece in ids]
+        chunks = cut(lines, costs, self._label_costs, self._refiner.window)
+        asked = Asked(chunks, [])
+        for chunk in chunks:
+            prompt = array("I")
+            for number in range(chunk.line_start, chunk.line_end + 1):
+                if self._labels:
+                    prompt += self._labels[number - chunk.line_start]
+                prompt += ids[number] or array("I")
+            asked.ids.append(prompt)
+            asked.texts.append("\n".join(lines[chunk.line_start : chunk.line_end + 1]))
+        return asked
+
+
+def _label(number: int) -> str:
+    """``[003]``: three digits at least, as the released refiners' prompts have them."""
+    return f"[{number:03d}]"

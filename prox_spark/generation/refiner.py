@@ -1,0 +1,171 @@
+"""A refiner: everything that decides what is asked and how it is answered, and the fingerprint over it.
+
+A model folder may have a ``refiner.json``::
+
+    {"name": "…", "context": 2048,
+     "document": {"template": "lines/1", "window": 2000, "decision": ["keep", "drop"]},
+     "chunk": {"template": "lines/1", "window": 1500, "max_tokens": 256, "numbering": "document", "grammar": false}}
+
+A folder without one is taken for a released ProX refiner.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prox_spark.engines.heuristics import VERSION as RULES_VERSION
+from prox_spark.engines.models import resolve_model
+from prox_spark.engines.rules import select_rules
+from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings
+from prox_spark.errors import RefinerError
+from prox_spark.generation.templates import template
+from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
+
+Stage = Literal["document", "chunk"]
+Numbering = Literal["document", "chunk"]
+
+_DIGESTED = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json")
+_DIGESTED_OLD = ("vocab.json", "merges.txt", "added_tokens.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Refiner:
+    """What writes a stage's programs.
+
+    ``sources`` are (name, sha256) of the files, answers or rules that it consists of. ``window`` is the number of
+    tokens of a chunk (document stage: of a document, which is cut there); 0 where nothing is counted. ``decision`` are
+    the two words whose first tokens' probabilities decide (keep, drop); without them a program is generated, of at most
+    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``numbering`` says whether line labels count
+    through the document or from each chunk's first line.
+    """
+
+    stage: Stage
+    name: str
+    kind: Literal["rules", "scripted", "model"]
+    sources: tuple[tuple[str, str], ...]
+    revision: str | None = None
+    template: str | None = None
+    numbering: Numbering = "document"
+    window: int = 0
+    context: int = 0
+    max_tokens: int = 0
+    decision: tuple[str, str] | None = None
+    grammar: str | None = None
+    rules: tuple[str, ...] = ()
+    lines_per_chunk: int | None = None
+
+
+def fingerprint(refiner: Refiner) -> str:
+    """sha256 (hex) over all that changes a refiner's answers: everything but its name; the template by its text."""
+    parts = asdict(refiner)
+    del parts["name"]
+    parts["template"] = template(refiner.template).text() if refiner.template else None
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+class _StageFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    template: str
+    window: Annotated[int, Field(gt=0)]
+    max_tokens: Annotated[int, Field(gt=0)] = 1
+    numbering: Numbering = "document"
+    decision: tuple[str, str] | None = None
+    grammar: bool = False
+
+
+class _RefinerFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    context: Annotated[int, Field(gt=0)]
+    document: _StageFile | None = None
+    chunk: _StageFile | None = None
+
+
+_RELEASED = {
+    # ProX cuts documents at 2,000 tokens; its answer is `drop_doc()` or `keep_doc()`.
+    "document": _StageFile(template="prox-llama2/1", window=2000, max_tokens=10),
+    # ProX, appendix on inference: chunks of 1,500 tokens, 256 tokens of output, lines numbered through the document.
+    "chunk": _StageFile(template="prox-plain/1", window=1500, max_tokens=256),
+}
+
+
+def load_refiner(
+    stage: Stage,
+    engine: EngineSettings,
+    *,
+    template_name: str | None = None,
+    window: int | None = None,
+    max_tokens: int | None = None,
+    grammar: bool | None = None,
+) -> Refiner:
+    """The refiner of an engine's settings; what is given takes the place of the refiner's own value.
+
+    Reads (and digests) the model's files. Raises ``RefinerError``; ``ConfigError`` for rules of the other stage.
+    """
+    if isinstance(engine, RulesSettings):
+        rules = select_rules(stage, engine.rules)
+        return Refiner(stage, "rules", "rules", (("rules", str(RULES_VERSION)),), rules=rules)
+    if isinstance(engine, ScriptedSettings):
+        table = json.dumps([engine.answers, engine.default], sort_keys=True).encode()
+        sources = (("answers", hashlib.sha256(table).hexdigest()),)
+        return Refiner(stage, "scripted", "scripted", sources, lines_per_chunk=engine.lines_per_chunk)
+    folder = resolve_model(engine.model, engine.revision)
+    name, context, own = _read(folder, stage)
+    held = own.grammar if grammar is None else grammar
+    refiner = Refiner(
+        stage=stage,
+        name=name or Path(engine.model).name,
+        kind="model",
+        sources=_digests(folder),
+        revision=engine.revision,
+        template=template_name or own.template,
+        numbering=own.numbering,
+        window=window or own.window,
+        context=context,
+        max_tokens=max_tokens or own.max_tokens,
+        decision=own.decision if stage == "document" else None,
+    )
+    template(refiner.template or "")
+    if refiner.decision is None and held:
+        refiner = replace(refiner, grammar=DOCUMENT_EBNF if stage == "document" else EBNF)
+    return refiner
+
+
+def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:
+    """Name, context and stage settings: of ``refiner.json``, else of the released refiners."""
+    file = folder / "refiner.json"
+    if not file.is_file():
+        return None, _context(folder), _RELEASED[stage]
+    try:
+        read = _RefinerFile.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise RefinerError(f"{file}: {problems}") from None
+    own = read.document if stage == "document" else read.chunk
+    if own is None:
+        raise RefinerError(f"{file} is no refiner for the {stage} stage: it has no {stage!r}")
+    return read.name, read.context, own
+
+
+def _context(folder: Path) -> int:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        return int(config.get("max_position_embeddings", 2048))
+    except (ValueError, AttributeError) as error:
+        raise RefinerError(f"{folder / 'config.json'} cannot be read: {error}") from None
+
+
+def _digests(folder: Path) -> tuple[tuple[str, str], ...]:
+    files = {file for pattern in (*_DIGESTED, *_DIGESTED_OLD) for file in folder.glob(pattern) if file.is_file()}
+    digests = []
+    for file in sorted(files):
+        with file.open("rb") as opened:
+            digests.append((file.name, hashlib.file_digest(opened, "sha256").hexdigest()))
+    return tuple(digests)

@@ -1,0 +1,66 @@
+"""Prompt templates: named, versioned, never changed once released (a changed one gets the next number).
+
+A prompt is the template's prefix, what is sent of the document, and the template's suffix, each tokenised on its own
+and joined as token ids (``prox_spark.generation.tokens``). ``begin`` puts the tokenizer's BOS token before it, once; no
+tokenizer adds it by itself. A chunk's lines all end in a line feed, labels stand before them: ``[003]text``. A wrong
+template yields silent no-ops, so a refiner names the one it was trained with.
+"""
+
+import json
+from dataclasses import dataclass
+
+from prox_spark.errors import RefinerError
+
+SYSTEM = "You are a helpful, respectful and honest assistant."
+"""The system line that the released ProX refiners were prompted with (its inference script for refining)."""
+
+_LLAMA2 = f"[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What stands around a document or a chunk."""
+
+    prefix: str
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How a document stage and a chunk stage are prompted."""
+
+    name: str
+    begin: bool
+    document: Form
+    chunk: Form
+
+    def text(self) -> str:
+        """All that the template says, as it goes into a refiner's fingerprint."""
+        parts = [self.begin, self.document.prefix, self.document.suffix, self.chunk.prefix, self.chunk.suffix]
+        return json.dumps(parts)
+
+    def form(self, stage: str) -> Form:
+        """The form of ``stage``."""
+        return self.document if stage == "document" else self.chunk
+
+
+TEMPLATES = {
+    template.name: template
+    for template in (
+        # Released refiners ship no chat template; others measured that this form gives the most operations.
+        Template("prox-plain/1", True, Form("[doc]\n", "\n[/doc]"), Form("[doc]\n", "[/doc]")),
+        # What old versions of transformers fell back to: Llama 2's chat form. The document stage sends plain text.
+        Template("prox-llama2/1", True, Form(_LLAMA2, " [/INST]"), Form(f"{_LLAMA2}[doc]\n", "[/doc] [/INST]")),
+        # Our own refiners: as little as tells a model where the page ends and its answer begins.
+        Template("lines/1", True, Form("", "\n[/doc]\n"), Form("", "[/doc]\n")),
+    )
+}
+"""Every template by its name."""
+
+
+def template(name: str) -> Template:
+    """The template of this name. Raises ``RefinerError`` where there is none."""
+    try:
+        return TEMPLATES[name]
+    except KeyError:
+        raise RefinerError(f"unknown prompt template {name!r}; known: {', '.join(TEMPLATES)}") from None

@@ -1,0 +1,110 @@
+"""Token ids of prompts, in batches, on the task's side.
+
+A prompt's ids are defined as a concatenation: BOS (where the template says so), the ids of the template's prefix, the
+ids of each piece of the document, the ids of the suffix. Pieces and suffix are tokenised as continuations: without BOS,
+and without the space that SentencePiece-like tokenizers put before a text. For a template with a prefix and tokenizers
+whose vocabulary has no entry across a line end (Llama 2's, and byte-level ones that split there) this gives the very
+ids of the whole prompt tokenised at once. What looks like a special token in a page is tokenised as text.
+"""
+
+import json
+from array import array
+from pathlib import Path
+from typing import Any
+
+from prox_spark.errors import RefinerError
+
+_SLAB = 1 << 20
+"""Characters that go to the tokenizer at a time, so that memory does not grow with a document."""
+
+
+class PromptTokenizer:
+    """A model folder's fast tokenizer. Raises ``RefinerError`` where there is none."""
+
+    def __init__(self, folder: Path) -> None:
+        serialised = _serialised(folder)
+        from tokenizers import Tokenizer
+
+        self._first = Tokenizer.from_str(serialised)
+        self._next = Tokenizer.from_str(_continuing(serialised))
+        for tokenizer in (self._first, self._next):
+            tokenizer.encode_special_tokens = True
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+        self.begin_id = self._begin_id(folder)
+        self.longest = max(map(len, self._first.get_vocab(with_added_tokens=False)), default=1)
+        """Characters of the longest entry: ``n`` characters are at least ``n / longest`` tokens."""
+
+    def first(self, text: str) -> "array[int]":
+        """Ids of a prompt's first piece, without BOS."""
+        return array("I", self._first.encode(text, add_special_tokens=False).ids) if text else array("I")
+
+    def pieces(self, texts: list[str]) -> list["array[int]"]:
+        """Ids of pieces that follow others: unsigned 32-bit integers, one array a piece."""
+        ids: list[array[int]] = []
+        start = 0
+        while start < len(texts):
+            end, size = start, 0
+            while end < len(texts) and (end == start or size + len(texts[end]) <= _SLAB):
+                size += len(texts[end])
+                end += 1
+            encodings = self._next.encode_batch_fast(texts[start:end], add_special_tokens=False)
+            ids.extend([array("I", encoding.ids) for encoding in encodings])
+            start = end
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of generated ids, special tokens left out."""
+        return str(self._first.decode(ids, skip_special_tokens=True))
+
+    def decision_ids(self, words: tuple[str, str]) -> tuple[int, int]:
+        """The first tokens of the two words that decide. Raises ``RefinerError`` where they are the same."""
+        keep, drop = (piece[0] for piece in self.pieces(list(words)))
+        if keep == drop:
+            raise RefinerError(f"the decision words {words[0]!r} and {words[1]!r} begin with the same token {keep}")
+        return keep, drop
+
+    def _begin_id(self, folder: Path) -> int | None:
+        settings = folder / "tokenizer_config.json"
+        token = json.loads(settings.read_text(encoding="utf-8")).get("bos_token") if settings.is_file() else "<s>"
+        token = token.get("content") if isinstance(token, dict) else token
+        found = self._first.token_to_id(token) if token else None
+        return None if found is None else int(found)
+
+
+def _serialised(folder: Path) -> str:
+    """The tokenizer as JSON: ``tokenizer.json``, or what transformers makes of an older format."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    if not any((folder / name).is_file() for name in ("tokenizer.model", "vocab.json")):
+        raise RefinerError(f"{folder} has no tokenizer (tokenizer.json)")
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise RefinerError(f"{folder} has no tokenizer.json, and transformers is not installed to make one") from None
+    return str(AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer.to_str())
+
+
+def _continuing(serialised: str) -> str:
+    """The same tokenizer without the space before a text."""
+    tree = json.loads(serialised)
+    tree["normalizer"] = _without_prefix(tree.get("normalizer"))
+    tree["pre_tokenizer"] = _without_prefix(tree.get("pre_tokenizer"))
+    return json.dumps(tree)
+
+
+def _without_prefix(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    for name in ("normalizers", "pretokenizers"):
+        if name in part:
+            kept = [_without_prefix(inner) for inner in part[name]]
+            return {**part, name: [inner for inner in kept if inner is not None]}
+    if part.get("type") == "Prepend":
+        return None
+    if part.get("type") == "Metaspace":
+        return {**part, "prepend_scheme": "never"}
+    if part.get("type") == "ByteLevel":
+        return {**part, "add_prefix_space": False}
+    return part

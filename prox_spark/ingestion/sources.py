@@ -1,0 +1,106 @@
+"""Corpora that are Spark tables already: any Delta table or catalog table, with a column mapping."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StringType
+
+from prox_spark.config.models import InputConfig
+from prox_spark.corpora.records import content_hash
+from prox_spark.errors import ConfigError, InputError
+from prox_spark.ingestion.task import READ, Task
+
+SPARK_SOURCES = ("delta", "table")
+
+# Partitions have their own numbers of units, so that tasks need not know of each other.
+_UNITS_PER_PARTITION = 64
+
+
+def read_source(spark: SparkSession, source: InputConfig, first_unit: int, unit_bytes: int) -> DataFrame:
+    """The source's rows in the columns of ``READ``. A row without an id column is known by a hash of its text.
+
+    Raises ``InputError`` where the table or a mapped column does not exist.
+    """
+    if not isinstance(source.path, str):
+        raise ConfigError("input.path: one table at a time for the formats delta and table")
+    try:
+        rows = spark.read.format("delta").load(source.path) if source.format == "delta" else spark.table(source.path)
+    except AnalysisException as error:
+        raise InputError(
+            f"input.path: {source.path} cannot be read as {source.format} ({error.getCondition()})"
+        ) from None
+    if source.limit:
+        rows = rows.limit(source.limit)
+    mapping = {name: source.columns.get(name, name) for name in ("doc_id", "text", "url", "source")}
+    for name, column in mapping.items():
+        if column not in rows.columns and (name == "text" or name in source.columns):
+            raise InputError(
+                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(rows.columns)}"
+            )
+    others = [field for field in rows.schema.fields if field.name not in mapping.values()]
+
+    def ours(name: str) -> Column:
+        return (
+            F.col(f"`{mapping[name]}`").cast("string") if mapping[name] in rows.columns else F.lit(None).cast("string")
+        )
+
+    pairs = [
+        (
+            F.lit(field.name),
+            F.col(f"`{field.name}`").cast("string")
+            if isinstance(field.dataType, StringType)
+            else F.to_json(F.struct(f"`{field.name}`")),
+        )
+        for field in others
+    ]
+    metadata = F.create_map(*(item for pair in pairs for item in pair)) if pairs else F.lit(None)
+    selected = rows.select(
+        ours("doc_id").alias("doc_id"),
+        F.coalesce(ours("source"), F.lit(source.source or source.path)).alias("source"),
+        ours("url").alias("url"),
+        metadata.cast("map<string,string>").alias("metadata"),
+        ours("text").alias("text"),
+    )
+    return selected.mapInArrow(_task(source.path, first_unit, unit_bytes), from_arrow_schema(READ))
+
+
+def _task(path: str, first_unit: int, unit_bytes: int) -> Task:
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        base = first_unit + _UNITS_PER_PARTITION * (context.partitionId() if context else 0)
+        text_read = 0
+        for batch in batches:
+            n = batch.num_rows
+            text = batch.column("text").cast(pa.string())
+            unit = base + min(text_read // unit_bytes, _UNITS_PER_PARTITION - 1)
+            text_read += text.nbytes
+            hashes = pa.array(
+                [None if value is None else content_hash(value.encode()) for value in text.to_pylist()], pa.string()
+            )
+            missing = text.is_null()
+            ids = batch.column("doc_id").cast(pa.string())
+            columns = {
+                "kind": pa.compute.if_else(missing, "unreadable", "document"),
+                "file": pa.repeat(path, n),
+                "unit": pa.repeat(pa.scalar(unit, pa.int64()), n),
+                "position": pa.nulls(n, pa.int64()),
+                "doc_id": pa.compute.coalesce(ids, hashes),
+                "content_hash": hashes,
+                "source": batch.column("source"),
+                "url": batch.column("url"),
+                "metadata": batch.column("metadata"),
+                "text": text,
+                "error_class": pa.compute.if_else(missing, "NullText", pa.scalar(None, pa.string())),
+                "message": pa.compute.if_else(missing, "the text is null", pa.scalar(None, pa.string())),
+            }
+            yield pa.RecordBatch.from_arrays(
+                [columns[name].cast(READ.field(name).type) for name in READ.names], schema=READ
+            )
+
+    return task

@@ -1,0 +1,69 @@
+"""What a Spark task does for ``ingest``: files in, Arrow batches of documents and of what could not be read out."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prox_spark.corpora.read import read_file
+from prox_spark.ingestion.plan import FilePlan
+from prox_spark.schemas import RECORDS
+
+READ = pa.schema([("kind", pa.string()), ("file", pa.string()), ("unit", pa.int64()), *RECORDS])
+"""``kind``: ``document``, ``unreadable``, or ``end``: a file read to its end, whose ``position`` counts its records and
+whose ``unit`` the unreadable ones among them."""
+
+Task = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def read_task(
+    groups: Sequence[Sequence[FilePlan]],
+    format_name: str,
+    columns: dict[str, str],
+    source: str | None,
+    unit_bytes: int,
+    limit: int | None,
+) -> Task:
+    """A function for ``mapInArrow`` over rows of one column: the number of the group of files to read."""
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        left = limit
+        for batch in batches:
+            for group in batch.column(0).to_pylist():
+                for plan in groups[group]:
+                    if left is not None and left <= 0:
+                        return
+                    read = 0
+                    for out, complete in _read(plan, format_name, columns, source, unit_bytes, left):
+                        read += complete
+                        yield out
+                    left = None if left is None else left - read
+
+    return task
+
+
+def _read(
+    plan: FilePlan, format_name: str, columns: dict[str, str], source: str | None, unit_bytes: int, limit: int | None
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Batches of one file with the number of records in each; the ``end`` row comes only when nothing was cut off."""
+    path = plan.file.path
+    records = unreadable = text = 0
+    for batch in read_file(path, format_name, columns=columns or None, source=source):
+        if limit is not None and records + batch.num_rows > limit:
+            batch = batch.slice(0, limit - records)
+            if batch.num_rows:
+                yield _labelled(batch, path, plan.first_unit + min(text // unit_bytes, plan.units - 1)), batch.num_rows
+            return
+        yield _labelled(batch, path, plan.first_unit + min(text // unit_bytes, plan.units - 1)), batch.num_rows
+        records += batch.num_rows
+        unreadable += batch.num_rows - batch.column("error_class").null_count
+        text += batch.column("text").nbytes
+    end = {"kind": ["end"], "file": [path], "unit": [unreadable], "position": [records]}
+    yield pa.RecordBatch.from_pydict({name: end.get(name, [None]) for name in READ.names}, schema=READ), 0
+
+
+def _labelled(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:
+    n = batch.num_rows
+    kind = pc.if_else(batch.column("error_class").is_null(), "document", "unreadable")
+    columns = [kind, pa.repeat(path, n), pa.repeat(pa.scalar(unit, pa.int64()), n)]
+    return pa.RecordBatch.from_arrays([*columns, *(batch.column(name) for name in RECORDS.names)], schema=READ)

@@ -1,0 +1,279 @@
+"""Reading programs: every dialect, never raising, in time linear in the text. ``docs/programs.md`` has the grammar.
+
+A model's output is data here: it is cut into tokens and nothing of it is ever evaluated.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from prox_spark.programs.model import MAX_LINE, SPELLINGS, Call, Outcome, Program
+
+_SPACE = re.compile(r"[ \t\r\n\v\f]*")
+_BLANK = re.compile(r"[ \t]*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_PLAIN = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
+_ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nt\\"']))""")
+_LITERAL_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
+_LONGEST_NAME = max(map(len, SPELLINGS))
+_MAX_ARGUMENTS = 3
+
+_LINE_NAMES = {"start": 0, "line_start": 0, "end": 1, "line_end": 1}
+_NORMALIZE_NAMES = {"source": 0, "source_str": 0, "target": 1, "target_str": 1}
+_REMOVE_STR_NAMES = {"line": 0, "source": 1, "source_str": 1, "s": 1}
+_REPLACE_STR_NAMES = {"line": 0, "source": 1, "source_str": 1, "old": 1, "target": 2, "target_str": 2, "new": 2}
+
+Value = int | str | bool
+
+
+def parse(text: str) -> Program:
+    """Read a program. Any string gives a program; what is no call is reported as one, with its outcome.
+
+    ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
+    starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of
+    its line. Comments (``#``), blank lines and markdown fences are no calls.
+
+    >>> [call.outcome for call in parse('remove_lines(start=0, end=2)\\nnormalize(source_str="Read mo').calls]
+    ['ok', 'truncated']
+    """
+    calls: list[Call] = []
+    position, length = 0, len(text)
+    while True:
+        position = _end(_SPACE, text, position)
+        if position >= length:
+            return Program(tuple(calls))
+        if text[position] == "#":
+            position = _end_of_line(text, position)
+        elif text.startswith("```", position):
+            position = _after_fence(text, position)
+        else:
+            call, position = _statement(text, position)
+            calls.append(call)
+
+
+def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    return match.end() if match else position
+
+
+def _end_of_line(text: str, position: int) -> int:
+    found = text.find("\n", position)
+    return len(text) if found < 0 else found
+
+
+def _after_fence(text: str, position: int) -> int:
+    """Past the backticks and the language's name; a word with a bracket after it is a call instead."""
+    while text.startswith("`", position):
+        position += 1
+    after_word = _end(_NAME, text, position)
+    return position if text.startswith("(", _end(_BLANK, text, after_word)) else after_word
+
+
+def _statement(text: str, start: int) -> tuple[Call, int]:
+    """One call, or what stands in the place of one, and the position after it."""
+    outcome: Outcome = "unknown"
+    name = _NAME.match(text, start)
+    if name is not None:
+        word = name.group() if name.end() - start <= _LONGEST_NAME else ""
+        after = _end(_BLANK, text, name.end())
+        operation = SPELLINGS.get(word)
+        if operation is not None and text.startswith("(", after):
+            return _call(text, start, after + 1, operation)
+        if after >= len(text) and word and any(spelling.startswith(word) for spelling in SPELLINGS):
+            return Call(operation or "unknown", outcome="truncated", start=start, end=len(text)), len(text)
+        if operation is not None:
+            end = _end_of_line(text, start)
+            return Call(operation, outcome="malformed", start=start, end=end), end
+    end = _end_of_line(text, start)
+    return Call("unknown", outcome=outcome, start=start, end=end), end
+
+
+@dataclass(slots=True)
+class _Arguments:
+    """What the tokens between the brackets have said so far.
+
+    ``expects``: ``first`` (an argument or the end), ``argument``, ``value`` (after ``name=``), ``equals`` (after a
+    name), ``separator`` (after a value).
+    """
+
+    values: list[tuple[str | None, Value]] = field(default_factory=list)
+    expects: str = "first"
+    name: str | None = None
+    bad: bool = False
+
+    def value(self, value: Value) -> None:
+        if self.expects not in ("first", "argument", "value") or len(self.values) == _MAX_ARGUMENTS:
+            self.bad = True
+        else:
+            self.values.append((self.name, value))
+        self.name, self.expects = None, "separator"
+
+    def word(self, word: str) -> None:
+        if self.expects == "value" and word in ("True", "true"):
+            self.value(True)
+        elif self.expects in ("first", "argument"):
+            self.name, self.expects = word, "equals"
+        else:
+            self.bad = True
+
+    def symbol(self, symbol: str) -> None:
+        if symbol == "=" and self.expects == "equals":
+            self.expects = "value"
+        elif symbol == "," and self.expects == "separator":
+            self.expects = "argument"
+        else:
+            self.bad = True
+
+
+def _call(text: str, start: int, position: int, operation: str) -> tuple[Call, int]:
+    """A known function from after its opening bracket."""
+    length = len(text)
+    arguments = _Arguments()
+    while position < length:
+        character = text[position]
+        if character == "\n":
+            position += 1
+            if _call_follows(text, position):
+                return Call(operation, outcome="malformed", start=start, end=position - 1), position
+        elif character in " \t\r\v\f":
+            position += 1
+        elif character == ")":
+            position += 1
+            complete = arguments.expects in ("first", "separator") and not arguments.bad
+            call = _build(operation, arguments.values) if complete else None
+            call = call or Call(operation, outcome="malformed")
+            return _placed(call, start, position), position
+        elif character in "\"'":
+            closing = _closing_quote(text, position)
+            if closing < 0:
+                position = -closing
+                if position >= length:
+                    break
+                return Call(operation, outcome="malformed", start=start, end=position - 1), position
+            arguments.value(_unescape(text[position + 1 : closing]))
+            position = closing + 1
+        elif match := _INTEGER.match(text, position):
+            arguments.value(_saturated(match.group()))
+            position = match.end()
+        elif match := _NAME.match(text, position):
+            arguments.word(match.group())
+            position = match.end()
+        else:
+            arguments.symbol(character)
+            position += 1
+    return Call(operation, outcome="truncated", start=start, end=length), length
+
+
+def _placed(call: Call, start: int, end: int) -> Call:
+    return Call(
+        call.operation, call.line_start, call.line_end, call.source, call.target, call.outcome, start=start, end=end
+    )
+
+
+def _call_follows(text: str, position: int) -> bool:
+    """Whether a line that starts here starts with a known function and its bracket."""
+    name = _NAME.match(text, _end(_BLANK, text, position))
+    if name is None or name.end() - name.start() > _LONGEST_NAME or name.group() not in SPELLINGS:
+        return False
+    return text.startswith("(", _end(_BLANK, text, name.end()))
+
+
+def _closing_quote(text: str, opening: int) -> int:
+    """Position of the quote that closes a string; or, negated, where reading goes on if none does.
+
+    That is the end of the text, or the next line that starts a call: a string that holds such a line could match no
+    line of a page anyway, and taking it for unclosed lets one forgotten quote cost one call.
+    """
+    quote, plain = text[opening], _PLAIN[text[opening]]
+    position, length = opening + 1, len(text)
+    while True:
+        position = _end(plain, text, position)
+        if position >= length:
+            return -length
+        if text[position] == quote:
+            return position
+        if text[position] == "\\":
+            position += 2
+        else:
+            position += 1
+            if _call_follows(text, position):
+                return -position
+
+
+def _unescape(raw: str) -> str:
+    if "\\" not in raw:
+        return raw
+    parts: list[str] = []
+    position = 0
+    while (found := raw.find("\\", position)) >= 0:
+        parts.append(raw[position:found])
+        match = _ESCAPE.match(raw, found)
+        if match is None:
+            parts.append(raw[found : found + 2])
+            position = found + 2
+        elif match[2] is not None:
+            parts.append(_LITERAL_ESCAPES[match[2]])
+            position = match.end()
+        else:
+            character, position = _code_point(raw, match)
+            parts.append(character)
+    parts.append(raw[position:])
+    return "".join(parts)
+
+
+def _code_point(raw: str, match: re.Match[str]) -> tuple[str, int]:
+    """The character of ``\\uXXXX``, or of two that are a surrogate pair; a lone surrogate stays as it was written."""
+    code = int(match[1], 16)
+    if 0xD800 <= code < 0xDC00:
+        low = _ESCAPE.match(raw, match.end())
+        if low is not None and low[1] is not None and 0xDC00 <= (second := int(low[1], 16)) < 0xE000:
+            return chr(0x10000 + ((code - 0xD800) << 10) + (second - 0xDC00)), low.end()
+    if 0xD800 <= code < 0xE000:
+        return match.group(), match.end()
+    return chr(code), match.end()
+
+
+def _saturated(digits: str) -> int:
+    sign = -1 if digits[0] == "-" else 1
+    digits = digits.lstrip("+-").lstrip("0")
+    return sign * (MAX_LINE if len(digits) > 18 else int(digits or "0"))
+
+
+def _build(operation: str, arguments: list[tuple[str | None, Value]]) -> Call | None:
+    """The call that these arguments make, or ``None`` where the function does not take them."""
+    if operation == "remove_lines":
+        if len(arguments) == 1 and arguments[0][0] == "all" and arguments[0][1] is True:
+            return Call("remove_all")
+        slots = _slots(arguments, _LINE_NAMES, (int, int))
+        return None if slots is None or len(slots) != 2 else Call(operation, slots[0], slots[1])  # type: ignore[arg-type]
+    if operation == "normalize":
+        slots = _slots(arguments, _NORMALIZE_NAMES, (str, str))
+        if slots is None or not slots:
+            return None
+        return _edit(operation, None, slots[0], slots[1] if len(slots) == 2 else None)
+    if operation == "remove_str":
+        slots = _slots(arguments, _REMOVE_STR_NAMES, (int, str))
+        return None if slots is None or len(slots) != 2 else _edit(operation, slots[0], slots[1], None)
+    if operation == "replace_str":
+        slots = _slots(arguments, _REPLACE_STR_NAMES, (int, str, str))
+        return None if slots is None or len(slots) != 3 else _edit(operation, *slots)
+    return None if arguments else Call(operation)
+
+
+def _edit(operation: str, line: Value | None, source: Value, target: Value | None) -> Call | None:
+    if isinstance(target, str) and "\n" in target:
+        return None  # it would renumber the lines of the document
+    return Call(operation, line, line, source, target)  # type: ignore[arg-type]
+
+
+def _slots(
+    arguments: list[tuple[str | None, Value]], names: dict[str, int], types: tuple[type, ...]
+) -> list[Value] | None:
+    """Values in the function's own order, without gaps, each once and of its type; ``None`` where they are not."""
+    slots: dict[int, Value] = {}
+    for index, (name, value) in enumerate(arguments):
+        slot = index if name is None else names.get(name, -1)
+        if not 0 <= slot < len(types) or slot in slots or type(value) is not types[slot]:
+            return None
+        slots[slot] = value
+    return [slots[i] for i in range(len(slots))] if set(slots) == set(range(len(slots))) else None

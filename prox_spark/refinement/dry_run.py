@@ -1,0 +1,105 @@
+"""``execute --dry-run``: what a refinement would keep and drop, without a write."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import yaml
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.config.models import Config
+from prox_spark.errors import ConfigError
+from prox_spark.generation.job import plan
+from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
+from prox_spark.refinement.work import Work, check_complete, execute_work
+from prox_spark.tables.cache import kept
+from prox_spark.tables.store import open_store
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What would be kept and dropped with these execution settings.
+
+    ``documents``: total, refined, quarantined, and dropped by reason; ``lines``: total, removed, rewritten;
+    ``characters``: total, kept; ``operations``: lines and their characters by operation, of refined documents.
+    """
+
+    execution: dict[str, Any]
+    documents: dict[str, Any]
+    lines: dict[str, int]
+    characters: dict[str, int]
+    operations: dict[str, dict[str, int]]
+
+
+def expand(overrides: list[str]) -> list[list[str]]:
+    """The overrides of every run of a sweep: an ``execution`` key with a list stands for each of its values.
+
+    >>> expand(["store=s", "execution.drop_line_below=[0.3, 0.5]"])
+    [['store=s', 'execution.drop_line_below=0.3'], ['store=s', 'execution.drop_line_below=0.5']]
+    """
+    choices: list[list[str]] = []
+    for override in overrides:
+        key, _, text = override.partition("=")
+        value = yaml.safe_load(text) if key.startswith("execution.") else None
+        choices.append([f"{key}={one}" for one in value] if isinstance(value, list) else [override])
+    return [list(choice) for choice in product(*choices)]
+
+
+def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
+    """Execute the programs of all documents, or of a share of them (the same documents for the same share), and count.
+
+    Raises ``IncompleteError`` when programs are missing, ``ConfigError`` for a share outside of (0, 1].
+    """
+    if not 0.0 < sample <= 1.0:
+        raise ConfigError(f"--sample {sample}: a share of the documents, over 0 and at most 1")
+    plans = plan(config)
+    store = open_store(spark, config.store)
+    covered = identity(config, plans)
+    name = refinement_name(config, fingerprint(covered))
+    heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
+    work = Work(store, config, plans, name, covered, last=None, **heads, after_unit=-1, sample=sample)
+    check_complete(work)
+    with kept(execute_work(work).drop("metadata", "url", "source", "replacement")) as results:
+        return _summary(config, results)
+
+
+def _summary(config: Config, results: DataFrame) -> DryRun:
+    names = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
+    sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in names]
+    fates: list[Row] = (
+        results.where("kind = 'document'").groupBy("fate", "reason").agg(F.count("*").alias("n"), *sums).collect()
+    )
+    refined = [row for row in fates if row["fate"] == "refined"]
+    dropped = {row["reason"]: row["n"] for row in fates if row["fate"] == "dropped"}
+    logged = results.where("kind = 'line'")
+    operations = logged.groupBy("operation").agg(
+        F.count("*").alias("lines"), F.sum(F.length("text")).alias("characters")
+    )
+
+    def total(rows: list[Row], name: str) -> int:
+        return sum(row[name] for row in rows)
+
+    kept_characters = total(refined, "n_characters")
+    return DryRun(
+        execution=config.execution.model_dump(mode="json"),
+        documents={
+            "total": total(fates, "n"),
+            "refined": total(refined, "n"),
+            "dropped": dict(sorted(dropped.items())),
+            "quarantined": total([row for row in fates if row["fate"] == "quarantined"], "n"),
+        },
+        lines={
+            "total": total(fates, "n_lines"),
+            "removed": total(refined, "n_lines_removed"),
+            "rewritten": total(refined, "n_lines_rewritten"),
+        },
+        characters={
+            "total": total(fates, "n_characters") + total(refined, "n_characters_removed"),
+            "kept": kept_characters,
+        },
+        operations={
+            row["operation"]: {"lines": row["lines"], "characters": row["characters"]}
+            for row in operations.orderBy("operation").collect()
+        },
+    )

@@ -1,0 +1,261 @@
+"""``execute``: programs are applied to documents, and a row of ``refinements`` commits the result."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark import __version__
+from prox_spark.config.models import Config
+from prox_spark.errors import ConservationError, LeaseError, RefinementConflictError
+from prox_spark.generation.job import Plans, plan
+from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
+from prox_spark.refinement.fuse import check_fuse
+from prox_spark.refinement.work import Work, check_complete, execute_work, last_unit
+from prox_spark.schemas import COUNTS, VERSIONED
+from prox_spark.tables.cache import kept
+from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, fence, restore
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.store import Store, open_store
+
+_RESULT_TABLES = ("refined", "dropped_lines", "dropped_documents")
+_WRITTEN = (*_RESULT_TABLES, "quarantine", "refinements")
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The refinement version that stands after ``execute``; ``new`` is False when it stood before."""
+
+    refinement: str
+    version: int
+    new: bool
+    counts: dict[str, int]
+
+
+def execute(spark: SparkSession, config: Config) -> Executed:
+    """Bring the refinement up to the documents that the store holds now; without effect when it is.
+
+    Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
+    to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
+    """
+    plans = plan(config)
+    store = open_store(spark, config.store)
+    work = _prepare(store, config, plans)
+    if work is None:
+        return _standing(store, config, plans)
+    check_complete(work)
+    with hold(store, "execute") as lease:
+        fence(store, lease, _WRITTEN)
+        if any(verb != "fence" for verb in commits_since(store, "refinements", work.refinements_version)):
+            # Another job executed between the look at the store and the lease.
+            work = _prepare(store, config, plans)
+            if work is None:
+                return _standing(store, config, plans)
+        return _execute(work, lease)
+
+
+def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
+    """What there is to do, or None when the refinement covers every document."""
+    covered = identity(config, plans)
+    name = refinement_name(config, fingerprint(covered))
+    refinements_version = store.version("refinements")
+    last = last_version(store, name)
+    if last is not None and last["fingerprint"] != fingerprint(covered):
+        listed = "; ".join(differences(json.loads(last["identity"]), covered))
+        raise RefinementConflictError(
+            f"refinement {name!r} exists with another configuration ({listed}); choose another name"
+        )
+    documents_version = store.version("documents")
+    after = -1 if last is None else last_unit(store, last["documents_version"])
+    if last is not None and last_unit(store, documents_version) <= after:
+        return None
+    programs_version = store.version("programs")
+    return Work(
+        store, config, plans, name, covered, last, documents_version, programs_version, refinements_version, after
+    )
+
+
+def last_version(store: Store, name: str) -> Row | None:
+    """The newest row of ``refinements`` of that name."""
+    row: Row | None = store.read("refinements").where(F.col("refinement") == name).orderBy(F.desc("version")).first()
+    return row
+
+
+def _standing(store: Store, config: Config, plans: Plans) -> Executed:
+    row = last_version(store, refinement_name(config, fingerprint(identity(config, plans))))
+    assert row is not None, "nothing to do means that a version stands"
+    return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
+
+
+def _execute(work: Work, lease: Lease) -> Executed:
+    started = time.monotonic()
+    store, purpose = work.store, Purpose("execute", work.name, work.version)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        heads = dict(zip(_RESULT_TABLES, pool.map(partial(_base, work), _RESULT_TABLES), strict=True))
+    mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
+    with kept(execute_work(work)) as results:
+        totals = _totals(results)
+        rows = {
+            "refined": results.where("fate = 'refined'"),
+            "dropped_lines": _dropped_lines(work, results),
+            "dropped_documents": _dropped_documents(work, results),
+        }
+
+        def write(table: str) -> Commit:
+            return commit(store, lease, table, rows[table], purpose, mode=mode)
+
+        # Side by side: a commit waits more than it works.
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            quarantine_version = pool.submit(_quarantine, work, lease, results, totals["quarantined"], purpose)
+            commits = dict(zip(_RESULT_TABLES, pool.map(write, _RESULT_TABLES), strict=True))
+    # RESTORE checks no transaction: only a chain without gaps shows that nobody else wrote into these tables.
+    broken = [table for table in _RESULT_TABLES if commits[table].version != heads[table] + 1]
+    if broken:
+        raise LeaseError(
+            f"another job wrote to {', '.join(broken)} during this one; nothing is committed, run it again"
+        )
+    versions = {table: commits[table].version for table in _RESULT_TABLES}
+    versions |= {
+        "quarantine": quarantine_version.result(),
+        "documents": work.documents_version,
+        "programs": work.programs_version,
+    }
+    written = {"refined": commits["refined"].rows, "dropped_documents": commits["dropped_documents"].rows}
+    counts = _counts(work, totals | written | _program_totals(work))
+    _check_conservation(work, counts)
+    check_fuse(work.config.fuse, counts, work.name)
+    _commit_refinement(work, lease, versions, counts, {"execute": time.monotonic() - started}, purpose)
+    return Executed(work.name, work.version, True, counts)
+
+
+def _base(work: Work, table: str) -> int:
+    """Make the table's head the one to write on, and return its version."""
+    store = work.store
+    head = store.version(table)
+    if work.last is None:
+        return head
+    own = work.last[f"{table}_version"]
+    if all(verb == "fence" for verb in commits_since(store, table, own)):
+        return head
+    return restore(store, table, own)
+
+
+def _refiner(work: Work, stage: str) -> Column:
+    plan = work.plans.document if stage == "document" else work.plans.chunk
+    return F.lit(plan.fingerprint if plan else None)
+
+
+def _dropped_lines(work: Work, results: DataFrame) -> DataFrame:
+    lines = results.where("kind = 'line'").drop("stage")
+    return lines.withColumns({"stage": F.lit("chunk"), "refiner": _refiner(work, "chunk")})
+
+
+def _dropped_documents(work: Work, results: DataFrame) -> DataFrame:
+    refiner = F.when(F.col("reason") == "empty", None).when(F.col("stage") == "document", _refiner(work, "document"))
+    return results.where("fate = 'dropped'").withColumn("refiner", refiner.otherwise(_refiner(work, "chunk")))
+
+
+def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpose: Purpose) -> int:
+    """Append the documents that failed; returns the table's version."""
+    store = work.store
+    own = store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
+    if work.last is None and not own.isEmpty():
+        # A run that died before its commit left them, perhaps with other settings.
+        store.spark.sql(f"DELETE FROM {store.table('quarantine')} WHERE refinement = '{work.name}'")
+    if not count:
+        return store.version("quarantine")
+    bad = results.where("fate = 'quarantined'").join(own, "doc_id", "left_anti")
+    rows = bad.select(
+        "doc_id",
+        F.lit(None).alias("file"),
+        F.lit(None).alias("position"),
+        "stage",
+        F.when(F.col("stage") == "execute", "CompatError").otherwise(F.col("reason")).alias("error_class"),
+        F.col("reason").alias("message"),
+        F.lit(work.name).alias("refinement"),
+        F.current_timestamp().alias("quarantined_at"),
+    )
+    return commit(store, lease, "quarantine", rows, purpose).version
+
+
+def _total(rows: DataFrame, *columns: Column) -> dict[str, int]:
+    row = rows.agg(*columns).first()
+    assert row is not None, "an aggregate without groups has one row"
+    counts: dict[str, int] = row.asDict()
+    return counts
+
+
+def _sum(name: str, alias: str | None = None) -> Column:
+    return F.coalesce(F.sum(name), F.lit(0)).alias(alias or name)
+
+
+def _totals(results: DataFrame) -> dict[str, int]:
+    """What the documents of this version add to the counts, but for what the commits themselves count."""
+    refined = F.col("fate") == "refined"
+    return _total(
+        results.where("kind = 'document'"),
+        F.count_if(F.col("fate") == "quarantined").alias("quarantined"),
+        _sum("n_lines", "lines"),
+        _sum("n_lines_removed", "lines_removed"),
+        _sum("n_lines_rewritten", "lines_rewritten"),
+        F.coalesce(F.sum(F.col("n_characters") + F.col("n_characters_removed")), F.lit(0)).alias("characters"),
+        F.coalesce(F.sum(F.when(refined, F.col("n_characters"))), F.lit(0)).alias("characters_kept"),
+    )
+
+
+def _program_totals(work: Work) -> dict[str, int]:
+    is_chunk = F.col("stage") == "chunk"
+    return _total(
+        work.programs(),
+        F.count_if(is_chunk & F.col("line_start").isNotNull()).alias("chunks"),
+        F.count_if(is_chunk & (F.col("status") == "failed")).alias("failed_chunks"),
+        _sum("prompt_tokens"),
+        _sum("output_tokens"),
+    )
+
+
+def _counts(work: Work, added: dict[str, int]) -> dict[str, int]:
+    """Counts over all documents of this version: what its new units add to the version before."""
+    before = work.last["counts"].asDict() if work.last is not None else {}
+    added = {**added, "documents": work.documents().count()}
+    return {name: before.get(name, 0) + added[name] for name in COUNTS}
+
+
+def _check_conservation(work: Work, counts: dict[str, int]) -> None:
+    out = counts["refined"] + counts["dropped_documents"] + counts["quarantined"]
+    if out != counts["documents"]:
+        raise ConservationError(
+            f"refinement {work.name!r}: {counts['documents']} documents in, {out} out ({counts['refined']} refined, "
+            f"{counts['dropped_documents']} dropped, {counts['quarantined']} quarantined); nothing is committed"
+        )
+
+
+def _commit_refinement(
+    work: Work,
+    lease: Lease,
+    versions: dict[str, int],
+    counts: dict[str, int],
+    timings: dict[str, float],
+    purpose: Purpose,
+) -> None:
+    row = {
+        "refinement": work.name,
+        "version": work.version,
+        "fingerprint": fingerprint(work.identity),
+        "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
+        "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
+        "identity": json.dumps(work.identity, sort_keys=True),
+        "configuration": json.dumps(work.config.model_dump(mode="json"), sort_keys=True),
+        **{f"{table}_version": versions[table] for table in VERSIONED},
+        "counts": counts,
+        "timings": timings,
+        "package_version": __version__,
+    }
+    schema = work.store.read("refinements").drop("created_at").schema
+    rows = work.store.spark.createDataFrame([tuple(row[name] for name in schema.names)], schema)
+    commit(work.store, lease, "refinements", rows.withColumn("created_at", F.current_timestamp()), purpose)

@@ -1,0 +1,132 @@
+"""What a refinement version is made of: which documents, whose programs, executed how. Reads tables, writes none."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from prox_spark.config.models import Config
+from prox_spark.errors import IncompleteError
+from prox_spark.generation.job import Plans
+from prox_spark.refinement.task import RESULTS, ExecutionPlan, execute_documents
+from prox_spark.tables.store import Store
+
+# Programs are about a hundredth of their documents: those of so many units (8 GB of text by default) fit a broadcast.
+_UNITS_PER_JOIN = 32
+
+
+@dataclass(frozen=True)
+class Work:
+    """One refinement version in the making."""
+
+    store: Store
+    config: Config
+    plans: Plans
+    name: str
+    identity: dict[str, Any]
+    last: Row | None
+    documents_version: int
+    programs_version: int
+    refinements_version: int
+    after_unit: int
+    sample: float = 1.0
+
+    @property
+    def version(self) -> int:
+        return 0 if self.last is None else self.last["version"] + 1
+
+    def documents(self) -> DataFrame:
+        """The documents that this version adds."""
+        rows = self.store.read("documents", self.documents_version).where(F.col("unit") > self.after_unit)
+        return rows.where(self._sampled()) if self.sample < 1 else rows
+
+    def programs(self) -> DataFrame:
+        """Their programs by this refinement's refiners."""
+        wanted = F.lit(False)
+        for stage in (self.plans.document, self.plans.chunk):
+            if stage:
+                wanted = wanted | ((F.col("stage") == stage.stage) & (F.col("refiner") == stage.fingerprint))
+        rows = self.store.read("programs", self.programs_version)
+        rows = rows.where((F.col("unit") > self.after_unit) & wanted)
+        return rows.where(self._sampled()) if self.sample < 1 else rows
+
+    def _sampled(self) -> Column:
+        """The same documents for the same share, whatever the partitions."""
+        return F.pmod(F.xxhash64("doc_id"), F.lit(1_000_000)) < F.lit(round(self.sample * 1_000_000))
+
+
+def last_unit(store: Store, version: int) -> int:
+    row = store.read("documents", version).agg(F.max("unit")).first()
+    return -1 if row is None or row[0] is None else int(row[0])
+
+
+def _grouped(programs: DataFrame) -> DataFrame:
+    """One row a document: its keep_score, its chunk programs in order, and which stages are there."""
+    is_chunk = F.col("stage") == "chunk"
+    chunk = F.struct(
+        "chunk",
+        "line_start",
+        "line_end",
+        "line_offset",
+        "output",
+        "line_scores",
+        F.transform("calls", lambda call: call["confidence"]).alias("confidences"),
+        "status",
+    )
+    return programs.groupBy("doc_id", "content_hash").agg(
+        F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
+        F.sort_array(F.collect_list(F.when(is_chunk & F.col("line_start").isNotNull(), chunk))).alias("chunks"),
+        F.max(~is_chunk).alias("has_document"),
+        F.max(is_chunk).alias("has_chunk"),
+    )
+
+
+def check_complete(work: Work) -> None:
+    """Raise ``IncompleteError`` unless every document has its document program and, where that keeps it, chunk programs."""
+    execution = work.config.execution
+    complete = F.lit(True)
+    if work.plans.document:
+        complete = complete & F.col("has_document")
+    if work.plans.chunk:
+        kept_back = F.coalesce(F.col("keep_score") < execution.drop_document_below, F.lit(True))
+        complete = complete & (F.col("has_chunk") | (kept_back if work.plans.document else F.lit(False)))
+    programs = work.programs().select("doc_id", "content_hash", "stage", "keep_score")
+    is_chunk = F.col("stage") == "chunk"
+    stages = programs.groupBy("doc_id", "content_hash").agg(
+        F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
+        F.max(~is_chunk).alias("has_document"),
+        F.max(is_chunk).alias("has_chunk"),
+    )
+    missing = work.documents().count() - stages.where(complete).count()
+    if missing:
+        raise IncompleteError(
+            f"{missing} documents lack programs of this refinement; run `prox-spark generate` with the same configuration first"
+        )
+
+
+def execute_work(work: Work) -> DataFrame:
+    """Every new document executed. The programs travel to the documents, never the other way round."""
+    documents, programs = work.documents(), work.programs()
+    units = [row["unit"] for row in documents.select("unit").distinct().orderBy("unit").collect()]
+    stage = work.config.execution
+    plan = ExecutionPlan(
+        stage.mode, stage.settings(), stage.drop_document_below, stage.on_failed_chunk, work.plans.document is not None
+    )
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return execute_documents(batches, plan)
+
+    def part(first: int, last: int) -> DataFrame:
+        between = F.col("unit").between(first, last)
+        grouped = _grouped(programs.where(between)).select("doc_id", "content_hash", "keep_score", "chunks")
+        columns = ("doc_id", "unit", "source", "url", "metadata", "text", "keep_score", "chunks")
+        joined = documents.where(between).join(F.broadcast(grouped), ["doc_id", "content_hash"], "left")
+        return joined.select(*columns).mapInArrow(task, from_arrow_schema(RESULTS))
+
+    groups = [units[start : start + _UNITS_PER_JOIN] for start in range(0, len(units), _UNITS_PER_JOIN)] or [[-1]]
+    return reduce(DataFrame.unionByName, (part(group[0], group[-1]) for group in groups))

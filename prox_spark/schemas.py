@@ -1,0 +1,223 @@
+"""The tables of a store, as Arrow schemas: the one place that names their columns.
+
+Line numbers count from 0 in ``text.split("\\n")`` of the original document; ranges of lines include both ends.
+"""
+
+import pyarrow as pa
+
+CALL = pa.struct(
+    [
+        ("operation", pa.string()),
+        ("line_start", pa.int64()),
+        ("line_end", pa.int64()),
+        ("source", pa.string()),
+        ("target", pa.string()),
+        ("confidence", pa.float32()),
+        ("outcome", pa.string()),
+    ]
+)
+"""One call of a program. ``outcome`` is the parser's: ok, malformed, truncated or unknown."""
+
+FILES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("modified_at", pa.timestamp("us", tz="UTC")),
+        ("format", pa.string()),
+        ("records", pa.int64()),
+        ("quarantined", pa.int64()),
+        ("read_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+DOCUMENTS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("unit", pa.int64()),
+        ("content_hash", pa.string()),
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("file", pa.string()),
+        ("position", pa.int64()),
+        ("metadata", pa.map_(pa.string(), pa.string())),
+        ("text", pa.string()),
+    ]
+)
+
+# ``output`` is what the model wrote, whose line numbers count from ``line_offset``; ``calls`` count from the document.
+PROGRAMS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("content_hash", pa.string()),
+        ("unit", pa.int64()),
+        ("stage", pa.string()),
+        ("chunk", pa.int32()),
+        ("refiner", pa.string()),
+        ("line_start", pa.int64()),
+        ("line_end", pa.int64()),
+        ("line_offset", pa.int64()),
+        ("status", pa.string()),
+        ("keep_score", pa.float64()),
+        ("prompt_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("output", pa.string()),
+        ("calls", pa.list_(CALL)),
+        ("line_scores", pa.list_(pa.float32())),
+        ("error", pa.string()),
+    ]
+)
+
+REFINED = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("unit", pa.int64()),
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("n_lines", pa.int64()),
+        ("n_lines_removed", pa.int64()),
+        ("n_lines_rewritten", pa.int64()),
+        ("n_characters", pa.int64()),
+        ("n_characters_removed", pa.int64()),
+        ("guard", pa.string()),
+        ("metadata", pa.map_(pa.string(), pa.string())),
+        ("text", pa.string()),
+    ]
+)
+
+DROPPED_LINES = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("unit", pa.int64()),
+        ("line_number", pa.int64()),
+        ("operation", pa.string()),
+        ("stage", pa.string()),
+        ("chunk", pa.int32()),
+        ("score", pa.float32()),
+        ("refiner", pa.string()),
+        ("replacement", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+
+DROPPED_DOCUMENTS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("unit", pa.int64()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("keep_score", pa.float64()),
+        ("n_lines", pa.int64()),
+        ("n_characters", pa.int64()),
+        ("refiner", pa.string()),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("file", pa.string()),
+        ("position", pa.int64()),
+        ("stage", pa.string()),
+        ("error_class", pa.string()),
+        ("message", pa.string()),
+        ("refinement", pa.string()),
+        ("quarantined_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        ("run", pa.string()),
+        ("batch", pa.int64()),
+        ("refiner", pa.string()),
+        ("stage", pa.string()),
+        ("documents", pa.int64()),
+        ("chunks", pa.int64()),
+        ("prompt_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("seconds", pa.float64()),
+        ("tokens_per_second", pa.float64()),
+        ("busy_share", pa.float64()),
+        ("restarts", pa.int64()),
+        ("retries", pa.int64()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+VERSIONED = ("documents", "programs", "refined", "dropped_lines", "dropped_documents", "quarantine")
+"""Tables whose versions a row of ``refinements`` names, each in a column ``T_version``."""
+
+COUNTS = (
+    "documents",
+    "refined",
+    "dropped_documents",
+    "quarantined",
+    "lines",
+    "lines_removed",
+    "lines_rewritten",
+    "characters",
+    "characters_kept",
+    "chunks",
+    "failed_chunks",
+    "prompt_tokens",
+    "output_tokens",
+)
+"""What a row of ``refinements`` counts over all documents of that refinement version."""
+
+REFINEMENTS = pa.schema(
+    [
+        ("refinement", pa.string()),
+        ("version", pa.int64()),
+        ("fingerprint", pa.string()),
+        ("document_refiner", pa.string()),
+        ("chunk_refiner", pa.string()),
+        ("identity", pa.string()),
+        ("configuration", pa.string()),
+        *[(f"{table}_version", pa.int64()) for table in VERSIONED],
+        ("counts", pa.struct([(name, pa.int64()) for name in COUNTS])),
+        ("timings", pa.map_(pa.string(), pa.float64())),
+        ("package_version", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+LEASES = pa.schema(
+    [
+        ("key", pa.string()),
+        ("token", pa.int64()),
+        ("holder", pa.string()),
+        ("heartbeat_at", pa.timestamp("us", tz="UTC")),
+        ("expires_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+TABLES = {
+    "files": FILES,
+    "documents": DOCUMENTS,
+    "programs": PROGRAMS,
+    "refined": REFINED,
+    "dropped_lines": DROPPED_LINES,
+    "dropped_documents": DROPPED_DOCUMENTS,
+    "quarantine": QUARANTINE,
+    "metrics": METRICS,
+    "leases": LEASES,
+    "refinements": REFINEMENTS,
+}
+
+STORE_VERSION = 1
+"""Number of this layout; a store of another number is refused."""
+
+RECORDS = pa.schema(
+    [
+        ("position", pa.int64()),
+        ("doc_id", pa.string()),
+        ("content_hash", pa.string()),
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("metadata", pa.map_(pa.string(), pa.string())),
+        ("text", pa.string()),
+        ("error_class", pa.string()),
+        ("message", pa.string()),
+    ]
+)
+"""What a corpus reader yields: a readable record has a text and a null ``error_class``, an unreadable one the reverse."""

@@ -1,0 +1,160 @@
+"""One writer at a time: a lease for each key, with heartbeat and expiry, won by Delta's optimistic concurrency.
+
+The table is a short log: the newest row of a key is its lease. Taking it appends a row whose transaction version is the
+next token; Delta commits one version of an id once, so of several jobs one wins. The token is the fencing token: every
+write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = token * 2**20 + n, and Delta skips a version
+that is not above the last one, so a holder whose lease went to somebody else writes nothing more.
+"""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import psutil
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, Row
+from pyspark.sql import functions as F
+
+from prox_spark.errors import LeaseError
+from prox_spark.tables.store import Store
+
+EXPIRY = timedelta(minutes=10)
+HEARTBEAT = timedelta(minutes=2)
+WRITES_PER_TOKEN = 2**20
+
+
+@dataclass
+class Lease:
+    """A lease that is held. ``next_version`` hands out the transaction versions of its writes."""
+
+    key: str
+    token: int
+    holder: str
+    writes: dict[str, int] = field(default_factory=dict)
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def next_version(self, table: str) -> int:
+        """The next ``txnVersion`` for a table. Raises ``LeaseError`` when a heartbeat found the lease gone."""
+        if self.lost.is_set():
+            raise lost(self.key)
+        n = self.writes.get(table, 0)
+        self.writes[table] = n + 1
+        if n >= WRITES_PER_TOKEN:
+            raise LeaseError(f"lease {self.key}: over {WRITES_PER_TOKEN} writes in one job; start it again to go on")
+        return self.token * WRITES_PER_TOKEN + n
+
+
+def lost(key: str) -> LeaseError:
+    """The error of a job that finds its lease in other hands."""
+    return LeaseError(f"lease {key} went to another job; this one stopped and has written nothing since")
+
+
+@contextmanager
+def hold(store: Store, key: str) -> Iterator[Lease]:
+    """Hold the lease ``key`` for the length of the block, with a heartbeat in the background.
+
+    Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
+    when it ran on this host and its process is gone.
+    """
+    lease = _acquire(store, key)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(store, lease, stop), name=f"lease {key}", daemon=True)
+    beat.start()
+    try:
+        yield lease
+    finally:
+        stop.set()
+        beat.join(timeout=60)
+        if not lease.lost.is_set():
+            _append(store, lease, expires_at=datetime.now(UTC))
+
+
+def _acquire(store: Store, key: str) -> Lease:
+    holder = _myself()
+    row = _newest(store, key)
+    if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and _alive(row["holder"]):
+        raise LeaseError(
+            f"another job holds the lease {key} ({row['holder']}, until {row['expires_at']:%Y-%m-%d %H:%M:%S} UTC unless "
+            "renewed); wait for it or end it, then run this again"
+        )
+    lease = Lease(key, 1 if row is None else row["token"] + 1, holder)
+    try:
+        won = _append(store, lease, expires_at=datetime.now(UTC) + EXPIRY, transaction=lease.token)
+    except PySparkException as error:
+        if "CONCURRENT" not in str(error).upper():
+            raise
+        won = False
+    if not won:
+        raise LeaseError(f"another job took the lease {key} just now; run this again when it is done")
+    return lease
+
+
+def _newest(store: Store, key: str) -> Row | None:
+    """The key's lease: the row of the highest token, of that the latest heartbeat."""
+    rows: list[Row] = store.read("leases").where(F.col("key") == key).collect()
+    return max(rows, key=lambda row: (row["token"], row["heartbeat_at"]), default=None)
+
+
+def _append(store: Store, lease: Lease, *, expires_at: datetime, transaction: int | None = None) -> bool:
+    """Append the lease's row; with a transaction version False when another job committed that version first."""
+    times = [_time(datetime.now(UTC), "heartbeat_at"), _time(expires_at, "expires_at")]
+    names = [
+        F.lit(lease.key).alias("key"),
+        F.lit(lease.token).cast("long").alias("token"),
+        F.lit(lease.holder).alias("holder"),
+    ]
+    writer = store.spark.range(1, numPartitions=1).select(*names, *times).write.format("delta").mode("append")
+    if transaction is None:
+        store.save(writer, "leases")
+        return True
+    mark = f"{lease.holder} {transaction}"
+    writer = (
+        writer.option("txnAppId", f"lease/{lease.key}").option("txnVersion", transaction).option("userMetadata", mark)
+    )
+    store.save(writer, "leases")
+    history = store.spark.sql(f"DESCRIBE HISTORY {store.table('leases')} LIMIT 20").select("userMetadata").collect()
+    return any(row[0] == mark for row in history)
+
+
+def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
+    renewed = datetime.now(UTC)
+    while not stop.wait(HEARTBEAT.total_seconds()):
+        now = datetime.now(UTC)
+        try:
+            newest = _newest(store, lease.key)
+            if newest is not None and newest["holder"] == lease.holder:
+                _append(store, lease, expires_at=now + EXPIRY)
+                renewed = now
+                continue
+        except PySparkException:
+            # One heartbeat may fail with the store's weather; only a whole expiry without any means that it is gone.
+            if now - renewed < EXPIRY:
+                continue
+        lease.lost.set()
+        return
+
+
+def _myself() -> str:
+    """host:pid:start:nonce of this process; the nonce tells two sessions of one process apart."""
+    started = int(psutil.Process().create_time())
+    return f"{socket.gethostname()}:{os.getpid()}:{started}:{uuid.uuid4().hex[:8]}"
+
+
+def _alive(holder: str) -> bool:
+    """False only when the holder ran on this host and is gone for certain."""
+    host, pid, started, _ = holder.rsplit(":", 3)
+    if host != socket.gethostname():
+        return True
+    try:
+        return int(psutil.Process(int(pid)).create_time()) == int(started)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _time(moment: datetime, name: str) -> Column:
+    return F.timestamp_micros(F.lit(int(moment.timestamp() * 1_000_000))).alias(name)

@@ -1,0 +1,138 @@
+"""A store: a folder or a catalog schema that holds the tables of ``prox_spark.schemas``."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from prox_spark.errors import StoreError
+from prox_spark.schemas import STORE_VERSION, TABLES
+
+_CATALOG_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*\Z")
+_VERSION_PROPERTY = "prox_spark.store_version"
+
+# Delta's defaults delete what time travel needs after 7 days and its log after 30: a refinement must outlive those.
+_RETENTION = {
+    "delta.logRetentionDuration": "interval 3650 days",
+    "delta.deletedFileRetentionDuration": "interval 3650 days",
+}
+
+# Columns before the first nested or long one get file statistics: units are pruned by them, page text is not copied there.
+_INDEXED = {"documents": 3, "programs": 6, "refined": 2, "dropped_lines": 3, "dropped_documents": 2}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where the tables are. ``location`` is an absolute path or URL, or ``catalog.schema``."""
+
+    spark: SparkSession
+    location: str
+    is_catalog: bool
+
+    def table(self, name: str) -> str:
+        """The table's name in SQL."""
+        if self.is_catalog:
+            return ".".join(f"`{part}`" for part in (*self.location.split("."), name))
+        return "delta.`" + f"{self.location}/{name}".replace("`", "``") + "`"
+
+    def read(self, name: str, version: int | None = None) -> DataFrame:
+        """The table as it stands, or as of one of its versions."""
+        as_of = "" if version is None else f" VERSION AS OF {int(version)}"
+        return self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
+
+    def save(self, writer: DataFrameWriter, name: str) -> None:
+        """Let a configured writer write to the table."""
+        if self.is_catalog:
+            writer.saveAsTable(self.table(name))
+        else:
+            writer.save(f"{self.location}/{name}")
+
+    def version(self, name: str) -> int:
+        """The newest version of the table."""
+        row = self.spark.sql(f"DESCRIBE HISTORY {self.table(name)} LIMIT 1").select("version").first()
+        assert row is not None, "a Delta table has at least one version"
+        return int(row[0])
+
+
+def spark_schema(name: str) -> StructType:
+    """The Spark schema of a table."""
+    return from_arrow_schema(TABLES[name])
+
+
+def open_store(spark: SparkSession, location: str) -> Store:
+    """An existing store. Raises ``StoreError`` where there is none, where it is half made, or of another version."""
+    store = _store(spark, location)
+    version = _store_version(store)
+    if version is None:
+        raise StoreError(f"{location}: there is no prox_spark store here; `prox-spark ingest` makes one")
+    _check_version(store, version)
+    return store
+
+
+def create_store(spark: SparkSession, location: str) -> Store:
+    """The store at ``location``, made where it is absent: every table empty, ``refinements`` last.
+
+    A run that died half-way leaves a store without ``refinements``; the next one completes it.
+    """
+    store = _store(spark, location)
+    version = _store_version(store)
+    if version is not None:
+        _check_version(store, version)
+        return store
+    if store.is_catalog:
+        catalog, schema = location.split(".")
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
+    *others, last = TABLES
+
+    def create(name: str) -> None:
+        columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in spark_schema(name))
+        properties = {**_RETENTION, _VERSION_PROPERTY: str(STORE_VERSION)}
+        if name in _INDEXED:
+            properties["delta.dataSkippingNumIndexedCols"] = str(_INDEXED[name])
+        listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+        spark.sql(f"CREATE TABLE IF NOT EXISTS {store.table(name)} ({columns}) USING delta TBLPROPERTIES ({listed})")
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(create, others))
+    create(last)
+    return store
+
+
+def _store(spark: SparkSession, location: str) -> Store:
+    if _CATALOG_SCHEMA.match(location) and not Path(location).exists():
+        return Store(spark, location, is_catalog=True)
+    if "://" in location or location.startswith("dbfs:"):
+        return Store(spark, location.rstrip("/"), is_catalog=False)
+    return Store(spark, str(Path(location).expanduser().absolute()), is_catalog=False)
+
+
+def _store_version(store: Store) -> int | None:
+    """The number in the properties of ``refinements``, the table made last, or None where it is absent."""
+    if not store.is_catalog and "://" not in store.location and not Path(store.location, "refinements").is_dir():
+        return None
+    try:
+        rows = store.spark.sql(f"SHOW TBLPROPERTIES {store.table('refinements')}").collect()
+    except AnalysisException as error:
+        if any(
+            word in str(error)
+            for word in ("TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND", "DELTA_MISSING", "SCHEMA_NOT_FOUND")
+        ):
+            return None
+        raise
+    found = {row["key"]: row["value"] for row in rows}.get(_VERSION_PROPERTY)
+    if found is None:
+        raise StoreError(f"{store.location}: `refinements` is a table of something else; choose another store")
+    return int(found)
+
+
+def _check_version(store: Store, version: int) -> None:
+    if version != STORE_VERSION:
+        newer = (
+            "a newer package wrote it: upgrade prox_spark" if version > STORE_VERSION else "no migration from it exists"
+        )
+        raise StoreError(f"{store.location}: store version {version}, this package reads {STORE_VERSION}; {newer}")

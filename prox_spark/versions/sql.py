@@ -1,0 +1,71 @@
+"""``sql``: questions to a store by the plain names of its tables.
+
+A view knows no ``VERSION AS OF`` and its name no ``@``: so the names are found in the parsed query and replaced by views
+over DataFrames that are read at the right version.
+"""
+
+import uuid
+
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import DataFrame, SparkSession
+from sqlglot import exp, parse
+from sqlglot.errors import SqlglotError
+
+from prox_spark.errors import UsageError
+from prox_spark.schemas import TABLES, VERSIONED
+from prox_spark.tables.store import Store, open_store
+from prox_spark.versions.names import find_refinement
+
+_RESULTS = ("refined", "dropped_lines", "dropped_documents")
+
+
+def query(spark: SparkSession, location: str, text: str) -> DataFrame:
+    """The answer to one SELECT. Result tables are read as of the newest refinement, or as `` `refined@NAME:VERSION` `` says.
+
+    Raises ``UsageError`` for SQL that does not parse, is no query, or names what does not exist.
+    """
+    store = open_store(spark, location)
+    try:
+        statements = [statement for statement in parse(text, read="spark") if statement is not None]
+    except SqlglotError as error:
+        raise UsageError(f"SQL: {' '.join(_plain(str(error)).split())}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise UsageError("SQL: one SELECT (or WITH … SELECT) at a time; this command only reads")
+    tree = statements[0]
+    defined = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
+    views: dict[str, str] = {}
+    for table in list(tree.find_all(exp.Table)):
+        name = table.name
+        if table.db or name in defined or name.partition("@")[0] not in TABLES:
+            continue
+        if name not in views:
+            views[name] = f"prox_spark_{uuid.uuid4().hex}"
+            read_as(store, name).createOrReplaceTempView(views[name])
+        if not table.alias:
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
+        table.set("this", exp.to_identifier(views[name]))
+    try:
+        return spark.sql(tree.sql(dialect="spark"))
+    except (ParseException, AnalysisException) as error:
+        message = _plain(str(error).split("\nJVM stacktrace")[0].split(";\n")[0])
+        for name, view in views.items():
+            message = message.replace(view, name)
+        raise UsageError(f"SQL: {' '.join(message.split())}") from None
+
+
+def read_as(store: Store, name: str) -> DataFrame:
+    """A table by the name that stands in a query: plain, or with ``@NAME`` or ``@NAME:VERSION``."""
+    table, at, refinement = name.partition("@")
+    if not at and table not in _RESULTS:
+        return store.read(table)
+    if at and table not in VERSIONED:
+        raise UsageError(
+            f"SQL: {table} has no refinement versions; ask it as {table}, or one of {', '.join(VERSIONED)} as of a refinement"
+        )
+    row = find_refinement(store, refinement if at else None)
+    return store.read(table, 0) if row is None else store.read(table, row[f"{table}_version"])
+
+
+def _plain(message: str) -> str:
+    """Without the terminal colours that sqlglot puts around the place of an error."""
+    return message.replace("\x1b[4m", "»").replace("\x1b[0m", "«")

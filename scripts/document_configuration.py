@@ -1,0 +1,54 @@
+"""Write docs/configuration.md from the models' own docstrings: ``python scripts/document_configuration.py``."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from prox_spark.config.load import engine_kinds, models_in
+from prox_spark.config.models import Config
+
+HEAD = """# Configuration
+
+A YAML file with these keys; on the command line each can be given as `key.sub=value` (the value is YAML) behind `--config`.
+Unknown keys are refused. Giving another `….engine.kind` drops the settings of the old kind. Made by
+`scripts/document_configuration.py` from the docstrings.
+"""
+
+
+def rows(model: type[BaseModel], prefix: str) -> list[str]:
+    out: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = models_in(field.annotation)
+        if name != "engine":
+            default = "required" if field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
+            if not inner:
+                out.append(f"| `{prefix}{name}` | {default} | {' '.join(_text(field.description).split())} |")
+            elif field.description:
+                out.append(f"| `{prefix}{name}` | null | {' '.join(_text(field.description).split())} |")
+        if inner and name != "engine":
+            out += rows(inner[0], f"{prefix}{name}.")
+    return out
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _text(text: str | None) -> str:
+    return inspect.cleandoc(text or "").replace("``", "`")
+
+
+def document() -> str:
+    table = ["| key | default | what |", "|---|---|---|"]
+    parts = [HEAD, "\n".join(table + rows(Config, ""))]
+    for kind, model in engine_kinds().items():
+        parts.append(f"\n## `engine.kind: {kind}`\n\n{_text(model.__doc__)}\n")
+        parts.append("\n".join(table + [row for row in rows(model, "engine.") if "engine.kind`" not in row]))
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent.parent / "docs" / "configuration.md").write_text(document(), encoding="utf-8")

@@ -1,0 +1,16 @@
+"""Fixtures of all tests. Nothing here starts a JVM: tests/spark has its own conftest for that."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The measurement data beside the checkout; tests that need it skip where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "gold").is_dir():
+        pytest.skip("the measurement data (../shared) is not beside this checkout")
+    return folder

@@ -1,0 +1,234 @@
+"""The engine that all tasks of an owner share, on real processes: found, shared, killed, recovered, never left behind.
+
+``transformers`` loads in seconds and stands in where only the processes matter; vLLM runs where it is about vLLM. The
+tests share one engine for each of the two, in the order in which they stand here.
+"""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from prox_spark.config.models import ChunkConfig, DocumentConfig
+from prox_spark.engines import supervisor, wire
+from prox_spark.engines.protocol import Request
+from prox_spark.engines.runtime import Owner, connect, find_owner, place, start_time, stat_fields
+from prox_spark.engines.settings import EngineSettings, TransformersSettings, VllmSettings
+from prox_spark.engines.supervisor import SupervisedEngine
+from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.errors import EngineError
+from prox_spark.generation.task import generate_programs, plan_stage
+from prox_spark.programs import parse
+
+pytestmark = pytest.mark.engine
+
+TEXT = "Home About Contact\nThis page tells of a house by the sea, and of who lived there.\nWe use cookies. Accept\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("tiny"), [TEXT + "remove_lines keep_doc drop_doc untouch_doc\n"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left() -> Iterator[None]:
+    """After the module the engine is ended, and nothing of it may be left."""
+    yield
+    where = place(find_owner(), "cpu")
+    pid = server(where.owner)
+    if pid is not None:
+        group = os.getpgid(pid)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not members(group), "the engine's processes end")
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def server(owner: Owner) -> int | None:
+    """Process id of the owner's supervisor."""
+    connected = connect(place(owner, "cpu"))
+    if connected is None:
+        return None
+    with connected:
+        credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def members(group: int) -> list[int]:
+    """Living processes of a group."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [p for p in pids if (f := stat_fields(p)) and f[0] not in "ZX" and f[2] == str(group)]
+
+
+def requests(count: int, max_tokens: int = 4) -> Iterator[Request]:
+    return (
+        Request(id=n, stage="chunk", text="", token_ids=[0, 5 + n % 50], max_tokens=max_tokens) for n in range(count)
+    )
+
+
+def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """All rows of a stage, by document and chunk."""
+    plan = plan_stage(stage, DocumentConfig(engine=engine) if stage == "document" else ChunkConfig(engine=engine))
+    ids = [f"d{n}" for n in range(len(texts))]
+    columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": texts}
+    batches = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan)
+    return {(row["doc_id"], row["chunk"]): row for batch in batches for row in batch.to_pylist()}
+
+
+def hello(model: Path, backend: str = "transformers", **options: Any) -> wire.Hello:
+    return wire.Hello(backend=backend, model=str(model), context=2048, options=options)
+
+
+# transformers
+
+
+def test_two_tasks_share_one_engine(model: Path) -> None:
+    engine = TransformersSettings(kind="transformers", model=str(model))
+    texts = [TEXT * n for n in range(1, 9)]
+    results: list[dict[tuple[str, int], dict[str, Any]]] = []
+    tasks = [threading.Thread(target=lambda: results.append(run("document", engine, texts))) for _ in range(2)]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(240)
+    assert len(results) == 2
+    assert results[0].keys() == results[1].keys() == {(f"d{n}", 0) for n in range(8)}
+    assert all(0 < row["keep_score"] < 1 for result in results for row in result.values())
+    pid = server(find_owner())
+    assert pid is not None
+    assert members(os.getpgid(pid)) == [pid]
+
+
+def test_a_killed_engine_costs_nothing_but_time_within_the_budget_and_its_last_words_beyond(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "RESTARTS", 1)
+    monkeypatch.setattr(supervisor, "WINDOW", 20)
+    engine = SupervisedEngine(hello(model))
+    answered: list[int] = []
+
+    def kill() -> None:
+        pid = server(find_owner())
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    stream = engine.stream(requests(60))
+    answered.append(next(stream).id)
+    kill()
+    answered += [next(stream).id for _ in range(20)]
+    kill()
+    with pytest.raises(EngineError, match="died 2 times") as raised:
+        answered += [completion.id for completion in stream]
+    assert "last words" in str(raised.value)
+    assert len(set(answered)) == len(answered) >= 21
+    engine.close()
+
+
+def test_start_up_failures_are_told_with_the_engines_own_words(model: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(EngineError, match="no such model folder: /no/such"):
+        next(SupervisedEngine(hello(Path("/no/such"))).stream(requests(1)))
+    assert time.monotonic() - began < supervisor._LOAD_SECONDS
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text('{"model_type": "llama", "hidden_size": "many"}')
+    with pytest.raises(EngineError, match=r"cannot load .*broken: \w+"):
+        next(SupervisedEngine(hello(broken)).stream(requests(1)))
+
+
+OWNER = """
+import sys
+from prox_spark.engines import wire
+from prox_spark.engines.protocol import Request
+from prox_spark.engines.runtime import Owner, start_time
+from prox_spark.engines.supervisor import SupervisedEngine
+import os
+owner = Owner(os.getpid(), start_time(os.getpid()))
+hello = wire.Hello(backend="transformers", model=sys.argv[1], context=2048, options={})
+engine = SupervisedEngine(hello, owner=owner, idle_seconds=float(sys.argv[2]))
+requests = (Request(id=n, stage="chunk", text="", token_ids=[0, 5], max_tokens=64) for n in range(int(sys.argv[3])))
+for completion in engine.stream(requests):
+    print("answered", flush=True)
+engine.close()
+print("closed", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "idle"])
+def test_no_process_is_left_when_the_owner_is_killed_or_the_engine_idles(model: Path, how: str) -> None:
+    command = [sys.executable, "-c", OWNER, str(model), "1.0", "100000" if how == "killed" else "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "answered\n"
+        started = start_time(process.pid)
+        assert started is not None
+        where = place(Owner(process.pid, started), "cpu")
+        pid = server(where.owner)
+        assert pid is not None
+        group = os.getpgid(pid)
+        if how == "killed":
+            process.kill()
+        wait_for(lambda: not members(group), "every process of the engine ends")
+        wait_for(lambda: not where.socket.exists(), "its socket goes")
+        process.kill()
+    wait_for(lambda: how == "idle" or not where.log.exists(), "its files go with the owner")
+
+
+# vLLM; it finds the transformers engine of the first test's model in its place
+
+
+def test_vllm_takes_over_and_decides_as_transformers_does(model: Path) -> None:
+    texts = [TEXT * n for n in range(1, 12)]
+    transformers = run("document", TransformersSettings(kind="transformers", model=str(model)), texts)
+    vllm = run("document", VllmSettings(kind="vllm", model=str(model), options={"dtype": "float32"}), texts)
+    assert transformers.keys() == vllm.keys()
+    for key, row in vllm.items():
+        assert row["status"] == "ok"
+        assert row["keep_score"] == pytest.approx(transformers[key]["keep_score"], abs=1e-3)
+        assert row["prompt_tokens"] == transformers[key]["prompt_tokens"] > 0
+
+
+def test_a_grammar_keeps_a_random_models_programs_valid(model: Path) -> None:
+    engine = VllmSettings(kind="vllm", model=str(model), options={"dtype": "float32"})
+    texts = [TEXT * n for n in (1, 5, 60)]
+    rows = run("chunk", engine, texts)
+    assert {document for document, _ in rows} == {"d0", "d1", "d2"}
+    assert sum(document == "d2" for document, _ in rows) > 1
+    for row in rows.values():
+        assert row["status"] in ("ok", "truncated")
+        assert 0 < row["output_tokens"] <= 48
+        calls = parse(row["output"]).calls
+        # A grammar does not outlive the token limit: only a cut-off program may end badly, in its last call.
+        assert all(call.outcome == "ok" for call in (calls[:-1] if row["status"] == "truncated" else calls))
+
+
+def test_a_killed_engine_core_is_replaced_in_mid_run(model: Path) -> None:
+    engine = SupervisedEngine(hello(model, "vllm", dtype="float32"))
+    stream = engine.stream(requests(2000, max_tokens=16))
+    answered = [next(stream).id]
+    pid = server(find_owner())
+    assert pid is not None
+    children = [p for p in members(os.getpgid(pid)) if p != pid]
+    assert children
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    answered += [completion.id for completion in stream]
+    assert sorted(answered) == list(range(2000))
+    assert not [p for p in children if start_time(p) is not None]
+    engine.close()

@@ -1,0 +1,35 @@
+"""Every ``prox-spark`` command of the README runs, in its order, in a folder with the demo's C4 file as the corpus."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prox_spark.cli import main
+from prox_spark.demo.corpus import FILES, write_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def commands() -> list[list[str]]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines() if line.startswith("prox-spark ")]
+
+
+def test_the_commands_of_the_readme_run(
+    spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_corpus(tmp_path / "all")
+    (tmp_path / "corpus").mkdir()
+    shutil.copy(tmp_path / "all" / FILES["c4"], tmp_path / "corpus")
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    found = commands()
+    assert len(found) >= 7
+    for arguments in found:
+        assert main(arguments[1:]) == 0, (arguments, capsys.readouterr().err)
+    assert "no-stubs" in capsys.readouterr().out

@@ -1,0 +1,59 @@
+"""Fixtures of the tests that need Spark: one session for all; it takes 9 s to start, its first job as long again."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prox_spark.config import Config, load_config
+
+SESSION = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.memory": "3g",
+    # Hundreds of small different queries: the second compiler never pays off before the next one comes.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+}
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """The session of the command line itself, with two cores and two shuffle partitions."""
+    from prox_spark.session import get_session
+
+    session = get_session(SESSION)
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def write_pages(tmp_path: Path) -> Callable[..., Path]:
+    """Write texts as a C4-like JSON lines file and return its path."""
+
+    def write(texts: list[Any], name: str = "pages.json", **columns: list[Any]) -> Path:
+        path = tmp_path / name
+        rows = [{"text": text, **{key: values[i] for key, values in columns.items()}} for i, text in enumerate(texts)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Callable[..., Config]:
+    """A configuration with a store of its own, rules for both stages, and overrides."""
+
+    def make(*overrides: str, path: Path | str | None = None, refinement: str = "first") -> Config:
+        base = [
+            f"store={tmp_path / 'store'}",
+            f"refinement={refinement}",
+            "document.engine.kind=rules",
+            "chunk.engine.kind=rules",
+        ]
+        if path is not None:
+            base += [f"input.path={path}", "input.format=json"]
+        return load_config(None, [*base, *overrides])
+
+    return make

@@ -1,0 +1,125 @@
+"""What a path names."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from prox_spark.corpora.files import list_files, open_file
+from prox_spark.errors import InputError
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for name in (
+        "b.json",
+        "a.json",
+        "sub/c.json",
+        "_delta_log/0.json",
+        "sub/.c.json.crc",
+        ".hidden/d.json",
+        "_SUCCESS",
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(name.encode())
+    return tmp_path
+
+
+def names(path: str | list[str], root: Path) -> list[str]:
+    return [os.path.relpath(file.path, root) for file in list_files(path)]
+
+
+def test_a_folder_is_listed_recursively_sorted_without_hidden_and_underscored_names(corpus: Path) -> None:
+    assert names(str(corpus), corpus) == ["a.json", "b.json", "sub/c.json"]
+
+
+def test_a_file_is_itself_even_where_its_name_begins_with_an_underscore(corpus: Path) -> None:
+    assert names(str(corpus / "_SUCCESS"), corpus) == ["_SUCCESS"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.json", ["a.json", "b.json"]),
+        ("**/*.json", ["a.json", "b.json", "sub/c.json"]),
+        ("[a]*.json", ["a.json"]),
+        ("su*", ["sub/c.json"]),
+        ("_*", ["_SUCCESS", "_delta_log/0.json"]),
+    ],
+)
+def test_a_glob_matches_files_and_folders(corpus: Path, pattern: str, expected: list[str]) -> None:
+    assert names(str(corpus / pattern), corpus) == expected
+
+
+def test_a_list_of_paths_names_each_file_once(corpus: Path) -> None:
+    assert names([str(corpus / "a.json"), str(corpus)], corpus) == ["a.json", "b.json", "sub/c.json"]
+
+
+def test_a_name_with_glob_letters_that_exists_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "a[1].json").write_bytes(b"")
+    assert names(str(tmp_path / "a[1].json"), tmp_path) == ["a[1].json"]
+
+
+def test_relative_and_file_urls_come_back_as_absolute_local_paths(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    expected = [str(corpus / "a.json")]
+    assert [file.path for file in list_files("a.json")] == expected
+    assert [file.path for file in list_files(f"file://{corpus}/a.json")] == expected
+
+
+def test_size_and_time_are_the_files(corpus: Path) -> None:
+    os.utime(corpus / "a.json", (1_700_000_000, 1_700_000_000))
+    (file,) = list_files(str(corpus / "a.json"))
+    assert (file.size, file.modified_at) == (6, datetime.fromtimestamp(1_700_000_000, UTC))
+
+
+@pytest.mark.parametrize("path", ["absent.json", "absent/*.json", "empty"])
+def test_a_path_that_matches_nothing_is_an_error_that_names_it(tmp_path: Path, path: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=path.replace("*", r"\*")):
+        list_files(str(tmp_path / path))
+
+
+def test_one_absent_path_among_others_is_an_error(corpus: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        list_files([str(corpus), str(corpus / "nowhere")])
+
+
+def test_a_link_back_up_the_tree_ends(corpus: Path) -> None:
+    (corpus / "sub" / "up").symlink_to(corpus)
+    assert names(str(corpus), corpus) == ["a.json", "b.json", "sub/c.json"]
+
+
+def test_a_scheme_that_no_file_system_knows_is_an_error_that_names_it() -> None:
+    with pytest.raises(InputError, match="nosuch"):
+        list_files("nosuch://bucket/a.json")
+
+
+def test_urls_of_other_file_systems_are_listed_and_opened() -> None:
+    memory = fsspec.filesystem("memory")
+    root = "/prox-spark-test-files"
+    try:
+        for name in ("x/1.json", "x/_tmp/2.json", "x/y/3.json"):
+            memory.pipe(f"{root}/{name}", name.encode())
+        url = f"memory:/{root}"
+        assert [file.path for file in list_files(url)] == [f"{url}/x/1.json", f"{url}/x/y/3.json"]
+        assert [file.path for file in list_files(f"{url}/x/*.json")] == [f"{url}/x/1.json"]
+        (file,) = list_files(f"{url}/x/1.json")
+        assert file.size == 8
+        assert file.modified_at.tzinfo is UTC
+        with open_file(file.path) as stream:
+            assert stream.read() == b"x/1.json"
+        with pytest.raises(InputError, match="absent"):
+            list_files(f"{url}/absent")
+    finally:
+        memory.rm(root, recursive=True)
+
+
+def test_a_file_that_is_gone_is_an_error_not_a_quarantine_row(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.json"):
+        open_file(str(tmp_path / "gone.json"))

@@ -1,0 +1,190 @@
+"""The rules of strict mode, one by one. Each case runs through ``execute`` and through ``execute_batch``."""
+
+from typing import Any
+
+import pytest
+from cases import Case, arrays, found
+
+from prox_spark.errors import ConfigError, UsageError
+from prox_spark.execution import ChunkProgram, DroppedLine, ExecutionSettings, Result, execute, execute_batch
+
+WORDS = "one two three four five six seven eight nine ten eleven"
+PAGE = f"Home | Login\n{WORDS}\nRead more Read more\n{WORDS} twelve\nFooter"
+LAST = 4
+
+
+def run(text: str, *programs: str | ChunkProgram, **settings: Any) -> Result:
+    """``execute``, after making sure that ``execute_batch`` says the same."""
+    chunks = [ChunkProgram(program) if isinstance(program, str) else program for program in programs]
+    chosen = ExecutionSettings(**settings)
+    result = execute(text, chunks, settings=chosen)
+    [(batch_text, outcome, lines)] = found(execute_batch(*arrays([Case(text, chunks)]), settings=chosen))
+    assert batch_text == result.text
+    assert (outcome["reason"], outcome["guard"], outcome["dropped"]) == (result.reason, result.guard, result.dropped)
+    assert {name: outcome[name] for name in result.counts.__slots__} == {
+        name: getattr(result.counts, name) for name in result.counts.__slots__
+    }
+    assert [DroppedLine(*line) for line in lines] == list(result.dropped_lines)
+    return result
+
+
+def without(*numbers: int) -> str:
+    return "\n".join(line for number, line in enumerate(PAGE.split("\n")) if number not in numbers)
+
+
+def test_ranges_count_from_zero_and_include_both_ends() -> None:
+    result = run(PAGE, "remove_lines(start=0, end=0)\nremove_lines(start=4, end=4)")
+    assert result.text == without(0, 4)
+    assert result.dropped_lines == (
+        DroppedLine(0, "Home | Login", None, "remove_lines", 0),
+        DroppedLine(4, "Footer", None, "remove_lines", 0),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n", " ", "tiny", "\n\n", PAGE])
+@pytest.mark.parametrize("programs", [[], [""], ["untouch_doc()"], ["# nothing"], ["keep_doc()"]])
+def test_an_empty_program_changes_nothing(text: str, programs: list[str]) -> None:
+    result = run(text, *programs)
+    assert (result.text, result.dropped, result.dropped_lines) == (text, False, ())
+
+
+def test_ranges_are_clipped_to_the_chunk() -> None:
+    result = run(PAGE, ChunkProgram("remove_lines(-5, 1000000000)", 2, 2))
+    assert result.text == without(2)
+    assert (result.counts.n_clipped, result.counts.n_errors) == (1, 0)
+
+
+@pytest.mark.parametrize("call", ["remove_lines(3, 9)", "remove_lines(2, 1)", 'remove_str(3, "Read")'])
+def test_a_call_wholly_outside_of_its_chunk_is_an_error(call: str) -> None:
+    result = run(PAGE, ChunkProgram(call, 0, 2))
+    assert (result.text, result.counts.n_errors) == (PAGE, 1)
+
+
+@pytest.mark.parametrize("wrong", ["remove_lines(start=x)", "hello", "remove_lines(70, 80)"])
+def test_more_errors_than_the_budget_void_the_chunk_alone(wrong: str) -> None:
+    bad = f"remove_lines(0, 0)\n{wrong}\nfoo()"
+    result = run(PAGE, ChunkProgram(bad, 0, 2), ChunkProgram("remove_lines(4, 4)", 3, 4))
+    assert (result.text, result.guard, result.counts.n_errors) == (without(4), "error_budget", 2)
+    assert (result.counts.n_chunks, result.counts.n_chunks_voided) == (2, 1)
+    assert run(PAGE, bad, error_budget=2).text == without(0)
+
+
+def test_one_error_is_within_the_budget() -> None:
+    assert run(PAGE, "hello\nremove_lines(0, 0)").text == without(0)
+
+
+def test_a_call_cut_off_at_the_token_limit_is_dropped_alone() -> None:
+    result = run(PAGE, "remove_lines(0, 0)\nremove_lines(start=4, en")
+    assert (result.text, result.counts.n_truncated, result.counts.n_errors) == (without(0), 1, 0)
+
+
+def test_normalize_acts_within_single_lines_of_its_own_chunk() -> None:
+    result = run(PAGE, ChunkProgram('normalize("Read more", "x")\nnormalize("Login\\none")\nnormalize("Footer")', 0, 3))
+    assert result.text == PAGE.replace("Read more", "x")
+    assert result.counts.n_no_match == 2
+    assert result.dropped_lines == (DroppedLine(2, "Read more Read more", "x x", "normalize", 0),)
+
+
+def test_edits_follow_the_removals_of_their_chunk_in_order() -> None:
+    result = run(PAGE, 'normalize("Home", "x")\nnormalize("Read", "Home")\nnormalize("Home", "y")\nremove_lines(0, 0)')
+    assert result.text == without(0).replace("Read", "y")
+    assert result.counts.n_no_match == 1
+
+
+def test_line_edits_touch_one_line() -> None:
+    result = run(PAGE, 'remove_str(2, "Read ")\nreplace_str(3, "one", "1")')
+    assert result.text.split("\n")[1:4] == [WORDS, "more more", WORDS.replace("one", "1") + " twelve"]
+    assert [line.operation for line in result.dropped_lines] == ["remove_str", "replace_str"]
+
+
+def test_a_line_that_is_again_what_it_was_is_not_logged() -> None:
+    result = run(PAGE, 'normalize("Read", "x")\nnormalize("x more", "Read more")')
+    assert (result.text, result.dropped_lines) == (PAGE, ())
+
+
+def test_an_emptied_line_stays_as_an_empty_line() -> None:
+    assert run(PAGE, 'normalize("Footer")').dropped_lines == (DroppedLine(4, "Footer", "", "normalize", 0),)
+
+
+def test_overlapping_ranges_log_a_line_once_for_the_first_call() -> None:
+    result = run(PAGE, "remove_lines(0, 0)", "remove_lines(0, 0)\nremove_lines(0, 2)\nkeep_chunk()")
+    assert [(line.line_number, line.chunk) for line in result.dropped_lines] == [(0, 0), (1, 1), (2, 1)]
+
+
+def test_numbers_of_a_chunk_are_shifted_by_its_offset() -> None:
+    assert run(PAGE, ChunkProgram("remove_lines(1, 1)", 3, 4, numbering_offset=3)).text == without(4)
+
+
+def test_lines_below_the_threshold_are_removed_with_their_score() -> None:
+    program = ChunkProgram(None, 2, 4, line_scores=[0.25, None, 0.5])
+    assert run(PAGE, program).dropped_lines == (DroppedLine(2, "Read more Read more", None, "remove_lines", 0, 0.25),)
+    assert run(PAGE, program, drop_line_below=0.75).text == without(2, 4)
+
+
+def test_calls_below_the_confidence_are_ignored_and_are_no_errors() -> None:
+    program = ChunkProgram("remove_lines(0, 0)\nfoo\nbar\nremove_lines(4, 4)", confidences=[0.25, 0.0, 0.0, 0.75])
+    result = run(PAGE, program, min_confidence=0.5)
+    assert (result.text, result.counts.n_low_confidence, result.counts.n_errors) == (without(4), 3, 0)
+    assert result.dropped_lines[0].score == 0.75
+
+
+def test_equal_calls_are_applied_once_and_a_loop_voids_the_program() -> None:
+    twice = run(PAGE, 'normalize("o", "oo")\n' * 2)
+    assert twice.text == run(PAGE, 'normalize("o", "oo")').text
+    assert twice.counts.n_repeated == 1
+    loop = run(PAGE, "remove_lines(0, 0)\n" * 9)
+    assert (loop.text, loop.guard) == (PAGE, "loop")
+    assert run(PAGE, "remove_lines(0, 0)\n" * 9, max_repeats=9).text == without(0)
+
+
+def test_a_program_may_drop_the_document() -> None:
+    result = run(PAGE, "drop_doc()")
+    assert (result.text, result.dropped, result.reason, result.dropped_lines) == ("", True, "program", ())
+
+
+@pytest.mark.parametrize("program", ["remove_all()", "remove_lines(all=True)", "remove_lines(0, 4)"])
+def test_a_document_that_loses_nearly_everything_is_dropped(program: str) -> None:
+    assert run(PAGE, program).reason == "removed_share"
+    assert run("\n \n", program).reason == "removed_share"
+
+
+def test_a_document_that_becomes_too_short_is_dropped_but_not_one_that_was() -> None:
+    assert run(f"{WORDS}\nnav", "remove_lines(0, 0)", max_removed_share=1.0).reason == "too_short"
+    assert run("only a few words\nnav", "remove_lines(1, 1)").text == "only a few words"
+
+
+def test_characters_of_scripts_without_spaces_count_as_words() -> None:
+    chinese = "这是一个没有空格的中文句子\n导航"
+    assert run(chinese, "remove_lines(1, 1)").text == "这是一个没有空格的中文句子"
+    assert run(chinese, "remove_lines(0, 0)", max_removed_share=1.0).reason == "too_short"
+
+
+def test_remove_all_is_bounded_by_its_chunk() -> None:
+    assert run(PAGE, ChunkProgram("remove_all()", 0, 0)).text == without(0)
+
+
+def test_growing_edits_stop_at_twice_the_document() -> None:
+    doublings = "\n".join(f'normalize("{"o" * 2**i}", "{"o" * 2 ** (i + 1)}")' for i in range(14))
+    result = run(PAGE, doublings, error_budget=0)
+    assert len(result.text) <= 2 * len(PAGE) + 1000
+    assert result.counts.n_errors > 0
+    assert result.guard is None
+
+
+def test_edits_that_would_read_the_document_hundreds_of_times_are_void() -> None:
+    page = "\n".join([WORDS] * 200)
+    result = run(page, "\n".join(f'normalize("{i}", "x")' for i in range(1000)))
+    assert (result.text, result.guard) == (page, "edit_budget")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_removed_share": 1.5}, {"error_budget": -1}, {"max_repeats": 0}, {"drop_line_below": float("nan")}]
+)
+def test_settings_outside_of_their_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"execution.{next(iter(wrong))}"):
+        ExecutionSettings(**wrong)
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(UsageError, match="strict or compat"):
+        execute(PAGE, "", mode="lenient")  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""Configuration: what is refused, and how overrides work."""
+
+from pathlib import Path
+
+import pytest
+
+from prox_spark.config import load_config
+from prox_spark.errors import ConfigError
+
+RULES = ["store=s", "chunk.engine.kind=rules"]
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_name() -> None:
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'execution.drop_line_blow' \(did you mean 'drop_line_below'\?\)"
+    ):
+        load_config(None, [*RULES, "execution.drop_line_blow=0.2"])
+
+
+def test_an_unknown_key_inside_an_engine_is_named_as_the_user_wrote_it() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'chunk.engine.modle' \(did you mean 'model'\?\)"):
+        load_config(None, ["store=s", "chunk.engine.kind=vllm", "chunk.engine.model=m", "chunk.engine.modle=n"])
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="key 'store' is missing"):
+        load_config(None, ["chunk.engine.kind=rules"])
+
+
+def test_overriding_the_kind_drops_the_settings_of_the_old_engine(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("store: s\nchunk: {engine: {kind: vllm, model: m, options: {max_num_seqs: 4}}}\n")
+    assert load_config(file, ["chunk.engine.kind=rules"]).chunk.engine.kind == "rules"  # type: ignore[union-attr]
+
+
+def test_repeating_the_same_kind_keeps_its_settings(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("store: s\nchunk: {engine: {kind: vllm, model: m}}\n")
+    assert load_config(file, ["chunk.engine.kind=vllm"]).chunk.engine.model == "m"  # type: ignore[union-attr]
+
+
+def test_override_values_are_yaml() -> None:
+    config = load_config(
+        None, [*RULES, "input.path=[a, b]", "input.format=c4", "input.columns.doc_id=id", "document=null"]
+    )
+    assert config.input is not None
+    assert (config.input.path, config.input.columns, config.document) == (["a", "b"], {"doc_id": "id"}, None)
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a'b", "a@b", "a:b", ""])
+def test_names_hold_only_letters_digits_dot_underscore_and_dash(name: str) -> None:
+    with pytest.raises(ConfigError, match="only letters, digits"):
+        load_config(None, [*RULES, f"refinement='{name.replace(chr(39), chr(39) * 2)}'"])
+
+
+def test_a_document_threshold_under_the_chunk_stages_is_refused() -> None:
+    with pytest.raises(ConfigError, match="have no chunk programs"):
+        load_config(None, [*RULES, "chunk.min_keep_score=0.6", "execution.drop_document_below=0.5"])
+
+
+def test_the_chunk_stage_reads_what_execution_keeps_unless_told_otherwise() -> None:
+    assert load_config(None, [*RULES, "execution.drop_document_below=0.3"]).min_keep_score == 0.3
+
+
+@pytest.mark.parametrize(("text", "reason"), [("- a\n", "no keys"), ("a: [", "is not YAML"), ("\x00", "is not YAML")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        load_config(file)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
+        load_config("nowhere.yaml")
+
+
+def test_an_override_without_value_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no override"):
+        load_config(None, ["store"])
+
+
+def test_the_shipped_configurations_load() -> None:
+    for file in (Path(__file__).parents[2] / "conf").glob("*.yaml"):
+        assert load_config(file).chunk is not None
