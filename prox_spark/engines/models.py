@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from prox_spark.engines.settings import ModelSettings
 from prox_spark.errors import RefinerError
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+\Z")
@@ -24,11 +25,24 @@ def resolve_model(model: str, revision: str | None) -> Path:
     return folder.resolve()
 
 
-def pin_revision(model: str, revision: str | None) -> str | None:
-    """The exact commit that ``revision`` of a hub repository means now; a folder's revision stays as it is.
+def refiner_folder(engine: ModelSettings) -> Path:
+    """The local folder with an engine's refiner: tokenizer, ``refiner.json``, and the weights where it runs them itself.
+
+    Raises ``RefinerError`` as ``resolve_model`` does.
+    """
+    return resolve_model(engine.model, engine.revision)
+
+
+def pinned(engine: ModelSettings) -> ModelSettings:
+    """The same settings with the exact commit that ``revision`` of a hub repository means now.
 
     A branch may move between the driver's look at it and a task's: tasks get the commit.
     """
+    return engine.model_copy(update={"revision": _pin_revision(engine.model, engine.revision)})
+
+
+def _pin_revision(model: str, revision: str | None) -> str | None:
+    """The exact commit of a hub repository; a folder's revision stays as it is."""
     if Path(model).expanduser().is_dir():
         return revision
     # A snapshot lies in a folder that is named after its commit.

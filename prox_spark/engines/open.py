@@ -1,6 +1,6 @@
 """From an engine's settings to an engine."""
 
-from prox_spark.engines.models import resolve_model
+from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.protocol import Engine
 from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
 from prox_spark.generation.refiner import Refiner
@@ -24,8 +24,9 @@ def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = N
 
     hello = wire.Hello(
         backend=engine.kind,
-        model=str(resolve_model(engine.model, engine.revision)),
+        model=str(refiner_folder(engine)),
         context=refiner.context,
         options=dict(engine.options) if isinstance(engine, VllmSettings) else {},
+        label=refiner.label,
     )
     return SupervisedEngine(hello, gpu=gpu)

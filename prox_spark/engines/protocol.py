@@ -15,8 +15,9 @@ class Request:
 
     ``text`` is the document's or chunk's own text, without labels or template: what engines without a model read.
     ``token_ids`` is the whole prompt for engines with a model, template included (``None`` without a tokenizer).
-    ``decision`` holds the two token ids (keep, drop) where one prefill decides: the answer is ``keep_score`` and
-    nothing is generated. Otherwise at most ``max_tokens`` are generated greedily, held to ``grammar`` (EBNF) if given.
+    One prefill decides, and nothing is generated, where ``decision`` holds two token ids (keep, drop): the answer is
+    ``keep_score``; or where ``positions`` holds places in ``token_ids``: the answer is ``scores``, P(keep) at each.
+    Otherwise at most ``max_tokens`` are generated greedily, held to ``grammar`` (EBNF) if given.
     """
 
     id: int
@@ -25,6 +26,7 @@ class Request:
     token_ids: list[int] | None = None
     max_tokens: int = 0
     decision: tuple[int, int] | None = None
+    positions: list[int] | None = None
     grammar: str | None = None
 
 
@@ -35,7 +37,7 @@ class Completion:
     ``finish`` is ``stop`` (the model ended), ``length`` (the token limit cut the output off) or ``error`` (this request
     alone failed: ``error`` says why). ``token_ids`` are the generated tokens where an engine returns those and the
     caller decodes; ``output`` is then ``None``. ``token_logprobs`` has one value for each generated token.
-    ``keep_score`` is P(keep) in [0, 1]; ``line_scores`` P(keep) for each line of the request's text.
+    ``keep_score`` is P(keep) in [0, 1]; ``scores`` are P(keep) for each line of a chunk's text, one for a document.
     """
 
     id: int
@@ -43,9 +45,23 @@ class Completion:
     token_ids: list[int] | None = None
     token_logprobs: list[float] | None = None
     keep_score: float | None = None
-    line_scores: list[float] | None = None
+    scores: list[float] | None = None
     finish: Literal["stop", "length", "error"] = "stop"
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How an engine was used while a stream lasted.
+
+    ``seconds`` it was ready (its start is not counted), for ``busy_seconds`` of them with a request in flight, of any
+    task. ``restarts`` are engines that died, ``retries`` requests that were sent again.
+    """
+
+    seconds: float = 0.0
+    busy_seconds: float = 0.0
+    restarts: int = 0
+    retries: int = 0
 
 
 class Engine(Protocol):
@@ -53,6 +69,10 @@ class Engine(Protocol):
 
     def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
         """Answer every request once, in any order. Raises ``EngineError`` beyond the engine's restart budget."""
+        ...
+
+    def usage(self) -> Usage:
+        """What the streams so far have seen."""
         ...
 
     def close(self) -> None:

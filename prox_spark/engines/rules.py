@@ -10,7 +10,7 @@ from prox_spark.engines.heuristics import (
     drop_reason,
     removed_runs,
 )
-from prox_spark.engines.protocol import Completion, Request
+from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.errors import ConfigError
 
 
@@ -41,6 +41,10 @@ class RulesEngine:
         """Answer each request before the next is pulled."""
         for request in requests:
             yield Completion(id=request.id, output=self._program(request.text))
+
+    def usage(self) -> Usage:
+        """Nothing is measured: it answers in the task itself."""
+        return Usage()
 
     def close(self) -> None:
         """Nothing is held."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from prox_spark.engines.protocol import Completion, Request
+from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.engines.settings import ScriptedSettings
 
 _DEFAULTS = {"document": "keep_doc()", "chunk": "keep_chunk()"}
@@ -23,6 +23,10 @@ class ScriptedEngine:
         """Answer each request before the next is pulled."""
         for request in requests:
             yield self._answer(request)
+
+    def usage(self) -> Usage:
+        """Nothing is measured: it answers in the task itself."""
+        return Usage()
 
     def close(self) -> None:
         """Nothing is held."""
@@ -46,7 +50,7 @@ class ScriptedEngine:
         if isinstance(answer, str):
             return Completion(id=request.id, output=answer)
         if isinstance(answer, tuple):
-            return Completion(id=request.id, line_scores=list(answer))
+            return Completion(id=request.id, scores=list(answer))
         return Completion(id=request.id, keep_score=answer)
 
     def _look_up(self, text: str, digest: str) -> str | float | tuple[float, ...] | None:

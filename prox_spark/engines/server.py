@@ -56,6 +56,9 @@ class Supervisor:
         self._clients: set[asyncio.StreamWriter] = set()
         self._waiting = 0
         self._open = 0
+        self._ready_since = 0.0
+        self._busy_since = 0.0
+        self._busy_seconds = 0.0
         self._last_client = time.monotonic()
         self._last_answer = time.monotonic()
         self._watcher = self._start_watcher()
@@ -123,6 +126,7 @@ class Supervisor:
         tasks.add(pulse)
         try:
             backend = await asyncio.shield(self._loading)
+            self._ready_since = self._ready_since or time.monotonic()
         except Exception as error:  # noqa: BLE001 -- told to every client, and the supervisor ends
             print(f"{type(error).__name__}: {error}", flush=True)  # noqa: T201 -- into the log
             await _send(writer, wire.Failed(f"{type(error).__name__}: {error}"))
@@ -130,12 +134,15 @@ class Supervisor:
             self._end()
         self._last_answer = time.monotonic()
         await _send(writer, wire.Ready())
+        await _send(writer, self._status())
         while True:
             message = await _read(reader)
             if not isinstance(message, wire.Ask):
                 raise ConnectionError("a client that does not ask")
-            if not self._open:
-                self._last_answer = time.monotonic()
+            if not message.questions:
+                await _send(writer, self._status())
+            elif not self._open:
+                self._busy_since = self._last_answer = time.monotonic()
             for asked in message.questions:
                 self._open += 1
                 task = asyncio.create_task(self._answer(backend, asked, writer))
@@ -154,8 +161,15 @@ class Supervisor:
 
     async def _pulse(self, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
-            await _send(writer, wire.Status("serving" if self._loaded() is not None else "loading"))
+            await _send(writer, self._status())
             await asyncio.sleep(_TICK_SECONDS)
+
+    def _status(self) -> wire.Status:
+        if not self._ready_since:
+            return wire.Status("loading")
+        now = time.monotonic()
+        open_for = now - self._busy_since if self._open else 0.0
+        return wire.Status("serving", now - self._ready_since, self._busy_seconds + open_for)
 
     async def _answer(self, backend: Backend, asked: wire.Question, writer: asyncio.StreamWriter) -> None:
         try:
@@ -171,6 +185,8 @@ class Supervisor:
     def _closed(self, _: "asyncio.Task[None]") -> None:
         # Counted here and not in the task: one that is cancelled before its first step never runs at all.
         self._open -= 1
+        if not self._open:
+            self._busy_seconds += time.monotonic() - self._busy_since
 
     async def _leave(self, reason: str, *, failed: bool) -> NoReturn:
         """Tell every client, then end."""

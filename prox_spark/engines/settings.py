@@ -78,6 +78,9 @@ class VllmSettings(_Settings):
     """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …)."""
 
 
+ModelSettings = TransformersSettings | VllmSettings
+"""Engines whose refiner is a model: prompts are token ids."""
+
 EngineSettings = Annotated[
     RulesSettings | ScriptedSettings | TransformersSettings | VllmSettings, Field(discriminator="kind")
 ]

@@ -9,10 +9,11 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from prox_spark.engines import wire
-from prox_spark.engines.protocol import Completion, Request
+from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.engines.runtime import (
     Owner,
     Place,
@@ -67,6 +68,8 @@ class SupervisedEngine:
         self._idle_seconds = idle_seconds
         self._where: Place = place(owner or find_owner(), find_slot(gpu))
         self._connection: wire.Connection | None = None
+        self._usage = Usage()
+        self._heard: wire.Status | None = None
 
     def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
         """Answer every request once, in any order. Raises ``EngineError`` beyond the restart budget."""
@@ -81,6 +84,11 @@ class SupervisedEngine:
                 except _LostError as lost:
                     self.close()
                     deaths += lost.fault
+                    self._usage = replace(
+                        self._usage,
+                        restarts=self._usage.restarts + lost.fault,
+                        retries=self._usage.retries + len(flying),
+                    )
                     if deaths > RESTARTS:
                         raise EngineError(
                             f"the engine died {deaths} times in one stream, {RESTARTS} are allowed: {lost}\n"
@@ -90,8 +98,13 @@ class SupervisedEngine:
             if flying:
                 self.close()  # Answers to an abandoned stream must not reach the next one.
 
+    def usage(self) -> Usage:
+        """See ``Engine``. By the supervisor's clock, from the first request of a conversation to its last answer."""
+        return self._usage
+
     def close(self) -> None:
         """End this side's conversation; the engine goes on for other tasks."""
+        self._heard = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -106,6 +119,7 @@ class SupervisedEngine:
                 flying.update((request.id, request) for request in fresh)
                 self._send(fresh)
             if not flying:
+                self._settle()
                 return
             for _ in range(max(1, min(len(flying) // 4, _PORTION))):
                 answer = self._receive()
@@ -130,13 +144,35 @@ class SupervisedEngine:
                 self._receive()
 
     def _receive(self) -> wire.Answer:
-        connection = self._open()
         while True:
-            message = self._next(connection)
+            message = self._hear()
             if isinstance(message, wire.Answer):
                 return message
-            if isinstance(message, wire.Gone):
-                raise _LostError(message.reason, fault=message.failed)
+
+    def _hear(self) -> wire.ToClient:
+        """The next message; what it says of the engine is noted."""
+        message = self._next(self._open())
+        if isinstance(message, wire.Gone):
+            raise _LostError(message.reason, fault=message.failed)
+        if isinstance(message, wire.Status):
+            before, self._heard = self._heard or message, message
+            self._usage = replace(
+                self._usage,
+                seconds=self._usage.seconds + message.seconds - before.seconds,
+                busy_seconds=self._usage.busy_seconds + message.busy_seconds - before.busy_seconds,
+            )
+        return message
+
+    def _settle(self) -> None:
+        """All is answered: hear how busy the engine was until now. Where it is gone by then, that stays unknown."""
+        if self._connection is None:
+            return
+        try:
+            self._connection.send(wire.Ask([]))
+            while not isinstance(self._hear(), wire.Status):
+                pass
+        except (_LostError, OSError):
+            self.close()
 
     def _next(self, connection: wire.Connection) -> wire.ToClient:
         try:

@@ -12,16 +12,16 @@ _BATCH = 16
 
 
 class TransformersBackend:
-    """One causal language model. Waiting questions are sorted by length; each batch runs in a thread."""
+    """One causal language model or token classifier. Waiting questions are sorted by length; each batch runs in a thread."""
 
     def __init__(self, hello: wire.Hello) -> None:
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            hello.model, dtype="auto", trust_remote_code=False, use_safetensors=True
-        )
+        self._label = hello.label
+        kind: Any = AutoModelForCausalLM if hello.label is None else AutoModelForTokenClassification
+        model: Any = kind.from_pretrained(hello.model, dtype="auto", trust_remote_code=False, use_safetensors=True)
         self._model = model.to(self._device).eval()
         self._folder = hello.model
         self._context = hello.context
@@ -68,7 +68,9 @@ class TransformersBackend:
     def _run(self, batch: list[wire.Question]) -> list[wire.Answer]:
         import torch
 
-        prompts = [wire.token_ids(asked) for asked in batch]
+        prompts = [wire.integers(asked.token_ids) for asked in batch]
+        if self._label is not None:
+            return self._scored(batch, prompts)
         width = max(map(len, prompts))
         # Padded on the left, so that every prompt ends where the output begins; the mask hides what is padded.
         ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts], device=self._device)
@@ -87,16 +89,38 @@ class TransformersBackend:
                 do_sample=False,
                 pad_token_id=0,
                 logits_processor=self._constraint(batch[0].grammar),
+                return_dict_in_generate=True,
+                output_logits=True,
             )
-        return [self._generated(asked, row[width:].tolist()) for asked, row in zip(batch, output, strict=True)]
+            logprobs = self._model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True)
+        rows = zip(batch, output.sequences[:, width:].tolist(), logprobs.tolist(), strict=True)
+        return [self._generated(asked, ids, scores) for asked, ids, scores in rows]
 
-    def _generated(self, asked: wire.Question, tokens: list[int]) -> wire.Answer:
+    def _scored(self, batch: list[wire.Question], prompts: list[list[int]]) -> list[wire.Answer]:
+        """P(label) at the positions of each prompt; padded on the right, the mask hides what is padded."""
+        import torch
+
+        width = max(map(len, prompts))
+        ids = torch.tensor([prompt + [0] * (width - len(prompt)) for prompt in prompts], device=self._device)
+        mask = torch.tensor([[1] * len(p) + [0] * (width - len(p)) for p in prompts], device=self._device)
+        with torch.inference_mode():
+            logits = self._model(input_ids=ids, attention_mask=mask).logits
+        probabilities = logits.float().softmax(-1)[..., self._label]
+        return [
+            wire.Answer(id=asked.id, scores=row[wire.integers(asked.positions or b"")].tolist())
+            for asked, row in zip(batch, probabilities, strict=True)
+        ]
+
+    def _generated(self, asked: wire.Question, tokens: list[int], logprobs: list[float]) -> wire.Answer:
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
-        for position, token in enumerate(tokens):
-            if token in ends:
-                return wire.Answer(id=asked.id, token_ids=tokens[: position + 1])
-        return wire.Answer(id=asked.id, token_ids=tokens, finish="length")
+        length = next((place + 1 for place, token in enumerate(tokens) if token in ends), None)
+        return wire.Answer(
+            id=asked.id,
+            token_ids=tokens[:length],
+            token_logprobs=logprobs[:length],
+            finish="length" if length is None else "stop",
+        )
 
     def _constraint(self, grammar: str | None) -> list[Any] | None:
         """A logits processor that holds the output to ``grammar``; one is good for one call."""

@@ -71,7 +71,10 @@ def environment(base: dict[str, str], slot: str) -> dict[str, str]:
 
 
 class VllmBackend:
-    """One ``AsyncLLM``. Answers are greedy; a decision is one prefill and the two words' log-probabilities."""
+    """One ``AsyncLLM``. Answers are greedy; a decision is one prefill and the two words' log-probabilities.
+
+    A model that scores positions is a token classifier and runs in vLLM's pooling mode: one prefill, no decoding.
+    """
 
     def __init__(self, hello: wire.Hello) -> None:
         check_options(hello.options)
@@ -85,9 +88,11 @@ class VllmBackend:
             # Pages share no prefix but the template's few tokens.
             "enable_prefix_caching": False,
             **({"enforce_eager": True} if current_platform.is_cpu() else {}),
+            **({} if hello.label is None else {"runner": "pooling"}),
             **hello.options,
         }
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=hello.model, trust_remote_code=False, **options))
+        self._label = hello.label
         self._count = 0
 
     async def answer(self, asked: wire.Question) -> wire.Answer:
@@ -95,21 +100,33 @@ class VllmBackend:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         self._count += 1
-        prompt = {"prompt_token_ids": wire.token_ids(asked)}
+        prompt = {"prompt_token_ids": wire.integers(asked.token_ids)}
         final = None
         try:
-            async for output in self._engine.generate(prompt, _sampling(asked), str(self._count)):
+            async for output in self._outputs(prompt, asked, str(self._count)):
                 final = output
         except EngineDeadError as error:
             raise EngineDiedError(f"the engine died: {error}") from error
         if final is None:
             raise RuntimeError("the engine ended the request without an answer")
+        if asked.positions is not None:
+            probabilities = final.outputs.data[:, self._label].float()
+            return wire.Answer(id=asked.id, scores=probabilities[wire.integers(asked.positions)].tolist())
         output = final.outputs[0]
         if asked.decision is not None:
             keep, drop = (output.logprobs[0][token].logprob for token in asked.decision)
             return wire.Answer(id=asked.id, keep_score=1.0 / (1.0 + math.exp(min(drop - keep, 700.0))))
         finish = "length" if output.finish_reason == "length" else "stop"
-        return wire.Answer(id=asked.id, token_ids=list(output.token_ids), finish=finish)
+        ids = list(output.token_ids)
+        logprobs = [at[token].logprob for at, token in zip(output.logprobs, ids, strict=True)]
+        return wire.Answer(id=asked.id, token_ids=ids, token_logprobs=logprobs, finish=finish)
+
+    def _outputs(self, prompt: Any, asked: wire.Question, request_id: str) -> Any:
+        if asked.positions is None:
+            return self._engine.generate(prompt, _sampling(asked), request_id)
+        from vllm.pooling_params import PoolingParams
+
+        return self._engine.encode(prompt, PoolingParams(task="token_classify"), request_id)
 
     def dead(self) -> str | None:
         """Why the engine is dead, or ``None``."""
@@ -130,6 +147,7 @@ def _sampling(asked: wire.Question) -> Any:
     return SamplingParams(
         temperature=0.0,
         max_tokens=asked.max_tokens,
+        logprobs=0,
         structured_outputs=StructuredOutputsParams(grammar=asked.grammar) if asked.grammar else None,
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,

@@ -20,34 +20,44 @@ MAX_FRAME = 1 << 30
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Which model the client wants: equal hellos share one engine."""
+    """Which model the client wants: equal hellos share one engine.
+
+    ``label`` is the class whose probability is asked of a token classifier; ``None`` for a model that writes.
+    """
 
     backend: str
     model: str
     context: int
     options: dict[str, Any]
+    label: int | None = None
 
 
 class Question(msgspec.Struct, array_like=True):
-    """A request as it travels: ``token_ids`` are unsigned 32-bit integers in the machine's byte order."""
+    """A request as it travels: ids and positions are unsigned 32-bit integers in the machine's byte order."""
 
     id: int
     token_ids: bytes
     max_tokens: int
     decision: tuple[int, int] | None
+    positions: bytes | None
     grammar: str | None
 
 
 class Ask(msgspec.Struct, tag=True, array_like=True):
-    """Questions to answer."""
+    """Questions to answer; none is a question for the ``Status``."""
 
     questions: list[Question]
 
 
 class Status(msgspec.Struct, tag=True, array_like=True):
-    """The supervisor is alive: ``loading`` the model, ``waiting`` for another model's requests, or ``serving``."""
+    """The supervisor is alive: ``loading`` the model, ``waiting`` for another model's requests, or ``serving``.
+
+    Ready for ``seconds`` by its own clock, for ``busy_seconds`` of them with a request open.
+    """
 
     state: str
+    seconds: float = 0.0
+    busy_seconds: float = 0.0
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True):
@@ -59,7 +69,9 @@ class Answer(msgspec.Struct, tag=True, array_like=True, omit_defaults=True):
 
     id: int
     token_ids: list[int] | None = None
+    token_logprobs: list[float] | None = None
     keep_score: float | None = None
+    scores: list[float] | None = None
     finish: str = "stop"
     error: str | None = None
 
@@ -100,15 +112,16 @@ def question(request: Request) -> Question:
         token_ids=array("I", request.token_ids).tobytes(),
         max_tokens=request.max_tokens,
         decision=request.decision,
+        positions=None if request.positions is None else array("I", request.positions).tobytes(),
         grammar=request.grammar,
     )
 
 
-def token_ids(asked: Question) -> list[int]:
-    """The prompt of a question."""
-    ids = array("I")
-    ids.frombytes(asked.token_ids)
-    return ids.tolist()
+def integers(packed: bytes) -> list[int]:
+    """The token ids or positions of a question."""
+    unpacked = array("I")
+    unpacked.frombytes(packed)
+    return unpacked.tolist()
 
 
 def completion(answer: Answer) -> Completion:
@@ -116,7 +129,9 @@ def completion(answer: Answer) -> Completion:
     return Completion(
         id=answer.id,
         token_ids=answer.token_ids,
+        token_logprobs=answer.token_logprobs,
         keep_score=answer.keep_score,
+        scores=answer.scores,
         finish=answer.finish,  # type: ignore[arg-type]  # the server sends the protocol's three words only
         error=answer.error,
     )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.models import pin_revision, resolve_model
-from prox_spark.engines.settings import EngineSettings, TransformersSettings, VllmSettings
+from prox_spark.engines.models import pinned, refiner_folder
+from prox_spark.engines.settings import EngineSettings, ModelSettings, VllmSettings
 from prox_spark.engines.vllm_engine import check_options
 from prox_spark.errors import RefinerError
 from prox_spark.generation.prompts import Prompter
@@ -31,8 +31,8 @@ def plan_stage(stage: Stage, settings: DocumentConfig | ChunkConfig) -> StagePla
     engine = settings.engine
     if isinstance(engine, VllmSettings):
         check_options(engine.options)
-    if isinstance(engine, VllmSettings | TransformersSettings):
-        engine = engine.model_copy(update={"revision": pin_revision(engine.model, engine.revision)})
+    if isinstance(engine, ModelSettings):
+        engine = pinned(engine)
     if isinstance(settings, ChunkConfig):
         window, max_tokens = settings.window, settings.max_tokens
     else:
@@ -45,8 +45,8 @@ def plan_stage(stage: Stage, settings: DocumentConfig | ChunkConfig) -> StagePla
         max_tokens=max_tokens,
         grammar=settings.grammar,
     )
-    if isinstance(engine, VllmSettings | TransformersSettings):
-        prompter = Prompter(refiner, PromptTokenizer(resolve_model(engine.model, engine.revision)))
+    if isinstance(engine, ModelSettings):
+        prompter = Prompter(refiner, PromptTokenizer(refiner_folder(engine)))
         needed = prompter.overhead + refiner.window + refiner.max_tokens
         if needed > refiner.context:
             raise RefinerError(

@@ -17,11 +17,15 @@ a long document costs its window and not its length."""
 
 @dataclass(slots=True)
 class Asked:
-    """What is asked about one document: its chunks, in order, and their prompts' ids (without template)."""
+    """What is asked about one document: its chunks, in order, and their prompts' ids (without template).
+
+    ``ends`` are the places of each chunk's line ends in its ids, where lines are scored.
+    """
 
     chunks: list[Chunk]
     texts: list[str]
     ids: list["array[int]"] = field(default_factory=list)
+    ends: list[list[int]] = field(default_factory=list)
 
 
 class Asker(Protocol):
@@ -85,6 +89,11 @@ class Prompter:
     def request(self, number: int, asked: Asked, index: int) -> Request:
         """See ``Asker``."""
         ids = self._prefix + asked.ids[index] + self._suffix
+        positions = None
+        if self._refiner.label is not None:
+            # A bidirectional model has read the document at its first token already.
+            before = len(self._prefix)
+            positions = [0] if self._refiner.stage == "document" else [before + end for end in asked.ends[index]]
         return Request(
             id=number,
             stage=self._refiner.stage,
@@ -92,6 +101,7 @@ class Prompter:
             token_ids=ids.tolist(),
             max_tokens=self._refiner.max_tokens,
             decision=self._decision,
+            positions=positions,
             grammar=self._refiner.grammar,
         )
 
@@ -123,12 +133,14 @@ class Prompter:
         chunks = cut(lines, costs, self._label_costs, self._refiner.window)
         asked = Asked(chunks, [])
         for chunk in chunks:
-            prompt = array("I")
+            prompt, ends = array("I"), []
             for number in range(chunk.line_start, chunk.line_end + 1):
                 if self._labels:
                     prompt += self._labels[number - chunk.line_start]
                 prompt += ids[number] or array("I")
+                ends.append(len(prompt) - 1)
             asked.ids.append(prompt)
+            asked.ends.append(ends)
             asked.texts.append("\n".join(lines[chunk.line_start : chunk.line_end + 1]))
         return asked
 

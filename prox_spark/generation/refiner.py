@@ -6,19 +6,21 @@ A model folder may have a ``refiner.json``::
      "document": {"template": "lines/1", "window": 2000, "decision": ["keep", "drop"]},
      "chunk": {"template": "lines/1", "window": 1500, "max_tokens": 256, "numbering": "document", "grammar": false}}
 
-A folder without one is taken for a released ProX refiner.
+A stage with a ``label`` is a token classifier, which writes no program: the probability of that label (a name in
+``config.json``'s ``id2label``) is read at the last token of each line, or at the first token of a document.
+A folder without ``refiner.json`` is taken for a released ProX refiner.
 """
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prox_spark.engines.heuristics import VERSION as RULES_VERSION
-from prox_spark.engines.models import resolve_model
+from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.rules import select_rules
 from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings
 from prox_spark.errors import RefinerError
@@ -26,7 +28,7 @@ from prox_spark.generation.templates import template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 
 Stage = Literal["document", "chunk"]
-Numbering = Literal["document", "chunk"]
+Numbering = Literal["document", "chunk", "none"]
 
 _DIGESTED = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json")
 _DIGESTED_OLD = ("vocab.json", "merges.txt", "added_tokens.json")
@@ -39,8 +41,9 @@ class Refiner:
     ``sources`` are (name, sha256) of the files, answers or rules that it consists of. ``window`` is the number of
     tokens of a chunk (document stage: of a document, which is cut there); 0 where nothing is counted. ``decision`` are
     the two words whose first tokens' probabilities decide (keep, drop); without them a program is generated, of at most
-    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``numbering`` says whether line labels count
-    through the document or from each chunk's first line.
+    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``label`` is the class that a token classifier
+    is asked for, in place of all that. ``numbering`` says whether line labels count through the document or from each
+    chunk's first line, or whether there are none.
     """
 
     stage: Stage
@@ -54,6 +57,7 @@ class Refiner:
     context: int = 0
     max_tokens: int = 0
     decision: tuple[str, str] | None = None
+    label: int | None = None
     grammar: str | None = None
     rules: tuple[str, ...] = ()
     lines_per_chunk: int | None = None
@@ -73,9 +77,10 @@ class _StageFile(BaseModel):
 
     template: str
     window: Annotated[int, Field(gt=0)]
-    max_tokens: Annotated[int, Field(gt=0)] = 1
+    max_tokens: Annotated[int, Field(ge=0)] = 1
     numbering: Numbering = "document"
     decision: tuple[str, str] | None = None
+    label: str | None = None
     grammar: bool = False
 
 
@@ -116,7 +121,7 @@ def load_refiner(
         table = json.dumps([engine.answers, engine.default], sort_keys=True).encode()
         sources = (("answers", hashlib.sha256(table).hexdigest()),)
         return Refiner(stage, "scripted", "scripted", sources, lines_per_chunk=engine.lines_per_chunk)
-    folder = resolve_model(engine.model, engine.revision)
+    folder = refiner_folder(engine)
     name, context, own = _read(folder, stage)
     held = own.grammar if grammar is None else grammar
     refiner = Refiner(
@@ -129,11 +134,12 @@ def load_refiner(
         numbering=own.numbering,
         window=window or own.window,
         context=context,
-        max_tokens=max_tokens or own.max_tokens,
+        max_tokens=0 if own.label else max_tokens or own.max_tokens,
         decision=own.decision if stage == "document" else None,
+        label=_label(folder, own.label) if own.label else None,
     )
     template(refiner.template or "")
-    if refiner.decision is None and held:
+    if refiner.decision is None and refiner.label is None and held:
         refiner = replace(refiner, grammar=DOCUMENT_EBNF if stage == "document" else EBNF)
     return refiner
 
@@ -156,10 +162,29 @@ def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:
 
 def _context(folder: Path) -> int:
     try:
+        return int(_model_config(folder).get("max_position_embeddings", 2048))
+    except (ValueError, TypeError) as error:
+        raise RefinerError(f"{folder / 'config.json'}: max_position_embeddings is no number: {error}") from None
+
+
+def _label(folder: Path, name: str) -> int:
+    """The number of a token classifier's class."""
+    names = _model_config(folder).get("id2label")
+    numbers = {str(value): int(key) for key, value in names.items()} if isinstance(names, dict) else {}
+    if name not in numbers:
+        known = ", ".join(numbers) or "none"
+        raise RefinerError(f"{folder}: refiner.json names the label {name!r}, config.json's id2label has {known}")
+    return numbers[name]
+
+
+def _model_config(folder: Path) -> dict[str, Any]:
+    try:
         config = json.loads((folder / "config.json").read_bytes())
-        return int(config.get("max_position_embeddings", 2048))
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise RefinerError(f"{folder / 'config.json'} cannot be read: {error}") from None
+    if not isinstance(config, dict):
+        raise RefinerError(f"{folder / 'config.json'} holds no keys")
+    return config
 
 
 def _digests(folder: Path) -> tuple[tuple[str, str], ...]:

@@ -53,6 +53,8 @@ TEMPLATES = {
         Template("prox-llama2/1", True, Form(_LLAMA2, " [/INST]"), Form(f"{_LLAMA2}[doc]\n", "[/doc] [/INST]")),
         # Our own refiners: as little as tells a model where the page ends and its answer begins.
         Template("lines/1", True, Form("", "\n[/doc]\n"), Form("", "[/doc]\n")),
+        # Token classifiers: the page alone.
+        Template("text/1", True, Form("", ""), Form("", "")),
     )
 }
 """Every template by its name."""

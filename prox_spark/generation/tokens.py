@@ -57,6 +57,17 @@ class PromptTokenizer:
         """Text of generated ids, special tokens left out."""
         return str(self._first.decode(ids, skip_special_tokens=True))
 
+    def ends(self, ids: list[int]) -> list[int]:
+        """For each generated id the length of the text up to its end, as ``decode`` gives it for all of them."""
+        from tokenizers.decoders import DecodeStream
+
+        stream, ends, length = DecodeStream(skip_special_tokens=True), [], 0
+        for token in ids:
+            # Half a character has no text yet: it counts with the token that completes it.
+            length += len(stream.step(self._first, token) or "")
+            ends.append(length)
+        return ends
+
     def decision_ids(self, words: tuple[str, str]) -> tuple[int, int]:
         """The first tokens of the two words that decide. Raises ``RefinerError`` where they are the same."""
         keep, drop = (piece[0] for piece in self.pieces(list(words)))

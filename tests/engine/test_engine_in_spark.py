@@ -24,8 +24,8 @@ import pyarrow as pa
 from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import DocumentConfig
 from prox_spark.engines.settings import TransformersSettings
-from prox_spark.generation.task import generate_programs, plan_stage
-from prox_spark.schemas import PROGRAMS
+from prox_spark.generation.plan import plan_stage
+from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.session import get_session
 
 # Workers that are not reused stand for workers that Spark reaps: the second job runs in new ones.
@@ -35,7 +35,7 @@ documents = spark.range(40).selectExpr(
     "cast(id as string) doc_id", "'h' content_hash", "0L unit", "concat('page number ', id) text"
 )
 for _ in range(2):
-    programs = documents.repartition(2).mapInArrow(lambda b: generate_programs(b, plan), from_arrow_schema(PROGRAMS))
+    programs = documents.repartition(2).mapInArrow(lambda b: generate_programs(b, plan), from_arrow_schema(GENERATED))
     rows = programs.collect()
     print(len({row.doc_id for row in rows}), {row.status for row in rows}, flush=True)
 sys.stdin.read()

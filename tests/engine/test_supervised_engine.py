@@ -27,7 +27,8 @@ from prox_spark.engines.settings import EngineSettings, TransformersSettings, Vl
 from prox_spark.engines.supervisor import SupervisedEngine
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError
-from prox_spark.generation.task import generate_programs, plan_stage
+from prox_spark.generation.plan import plan_stage
+from prox_spark.generation.task import generate_programs
 from prox_spark.programs import parse
 
 pytestmark = pytest.mark.engine

@@ -39,7 +39,7 @@ def test_numbers_are_scores() -> None:
     settings = ScriptedSettings(kind="scripted", answers={"page": 0.25, "lines": (0.5, 1.0)})
     document, chunk = ask(settings, "page", "lines")
     assert document.keep_score == 0.25
-    assert chunk.line_scores == [0.5, 1.0]
+    assert chunk.scores == [0.5, 1.0]
 
 
 def test_every_answered_request_is_counted_in_the_file(tmp_path: Path) -> None:

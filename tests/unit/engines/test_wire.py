@@ -22,7 +22,7 @@ def test_a_request_and_its_answer_survive_the_way() -> None:
     sent = wire.frame(wire.Ask([wire.question(request)]))
     received = wire.decode_to_server(sent[wire.HEADER.size :])
     (asked,) = received.questions
-    assert wire.token_ids(asked) == request.token_ids
+    assert wire.integers(asked.token_ids) == request.token_ids
     assert (asked.id, asked.max_tokens, asked.decision, asked.grammar) == (7, 5, (3, 4), "g")
     answer = wire.Answer(id=7, token_ids=[5], finish="length")
     assert wire.completion(answer) == Completion(id=7, token_ids=[5], finish="length")

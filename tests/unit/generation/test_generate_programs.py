@@ -15,8 +15,7 @@ from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedS
 from prox_spark.generation.plan import StagePlan, plan_stage
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Stage
-from prox_spark.generation.task import generate_programs, run_stage
-from prox_spark.schemas import PROGRAMS
+from prox_spark.generation.task import GENERATED, generate_programs, run_stage
 
 Documents = Callable[..., pa.RecordBatch]
 
@@ -31,7 +30,7 @@ def scripted(**settings: Any) -> ScriptedSettings:
 
 def rows(batches: list[pa.RecordBatch], stage: Stage, engine: EngineSettings) -> list[dict[str, Any]]:
     out = list(generate_programs(iter(batches), plan(stage, engine)))
-    assert all(batch.schema.equals(PROGRAMS) for batch in out)
+    assert all(batch.schema.equals(GENERATED) for batch in out)
     return [row for batch in out for row in batch.to_pylist()]
 
 
