@@ -9,7 +9,7 @@ from rich.progress import Progress as Bar
 
 
 class Progress:
-    """A bar with amount, rate and time left; ``advance`` after each commit."""
+    """A bar with amount, rate and time left for the length of a block; ``advance`` after each commit."""
 
     def __init__(self, name: str, total: int, unit: str) -> None:
         self._started = time.monotonic()
@@ -24,14 +24,16 @@ class Progress:
         )
         self._bar = Bar(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
         self._task = self._bar.add_task(name, total=total, rate="")
+
+    def __enter__(self) -> "Progress":
         self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def advance(self, amount: int, note: str = "") -> None:
         """So much more is committed; ``note`` stands behind the rate."""
         self._amount += amount
         rate = self._amount / max(time.monotonic() - self._started, 1e-9)
         self._bar.update(self._task, advance=amount, rate=f"{rate:,.0f} {self._unit}/s {note}".rstrip())
-
-    def done(self) -> None:
-        """Take the bar away."""
-        self._bar.stop()

@@ -1,6 +1,7 @@
 """Fixtures of the tests that need Spark: one session for all; it takes 9 s to start, its first job as long again."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from prox_spark.config import Config, load_config
+from prox_spark.tables.store import create_store
 
 SESSION = {
     "spark.master": "local[2]",
@@ -41,9 +43,18 @@ def write_pages(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def empty_store(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without a document. Tests start from a copy: making its ten tables takes seconds."""
+    folder = tmp_path_factory.mktemp("empty") / "store"
+    create_store(spark, str(folder))
+    return folder
+
+
 @pytest.fixture
-def configure(tmp_path: Path) -> Callable[..., Config]:
-    """A configuration with a store of its own, rules for both stages, and overrides."""
+def configure(empty_store: Path, tmp_path: Path) -> Callable[..., Config]:
+    """A configuration with an empty store of its own, rules for both stages, and overrides."""
+    shutil.copytree(empty_store, tmp_path / "store")
 
     def make(*overrides: str, path: Path | str | None = None, refinement: str = "first") -> Config:
         base = [

@@ -22,6 +22,7 @@ StoreOption = Annotated[str | None, typer.Option("--store", help="The store, ins
 OutputOption = Annotated[
     Literal["text", "json"], typer.Option("--output", help="json: one document on standard output.")
 ]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="First ask again what failed before.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the configuration, values in YAML.")
 ]
@@ -44,12 +45,18 @@ def ingest(overrides: Overrides = None, config: ConfigOption = None, output: Out
 
 
 @app.command()
-def generate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+def generate(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+    retry_failed: RetryOption = False,
+) -> None:
     """Let the refiners write programs for every document that has none yet."""
     from prox_spark.generation.job import generate as run
 
     loaded = load_config(config, overrides or ())
-    _report({"store": loaded.store, "generate": [asdict(stage) for stage in run(_session(loaded), loaded)]}, output)
+    stages = run(_session(loaded), loaded, retry_failed=retry_failed)
+    _report({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
 
 
 @app.command()
@@ -106,7 +113,12 @@ def _dry_run_row(run: dict[str, Any]) -> list[Any]:
 
 
 @app.command()
-def refine(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+def refine(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+    retry_failed: RetryOption = False,
+) -> None:
     """Ingest, generate and execute: from corpus files to a refinement version."""
     from prox_spark.generation.job import generate, plan
     from prox_spark.ingestion.job import find_files, ingest
@@ -117,7 +129,7 @@ def refine(overrides: Overrides = None, config: ConfigOption = None, output: Out
     plan(loaded)
     spark = _session(loaded)
     done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
-    done["generate"] = [asdict(stage) for stage in generate(spark, loaded)]
+    done["generate"] = [asdict(stage) for stage in generate(spark, loaded, retry_failed=retry_failed)]
     _report(done | asdict(execute(spark, loaded)), output)
 
 

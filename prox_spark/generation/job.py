@@ -4,39 +4,68 @@ What is pending follows from the tables alone (documents without programs of thi
 state that could be lost or disagree.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config
+from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan, plan_stage
-from prox_spark.generation.task import generate_programs
+from prox_spark.generation.scheduling import default_partitions, stage_profile, why_not
+from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.progress import Progress
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.cache import kept
+from prox_spark.tables.commits import Purpose, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.store import Store, open_store, spark_schema
+
+_log = logging.getLogger(__name__)
+
+Choice = Callable[[DataFrame, StagePlan], DataFrame]
+"""From ``programs`` to the documents that have to be asked: doc_id, content_hash, unit, perhaps ``chunks``."""
+
+Write = Callable[[Store, Lease, DataFrame, Purpose], None]
+
+_KEYS = ("doc_id", "content_hash", "stage", "chunk", "refiner")
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What one stage of one ``generate`` did: zeros when nothing was pending."""
+    """What one stage of one ``generate`` did: zeros when nothing was pending.
+
+    ``engine_seconds`` and ``engine_busy_seconds`` are sums over tasks: how long their engine was ready, and for how much
+    of that it had a request in flight.
+    """
 
     stage: str
     refiner: str
-    documents: int
-    chunks: int
-    failed: int
-    prompt_tokens: int
-    output_tokens: int
-    seconds: float
+    documents: int = 0
+    chunks: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    restarts: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    engine_seconds: float = 0.0
+    engine_busy_seconds: float = 0.0
+
+    def __add__(self, other: "Generated") -> "Generated":
+        numbers = [field.name for field in fields(self)[2:]]
+        return Generated(
+            self.stage, self.refiner, **{name: getattr(self, name) + getattr(other, name) for name in numbers}
+        )
 
 
 @dataclass(frozen=True)
@@ -60,20 +89,23 @@ def plan(config: Config) -> Plans:
     return Plans(document, plan_stage("chunk", config.chunk) if config.chunk else None)
 
 
-def generate(spark: SparkSession, config: Config) -> list[Generated]:
-    """Run both stages over the documents that the store holds now."""
+def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
+    """Run both stages over the documents that the store holds now.
+
+    ``retry_failed`` asks again first what failed before; an answer replaces the failed row.
+    """
     plans = plan(config)
     store = open_store(spark, config.store)
     done = []
     if plans.document:
-        done.append(_run_stage(store, config, plans.document, store.read("documents")))
+        done.append(_run_stage(store, config, plans.document, store.read("documents"), retry_failed))
     if plans.chunk:
         documents = store.read("documents")
         if plans.document:
             documents = documents.join(
                 kept_documents(store.read("programs"), plans.document, config), ["doc_id", "content_hash"], "left_semi"
             )
-        done.append(_run_stage(store, config, plans.chunk, documents))
+        done.append(_run_stage(store, config, plans.chunk, documents, retry_failed))
     return done
 
 
@@ -90,59 +122,110 @@ def pending(documents: DataFrame, programs: DataFrame, plan: StagePlan) -> DataF
     return documents.select(*keys, "unit").join(done.select(*keys), keys, "left_anti")
 
 
-def _run_stage(store: Store, config: Config, plan: StagePlan, documents: DataFrame) -> Generated:
-    todo = pending(documents, store.read("programs"), plan)
-    units = {row["unit"]: row["count"] for row in todo.groupBy("unit").count().collect()}
-    total = Generated(plan.stage, plan.fingerprint, 0, 0, 0, 0, 0, 0.0)
+def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
+    """doc_id, content_hash and unit of the documents with failed rows, and the ``chunks`` that failed.
+
+    ``chunks`` is null where the whole document has to be asked again: not even its chunks are known.
+    """
+    rows = programs.where(
+        (F.col("stage") == plan.stage) & (F.col("refiner") == plan.fingerprint) & (F.col("status") == "failed")
+    )
+    # collect_set leaves null out: a null line_start is that of a row without a chunk.
+    chunks = F.when(F.bool_and(F.col("line_start").isNotNull()), F.collect_set("chunk"))
+    return rows.groupBy("doc_id", "content_hash", "unit").agg(chunks.alias("chunks"))
+
+
+def _run_stage(
+    store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
+) -> Generated:
+    """Ask again what failed, where that is wanted, then what is pending."""
+    total = Generated(plan.stage, plan.fingerprint)
+    if retry_failed:
+        total += _run_units(store, config, plan, documents, failed, _retry)
+    return total + _run_units(store, config, plan, documents, partial(pending, documents), _append)
+
+
+def _run_units(
+    store: Store, config: Config, plan: StagePlan, documents: DataFrame, choose: Choice, write: Write
+) -> Generated:
+    """All units that ``choose`` finds work in, a batch of them at a time. No lease is taken where it finds none."""
+    counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
+    units = {row["unit"]: row["count"] for row in counts}
+    total = Generated(plan.stage, plan.fingerprint)
     if not units:
         return total
     run = uuid.uuid4().hex[:12]
     ordered = sorted(units)
-    progress = Progress(f"generate {plan.stage}", sum(units.values()), "documents")
-    with hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease:
+    with (
+        Progress(f"generate {plan.stage}", sum(units.values()), "documents") as progress,
+        hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease,
+    ):
         fence(store, lease, ("programs",))
         for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
             batch = ordered[start : start + config.generate.batch_units]
-            done = _run_batch(store, config, lease, plan, documents, batch)
-            _write_metrics(store, lease, done, run, number)
-            total = _sum(total, done)
+            # Asked again, now that the lease is held: what another job committed before is not done twice.
+            in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
+            todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
+            done = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
+            _write_metrics(store, done, run, number)
+            total += done
             progress.advance(done.documents, f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s")
-    progress.done()
     return total
 
 
 def _run_batch(
-    store: Store, config: Config, lease: Lease, plan: StagePlan, documents: DataFrame, units: list[int]
+    store: Store, config: Config, lease: Lease, plan: StagePlan, documents: DataFrame, todo: DataFrame, write: Write
 ) -> Generated:
-    """Generate and commit one batch of units: one append to ``programs``."""
-    in_batch = F.col("unit").between(units[0], units[-1]) & F.col("unit").isin(units)
-    documents = documents.where(in_batch)
-    # Asked again, now that the lease is held: what another job committed before is not done twice.
-    todo = pending(documents, store.read("programs").where(in_batch), plan)
-    rows = documents.join(F.broadcast(todo.drop("unit")), ["doc_id", "content_hash"], "left_semi")
-    partitions = config.generate.partitions or 2 * int(store.spark.conf.get("spark.sql.shuffle.partitions") or 2)
-    generated = (
-        rows.select("doc_id", "content_hash", "unit", "text")
-        # Set explicitly: the files of `documents` decide otherwise, and one large file would feed one task.
-        .repartition(partitions)
-        .mapInArrow(_task(plan), spark_schema("programs"))
-    )
+    """Generate and commit the programs of one batch of units."""
+    rows = documents.drop("unit").join(F.broadcast(todo), ["doc_id", "content_hash"])
+    generated = generate_rows(store.spark, rows, plan, config.generate.partitions)
     seen = Observation()
     counted = generated.observe(
         seen,
-        # Every document has exactly one row of number 0.
+        # Every document has at most one row of number 0; of one that is asked again for some chunks only that may lack.
         F.count_if(F.col("chunk") == 0).alias("documents"),
         F.count("line_start").alias("chunks"),
         F.count_if(F.col("status") == "failed").alias("failed"),
-        F.coalesce(F.sum("prompt_tokens"), F.lit(0)).alias("prompt_tokens"),
-        F.coalesce(F.sum("output_tokens"), F.lit(0)).alias("output_tokens"),
+        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
+        *(F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name) for name in ("restarts", "retries")),
+        *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
     )
     started = time.monotonic()
-    commit(store, lease, "programs", counted, Purpose(f"generate {plan.stage}"))
+    write(store, lease, counted, Purpose(f"generate {plan.stage}"))
     return Generated(plan.stage, plan.fingerprint, **seen.get, seconds=time.monotonic() - started)
 
 
-def _write_metrics(store: Store, lease: Lease, done: Generated, run: str, number: int) -> None:
+def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> None:
+    commit(store, lease, "programs", rows, purpose)
+
+
+def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> None:
+    """What failed once more stays as it is; the other answers take the place of the failed rows, in one MERGE."""
+    # Kept, as a MERGE reads its source twice.
+    with kept(rows) as answered:
+        answers = answered.where("status != 'failed'").select(*spark_schema("programs").names)
+        if not answers.isEmpty():
+            merge(store, lease, "programs", answers, _KEYS, purpose)
+
+
+def generate_rows(
+    spark: SparkSession, documents: DataFrame, plan: StagePlan, partitions: int | None = None
+) -> DataFrame:
+    """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
+    profile = None
+    if isinstance(plan.engine, VllmSettings | TransformersSettings):
+        profile = stage_profile(spark)
+        for reason in why_not(spark):
+            _log.info(reason)
+    names = [name for name in ("doc_id", "content_hash", "unit", "text", "chunks") if name in documents.columns]
+    # Set explicitly: the files of `documents` decide otherwise, and one large file would feed one task.
+    spread = documents.select(*names).repartition(partitions or default_partitions(spark))
+    if profile is None:
+        return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED))
+    return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED), profile=profile)
+
+
+def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None:
     row = {
         "run": run,
         "batch": number,
@@ -154,11 +237,15 @@ def _write_metrics(store: Store, lease: Lease, done: Generated, run: str, number
         "output_tokens": done.output_tokens,
         "seconds": done.seconds,
         "tokens_per_second": (done.prompt_tokens + done.output_tokens) / max(done.seconds, 1e-9),
+        "busy_share": done.engine_busy_seconds / done.engine_seconds if done.engine_seconds else None,
+        "restarts": done.restarts,
+        "retries": done.retries,
         "created_at": datetime.now(UTC),
     }
     schema = spark_schema("metrics")
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
-    commit(store, lease, "metrics", rows, Purpose(f"generate {done.stage}"))
+    # Only seen, never counted on: no transaction, which would have to be looked for afterwards.
+    store.save(rows.write.format("delta").mode("append"), "metrics")
 
 
 def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -168,16 +255,3 @@ def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.R
         return generate_programs(batches, plan, gpu=gpus.addresses[0] if gpus else None)
 
     return task
-
-
-def _sum(a: Generated, b: Generated) -> Generated:
-    return Generated(
-        a.stage,
-        a.refiner,
-        a.documents + b.documents,
-        a.chunks + b.chunks,
-        a.failed + b.failed,
-        a.prompt_tokens + b.prompt_tokens,
-        a.output_tokens + b.output_tokens,
-        a.seconds + b.seconds,
-    )

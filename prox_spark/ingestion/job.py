@@ -68,16 +68,17 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
         rows = _read_batch(spark, config, source, pending, _next_unit(store))
         return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format))
     documents = quarantined = 0
-    with hold(store, "ingest") as lease:
+    with (
+        Progress("ingest", sum(file.size for file in pending), "bytes") as progress,
+        hold(store, "ingest") as lease,
+    ):
         fence(store, lease, _TABLES)
-        progress = Progress("ingest", sum(file.size for file in pending), "bytes")
         for batch in batches(pending, config.ingest.batch_bytes):
             rows = _read_batch(spark, config, source, batch, _next_unit(store))
             with kept(rows) as read:
                 written = _write(store, lease, read, batch, source.format)
             documents, quarantined = documents + written[0], quarantined + written[1]
             progress.advance(sum(file.size for file in batch))
-        progress.done()
     return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
 
 

@@ -3,11 +3,11 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark import __version__
@@ -16,10 +16,10 @@ from prox_spark.errors import ConservationError, LeaseError, RefinementConflictE
 from prox_spark.generation.job import Plans, plan
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.work import Work, check_complete, execute_work, last_unit
+from prox_spark.refinement.work import Extent, Work, execute_work, last_unit, measure, retried
 from prox_spark.schemas import COUNTS, VERSIONED
 from prox_spark.tables.cache import kept
-from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, fence, restore
+from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence, restore
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.store import Store, open_store
 
@@ -48,7 +48,7 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     work = _prepare(store, config, plans)
     if work is None:
         return _standing(store, config, plans)
-    check_complete(work)
+    extent = measure(work)
     with hold(store, "execute") as lease:
         fence(store, lease, _WRITTEN)
         if any(verb != "fence" for verb in commits_since(store, "refinements", work.refinements_version)):
@@ -56,7 +56,8 @@ def execute(spark: SparkSession, config: Config) -> Executed:
             work = _prepare(store, config, plans)
             if work is None:
                 return _standing(store, config, plans)
-        return _execute(work, lease)
+            extent = measure(work)
+        return _execute(work, extent, lease)
 
 
 def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
@@ -72,12 +73,14 @@ def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
         )
     documents_version = store.version("documents")
     after = -1 if last is None else last_unit(store, last["documents_version"])
-    if last is not None and last_unit(store, documents_version) <= after:
-        return None
     programs_version = store.version("programs")
-    return Work(
+    work = Work(
         store, config, plans, name, covered, last, documents_version, programs_version, refinements_version, after
     )
+    work = replace(work, retried=retried(work))
+    if last is not None and work.retried is None and last_unit(store, documents_version) <= after:
+        return None
+    return work
 
 
 def last_version(store: Store, name: str) -> Row | None:
@@ -92,16 +95,22 @@ def _standing(store: Store, config: Config, plans: Plans) -> Executed:
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
 
 
-def _execute(work: Work, lease: Lease) -> Executed:
+def _execute(work: Work, extent: Extent, lease: Lease) -> Executed:
     started = time.monotonic()
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     with ThreadPoolExecutor(max_workers=4) as pool:
         heads = dict(zip(_RESULT_TABLES, pool.map(partial(_base, work), _RESULT_TABLES), strict=True))
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
-    with kept(execute_work(work)) as results:
-        totals = _totals(results)
+    if work.retried is not None:
+        for table in _RESULT_TABLES:
+            heads[table] = delete(store, lease, table, work.retried, ["doc_id"], purpose).version
+        gone = work.retried.withColumn("refinement", F.lit(work.name))
+        delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose)
+    seen = Observation()
+    with kept(execute_work(work, extent)) as results:
         rows = {
-            "refined": results.where("fate = 'refined'"),
+            # What all documents count is seen on the way, without another pass over them.
+            "refined": results.observe(seen, *_totals()).where("fate = 'refined'"),
             "dropped_lines": _dropped_lines(work, results),
             "dropped_documents": _dropped_documents(work, results),
         }
@@ -111,8 +120,9 @@ def _execute(work: Work, lease: Lease) -> Executed:
 
         # Side by side: a commit waits more than it works.
         with ThreadPoolExecutor(max_workers=4) as pool:
-            quarantine_version = pool.submit(_quarantine, work, lease, results, totals["quarantined"], purpose)
             commits = dict(zip(_RESULT_TABLES, pool.map(write, _RESULT_TABLES), strict=True))
+        totals = seen.get
+        quarantine_version = _quarantine(work, lease, results, totals["quarantined"], purpose)
     # RESTORE checks no transaction: only a chain without gaps shows that nobody else wrote into these tables.
     broken = [table for table in _RESULT_TABLES if commits[table].version != heads[table] + 1]
     if broken:
@@ -121,12 +131,12 @@ def _execute(work: Work, lease: Lease) -> Executed:
         )
     versions = {table: commits[table].version for table in _RESULT_TABLES}
     versions |= {
-        "quarantine": quarantine_version.result(),
+        "quarantine": quarantine_version,
         "documents": work.documents_version,
         "programs": work.programs_version,
     }
     written = {"refined": commits["refined"].rows, "dropped_documents": commits["dropped_documents"].rows}
-    counts = _counts(work, totals | written | _program_totals(work))
+    counts = _counts(work, totals | written | extent.programs | {"documents": extent.documents})
     _check_conservation(work, counts)
     check_fuse(work.config.fuse, counts, work.name)
     _commit_refinement(work, lease, versions, counts, {"execute": time.monotonic() - started}, purpose)
@@ -183,47 +193,46 @@ def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpos
     return commit(store, lease, "quarantine", rows, purpose).version
 
 
-def _total(rows: DataFrame, *columns: Column) -> dict[str, int]:
-    row = rows.agg(*columns).first()
-    assert row is not None, "an aggregate without groups has one row"
-    counts: dict[str, int] = row.asDict()
-    return counts
-
-
 def _sum(name: str, alias: str | None = None) -> Column:
     return F.coalesce(F.sum(name), F.lit(0)).alias(alias or name)
 
 
-def _totals(results: DataFrame) -> dict[str, int]:
-    """What the documents of this version add to the counts, but for what the commits themselves count."""
+def _totals() -> list[Column]:
+    """What the documents of this version add to the counts, but for what the commits themselves count.
+
+    Rows of lines have none of these columns.
+    """
     refined = F.col("fate") == "refined"
-    return _total(
-        results.where("kind = 'document'"),
+    return [
         F.count_if(F.col("fate") == "quarantined").alias("quarantined"),
         _sum("n_lines", "lines"),
         _sum("n_lines_removed", "lines_removed"),
         _sum("n_lines_rewritten", "lines_rewritten"),
         F.coalesce(F.sum(F.col("n_characters") + F.col("n_characters_removed")), F.lit(0)).alias("characters"),
         F.coalesce(F.sum(F.when(refined, F.col("n_characters"))), F.lit(0)).alias("characters_kept"),
-    )
-
-
-def _program_totals(work: Work) -> dict[str, int]:
-    is_chunk = F.col("stage") == "chunk"
-    return _total(
-        work.programs(),
-        F.count_if(is_chunk & F.col("line_start").isNotNull()).alias("chunks"),
-        F.count_if(is_chunk & (F.col("status") == "failed")).alias("failed_chunks"),
-        _sum("prompt_tokens"),
-        _sum("output_tokens"),
-    )
+    ]
 
 
 def _counts(work: Work, added: dict[str, int]) -> dict[str, int]:
     """Counts over all documents of this version: what its new units add to the version before."""
     before = work.last["counts"].asDict() if work.last is not None else {}
-    added = {**added, "documents": work.documents().count()}
-    return {name: before.get(name, 0) + added[name] for name in COUNTS}
+    gone = _replaced_counts(work)
+    return {name: before.get(name, 0) + added[name] - gone.get(name, 0) for name in COUNTS}
+
+
+def _replaced_counts(work: Work) -> dict[str, int]:
+    """What the documents that are executed again had added to the version before: its execution, once more."""
+    old = work.replaced()
+    if old is None:
+        return {}
+    extent = measure(old)
+    fates = [
+        F.count_if(F.col("fate") == "refined").alias("refined"),
+        F.count_if(F.col("fate") == "dropped").alias("dropped_documents"),
+    ]
+    row = execute_work(old, extent).agg(*_totals(), *fates).first()
+    assert row is not None, "an aggregate without groups has one row"
+    return {**row.asDict(), **extent.programs, "documents": extent.documents}
 
 
 def _check_conservation(work: Work, counts: dict[str, int]) -> None:

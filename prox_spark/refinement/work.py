@@ -1,7 +1,7 @@
 """What a refinement version is made of: which documents, whose programs, executed how. Reads tables, writes none."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -19,6 +19,11 @@ from prox_spark.tables.store import Store
 # Programs are about a hundredth of their documents: those of so many units (8 GB of text by default) fit a broadcast.
 _UNITS_PER_JOIN = 32
 
+_PROGRAM_KEY = ("doc_id", "content_hash", "stage", "chunk", "refiner")
+
+NO_UNIT = 2**62
+"""Beyond every unit."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -34,6 +39,8 @@ class Work:
     programs_version: int
     refinements_version: int
     after_unit: int
+    retried: DataFrame | None = None
+    """doc_id of the documents of earlier versions whose failed programs were replaced since: they are executed again."""
     sample: float = 1.0
 
     @property
@@ -41,9 +48,8 @@ class Work:
         return 0 if self.last is None else self.last["version"] + 1
 
     def documents(self) -> DataFrame:
-        """The documents that this version adds."""
-        rows = self.store.read("documents", self.documents_version).where(F.col("unit") > self.after_unit)
-        return rows.where(self._sampled()) if self.sample < 1 else rows
+        """The documents that this version adds or replaces."""
+        return self._in_version(self.store.read("documents", self.documents_version))
 
     def programs(self) -> DataFrame:
         """Their programs by this refinement's refiners."""
@@ -51,13 +57,36 @@ class Work:
         for stage in (self.plans.document, self.plans.chunk):
             if stage:
                 wanted = wanted | ((F.col("stage") == stage.stage) & (F.col("refiner") == stage.fingerprint))
-        rows = self.store.read("programs", self.programs_version)
-        rows = rows.where((F.col("unit") > self.after_unit) & wanted)
-        return rows.where(self._sampled()) if self.sample < 1 else rows
+        return self._in_version(self.store.read("programs", self.programs_version).where(wanted))
+
+    def _in_version(self, rows: DataFrame) -> DataFrame:
+        new = rows.where(F.col("unit") > self.after_unit)
+        if self.retried is not None:
+            old = rows.where(F.col("unit") <= self.after_unit)
+            new = new.unionByName(old.join(F.broadcast(self.retried), "doc_id", "left_semi"))
+        return new.where(self._sampled()) if self.sample < 1 else new
+
+    def replaced(self) -> "Work | None":
+        """What the last version made of the documents that are executed again; None where there are none."""
+        if self.last is None or self.retried is None:
+            return None
+        versions = {name: self.last[name] for name in ("documents_version", "programs_version")}
+        return replace(self, **versions, after_unit=NO_UNIT)
 
     def _sampled(self) -> Column:
         """The same documents for the same share, whatever the partitions."""
         return F.pmod(F.xxhash64("doc_id"), F.lit(1_000_000)) < F.lit(round(self.sample * 1_000_000))
+
+
+def retried(work: Work) -> DataFrame | None:
+    """doc_id of the last version's documents whose failed programs were replaced since, None where there are none."""
+    if work.last is None or work.last["programs_version"] == work.programs_version:
+        return None
+    old = replace(work, programs_version=work.last["programs_version"], after_unit=-1).programs()
+    before = old.where((F.col("status") == "failed") & (F.col("unit") <= work.after_unit)).select(*_PROGRAM_KEY)
+    still = replace(work, after_unit=-1).programs().where("status = 'failed'").select(*_PROGRAM_KEY)
+    found = before.join(still, list(_PROGRAM_KEY), "left_anti").select("doc_id").distinct()
+    return None if found.isEmpty() else found
 
 
 def last_unit(store: Store, version: int) -> int:
@@ -86,8 +115,26 @@ def _grouped(programs: DataFrame) -> DataFrame:
     )
 
 
-def check_complete(work: Work) -> None:
-    """Raise ``IncompleteError`` unless every document has its document program and, where that keeps it, chunk programs."""
+@dataclass(frozen=True)
+class Extent:
+    """How much work there is: documents by unit, and what their programs count."""
+
+    units: dict[int, int]
+    programs: dict[str, int]
+
+    @property
+    def documents(self) -> int:
+        """All documents of this work."""
+        return sum(self.units.values())
+
+
+def measure(work: Work) -> Extent:
+    """The extent of the work, in one look at each table.
+
+    Raises ``IncompleteError`` unless every document has its document program and, where that keeps it, chunk programs.
+    """
+    rows = work.documents().groupBy("unit").count().collect()
+    units = {row["unit"]: row["count"] for row in sorted(rows, key=lambda row: int(row["unit"]))}
     execution = work.config.execution
     complete = F.lit(True)
     if work.plans.document:
@@ -95,24 +142,39 @@ def check_complete(work: Work) -> None:
     if work.plans.chunk:
         kept_back = F.coalesce(F.col("keep_score") < execution.drop_document_below, F.lit(True))
         complete = complete & (F.col("has_chunk") | (kept_back if work.plans.document else F.lit(False)))
-    programs = work.programs().select("doc_id", "content_hash", "stage", "keep_score")
     is_chunk = F.col("stage") == "chunk"
-    stages = programs.groupBy("doc_id", "content_hash").agg(
-        F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
-        F.max(~is_chunk).alias("has_document"),
-        F.max(is_chunk).alias("has_chunk"),
+    sums = {
+        "chunks": F.count_if(is_chunk & F.col("line_start").isNotNull()),
+        "failed_chunks": F.count_if(is_chunk & (F.col("status") == "failed")),
+        "prompt_tokens": F.sum("prompt_tokens"),
+        "output_tokens": F.sum("output_tokens"),
+    }
+    stages = (
+        work.programs()
+        .groupBy("doc_id", "content_hash")
+        .agg(
+            F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
+            F.max(~is_chunk).alias("has_document"),
+            F.max(is_chunk).alias("has_chunk"),
+            *(column.alias(name) for name, column in sums.items()),
+        )
     )
-    missing = work.documents().count() - stages.where(complete).count()
+    totals = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in sums]
+    row = stages.agg(F.count_if(complete).alias("complete"), *totals).first()
+    assert row is not None, "an aggregate without groups has one row"
+    extent = Extent(units, {name: row[name] for name in sums})
+    missing = extent.documents - row["complete"]
     if missing:
         raise IncompleteError(
             f"{missing} documents lack programs of this refinement; run `prox-spark generate` with the same configuration first"
         )
+    return extent
 
 
-def execute_work(work: Work) -> DataFrame:
+def execute_work(work: Work, extent: Extent) -> DataFrame:
     """Every new document executed. The programs travel to the documents, never the other way round."""
     documents, programs = work.documents(), work.programs()
-    units = [row["unit"] for row in documents.select("unit").distinct().orderBy("unit").collect()]
+    units = list(extent.units)
     stage = work.config.execution
     plan = ExecutionPlan(
         stage.mode, stage.settings(), stage.drop_document_below, stage.on_failed_chunk, work.plans.document is not None

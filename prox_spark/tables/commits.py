@@ -1,8 +1,10 @@
 """Writes that count once: each carries its lease's transaction version, and what it belongs to in ``userMetadata``."""
 
 import json
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -30,7 +32,12 @@ class Commit:
 
 
 def fence(store: Store, lease: Lease, tables: Iterable[str]) -> None:
-    """Commit the lease's token to every table it will write, so that an earlier holder's late write is skipped."""
+    """Commit the lease's token to every table it will write, so that an earlier holder's late write is skipped.
+
+    A holder that gave its lease back writes nothing any more, and had fenced off those before it: then nothing is done.
+    """
+    if not lease.contested:
+        return
 
     def one(table: str) -> None:
         commit(store, lease, table, store.read(table).where("false"), Purpose("fence"))
@@ -64,6 +71,57 @@ def commit(
         .option("userMetadata", metadata)
     )
     store.save(writer, table)
+    return _committed(store, lease, table, metadata)
+
+
+@contextmanager
+def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> Iterator[str]:
+    """Session settings that give one DML command a transaction version: MERGE and DELETE take no options.
+
+    Every other write of this package names its own transaction, which goes before the session's.
+    """
+    transaction = lease.next_version(table)
+    metadata = json.dumps({**asdict(purpose), "holder": lease.holder, "transaction": transaction}, sort_keys=True)
+    settings = {
+        "spark.databricks.delta.write.txnAppId": lease.key,
+        "spark.databricks.delta.write.txnVersion": str(transaction),
+        "spark.databricks.delta.commitInfo.userMetadata": metadata,
+    }
+    for key, value in settings.items():
+        store.spark.conf.set(key, value)
+    try:
+        yield metadata
+    finally:
+        for key in settings:
+            store.spark.conf.unset(key)
+
+
+def merge(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
+    """Replace the table's rows that have a key of ``rows`` by those, and add the others, as one Delta commit.
+
+    ``rows`` must be cheap and deterministic to compute: Delta reads them twice. Raises ``LeaseError`` as ``commit``.
+    """
+    return _merge(
+        store, lease, table, rows, keys, purpose, "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def delete(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
+    """Delete the table's rows that have a key of ``rows``, as one Delta commit. Raises ``LeaseError`` as ``commit``."""
+    return _merge(store, lease, table, rows, keys, purpose, "WHEN MATCHED THEN DELETE")
+
+
+def _merge(
+    store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose, actions: str
+) -> Commit:
+    view = f"prox_spark_merge_{uuid.uuid4().hex}"
+    rows.createOrReplaceTempView(view)
+    condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys)
+    try:
+        with _transaction(store, lease, table, purpose) as metadata:
+            store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
+    finally:
+        store.spark.catalog.dropTempView(view)
     return _committed(store, lease, table, metadata)
 
 

@@ -9,6 +9,7 @@ that is not above the last one, so a holder whose lease went to somebody else wr
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,11 +31,15 @@ WRITES_PER_TOKEN = 2**20
 
 @dataclass
 class Lease:
-    """A lease that is held. ``next_version`` hands out the transaction versions of its writes."""
+    """A lease that is held. ``next_version`` hands out the transaction versions of its writes.
+
+    ``contested`` is False where the holder before gave it back (or there was none): it writes nothing any more.
+    """
 
     key: str
     token: int
     holder: str
+    contested: bool = True
     writes: dict[str, int] = field(default_factory=dict)
     lost: threading.Event = field(default_factory=threading.Event)
 
@@ -71,7 +76,7 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():
-            _append(store, lease, expires_at=datetime.now(UTC))
+            _append(store, lease, datetime.now(UTC), timedelta(0))
 
 
 def _acquire(store: Store, key: str) -> Lease:
@@ -82,9 +87,10 @@ def _acquire(store: Store, key: str) -> Lease:
             f"another job holds the lease {key} ({row['holder']}, until {row['expires_at']:%Y-%m-%d %H:%M:%S} UTC unless "
             "renewed); wait for it or end it, then run this again"
         )
-    lease = Lease(key, 1 if row is None else row["token"] + 1, holder)
+    released = row is None or row["expires_at"] <= row["heartbeat_at"]
+    lease = Lease(key, 1 if row is None else row["token"] + 1, holder, contested=not released)
     try:
-        won = _append(store, lease, expires_at=datetime.now(UTC) + EXPIRY, transaction=lease.token)
+        won = _append(store, lease, datetime.now(UTC), EXPIRY, transaction=lease.token)
     except PySparkException as error:
         if "CONCURRENT" not in str(error).upper():
             raise
@@ -100,9 +106,9 @@ def _newest(store: Store, key: str) -> Row | None:
     return max(rows, key=lambda row: (row["token"], row["heartbeat_at"]), default=None)
 
 
-def _append(store: Store, lease: Lease, *, expires_at: datetime, transaction: int | None = None) -> bool:
+def _append(store: Store, lease: Lease, now: datetime, expiry: timedelta, *, transaction: int | None = None) -> bool:
     """Append the lease's row; with a transaction version False when another job committed that version first."""
-    times = [_time(datetime.now(UTC), "heartbeat_at"), _time(expires_at, "expires_at")]
+    times = [_time(now, "heartbeat_at"), _time(now + expiry, "expires_at")]
     names = [
         F.lit(lease.key).alias("key"),
         F.lit(lease.token).cast("long").alias("token"),
@@ -110,7 +116,9 @@ def _append(store: Store, lease: Lease, *, expires_at: datetime, transaction: in
     ]
     writer = store.spark.range(1, numPartitions=1).select(*names, *times).write.format("delta").mode("append")
     if transaction is None:
-        store.save(writer, "leases")
+        # A transaction of its own, never used again: it must not take that of a MERGE in another thread.
+        beat = (f"beat/{lease.holder}", time.time_ns() // 1000)
+        store.save(writer.option("txnAppId", beat[0]).option("txnVersion", beat[1]), "leases")
         return True
     mark = f"{lease.holder} {transaction}"
     writer = (
@@ -128,7 +136,7 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
         try:
             newest = _newest(store, lease.key)
             if newest is not None and newest["holder"] == lease.holder:
-                _append(store, lease, expires_at=now + EXPIRY)
+                _append(store, lease, now, EXPIRY)
                 renewed = now
                 continue
         except PySparkException:

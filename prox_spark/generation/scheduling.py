@@ -1,0 +1,73 @@
+"""Where a stage's tasks run: several on each GPU, through stage-level scheduling where the cluster has it.
+
+A task-only resource profile gives each task a share of a GPU that the executors have already: it starts no executor and
+moves none. Where it cannot be used, ``why_not`` says why, and tasks are scheduled by their cores alone.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pyspark.sql import SparkSession
+
+from prox_spark.session import is_connect
+
+if TYPE_CHECKING:
+    from pyspark.resource import ResourceProfile
+
+TASKS_PER_GPU = 4
+"""Tasks that share one GPU: while one tokenises or writes, the others keep the engine busy."""
+
+_WAVES = 2
+"""Partitions for each task that can run at once: one that takes longer is not alone at the end."""
+
+_NO_PROFILES = ("local[", "local*")
+
+
+def why_not(spark: SparkSession) -> list[str]:
+    """Why tasks get no share of a GPU by stage-level scheduling; empty where they do."""
+    reasons = []
+    if is_connect(spark):
+        return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
+    master = spark.conf.get("spark.master", "") or ""
+    if master == "local" or master.startswith(_NO_PROFILES):
+        reasons.append(f"stage-level scheduling is off: the master is {master}, which takes no task profiles")
+    if _gpus_per_executor(spark) == 0:
+        reasons.append(
+            "stage-level scheduling is off: executors have no GPU (spark.executor.resource.gpu.amount is not set; "
+            "conf/gpu has a discovery script and the settings)"
+        )
+    return reasons
+
+
+def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
+    """The profile for the tasks of a stage whose engine runs on a GPU, the same object each time in a session."""
+    if why_not(spark):
+        return None
+    return _profile(spark.conf.get("spark.app.id") or "")
+
+
+@lru_cache(maxsize=1)
+def _profile(application: str) -> "ResourceProfile":
+    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+
+    requests = TaskResourceRequests().cpus(1).resource("gpu", 1 / TASKS_PER_GPU)
+    # A property, whatever its name says: each look at it would make another profile.
+    profile: ResourceProfile = ResourceProfileBuilder().require(requests).build
+    return profile
+
+
+def default_partitions(spark: SparkSession) -> int:
+    """Tasks for a batch of units: several for each GPU where the number of executors is known, else for each core."""
+    executors = _number(spark, "spark.executor.instances") or _number(spark, "spark.dynamicAllocation.maxExecutors")
+    gpus = executors * _gpus_per_executor(spark)
+    return _WAVES * max(TASKS_PER_GPU * gpus, _number(spark, "spark.sql.shuffle.partitions"), 1)
+
+
+def _gpus_per_executor(spark: SparkSession) -> int:
+    return _number(spark, "spark.executor.resource.gpu.amount")
+
+
+def _number(spark: SparkSession, key: str) -> int:
+    value = spark.conf.get(key, "") or ""
+    # Adaptive execution of some platforms takes `auto` here.
+    return int(value) if value.isdigit() and len(value) < 6 else 0
