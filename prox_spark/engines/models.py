@@ -3,25 +3,27 @@
 import re
 from pathlib import Path
 
-from prox_spark.engines.settings import ModelSettings
+from prox_spark.engines.settings import ModelSettings, OpenaiSettings
 from prox_spark.errors import RefinerError
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+\Z")
-_WANTED = ["*.safetensors", "*.json", "tokenizer.model", "merges.txt"]
+_WANTED = ["*.json", "tokenizer.model", "merges.txt"]
+_WEIGHTS = "*.safetensors"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-def resolve_model(model: str, revision: str | None) -> Path:
+def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> Path:
     """The local folder of ``model``: itself where it is one, else a download of that repository's ``revision``.
 
+    Without ``weights`` the folder need not have them, and they are not downloaded.
     Raises ``RefinerError`` where it is neither, and as ``check_folder`` does.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
         if not _REPOSITORY.match(model) or folder.exists():
             raise RefinerError(f"model {model!r}: no such folder, and no name of a model repository (owner/name)")
-        folder = _download(model, revision)
-    check_folder(folder)
+        folder = _download(model, revision, weights)
+    check_folder(folder, weights=weights)
     return folder.resolve()
 
 
@@ -30,6 +32,8 @@ def refiner_folder(engine: ModelSettings) -> Path:
 
     Raises ``RefinerError`` as ``resolve_model`` does.
     """
+    if isinstance(engine, OpenaiSettings):
+        return resolve_model(engine.refiner, engine.revision, weights=False)
     return resolve_model(engine.model, engine.revision)
 
 
@@ -38,32 +42,37 @@ def pinned(engine: ModelSettings) -> ModelSettings:
 
     A branch may move between the driver's look at it and a task's: tasks get the commit.
     """
-    return engine.model_copy(update={"revision": _pin_revision(engine.model, engine.revision)})
+    return engine.model_copy(update={"revision": _pin_revision(engine)})
 
 
-def _pin_revision(model: str, revision: str | None) -> str | None:
+def _pin_revision(engine: ModelSettings) -> str | None:
     """The exact commit of a hub repository; a folder's revision stays as it is."""
-    if Path(model).expanduser().is_dir():
-        return revision
+    named = engine.refiner if isinstance(engine, OpenaiSettings) else engine.model
+    if Path(named).expanduser().is_dir():
+        return engine.revision
     # A snapshot lies in a folder that is named after its commit.
-    return resolve_model(model, revision).name
+    return refiner_folder(engine).name
 
 
-def _download(model: str, revision: str | None) -> Path:
+def _download(model: str, revision: str | None, weights: bool) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=_WANTED))
+        wanted = [*_WANTED, _WEIGHTS] if weights else _WANTED
+        return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise RefinerError(f"model {model!r}: no such folder, and it cannot be downloaded: {reason}") from error
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a model folder without safetensors or configuration. Raises ``RefinerError``."""
-    if not any(folder.glob("*.safetensors")):
+def check_folder(folder: Path, *, weights: bool = True) -> None:
+    """Refuse a model folder without safetensors (where ``weights`` are needed) or configuration.
+
+    Raises ``RefinerError``.
+    """
+    if weights and not any(folder.glob(_WEIGHTS)):
         pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
         if pickled:
             raise RefinerError(

@@ -2,8 +2,9 @@
 
 from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.protocol import Engine
-from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
+from prox_spark.engines.settings import EngineSettings, OpenaiSettings, RulesSettings, ScriptedSettings, VllmSettings
 from prox_spark.generation.refiner import Refiner
+from prox_spark.generation.tokens import PromptTokenizer
 
 
 def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = None) -> Engine:
@@ -19,6 +20,10 @@ def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = N
         from prox_spark.engines.scripted import ScriptedEngine
 
         return ScriptedEngine(engine)
+    if isinstance(engine, OpenaiSettings):
+        from prox_spark.engines.openai_engine import OpenaiEngine
+
+        return OpenaiEngine(engine, PromptTokenizer(refiner_folder(engine)).decode)
     from prox_spark.engines import wire
     from prox_spark.engines.supervisor import SupervisedEngine
 

@@ -37,6 +37,7 @@ class Completion:
     ``finish`` is ``stop`` (the model ended), ``length`` (the token limit cut the output off) or ``error`` (this request
     alone failed: ``error`` says why). ``token_ids`` are the generated tokens where an engine returns those and the
     caller decodes; ``output`` is then ``None``. ``token_logprobs`` has one value for each generated token.
+    ``output_tokens`` is their number where only that is known of them.
     ``keep_score`` is P(keep) in [0, 1]; ``scores`` are P(keep) for each line of a chunk's text, one for a document.
     """
 
@@ -44,6 +45,7 @@ class Completion:
     output: str | None = None
     token_ids: list[int] | None = None
     token_logprobs: list[float] | None = None
+    output_tokens: int | None = None
     keep_score: float | None = None
     scores: list[float] | None = None
     finish: Literal["stop", "length", "error"] = "stop"

@@ -1,6 +1,7 @@
 """Which engine writes the programs, as it stands in a configuration: one frozen model for each ``kind``."""
 
 import difflib
+import urllib.parse
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -78,9 +79,49 @@ class VllmSettings(_Settings):
     """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …)."""
 
 
-ModelSettings = TransformersSettings | VllmSettings
+class OpenaiSettings(_Settings):
+    """Any OpenAI-compatible completions endpoint: ``vllm serve``, a Databricks serving endpoint.
+
+    Spark tasks ask it themselves and need no GPU. The model runs at the endpoint; the refiner's own files say how it is
+    asked.
+    """
+
+    kind: Literal["openai"]
+    model: str
+    """The model's name at the endpoint; part of the refiner's fingerprint, as its weights cannot be seen from here."""
+    base_url: str
+    """Where the endpoint's paths begin: ``http://host:8000/v1`` for ``vllm serve``, ``https://HOST/serving-endpoints``."""
+    refiner: str
+    """A folder, or a repository on the model hub, with tokenizer, ``config.json`` and ``refiner.json``; no weights needed."""
+    revision: str | None = None
+    """Branch, tag or commit of that repository."""
+    api_key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key where the tasks run (the executors); not set: an endpoint without one."""
+    prompt: Literal["token_ids", "text"] = "token_ids"
+    """How prompts are sent; ``text`` for endpoints that take nothing else: they tokenise it again, and add their BOS."""
+    max_in_flight: Annotated[int, Field(gt=0, le=1000)] = 64
+    """Requests of one task that are unanswered at a time."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """An answer that takes longer is given up, and the request sent again."""
+    retries: Annotated[int, Field(ge=0)] = 6
+    """How often a request is sent again, with growing pauses: after 429, 5xx, a lost connection, an unusable answer."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no address: it begins with http:// or https:// and names a host")
+        if parts.username is not None or parts.query:
+            # The address is written to tables and messages.
+            raise ValueError("a password or query must not stand in it: a key belongs in an environment variable")
+        return url
+
+
+ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings
 """Engines whose refiner is a model: prompts are token ids."""
 
 EngineSettings = Annotated[
-    RulesSettings | ScriptedSettings | TransformersSettings | VllmSettings, Field(discriminator="kind")
+    RulesSettings | ScriptedSettings | TransformersSettings | VllmSettings | OpenaiSettings,
+    Field(discriminator="kind"),
 ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.engines.models import pinned, refiner_folder
-from prox_spark.engines.settings import EngineSettings, ModelSettings, VllmSettings
+from prox_spark.engines.settings import EngineSettings, ModelSettings, OpenaiSettings, VllmSettings
 from prox_spark.engines.vllm_engine import check_options
 from prox_spark.errors import RefinerError
 from prox_spark.generation.prompts import Prompter
@@ -45,6 +45,11 @@ def plan_stage(stage: Stage, settings: DocumentConfig | ChunkConfig) -> StagePla
         max_tokens=max_tokens,
         grammar=settings.grammar,
     )
+    if isinstance(engine, OpenaiSettings) and refiner.label is not None:
+        raise RefinerError(
+            f"{stage} stage of {engine.refiner}: it is a token classifier, which no completions endpoint serves; "
+            "take engine.kind vllm or transformers"
+        )
     if isinstance(engine, ModelSettings):
         prompter = Prompter(refiner, PromptTokenizer(refiner_folder(engine)))
         needed = prompter.overhead + refiner.window + refiner.max_tokens

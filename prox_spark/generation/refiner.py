@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prox_spark.engines.heuristics import VERSION as RULES_VERSION
 from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.rules import select_rules
-from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings
+from prox_spark.engines.settings import EngineSettings, ModelSettings, OpenaiSettings, RulesSettings, ScriptedSettings
 from prox_spark.errors import RefinerError
 from prox_spark.generation.templates import template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
@@ -30,20 +30,21 @@ from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 Stage = Literal["document", "chunk"]
 Numbering = Literal["document", "chunk", "none"]
 
-_DIGESTED = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json")
+_DIGESTED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json")
 _DIGESTED_OLD = ("vocab.json", "merges.txt", "added_tokens.json")
+_WEIGHTS = "*.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class Refiner:
     """What writes a stage's programs.
 
-    ``sources`` are (name, sha256) of the files, answers or rules that it consists of. ``window`` is the number of
-    tokens of a chunk (document stage: of a document, which is cut there); 0 where nothing is counted. ``decision`` are
-    the two words whose first tokens' probabilities decide (keep, drop); without them a program is generated, of at most
-    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``label`` is the class that a token classifier
-    is asked for, in place of all that. ``numbering`` says whether line labels count through the document or from each
-    chunk's first line, or whether there are none.
+    ``sources`` are (name, sha256) of the files, answers or rules that it consists of; a model at an endpoint has its name
+    there in place of its weights. ``window`` is the number of tokens of a chunk (document stage: of a document, which is
+    cut there); 0 where nothing is counted. ``decision`` are the two words whose first tokens' probabilities decide (keep,
+    drop); without them a program is generated, of at most ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there
+    is one. ``label`` is the class that a token classifier is asked for, in place of all that. ``numbering`` says whether
+    line labels count through the document or from each chunk's first line, or whether there are none.
     """
 
     stage: Stage
@@ -128,7 +129,7 @@ def load_refiner(
         stage=stage,
         name=name or Path(engine.model).name,
         kind="model",
-        sources=_digests(folder),
+        sources=_sources(folder, engine),
         revision=engine.revision,
         template=template_name or own.template,
         numbering=own.numbering,
@@ -187,8 +188,16 @@ def _model_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _digests(folder: Path) -> tuple[tuple[str, str], ...]:
-    files = {file for pattern in (*_DIGESTED, *_DIGESTED_OLD) for file in folder.glob(pattern) if file.is_file()}
+def _sources(folder: Path, engine: ModelSettings) -> tuple[tuple[str, str], ...]:
+    if isinstance(engine, OpenaiSettings):
+        # The weights that answer are the endpoint's, whatever else lies in the folder.
+        return (*_digests(folder, weights=False), ("model", engine.model), ("prompt", engine.prompt))
+    return _digests(folder)
+
+
+def _digests(folder: Path, *, weights: bool = True) -> tuple[tuple[str, str], ...]:
+    patterns = (*_DIGESTED, *_DIGESTED_OLD, *([_WEIGHTS] if weights else []))
+    files = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
     digests = []
     for file in sorted(files):
         with file.open("rb") as opened:

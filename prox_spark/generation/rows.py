@@ -76,7 +76,9 @@ class Rows:
             status = "empty"
         else:
             status = "truncated" if completion.finish == "length" else "ok"
-        output_tokens = len(completion.token_ids or ())
+        output_tokens = completion.output_tokens
+        if output_tokens is None:
+            output_tokens = len(completion.token_ids or ())
         keep_score, scores = completion.keep_score, completion.scores
         if scores is not None:
             expected = 1 if covered is None else covered[1] - covered[0] + 1
