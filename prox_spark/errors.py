@@ -49,6 +49,10 @@ class EngineError(ProxSparkError):
     """A model engine that could not start, or that died more often than its budget allows."""
 
 
+class SelfTestError(ProxSparkError):
+    """A refiner that does nothing to pages of boilerplate: it is asked wrongly, and no document is sent to it."""
+
+
 class RefinerError(UsageError):
     """A refiner that cannot be used: model folder incomplete, unsafe weights, unknown template."""
 

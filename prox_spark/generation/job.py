@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan, plan_stage
+from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import generate_programs
 from prox_spark.progress import Progress
 from prox_spark.tables.commits import Purpose, commit, fence
@@ -96,6 +97,8 @@ def _run_stage(store: Store, config: Config, plan: StagePlan, documents: DataFra
     total = Generated(plan.stage, plan.fingerprint, 0, 0, 0, 0, 0, 0.0)
     if not units:
         return total
+    if config.generate.self_test:
+        run_self_test(store.spark, plan)
     run = uuid.uuid4().hex[:12]
     ordered = sorted(units)
     progress = Progress(f"generate {plan.stage}", sum(units.values()), "documents")
@@ -159,6 +162,11 @@ def _write_metrics(store: Store, lease: Lease, done: Generated, run: str, number
     schema = spark_schema("metrics")
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
     commit(store, lease, "metrics", rows, Purpose(f"generate {done.stage}"))
+
+
+def run_self_test(spark: SparkSession, plan: StagePlan) -> None:
+    """Let the stage's refiner answer pages of boilerplate, in a task as the documents' are: see ``self_test``."""
+    self_test(spark, plan, _task(plan))
 
 
 def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
