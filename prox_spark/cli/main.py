@@ -10,7 +10,7 @@ import typer
 
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
 from prox_spark.config import Config, load_config
-from prox_spark.errors import ProxSparkError, UsageError
+from prox_spark.errors import InstallationError, ProxSparkError, UsageError, first_line
 
 # ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
@@ -122,6 +122,22 @@ def refine(overrides: Overrides = None, config: ConfigOption = None, output: Out
 
 
 @app.command()
+def doctor(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Check this installation and, with a configuration, its store, refiners and prompt templates."""
+    from prox_spark.doctor import examine
+
+    checks = [asdict(check) for check in examine(config, overrides or (), _start)]
+    failed = [check["name"] for check in checks if check["status"] == "failed"]
+    if output == "json":
+        write_json({"ok": not failed, "checks": checks})
+    else:
+        columns = ("name", "status", "found", "advice")
+        write_table(columns, ([check[name] for name in columns] for check in checks))
+    if failed:
+        raise InstallationError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+
+
+@app.command()
 def history(
     overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
 ) -> None:
@@ -186,6 +202,10 @@ def _store(store: str | None, config: str | None, overrides: Sequence[str] | Non
 
 
 def _session(config: Config):  # type: ignore[no-untyped-def]
+    return _start(config.spark)
+
+
+def _start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
     from pyspark.logger import PySparkLogger
 
     from prox_spark.session import get_session
@@ -193,7 +213,7 @@ def _session(config: Config):  # type: ignore[no-untyped-def]
     # PySpark logs a stack trace in JSON whenever the message of a failed query is read: our one line says the same.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).setLevel("CRITICAL")
-    return get_session(config.spark)
+    return get_session(settings)
 
 
 def _report(done: dict[str, Any], output: str) -> None:
@@ -227,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PROX_SPARK_TRACE"):
             raise
-        return _fail(f"{type(error).__name__}: {_first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
+        return _fail(f"{type(error).__name__}: {first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
     return code if isinstance(code, int) else 0
 
 
@@ -236,12 +256,3 @@ def _fail(reason: str, code: int) -> int:
     first, *rest = [safe(line.rstrip()) for line in reason.splitlines() if line.strip()] or ["no reason given"]
     sys.stderr.write("\n".join([*(f"  {line}" for line in rest), f"prox-spark: {first}"]) + "\n")
     return code
-
-
-def _first_line(error: BaseException) -> str:
-    """What happened, without the JVM's stack; the Python worker's last line where the error came from there."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for line in lines:
-        if line.startswith("prox_spark.errors."):
-            return line.partition(": ")[2]
-    return lines[0] if lines else "no message"
