@@ -122,6 +122,40 @@ def refine(overrides: Overrides = None, config: ConfigOption = None, output: Out
 
 
 @app.command()
+def estimate(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+    sample: Annotated[int, typer.Option("--sample", min=1, help="So many documents are tokenised.")] = 1000,
+    tokens_per_second: Annotated[
+        float | None,
+        typer.Option("--tokens-per-second", help="Of one engine; what the store's metrics say unless given."),
+    ] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option("--price-per-hour", min=0, help="Of one engine, in any currency.")
+    ] = None,
+) -> None:
+    """What generation would ask of its engines: documents, chunks, tokens, hours, price. Writes nothing, starts no engine."""
+    from prox_spark.generation.estimate import estimate as run
+
+    if tokens_per_second is not None and tokens_per_second <= 0:
+        raise UsageError(f"--tokens-per-second {tokens_per_second:g}: must be above 0")
+    loaded = load_config(config, overrides or ())
+    spark = _session(loaded)
+    found = asdict(
+        run(spark, loaded, sample=sample, tokens_per_second=tokens_per_second, price_per_hour=price_per_hour)
+    )
+    if output == "json":
+        write_json(found)
+        return
+    write_facts({name: found[name] for name in ("documents", "sampled")})
+    columns = ("stage", "documents", "chunks", "prompt_tokens", "output_tokens_at_most", "engine_hours", "price")
+    write_table(columns, ([stage[name] for name in columns] for stage in found["stages"]))
+    for note in found["notes"]:
+        write_line(f"- {note}")
+
+
+@app.command()
 def doctor(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Check this installation and, with a configuration, its store, refiners and prompt templates."""
     from prox_spark.doctor import examine
