@@ -49,9 +49,26 @@ class EngineError(ProxSparkError):
     """A model engine that could not start, or that died more often than its budget allows."""
 
 
+class SelfTestError(ProxSparkError):
+    """A refiner that does nothing to pages of boilerplate: it is asked wrongly, and no document is sent to it."""
+
+
+class InstallationError(ProxSparkError):
+    """Something that this installation needs is missing or does not work: ``doctor`` shows what."""
+
+
 class RefinerError(UsageError):
     """A refiner that cannot be used: model folder incomplete, unsafe weights, unknown template."""
 
 
 class CompatError(ProxSparkError):
     """The published ProX executor raises on this document and program; ``compat`` mode says so instead."""
+
+
+def first_line(error: BaseException) -> str:
+    """What happened, without the JVM's stack; the Python worker's last line where the error came from there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith("prox_spark.errors."):
+            return line.partition(": ")[2]
+    return lines[0] if lines else "no message"

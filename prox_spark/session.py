@@ -1,19 +1,14 @@
 """The Spark session of the command line. The library itself never builds one: there a session is always a parameter."""
 
 import os
-import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
 
-from prox_spark.errors import ProxSparkError
 from prox_spark.jars import delta_jars
-
-SUPPORTED_JAVA = (17, 21)
+from prox_spark.java import check_java
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -91,30 +86,3 @@ def _submitted() -> bool:
 def is_connect(spark: SparkSession) -> bool:
     """True for a Spark Connect session (``SPARK_REMOTE``, Databricks serverless)."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
-
-
-def java_version() -> int | None:
-    """Major version of the Java that Spark would start, or None where there is none."""
-    home = os.environ.get("JAVA_HOME")
-    java = f"{home}/bin/java" if home else shutil.which("java")
-    if not java:
-        return None
-    try:
-        done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)
-    except OSError:
-        return None
-    found = re.search(r'version "(?:1\.)?(\d+)', done.stderr + done.stdout)
-    return int(found.group(1)) if found else None
-
-
-def check_java() -> None:
-    """Raise ``ProxSparkError`` unless Java 17 or 21 is there."""
-    version = java_version()
-    if version is None:
-        raise ProxSparkError(
-            "Java is missing: install Java 17 or 21 (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
-        )
-    if version not in SUPPORTED_JAVA:
-        raise ProxSparkError(
-            f"Java {version} is not supported by Spark 4.1: install Java 17 or 21, or set JAVA_HOME to it"
-        )

@@ -10,7 +10,7 @@ import typer
 
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
 from prox_spark.config import Config, load_config
-from prox_spark.errors import ProxSparkError, UsageError
+from prox_spark.errors import InstallationError, ProxSparkError, UsageError, first_line
 
 # ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
@@ -134,6 +134,56 @@ def refine(
 
 
 @app.command()
+def estimate(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+    sample: Annotated[int, typer.Option("--sample", min=1, help="So many documents are tokenised.")] = 1000,
+    tokens_per_second: Annotated[
+        float | None,
+        typer.Option("--tokens-per-second", help="Of one engine; what the store's metrics say unless given."),
+    ] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option("--price-per-hour", min=0, help="Of one engine, in any currency.")
+    ] = None,
+) -> None:
+    """What generation would ask of its engines: documents, chunks, tokens, hours, price. Writes nothing, starts no engine."""
+    from prox_spark.generation.estimate import estimate as run
+
+    if tokens_per_second is not None and tokens_per_second <= 0:
+        raise UsageError(f"--tokens-per-second {tokens_per_second:g}: must be above 0")
+    loaded = load_config(config, overrides or ())
+    spark = _session(loaded)
+    found = asdict(
+        run(spark, loaded, sample=sample, tokens_per_second=tokens_per_second, price_per_hour=price_per_hour)
+    )
+    if output == "json":
+        write_json(found)
+        return
+    write_facts({name: found[name] for name in ("documents", "sampled")})
+    columns = ("stage", "documents", "chunks", "prompt_tokens", "output_tokens_at_most", "engine_hours", "price")
+    write_table(columns, ([stage[name] for name in columns] for stage in found["stages"]))
+    for note in found["notes"]:
+        write_line(f"- {note}")
+
+
+@app.command()
+def doctor(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Check this installation and, with a configuration, its store, refiners and prompt templates."""
+    from prox_spark.doctor import examine
+
+    checks = [asdict(check) for check in examine(config, overrides or (), _start)]
+    failed = [check["name"] for check in checks if check["status"] == "failed"]
+    if output == "json":
+        write_json({"ok": not failed, "checks": checks})
+    else:
+        columns = ("name", "status", "found", "advice")
+        write_table(columns, ([check[name] for name in columns] for check in checks))
+    if failed:
+        raise InstallationError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+
+
+@app.command()
 def history(
     overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
 ) -> None:
@@ -198,6 +248,10 @@ def _store(store: str | None, config: str | None, overrides: Sequence[str] | Non
 
 
 def _session(config: Config):  # type: ignore[no-untyped-def]
+    return _start(config.spark)
+
+
+def _start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
     from pyspark.logger import PySparkLogger
 
     from prox_spark.session import get_session
@@ -205,7 +259,7 @@ def _session(config: Config):  # type: ignore[no-untyped-def]
     # PySpark logs a stack trace in JSON whenever the message of a failed query is read: our one line says the same.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).setLevel("CRITICAL")
-    return get_session(config.spark)
+    return get_session(settings)
 
 
 def _report(done: dict[str, Any], output: str) -> None:
@@ -239,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PROX_SPARK_TRACE"):
             raise
-        return _fail(f"{type(error).__name__}: {_first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
+        return _fail(f"{type(error).__name__}: {first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
     return code if isinstance(code, int) else 0
 
 
@@ -248,12 +302,3 @@ def _fail(reason: str, code: int) -> int:
     first, *rest = [safe(line.rstrip()) for line in reason.splitlines() if line.strip()] or ["no reason given"]
     sys.stderr.write("\n".join([*(f"  {line}" for line in rest), f"prox-spark: {first}"]) + "\n")
     return code
-
-
-def _first_line(error: BaseException) -> str:
-    """What happened, without the JVM's stack; the Python worker's last line where the error came from there."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for line in lines:
-        if line.startswith("prox_spark.errors."):
-            return line.partition(": ")[2]
-    return lines[0] if lines else "no message"

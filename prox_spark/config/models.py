@@ -128,6 +128,8 @@ class GenerateConfig(Section):
     """So many units are generated and committed at a time: at least minutes of engine time."""
     partitions: Annotated[int, Field(gt=0)] | None = None
     """Tasks for a batch; several for each engine, so that one that ends never leaves it idle. Two a core unless given."""
+    self_test: bool = True
+    """Before a model's first batch: it answers pages of boilerplate, and a prompt that leaves all of them as they are stops."""
 
 
 class Config(Section):

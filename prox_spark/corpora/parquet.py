@@ -41,6 +41,15 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Record]:
         start += parquet.metadata.row_group(group).num_rows
 
 
+def parquet_rows(file: WatchedFile) -> int | None:
+    """The number of rows that a Parquet file's footer tells; ``None`` where it cannot be read or tells of none."""
+    try:
+        return pq.ParquetFile(cast(IO[bytes], file)).metadata.num_rows or None
+    except (pa.ArrowException, OSError):
+        file.raise_failure()
+        return None
+
+
 def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Record]:
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     taken = {ours: _take(columns, getattr(found, ours)) for ours in ("text", "doc_id", "url", "source")}

@@ -7,7 +7,7 @@ import pyarrow as pa
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.json_lines import read_json_lines
-from prox_spark.corpora.parquet import read_parquet
+from prox_spark.corpora.parquet import parquet_rows, read_parquet
 from prox_spark.corpora.records import Record, to_batches, unreadable, utf8_or_error
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed
 from prox_spark.corpora.warc import read_warc, read_wet
@@ -34,6 +34,26 @@ def read_file(
     found = get_format(format_name, columns)
     with WatchedFile(path) as file:
         yield from to_batches(_read(file, found), path, source or found.name)
+
+
+def read_start(
+    path: str, format_name: str, size: int, *, columns: Mapping[str, str] | None = None
+) -> Iterator[tuple[Record, float]]:
+    """The records of one file of ``size`` bytes, in order, each with the share of the file, in (0, 1], read by then.
+
+    For whoever stops early and needs to know how much of the file that was. The share is of bytes as they lie there
+    (compressed), which a decoder reads a little ahead, or of a Parquet file's rows. Raises as ``read_file`` does.
+    """
+    found = get_format(format_name, columns)
+    with WatchedFile(path) as file:
+        rows = parquet_rows(file) if found.container == "parquet" else None
+        for record in _read(file, found):
+            if record.position is None or found.container == "text":
+                yield record, 1.0
+            elif rows is not None:
+                yield record, (record.position + 1) / rows
+            else:
+                yield record, min(1.0, max(file.tell(), 1) / max(size, 1))
 
 
 def _read(file: WatchedFile, found: Format) -> Iterator[Record]:

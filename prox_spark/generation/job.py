@@ -23,6 +23,7 @@ from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan, plan_stage
 from prox_spark.generation.scheduling import default_partitions, stage_profile, why_not
+from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.progress import Progress
 from prox_spark.tables.cache import kept
@@ -154,6 +155,8 @@ def _run_units(
     total = Generated(plan.stage, plan.fingerprint)
     if not units:
         return total
+    if config.generate.self_test:
+        run_self_test(store.spark, plan)
     run = uuid.uuid4().hex[:12]
     ordered = sorted(units)
     with (
@@ -246,6 +249,11 @@ def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
     # Only seen, never counted on: no transaction, which would have to be looked for afterwards.
     store.save(rows.write.format("delta").mode("append"), "metrics")
+
+
+def run_self_test(spark: SparkSession, plan: StagePlan) -> None:
+    """Let the stage's refiner answer pages of boilerplate, in a task as the documents' are: see ``self_test``."""
+    self_test(spark, plan, lambda pages: generate_rows(spark, pages, plan, partitions=1))
 
 
 def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -25,8 +25,11 @@ class PromptTokenizer:
         serialised = _serialised(folder)
         from tokenizers import Tokenizer
 
-        self._first = Tokenizer.from_str(serialised)
-        self._next = Tokenizer.from_str(_continuing(serialised))
+        try:
+            self._first = Tokenizer.from_str(serialised)
+            self._next = Tokenizer.from_str(_continuing(serialised))
+        except Exception as error:  # tokenizers raises nothing narrower
+            raise RefinerError(f"{folder}: its tokenizer cannot be read: {error}") from error
         for tokenizer in (self._first, self._next):
             tokenizer.encode_special_tokens = True
             tokenizer.no_padding()

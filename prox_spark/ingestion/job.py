@@ -65,7 +65,7 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
         return Ingested(0, len(files), 0, 0)
     if source.limit:
         # A file that a limit cuts off is never done: only its records tell whether there is anything to do.
-        rows = _read_batch(spark, config, source, pending, _next_unit(store))
+        rows = read_files(spark, config, source, pending, _next_unit(store))
         return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format))
     documents = quarantined = 0
     with (
@@ -74,7 +74,7 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
     ):
         fence(store, lease, _TABLES)
         for batch in batches(pending, config.ingest.batch_bytes):
-            rows = _read_batch(spark, config, source, batch, _next_unit(store))
+            rows = read_files(spark, config, source, batch, _next_unit(store))
             with kept(rows) as read:
                 written = _write(store, lease, read, batch, source.format)
             documents, quarantined = documents + written[0], quarantined + written[1]
@@ -127,9 +127,10 @@ def _next_unit(store: Store) -> int:
     return 0 if row is None or row[0] is None else int(row[0]) + 1
 
 
-def _read_batch(
+def read_files(
     spark: SparkSession, config: Config, source: InputConfig, files: list[FileInfo], first: int
 ) -> DataFrame:
+    """The files' records in the columns of ``READ``, in units from number ``first`` on; up to the input's limit."""
     plans = plan_units(files, first, config.ingest.unit_bytes)
     # A limit counts records over all files in order, which one task alone can do.
     tasks = 1 if source.limit else max(8, min(len(plans), 1024))

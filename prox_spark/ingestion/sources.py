@@ -23,24 +23,9 @@ _UNITS_PER_PARTITION = 64
 def read_source(spark: SparkSession, source: InputConfig, first_unit: int, unit_bytes: int) -> DataFrame:
     """The source's rows in the columns of ``READ``. A row without an id column is known by a hash of its text.
 
-    Raises ``InputError`` where the table or a mapped column does not exist.
+    Raises as ``open_source`` does.
     """
-    if not isinstance(source.path, str):
-        raise ConfigError("input.path: one table at a time for the formats delta and table")
-    try:
-        rows = spark.read.format("delta").load(source.path) if source.format == "delta" else spark.table(source.path)
-    except AnalysisException as error:
-        raise InputError(
-            f"input.path: {source.path} cannot be read as {source.format} ({error.getCondition()})"
-        ) from None
-    if source.limit:
-        rows = rows.limit(source.limit)
-    mapping = {name: source.columns.get(name, name) for name in ("doc_id", "text", "url", "source")}
-    for name, column in mapping.items():
-        if column not in rows.columns and (name == "text" or name in source.columns):
-            raise InputError(
-                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(rows.columns)}"
-            )
+    rows, mapping = open_source(spark, source)
     others = [field for field in rows.schema.fields if field.name not in mapping.values()]
 
     def ours(name: str) -> Column:
@@ -65,7 +50,31 @@ def read_source(spark: SparkSession, source: InputConfig, first_unit: int, unit_
         metadata.cast("map<string,string>").alias("metadata"),
         ours("text").alias("text"),
     )
-    return selected.mapInArrow(_task(source.path, first_unit, unit_bytes), from_arrow_schema(READ))
+    return selected.mapInArrow(_task(str(source.path), first_unit, unit_bytes), from_arrow_schema(READ))
+
+
+def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, dict[str, str]]:
+    """The source's rows as they are, up to its limit, and the source's column for each of ours.
+
+    Raises ``InputError`` where the table or a mapped column does not exist.
+    """
+    if not isinstance(source.path, str):
+        raise ConfigError("input.path: one table at a time for the formats delta and table")
+    try:
+        rows = spark.read.format("delta").load(source.path) if source.format == "delta" else spark.table(source.path)
+    except AnalysisException as error:
+        raise InputError(
+            f"input.path: {source.path} cannot be read as {source.format} ({error.getCondition()})"
+        ) from None
+    if source.limit:
+        rows = rows.limit(source.limit)
+    mapping = {name: source.columns.get(name, name) for name in ("doc_id", "text", "url", "source")}
+    for name, column in mapping.items():
+        if column not in rows.columns and (name == "text" or name in source.columns):
+            raise InputError(
+                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(rows.columns)}"
+            )
+    return rows, mapping
 
 
 def _task(path: str, first_unit: int, unit_bytes: int) -> Task:

@@ -66,10 +66,18 @@ def spark_schema(name: str) -> StructType:
 
 def open_store(spark: SparkSession, location: str) -> Store:
     """An existing store. Raises ``StoreError`` where there is none, where it is half made, or of another version."""
+    store = find_store(spark, location)
+    if store is None:
+        raise StoreError(f"{location}: there is no prox_spark store here; `prox-spark ingest` makes one")
+    return store
+
+
+def find_store(spark: SparkSession, location: str) -> Store | None:
+    """The store at ``location``, or ``None`` where there is none yet. Raises ``StoreError`` for one of another version."""
     store = _store(spark, location)
     version = _store_version(store)
     if version is None:
-        raise StoreError(f"{location}: there is no prox_spark store here; `prox-spark ingest` makes one")
+        return None
     _check_version(store, version)
     return store
 

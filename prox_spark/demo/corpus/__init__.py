@@ -6,6 +6,5 @@ The articles (``articles/*.txt``), the web sites around them (``skins.yaml``) an
 
 from prox_spark.demo.corpus.files import BAD_RECORDS, FILES, write_corpus
 from prox_spark.demo.corpus.pages import Page, labels, pages
-from prox_spark.demo.corpus.selftest import BOILERPLATE_PAGES
 
-__all__ = ["BAD_RECORDS", "BOILERPLATE_PAGES", "FILES", "Page", "labels", "pages", "write_corpus"]
+__all__ = ["BAD_RECORDS", "FILES", "Page", "labels", "pages", "write_corpus"]

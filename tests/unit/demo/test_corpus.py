@@ -12,7 +12,8 @@ import pytest
 import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from prox_spark.demo.corpus import BAD_RECORDS, BOILERPLATE_PAGES, FILES, labels, pages, write_corpus
+from prox_spark.demo.corpus import BAD_RECORDS, FILES, labels, pages, write_corpus
+from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 
 FOLDER = Path(__file__).resolve().parents[3] / "prox_spark" / "demo" / "corpus"
 

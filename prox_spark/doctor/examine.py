@@ -1,0 +1,167 @@
+"""All checks in their order: the machine, Spark and Delta, then what a configuration names."""
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prox_spark.config import Config, load_config
+from prox_spark.doctor.check import Check
+from prox_spark.doctor.machine import machine
+from prox_spark.errors import ConfigError, ProxSparkError, StoreError, first_line
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_TESTED_SPARK = "4.1."
+
+Start = Callable[[dict[str, str]], "SparkSession"]
+"""Gives a Spark session with these properties."""
+
+
+def examine(config: str | None, overrides: Sequence[str], start: Start) -> list[Check]:
+    """Every check; with a configuration file or overrides also those of what it names. Raises nothing it expects."""
+    checks = machine()
+    loaded = None
+    if config is not None or overrides:
+        try:
+            loaded = load_config(config, overrides)
+            checks.append(Check("configuration", "ok", str(config or "the arguments")))
+        except ConfigError as error:
+            checks.append(Check("configuration", "failed", str(error), "docs/configuration.md lists every key"))
+    installed = _spark()
+    checks.append(installed)
+    if installed.status == "failed":
+        return checks
+    if next(check for check in checks if check.name == "java").status == "failed":
+        return [*checks, Check("delta", "warning", "not tried: Spark cannot start without Java")]
+    spark, session = _session(start, loaded)
+    checks.append(session)
+    if spark is None:
+        return checks
+    checks += [_delta(spark), _scheduling(spark)]
+    if loaded is not None:
+        checks.append(_store(spark, loaded))
+        checks += _stages(spark, loaded)
+    return checks
+
+
+def _spark() -> Check:
+    try:
+        import pyspark
+    except ImportError as error:
+        advice = "pip install 'prox-spark[local]', or run this by a cluster's spark-submit"
+        return Check("spark", "failed", f"PySpark cannot be imported: {error}", advice)
+    if not pyspark.__version__.startswith(_TESTED_SPARK):
+        return Check("spark", "warning", pyspark.__version__, "tested with Spark 4.1")
+    return Check("spark", "ok", pyspark.__version__)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What Spark's driver, its JVM and the way to it raise."""
+    from pyspark.errors import PySparkException
+
+    # ImportError: Delta's package, by whose version its jars are found, may be missing.
+    expected = (PySparkException, ProxSparkError, ImportError, OSError, subprocess.TimeoutExpired)
+    try:
+        from py4j.protocol import Py4JError
+    except ImportError:  # A Spark Connect client has no JVM.
+        return expected
+    return (Py4JError, *expected)
+
+
+def _session(start: Start, config: Config | None) -> "tuple[SparkSession | None, Check]":
+    try:
+        spark = start(config.spark if config else {})
+        return spark, Check("session", "ok", f"Spark {spark.version}, {_master(spark)}")
+    except _errors() as error:
+        advice = "what stands above this on standard error is Spark's own reason; Delta's jars are fetched from Maven Central"
+        return None, Check("session", "failed", f"{type(error).__name__}: {first_line(error)}", advice)
+
+
+def _master(spark: "SparkSession") -> str:
+    return str(spark.conf.get("spark.master", "a remote server"))
+
+
+def _delta(spark: "SparkSession") -> Check:
+    """A table written and read in a temporary folder, where the tasks see this machine's."""
+    if _master(spark) != "local" and not _master(spark).startswith("local["):
+        found = "not tried: the executors do not share this machine's temporary folder"
+        return Check("delta", "warning", found, "with --config the store itself is read")
+    try:
+        with tempfile.TemporaryDirectory(prefix="prox-doctor-") as folder:
+            for _ in range(2):
+                spark.range(3).write.format("delta").mode("append").save(f"{folder}/table")
+            rows = spark.read.format("delta").load(f"{folder}/table").count()
+    except _errors() as error:
+        advice = "Delta's jars must fit Spark: pip install 'prox-spark[local]', or name the cluster's with --packages"
+        return Check("delta", "failed", f"{type(error).__name__}: {first_line(error)}", advice)
+    if rows != 6:
+        return Check("delta", "failed", f"{rows} rows read, 6 were written", "the temporary folder's disk loses writes")
+    return Check("delta", "ok", "a table was written twice and read")
+
+
+def _scheduling(spark: "SparkSession") -> Check:
+    from prox_spark.generation.scheduling import TASKS_PER_GPU, why_not
+
+    reasons = why_not(spark)
+    if reasons:
+        return Check("scheduling", "ok", "; ".join(reasons), "only a cluster with GPUs needs it")
+    return Check("scheduling", "ok", f"{TASKS_PER_GPU} tasks share a GPU through a task-only resource profile")
+
+
+def _store(spark: "SparkSession", config: Config) -> Check:
+    from prox_spark.tables.store import find_store
+
+    try:
+        store = find_store(spark, config.store)
+    except StoreError as error:
+        return Check("store", "failed", str(error), "another store=, or the package's version that wrote this one")
+    except _errors() as error:
+        found = f"{config.store}: {type(error).__name__}: {first_line(error)}"
+        return Check("store", "failed", found, "check the path or schema, and the rights to it")
+    if store is None:
+        return Check("store", "ok", f"{config.store}: none there yet", "`prox-spark ingest` makes it")
+    return Check("store", "ok", store.location)
+
+
+def _stages(spark: "SparkSession", config: Config) -> list[Check]:
+    from prox_spark.engines.settings import ModelSettings
+    from prox_spark.generation.plan import plan_stage
+
+    checks: list[Check] = []
+    settings: list[tuple[Any, Any]] = [("document", config.document), ("chunk", config.chunk)]
+    for stage, wanted in settings:
+        if wanted is None:
+            continue
+        name = f"{stage} refiner"
+        try:
+            plan = plan_stage(stage, wanted)
+        except (ProxSparkError, ImportError, OSError, ValueError) as error:
+            checks.append(Check(name, "failed", first_line(error), f"check {stage}.engine and what it names"))
+            continue
+        refiner = plan.refiner
+        prompt = f", template {refiner.template}, window {refiner.window}" if refiner.template else ""
+        found = f"{refiner.name} ({plan.engine.kind}), fingerprint {plan.fingerprint[:8]}{prompt}"
+        checks.append(Check(name, "ok", found))
+        if isinstance(plan.engine, ModelSettings):
+            checks.append(_self_test(spark, plan))
+    return checks
+
+
+def _self_test(spark: "SparkSession", plan: Any) -> Check:
+    """The model answers, through Spark and its engine, as it does before its first batch."""
+    from prox_spark.errors import SelfTestError
+    from prox_spark.generation.job import run_self_test
+
+    name = f"{plan.stage} self-test"
+    try:
+        run_self_test(spark, plan)
+    except SelfTestError as error:
+        found = " | ".join(str(error).splitlines())
+        return Check(name, "failed", found, "docs/running.md: the self-test")
+    except _errors() as error:
+        return Check(
+            name, "failed", first_line(error), "the engine must start where Spark's tasks run: check its package"
+        )
+    return Check(name, "ok", "the engine starts, and its answers do something")

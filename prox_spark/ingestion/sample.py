@@ -1,0 +1,94 @@
+"""Reading a part of a corpus that stands for the whole: places spread over all its bytes. Writes nothing."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from prox_spark.config.models import InputConfig
+from prox_spark.corpora.files import FileInfo
+from prox_spark.corpora.read import read_start
+from prox_spark.ingestion.task import Task
+
+SAMPLED = pa.schema([("text", pa.string()), ("read", pa.float64())])
+"""A readable record's text; or, in one row for each file, no text and how many bytes of the file were read."""
+
+_PLACES = 64
+_ROWS = 256
+_TASKS = 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """The first ``size`` bytes of a file: all of it where that is its size."""
+
+    file: FileInfo
+    size: int
+
+
+def choose_parts(files: Sequence[FileInfo], budget: int) -> list[Part]:
+    """All files where they have at most ``budget`` bytes; else about so many, at places spread evenly over all bytes.
+
+    At each place the file that it lies in is read from its start, and the next ones where that is too short: compressed
+    files have no other place to begin at. A file with many places is read accordingly further.
+    """
+    ends = list(accumulate(file.size for file in files))
+    total = ends[-1] if ends else 0
+    if total <= budget:
+        return [Part(file, file.size) for file in files]
+    wanted: dict[int, int] = {}
+    for place in range(_PLACES):
+        index, left = bisect_right(ends, (2 * place + 1) * total // (2 * _PLACES)), max(budget // _PLACES, 1)
+        while left > 0 and index < len(files):
+            take = min(files[index].size - wanted.get(index, 0), left)
+            wanted[index] = wanted.get(index, 0) + take
+            left -= take
+            index += 1
+    return [Part(files[index], size) for index, size in sorted(wanted.items()) if size]
+
+
+def read_parts(spark: SparkSession, parts: Sequence[Part], source: InputConfig) -> DataFrame:
+    """The records of the parts, in the columns of ``SAMPLED``; those that cannot be read are left out."""
+    groups = [parts[start::_TASKS] for start in range(min(len(parts), _TASKS))]
+    task = _task(groups, source.format, source.columns)
+    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(SAMPLED))
+
+
+def _task(groups: Sequence[Sequence[Part]], format_name: str, columns: dict[str, str]) -> Task:
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for group in batch.column(0).to_pylist():
+                for part in groups[group]:
+                    yield from read_part(part, format_name, columns)
+
+    return task
+
+
+def read_part(part: Part, format_name: str, columns: dict[str, str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Batches of ``SAMPLED`` of one file's part; the last row tells how many bytes that was."""
+    size = part.file.size
+    limit = part.size / size if part.size < size else None
+    texts: list[bytes | None] = []
+    read = 0.0
+    for record, share in read_start(part.file.path, format_name, size, columns=columns or None):
+        # Records that were decoded with the last bytes still belong to them.
+        if limit is not None and read >= limit and share > read:
+            break
+        read = share
+        if record.text is not None:
+            texts.append(record.text)
+        if len(texts) == _ROWS:
+            yield _batch(texts)
+            texts = []
+    else:
+        read = 1.0
+    yield _batch([*texts, None], read * size)
+
+
+def _batch(texts: list[bytes | None], read: float | None = None) -> pa.RecordBatch:
+    columns = [pa.array(texts, pa.string()), pa.array([*[None] * (len(texts) - 1), read], pa.float64())]
+    return pa.RecordBatch.from_arrays(columns, schema=SAMPLED)

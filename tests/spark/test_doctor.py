@@ -1,0 +1,116 @@
+"""``doctor`` where Spark runs: what it finds of Delta, and of the store, refiners and templates of a configuration."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from claims import PAGE
+
+from prox_spark.cli import main
+from prox_spark.config import Config
+from prox_spark.doctor import Check, examine
+from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.tables.store import create_store
+
+EXAMINE = sys.modules[examine.__module__]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the checks of the machine, which import every engine."""
+    monkeypatch.setattr(EXAMINE, "machine", lambda: [Check("java", "ok", "17")])
+
+
+def answer(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> dict[str, dict[str, str]]:
+    """The rows by name of ``doctor --output json``, which ends with ``code``."""
+    capsys.readouterr()
+    assert main(["doctor", *words, "--output", "json"]) == code
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    failed = [check["name"] for check in found["checks"] if check["status"] == "failed"]
+    assert found["ok"] == (not failed) == (code == 0)
+    assert ("checks failed" in said.err, said.err.count("\n") <= 1) == (bool(failed), True)
+    assert all(check.keys() == {"name", "status", "found", "advice"} for check in found["checks"])
+    assert all(check["advice"] for check in found["checks"] if check["status"] != "ok")
+    return {check["name"]: check for check in found["checks"]}
+
+
+@pytest.mark.engine
+def test_without_a_configuration_every_part_of_the_machine_is_a_row(
+    spark: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = answer(capsys, 0)
+
+    machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "openai"]
+    assert list(rows) == [*machine, "spark", "session", "delta"]
+    assert rows["delta"]["found"] == "a table was written twice and read"
+    for name in ("python", "java", "vllm", "transformers", "spark", "session"):
+        assert rows[name]["status"] == "ok", rows[name]
+
+
+def test_a_configuration_of_rules_is_planned_and_its_store_read(
+    spark: Any, quick: None, configure: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"store={tmp_path / 'store'}", "document.engine.kind=rules", "chunk.engine.kind=rules"]
+
+    rows = answer(capsys, 0, *words)
+    assert list(rows)[1:] == [
+        "configuration",
+        "spark",
+        "session",
+        "delta",
+        "store",
+        "document refiner",
+        "chunk refiner",
+    ]
+    assert "none there yet" in rows["store"]["found"]
+    assert not (tmp_path / "store").exists()
+
+    create_store(spark, str(tmp_path / "store"))
+    assert answer(capsys, 0, *words)["store"]["found"] == str(tmp_path / "store")
+
+    assert main(["doctor", *words]) == 0
+    assert "chunk refiner" in capsys.readouterr().out
+
+
+def test_what_a_configuration_names_wrongly_fails(
+    spark: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "did you mean" in answer(capsys, 1, "store=s", "chunk.engin.kind=rules")["configuration"]["found"]
+
+    broken = build_tiny_model(tmp_path / "broken", [PAGE])
+    (broken / "tokenizer.json").write_text("{}")
+    store = create_store(spark, str(tmp_path / "store"))
+    spark.sql(f"ALTER TABLE {store.table('refinements')} SET TBLPROPERTIES ('prox_spark.store_version' = '99')")
+    words = [f"store={tmp_path / 'store'}"]
+    for stage, model in (("document", "/no/such/folder"), ("chunk", broken)):
+        words += [f"{stage}.engine.kind=transformers", f"{stage}.engine.model={model}"]
+    rows = answer(capsys, 1, *words)
+    assert "a newer package wrote it" in rows["store"]["found"]
+    assert "no such folder" in rows["document refiner"]["found"]
+    assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
+
+
+@pytest.mark.engine
+def test_models_answer_the_self_test_for_real(
+    spark: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build_tiny_model(tmp_path / "tiny", [PAGE + "remove_lines keep_doc drop_doc untouch_doc\n"], seed=4)
+    words = [f"store={tmp_path / 'store'}", "chunk.max_tokens=24"]
+    for stage in ("document", "chunk"):
+        words += [f"{stage}.engine.kind=transformers", f"{stage}.engine.model={model}"]
+
+    rows = answer(capsys, 0, *words)
+    assert [rows[f"{stage} self-test"]["status"] for stage in ("document", "chunk")] == ["ok", "ok"]
+
+    rows = answer(capsys, 1, *words, "chunk.grammar=false")
+    assert rows["document self-test"]["status"] == "ok"
+    assert "would remove nothing from any of 4 pages" in rows["chunk self-test"]["found"]
+    assert "Home | About" in rows["chunk self-test"]["found"]
+
+    (model / "model.safetensors").write_bytes(b"no weights")
+    rows = answer(capsys, 1, *words, "document=null")
+    assert "cannot load" in rows["chunk self-test"]["found"]
