@@ -52,6 +52,8 @@ def test_java_that_is_missing_or_too_old_fails_and_no_session_starts(
 def test_a_package_is_judged_by_importing_it_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # Another test may have imported the real one.
+    monkeypatch.delitem(sys.modules, "openai", raising=False)
     module = tmp_path / "openai.py"
     for text, status, found in (
         ("__version__ = '1.2'", "ok", "1.2"),
