@@ -75,7 +75,7 @@ def _engine(spark: SparkSession, corpus: Path) -> str:
     done = execute(spark, config)
     return (
         f"demo: vLLM wrote {stage.chunks} programs for {stage.documents} pages ({stage.prompt_tokens:,} prompt tokens, "
-        f"{stage.seconds:.0f} s, start included); {done.counts['lines_removed']:,} lines went"
+        f"{stage.seconds:.0f} s after its start); {done.counts['lines_removed']:,} lines went"
     )
 
 
