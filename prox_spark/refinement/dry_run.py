@@ -12,6 +12,7 @@ from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
 from prox_spark.generation.job import plan
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
+from prox_spark.refinement.task import RESULTS, execute_documents
 from prox_spark.refinement.work import Work, execute_work, measure
 from prox_spark.tables.cache import kept
 from prox_spark.tables.store import open_store
@@ -59,7 +60,8 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
     work = Work(store, config, plans, name, covered, last=None, **heads, after_unit=-1, sample=sample)
-    with kept(execute_work(work, measure(work)).drop("metadata", "url", "source", "replacement")) as results:
+    executed = execute_work(work, measure(work), execute_documents, RESULTS)
+    with kept(executed.drop("metadata", "url", "source", "replacement")) as results:
         return _summary(config, results)
 
 

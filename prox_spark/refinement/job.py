@@ -16,6 +16,7 @@ from prox_spark.errors import ConservationError, LeaseError, RefinementConflictE
 from prox_spark.generation.job import Plans, plan
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
+from prox_spark.refinement.packed import COUNTED, PACKED, pack, unpack
 from prox_spark.refinement.work import Extent, Work, execute_work, last_unit, measure, retried
 from prox_spark.schemas import COUNTS, VERSIONED
 from prox_spark.tables.cache import kept
@@ -64,16 +65,18 @@ def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
     """What there is to do, or None when the refinement covers every document."""
     covered = identity(config, plans)
     name = refinement_name(config, fingerprint(covered))
+    # Before the row itself: a version that comes between the two is seen as one that came since.
     refinements_version = store.version("refinements")
-    last = last_version(store, name)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        heads = pool.map(store.version, ("documents", "programs"))
+        last = last_version(store, name)
+        documents_version, programs_version = heads
     if last is not None and last["fingerprint"] != fingerprint(covered):
         listed = "; ".join(differences(json.loads(last["identity"]), covered))
         raise RefinementConflictError(
             f"refinement {name!r} exists with another configuration ({listed}); choose another name"
         )
-    documents_version = store.version("documents")
     after = -1 if last is None else last_unit(store, last["documents_version"])
-    programs_version = store.version("programs")
     work = Work(
         store, config, plans, name, covered, last, documents_version, programs_version, refinements_version, after
     )
@@ -107,16 +110,13 @@ def _execute(work: Work, extent: Extent, lease: Lease) -> Executed:
         gone = work.retried.withColumn("refinement", F.lit(work.name))
         delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose)
     seen = Observation()
-    with kept(execute_work(work, extent)) as results:
-        rows = {
-            # What all documents count is seen on the way, without another pass over them.
-            "refined": results.observe(seen, *_totals()).where("fate = 'refined'"),
-            "dropped_lines": _dropped_lines(work, results),
-            "dropped_documents": _dropped_documents(work, results),
-        }
+    with kept(execute_work(work, extent, pack, PACKED)) as results:
+        # What all documents count is seen on the way, without another pass over them.
+        counted = results.observe(seen, *_totals())
 
         def write(table: str) -> Commit:
-            return commit(store, lease, table, rows[table], purpose, mode=mode)
+            rows = unpack(counted if table == "refined" else results, table)
+            return commit(store, lease, table, rows, purpose, mode=mode)
 
         # Side by side: a commit waits more than it works.
         with ThreadPoolExecutor(max_workers=4) as pool:
@@ -155,21 +155,6 @@ def _base(work: Work, table: str) -> int:
     return restore(store, table, own)
 
 
-def _refiner(work: Work, stage: str) -> Column:
-    plan = work.plans.document if stage == "document" else work.plans.chunk
-    return F.lit(plan.fingerprint if plan else None)
-
-
-def _dropped_lines(work: Work, results: DataFrame) -> DataFrame:
-    lines = results.where("kind = 'line'").drop("stage")
-    return lines.withColumns({"stage": F.lit("chunk"), "refiner": _refiner(work, "chunk")})
-
-
-def _dropped_documents(work: Work, results: DataFrame) -> DataFrame:
-    refiner = F.when(F.col("reason") == "empty", None).when(F.col("stage") == "document", _refiner(work, "document"))
-    return results.where("fate = 'dropped'").withColumn("refiner", refiner.otherwise(_refiner(work, "chunk")))
-
-
 def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpose: Purpose) -> int:
     """Append the documents that failed; returns the table's version."""
     store = work.store
@@ -179,7 +164,7 @@ def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpos
         store.spark.sql(f"DELETE FROM {store.table('quarantine')} WHERE refinement = '{work.name}'")
     if not count:
         return store.version("quarantine")
-    bad = results.where("fate = 'quarantined'").join(own, "doc_id", "left_anti")
+    bad = unpack(results, "quarantined").join(own, "doc_id", "left_anti")
     rows = bad.select(
         "doc_id",
         F.lit(None).alias("file"),
@@ -193,24 +178,9 @@ def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpos
     return commit(store, lease, "quarantine", rows, purpose).version
 
 
-def _sum(name: str, alias: str | None = None) -> Column:
-    return F.coalesce(F.sum(name), F.lit(0)).alias(alias or name)
-
-
 def _totals() -> list[Column]:
-    """What the documents of this version add to the counts, but for what the commits themselves count.
-
-    Rows of lines have none of these columns.
-    """
-    refined = F.col("fate") == "refined"
-    return [
-        F.count_if(F.col("fate") == "quarantined").alias("quarantined"),
-        _sum("n_lines", "lines"),
-        _sum("n_lines_removed", "lines_removed"),
-        _sum("n_lines_rewritten", "lines_rewritten"),
-        F.coalesce(F.sum(F.col("n_characters") + F.col("n_characters_removed")), F.lit(0)).alias("characters"),
-        F.coalesce(F.sum(F.when(refined, F.col("n_characters"))), F.lit(0)).alias("characters_kept"),
-    ]
+    """What the documents of this version add to the counts: sums over packed rows."""
+    return [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in COUNTED]
 
 
 def _counts(work: Work, added: dict[str, int]) -> dict[str, int]:
@@ -226,11 +196,7 @@ def _replaced_counts(work: Work) -> dict[str, int]:
     if old is None:
         return {}
     extent = measure(old)
-    fates = [
-        F.count_if(F.col("fate") == "refined").alias("refined"),
-        F.count_if(F.col("fate") == "dropped").alias("dropped_documents"),
-    ]
-    row = execute_work(old, extent).agg(*_totals(), *fates).first()
+    row = execute_work(old, extent, pack, PACKED).agg(*_totals()).first()
     assert row is not None, "an aggregate without groups has one row"
     return {**row.asDict(), **extent.programs, "documents": extent.documents}
 

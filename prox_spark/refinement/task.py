@@ -68,7 +68,8 @@ class ExecutionPlan:
     settings: ExecutionSettings
     drop_document_below: float
     on_failed_chunk: Literal["keep", "quarantine"]
-    document_stage: bool
+    document_refiner: str | None
+    chunk_refiner: str | None
 
 
 def execute_documents(batches: Iterator[pa.RecordBatch], plan: ExecutionPlan) -> Iterator[pa.RecordBatch]:
@@ -168,7 +169,7 @@ def _decide(batch: pa.RecordBatch, plan: ExecutionPlan) -> tuple[pa.Array, pa.Ar
     )
     document_failed = pa.repeat(False, batch.num_rows)
     below = document_failed
-    if plan.document_stage:
+    if plan.document_refiner is not None:
         score = batch.column("keep_score")
         document_failed = pc.and_(pc.is_null(score), pc.invert(blank))
         below = pc.fill_null(pc.less(score, plan.drop_document_below), False)

@@ -1,6 +1,7 @@
 """What a refinement version is made of: which documents, whose programs, executed how. Reads tables, writes none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -13,7 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
 from prox_spark.generation.job import Plans
-from prox_spark.refinement.task import RESULTS, ExecutionPlan, execute_documents
+from prox_spark.refinement.task import ExecutionPlan
 from prox_spark.tables.store import Store
 
 # Programs are about a hundredth of their documents: those of so many units (8 GB of text by default) fit a broadcast.
@@ -133,8 +134,6 @@ def measure(work: Work) -> Extent:
 
     Raises ``IncompleteError`` unless every document has its document program and, where that keeps it, chunk programs.
     """
-    rows = work.documents().groupBy("unit").count().collect()
-    units = {row["unit"]: row["count"] for row in sorted(rows, key=lambda row: int(row["unit"]))}
     execution = work.config.execution
     complete = F.lit(True)
     if work.plans.document:
@@ -160,7 +159,10 @@ def measure(work: Work) -> Extent:
         )
     )
     totals = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in sums]
-    row = stages.agg(F.count_if(complete).alias("complete"), *totals).first()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counting = pool.submit(work.documents().groupBy("unit").count().orderBy("unit").collect)
+        row = stages.agg(F.count_if(complete).alias("complete"), *totals).first()
+        units = {unit["unit"]: unit["count"] for unit in counting.result()}
     assert row is not None, "an aggregate without groups has one row"
     extent = Extent(units, {name: row[name] for name in sums})
     missing = extent.documents - row["complete"]
@@ -171,24 +173,31 @@ def measure(work: Work) -> Extent:
     return extent
 
 
-def execute_work(work: Work, extent: Extent) -> DataFrame:
-    """Every new document executed. The programs travel to the documents, never the other way round."""
+Task = Callable[[Iterator[pa.RecordBatch], ExecutionPlan], Iterator[pa.RecordBatch]]
+
+
+def execute_work(work: Work, extent: Extent, execute: Task, schema: pa.Schema) -> DataFrame:
+    """Every document of this work through ``execute``, whose output has ``schema``.
+
+    The programs travel to the documents, never the other way round.
+    """
     documents, programs = work.documents(), work.programs()
     units = list(extent.units)
     stage = work.config.execution
+    refiners = [chosen.fingerprint if chosen else None for chosen in (work.plans.document, work.plans.chunk)]
     plan = ExecutionPlan(
-        stage.mode, stage.settings(), stage.drop_document_below, stage.on_failed_chunk, work.plans.document is not None
+        stage.mode, stage.settings(), stage.drop_document_below, stage.on_failed_chunk, refiners[0], refiners[1]
     )
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return execute_documents(batches, plan)
+        return execute(batches, plan)
 
     def part(first: int, last: int) -> DataFrame:
         between = F.col("unit").between(first, last)
         grouped = _grouped(programs.where(between)).select("doc_id", "content_hash", "keep_score", "chunks")
         columns = ("doc_id", "unit", "source", "url", "metadata", "text", "keep_score", "chunks")
         joined = documents.where(between).join(F.broadcast(grouped), ["doc_id", "content_hash"], "left")
-        return joined.select(*columns).mapInArrow(task, from_arrow_schema(RESULTS))
+        return joined.select(*columns).mapInArrow(task, from_arrow_schema(schema))
 
     groups = [units[start : start + _UNITS_PER_JOIN] for start in range(0, len(units), _UNITS_PER_JOIN)] or [[-1]]
     return reduce(DataFrame.unionByName, (part(group[0], group[-1]) for group in groups))

@@ -30,7 +30,9 @@ def chunk(output: str | None, **fields: Any) -> dict[str, Any]:
 def run(documents: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
     execution = ExecutionConfig(**settings)
     below, on_failed = execution.drop_document_below, execution.on_failed_chunk
-    plan = ExecutionPlan(execution.mode, execution.settings(), below, on_failed, document_stage=True)
+    plan = ExecutionPlan(
+        execution.mode, execution.settings(), below, on_failed, document_refiner="d", chunk_refiner="c"
+    )
     rows = [{"doc_id": str(i), "text": TEXT, "keep_score": 1.0, "chunks": [], **row} for i, row in enumerate(documents)]
     # A slice, as Arrow hands them over: offsets must be honoured.
     padded = pa.RecordBatch.from_pylist([{"doc_id": "before", "text": "x"}, *rows], INPUT).slice(1)
