@@ -1,7 +1,7 @@
 """The openai engine against vLLM's own server: the same answers as the engine that runs in the executor.
 
 The reference is ``transformers``, which loads in seconds; both run in float32, so that ties are the only difference that
-could be left.
+could be left. Slow: vLLM's server takes a minute and a half to start and to end on two cores.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from prox_spark.generation.task import run_stage
 from prox_spark.generation.tokens import PromptTokenizer
 from prox_spark.programs import parse
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 TEXT = "Home About Contact\nThis page tells of a house by the sea, and of who lived there.\nWe use cookies. Accept\n"
 TEXTS = [TEXT * n for n in (1, 2, 5, 60)]

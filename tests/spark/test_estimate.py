@@ -1,6 +1,7 @@
 """``estimate`` says before a run what the run then asks of its engines, from a sample, and writes nothing.
 
-The random model is a real one under transformers: its tokenizer and prompts are what is counted.
+The random model is a real one under transformers: its tokenizer and prompts are what is counted. Slow where that model
+answers the whole demo corpus.
 """
 
 import json
@@ -45,6 +46,7 @@ def asked(stages: list[Any]) -> list[tuple[str, int, int, int]]:
     return [(stage.stage, stage.documents, stage.chunks, stage.prompt_tokens) for stage in stages]
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_the_estimate_of_the_demo_corpus_is_what_the_run_asks(spark: Any, model: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus")
