@@ -20,8 +20,6 @@ TASKS_PER_GPU = 4
 _WAVES = 2
 """Partitions for each task that can run at once: one that takes longer is not alone at the end."""
 
-_NO_PROFILES = ("local[", "local*")
-
 
 def why_not(spark: SparkSession) -> list[str]:
     """Why tasks get no share of a GPU by stage-level scheduling; empty where they do."""
@@ -29,7 +27,7 @@ def why_not(spark: SparkSession) -> list[str]:
     if is_connect(spark):
         return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
     master = spark.conf.get("spark.master", "") or ""
-    if master == "local" or master.startswith(_NO_PROFILES):
+    if master == "local" or master.startswith("local["):
         reasons.append(f"stage-level scheduling is off: the master is {master}, which takes no task profiles")
     if _gpus_per_executor(spark) == 0:
         reasons.append(

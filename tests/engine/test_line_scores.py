@@ -1,0 +1,100 @@
+"""Refiners that score: P(keep) of every line, or of a document, from one prefill of a token classifier, no decoding.
+
+Slow: vLLM starts once for each stage.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from prox_spark.config.models import ChunkConfig, DocumentConfig
+from prox_spark.engines.runtime import connect, find_owner, place
+from prox_spark.engines.settings import EngineSettings, TransformersSettings, VllmSettings
+from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.errors import RefinerError
+from prox_spark.generation.plan import plan_stage
+from prox_spark.generation.task import generate_programs
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+TEXT = "Home About Contact\n\nThis page tells of a house by the sea, and of who lived there.\nWe use cookies. Accept"
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A random ModernBERT with two classes, on the tokenizer of the tiny model."""
+    import torch
+    from transformers import ModernBertConfig, ModernBertForTokenClassification
+
+    folder = build_tiny_model(tmp_path_factory.mktemp("scorer"), [TEXT])
+    (folder / "model.safetensors").unlink()
+    torch.manual_seed(0)
+    config = ModernBertConfig(
+        vocab_size=json.loads((folder / "config.json").read_text())["vocab_size"],
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=1024,
+        id2label={0: "drop", 1: "keep"},
+        label2id={"drop": 0, "keep": 1},
+        initializer_range=0.5,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=1,
+        cls_token_id=0,
+        sep_token_id=1,
+    )
+    ModernBertForTokenClassification(config).save_pretrained(folder)
+    stage = {"template": "text/1", "window": 200, "label": "keep"}
+    refiner = {"name": "scorer", "context": 512, "document": stage, "chunk": {**stage, "numbering": "none"}}
+    (folder / "refiner.json").write_text(json.dumps(refiner))
+    yield folder
+    connected = connect(place(find_owner(), "cpu"))
+    if connected is not None:
+        with connected:
+            credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        os.kill(struct.unpack("3i", credentials)[0], signal.SIGKILL)
+
+
+def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    plan = plan_stage(stage, DocumentConfig(engine=engine) if stage == "document" else ChunkConfig(engine=engine))
+    ids = [f"d{n}" for n in range(len(texts))]
+    columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": texts}
+    batches = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan)
+    return {(row["doc_id"], row["chunk"]): row for batch in batches for row in batch.to_pylist()}
+
+
+@pytest.mark.parametrize("stage", ["chunk", "document"])
+def test_vllm_scores_as_transformers_does(scorer: Path, stage: str) -> None:
+    texts = [TEXT, "\n".join([TEXT] * 12), "one line"]
+    expected = run(stage, TransformersSettings(kind="transformers", model=str(scorer)), texts)
+    found = run(stage, VllmSettings(kind="vllm", model=str(scorer), options={"dtype": "float32"}), texts)
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert row["status"] == "ok"
+        assert row["output_tokens"] == 0
+        if stage == "document":
+            assert row["keep_score"] == pytest.approx(expected[key]["keep_score"], abs=1e-4)
+            continue
+        assert len(row["line_scores"]) == row["line_end"] - row["line_start"] + 1
+        assert row["line_scores"] == pytest.approx(expected[key]["line_scores"], abs=1e-4)
+    if stage == "chunk":
+        scores = [score for row in found.values() for score in row["line_scores"]]
+        assert len({round(score, 3) for score in scores}) > 3, "every line has the same score"
+
+
+def test_a_label_that_the_model_does_not_have_is_refused(scorer: Path) -> None:
+    refiner = json.loads((scorer / "refiner.json").read_text())
+    refiner["chunk"]["label"] = "good"
+    (scorer / "refiner.json").write_text(json.dumps(refiner))
+    with pytest.raises(RefinerError, match=r"'good', config\.json's id2label has drop, keep"):
+        run("chunk", TransformersSettings(kind="transformers", model=str(scorer)), [TEXT])

@@ -1,0 +1,48 @@
+"""Why stage-level scheduling is off, read off the settings of a session."""
+
+from typing import Any
+
+import pytest
+
+from prox_spark.generation.scheduling import default_partitions, why_not
+
+
+class Settings:
+    """As much of a session as is looked at: its settings."""
+
+    def __init__(self, **settings: str) -> None:
+        self.conf = self
+        self.settings = {key.replace("__", "."): value for key, value in settings.items()}
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        return self.settings.get(key, default)
+
+
+GPU = {"spark__executor__resource__gpu__amount": "2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "reasons"),
+    [
+        ({"spark__master": "local[2]"}, ["the master is local[2]", "executors have no GPU"]),
+        ({"spark__master": "local[*]", **GPU}, ["the master is local[*]"]),
+        ({"spark__master": "yarn"}, ["executors have no GPU"]),
+        ({"spark__master": "spark://host:7077", **GPU}, []),
+        ({"spark__master": "local-cluster[2,2,1024]", **GPU}, []),
+    ],
+)
+def test_each_reason_is_named(settings: dict[str, str], reasons: list[str]) -> None:
+    session: Any = Settings(**settings)
+    found = why_not(session)
+    assert len(found) == len(reasons)
+    assert all(reason in line for reason, line in zip(reasons, found, strict=True))
+
+
+def test_every_gpu_has_several_tasks_and_every_core_where_their_number_is_unknown() -> None:
+    known: Any = Settings(spark__executor__instances="3", spark__sql__shuffle__partitions="4", **GPU)
+    assert default_partitions(known) == 2 * 4 * 6
+    unbounded: Any = Settings(
+        spark__dynamicAllocation__maxExecutors="2147483647", spark__sql__shuffle__partitions="200", **GPU
+    )
+    assert default_partitions(unbounded) == 400
+    assert default_partitions(Settings(spark__sql__shuffle__partitions="auto")) == 2  # type: ignore[arg-type]
