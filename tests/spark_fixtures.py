@@ -15,8 +15,6 @@ SESSION = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.memory": "3g",
-    # Hundreds of small different queries: the second compiler never pays off before the next one comes.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
 }
 
 

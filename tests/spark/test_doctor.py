@@ -1,4 +1,6 @@
-"""``doctor`` where Spark runs: what it finds of Delta, and of the store, refiners and templates of a configuration."""
+"""``doctor`` where Spark runs: what it finds of Delta, and of the store, refiners and templates of a configuration. Slow where
+models answer for real: an engine starts three times.
+"""
 
 import json
 import sys
@@ -94,6 +96,7 @@ def test_what_a_configuration_names_wrongly_fails(
     assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_models_answer_the_self_test_for_real(
     spark: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
