@@ -4,7 +4,6 @@ models answer for real: an engine starts three times.
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from claims import PAGE
 
 from prox_spark.cli import main
-from prox_spark.config import Config
 from prox_spark.doctor import Check, examine
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.tables.store import create_store
@@ -47,14 +45,14 @@ def test_without_a_configuration_every_part_of_the_machine_is_a_row(
     rows = answer(capsys, 0)
 
     machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "openai"]
-    assert list(rows) == [*machine, "spark", "session", "delta"]
+    assert list(rows) == [*machine, "spark", "session", "delta", "scheduling"]
     assert rows["delta"]["found"] == "a table was written twice and read"
     for name in ("python", "java", "vllm", "transformers", "spark", "session"):
         assert rows[name]["status"] == "ok", rows[name]
 
 
 def test_a_configuration_of_rules_is_planned_and_its_store_read(
-    spark: Any, quick: None, configure: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [f"store={tmp_path / 'store'}", "document.engine.kind=rules", "chunk.engine.kind=rules"]
 
@@ -64,6 +62,7 @@ def test_a_configuration_of_rules_is_planned_and_its_store_read(
         "spark",
         "session",
         "delta",
+        "scheduling",
         "store",
         "document refiner",
         "chunk refiner",
