@@ -147,8 +147,7 @@ METRICS = pa.schema(
 VERSIONED = ("documents", "programs", "refined", "dropped_lines", "dropped_documents", "quarantine")
 """Tables whose versions a row of ``refinements`` names, each in a column ``T_version``."""
 
-COUNTS = (
-    "documents",
+COUNTED = (
     "refined",
     "dropped_documents",
     "quarantined",
@@ -157,11 +156,10 @@ COUNTS = (
     "lines_rewritten",
     "characters",
     "characters_kept",
-    "chunks",
-    "failed_chunks",
-    "prompt_tokens",
-    "output_tokens",
 )
+"""What execution counts of the documents that it was given."""
+
+COUNTS = ("documents", *COUNTED, "chunks", "failed_chunks", "prompt_tokens", "output_tokens")
 """What a row of ``refinements`` counts over all documents of that refinement version."""
 
 REFINEMENTS = pa.schema(

@@ -4,7 +4,6 @@ What is pending follows from the tables alone (documents without programs of thi
 state that could be lost or disagree.
 """
 
-import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from prox_spark.config.models import Config
 from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan, plan_stage
-from prox_spark.generation.scheduling import default_partitions, stage_profile, why_not
+from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.progress import Progress
@@ -30,8 +29,6 @@ from prox_spark.tables.cache import kept
 from prox_spark.tables.commits import Purpose, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.store import Store, open_store, spark_schema
-
-_log = logging.getLogger(__name__)
 
 Choice = Callable[[DataFrame, StagePlan], DataFrame]
 """From ``programs`` to the documents that have to be asked: doc_id, content_hash, unit, perhaps ``chunks``."""
@@ -215,11 +212,7 @@ def generate_rows(
     spark: SparkSession, documents: DataFrame, plan: StagePlan, partitions: int | None = None
 ) -> DataFrame:
     """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
-    profile = None
-    if isinstance(plan.engine, VllmSettings | TransformersSettings):
-        profile = stage_profile(spark)
-        for reason in why_not(spark):
-            _log.info(reason)
+    profile = stage_profile(spark) if isinstance(plan.engine, VllmSettings | TransformersSettings) else None
     names = [name for name in ("doc_id", "content_hash", "unit", "text", "chunks") if name in documents.columns]
     # Set explicitly: the files of `documents` decide otherwise, and one large file would feed one task.
     spread = documents.select(*names).repartition(partitions or default_partitions(spark))

@@ -4,6 +4,7 @@ A task-only resource profile gives each task a share of a GPU that the executors
 moves none. Where it cannot be used, ``why_not`` says why, and tasks are scheduled by their cores alone.
 """
 
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from prox_spark.session import is_connect
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
+
+_log = logging.getLogger(__name__)
 
 TASKS_PER_GPU = 4
 """Tasks that share one GPU: while one tokenises or writes, the others keep the engine busy."""
@@ -38,8 +41,14 @@ def why_not(spark: SparkSession) -> list[str]:
 
 
 def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
-    """The profile for the tasks of a stage whose engine runs on a GPU, the same object each time in a session."""
-    if why_not(spark):
+    """The profile for the tasks of a stage whose engine runs on a GPU, the same object each time in a session.
+
+    None where there cannot be one; the reasons go to the log, a line each.
+    """
+    reasons = why_not(spark)
+    for reason in reasons:
+        _log.info(reason)
+    if reasons:
         return None
     return _profile(spark.conf.get("spark.app.id") or "")
 

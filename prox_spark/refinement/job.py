@@ -16,9 +16,9 @@ from prox_spark.errors import ConservationError, LeaseError, RefinementConflictE
 from prox_spark.generation.job import Plans, plan
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.packed import COUNTED, PACKED, pack, unpack
+from prox_spark.refinement.packed import PACKED, pack, unpack
 from prox_spark.refinement.work import Extent, Work, execute_work, last_unit, measure, retried
-from prox_spark.schemas import COUNTS, VERSIONED
+from prox_spark.schemas import COUNTED, COUNTS, VERSIONED
 from prox_spark.tables.cache import kept
 from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence, restore
 from prox_spark.tables.leases import Lease, hold

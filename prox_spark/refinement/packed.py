@@ -13,19 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.refinement.task import ExecutionPlan, execute_documents
-from prox_spark.schemas import DROPPED_DOCUMENTS, DROPPED_LINES, REFINED
-
-COUNTED = (
-    "refined",
-    "dropped_documents",
-    "quarantined",
-    "lines",
-    "lines_removed",
-    "lines_rewritten",
-    "characters",
-    "characters_kept",
-)
-"""What a packed row counts of the documents in it."""
+from prox_spark.schemas import COUNTED, DROPPED_DOCUMENTS, DROPPED_LINES, REFINED
 
 PACKED = pa.schema([("table", pa.string()), *[(name, pa.int64()) for name in COUNTED], ("data", pa.binary())])
 
@@ -49,14 +37,18 @@ def pack(batches: Iterator[pa.RecordBatch], plan: ExecutionPlan) -> Iterator[pa.
             yield _row("dropped_lines", {}, _lines(results, plan))
             continue
         counts = _counts(results)
+        rest = counts
         for fate, table in (("refined", "refined"), ("dropped", "dropped_documents"), ("quarantined", "quarantined")):
-            part = results.filter(pc.equal(results.column("fate"), fate))
-            if part.num_rows:
-                if table == "dropped_documents":
-                    part = part.append_column("refiner", _refiners(part, plan))
-                # The counts of all of them go with the first part, whichever that is.
-                yield _row(table, counts, part)
-                counts = {}
+            if not counts[table]:
+                continue
+            # Mostly all documents are refined: their text need not be copied to pick them out.
+            whole = counts[table] == results.num_rows
+            part = results if whole else results.filter(pc.equal(results.column("fate"), fate))
+            if table == "dropped_documents":
+                part = part.append_column("refiner", _refiners(part, plan))
+            # The counts of all of them go with the first part, whichever that is.
+            yield _row(table, rest, part)
+            rest = {}
 
 
 def unpack(results: DataFrame, table: str) -> DataFrame:

@@ -59,8 +59,7 @@ def commit(
 
     Raises ``LeaseError`` when the write was skipped because another job holds the lease by now.
     """
-    transaction = lease.next_version(table)
-    metadata = json.dumps({**asdict(purpose), "holder": lease.holder, "transaction": transaction}, sort_keys=True)
+    transaction, metadata = _next(lease, table, purpose)
     columns = [rows[field.name].cast(field.dataType).alias(field.name) for field in spark_schema(table)]
     writer = (
         rows.select(*columns)
@@ -74,14 +73,20 @@ def commit(
     return _committed(store, lease, table, metadata)
 
 
+def _next(lease: Lease, table: str, purpose: Purpose) -> tuple[int, str]:
+    """The next write's transaction version, and its ``userMetadata``."""
+    transaction = lease.next_version(table)
+    metadata = {**asdict(purpose), "holder": lease.holder, "transaction": transaction}
+    return transaction, json.dumps(metadata, sort_keys=True)
+
+
 @contextmanager
 def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> Iterator[str]:
     """Session settings that give one DML command a transaction version: MERGE and DELETE take no options.
 
     Every other write of this package names its own transaction, which goes before the session's.
     """
-    transaction = lease.next_version(table)
-    metadata = json.dumps({**asdict(purpose), "holder": lease.holder, "transaction": transaction}, sort_keys=True)
+    transaction, metadata = _next(lease, table, purpose)
     settings = {
         "spark.databricks.delta.write.txnAppId": lease.key,
         "spark.databricks.delta.write.txnVersion": str(transaction),

@@ -28,6 +28,9 @@ EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
 WRITES_PER_TOKEN = 2**20
 
+_INTERRUPTED = timedelta(microseconds=1)
+"""What is left of the lease of a job that ended with an error: over for all others, and yet not given back."""
+
 
 @dataclass
 class Lease:
@@ -63,6 +66,7 @@ def lost(key: str) -> LeaseError:
 def hold(store: Store, key: str) -> Iterator[Lease]:
     """Hold the lease ``key`` for the length of the block, with a heartbeat in the background.
 
+    Where the block raises, a write of it may still be under way: the lease is free at once, but stays contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
     when it ran on this host and its process is gone.
     """
@@ -70,13 +74,15 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(store, lease, stop), name=f"lease {key}", daemon=True)
     beat.start()
+    left = _INTERRUPTED
     try:
         yield lease
+        left = timedelta(0)
     finally:
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():
-            _append(store, lease, datetime.now(UTC), timedelta(0))
+            _append(store, lease, datetime.now(UTC), left)
 
 
 def _acquire(store: Store, key: str) -> Lease:

@@ -6,22 +6,16 @@ Slow: vLLM starts once for each stage.
 import json
 import os
 import signal
-import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
+from engine_helpers import run, server
 
-from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.runtime import connect, find_owner, place
-from prox_spark.engines.settings import EngineSettings, TransformersSettings, VllmSettings
+from prox_spark.engines.runtime import find_owner
+from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError
-from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.task import generate_programs
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -58,19 +52,9 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     refiner = {"name": "scorer", "context": 512, "document": stage, "chunk": {**stage, "numbering": "none"}}
     (folder / "refiner.json").write_text(json.dumps(refiner))
     yield folder
-    connected = connect(place(find_owner(), "cpu"))
-    if connected is not None:
-        with connected:
-            credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        os.kill(struct.unpack("3i", credentials)[0], signal.SIGKILL)
-
-
-def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    plan = plan_stage(stage, DocumentConfig(engine=engine) if stage == "document" else ChunkConfig(engine=engine))
-    ids = [f"d{n}" for n in range(len(texts))]
-    columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": texts}
-    batches = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan)
-    return {(row["doc_id"], row["chunk"]): row for batch in batches for row in batch.to_pylist()}
+    pid = server(find_owner())
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("stage", ["chunk", "document"])

@@ -6,8 +6,6 @@ tests share one engine for each of the two, in the order in which they stand her
 
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -16,19 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from engine_helpers import run, server
 
-from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.engines import supervisor, wire
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.runtime import Owner, connect, find_owner, place, start_time, stat_fields
-from prox_spark.engines.settings import EngineSettings, TransformersSettings, VllmSettings
+from prox_spark.engines.runtime import Owner, find_owner, place, start_time, stat_fields
+from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.engines.supervisor import SupervisedEngine
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError
-from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.task import generate_programs
 from prox_spark.programs import parse
 
 pytestmark = pytest.mark.engine
@@ -60,16 +55,6 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) ->
         time.sleep(0.05)
 
 
-def server(owner: Owner) -> int | None:
-    """Process id of the owner's supervisor."""
-    connected = connect(place(owner, "cpu"))
-    if connected is None:
-        return None
-    with connected:
-        credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[0])
-
-
 def members(group: int) -> list[int]:
     """Living processes of a group."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -80,15 +65,6 @@ def requests(count: int, max_tokens: int = 4) -> Iterator[Request]:
     return (
         Request(id=n, stage="chunk", text="", token_ids=[0, 5 + n % 50], max_tokens=max_tokens) for n in range(count)
     )
-
-
-def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """All rows of a stage, by document and chunk."""
-    plan = plan_stage(stage, DocumentConfig(engine=engine) if stage == "document" else ChunkConfig(engine=engine))
-    ids = [f"d{n}" for n in range(len(texts))]
-    columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": texts}
-    batches = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan)
-    return {(row["doc_id"], row["chunk"]): row for batch in batches for row in batch.to_pylist()}
 
 
 def hello(model: Path, backend: str = "transformers", **options: Any) -> wire.Hello:

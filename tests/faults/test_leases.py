@@ -46,6 +46,14 @@ def test_a_lease_that_is_held_is_refused_and_free_again_afterwards(store: Store)
             pass
     with hold(store, "ingest") as second:
         assert second.token == first.token + 1
+        assert not second.contested
+
+
+def test_a_lease_of_a_job_that_failed_is_free_at_once_but_has_to_be_fenced_off(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), hold(store, "generate/r/document"):
+        raise KeyboardInterrupt
+    with hold(store, "generate/r/document") as second:
+        assert second.contested
 
 
 def test_a_job_that_lost_its_lease_writes_nothing_and_notices(store: Store) -> None:

@@ -1,0 +1,32 @@
+"""What tests of a shared engine look at: its supervisor's process, and the rows of a stage that runs on it."""
+
+import socket
+import struct
+from typing import Any
+
+import pyarrow as pa
+
+from prox_spark.config.models import ChunkConfig, DocumentConfig
+from prox_spark.engines.runtime import Owner, connect, place
+from prox_spark.engines.settings import EngineSettings
+from prox_spark.generation.plan import plan_stage
+from prox_spark.generation.task import generate_programs
+
+
+def server(owner: Owner) -> int | None:
+    """Process id of the owner's supervisor."""
+    connected = connect(place(owner, "cpu"))
+    if connected is None:
+        return None
+    with connected:
+        credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
+    """All rows of a stage, by document and chunk."""
+    plan = plan_stage(stage, DocumentConfig(engine=engine) if stage == "document" else ChunkConfig(engine=engine))
+    ids = [f"d{n}" for n in range(len(texts))]
+    columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": texts}
+    batches = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan)
+    return {(row["doc_id"], row["chunk"]): row for batch in batches for row in batch.to_pylist()}
