@@ -1,8 +1,9 @@
 """The execute job against a Spark job that only copies the same documents through an identity ``mapInArrow`` to Delta.
 
-``ratio`` is the job's time over the copy's, in one session, for ``--documents`` documents of about 3 kB of which a fifth of
-the lines is removed; the job includes its completeness check, lease, log, counts and the commit. ``flatness`` is the
-time a document at full size over that at a tenth, start-up apart (the time of a refinement of 100 documents is taken off).
+``ratio`` is the job's time over the copy's, in one session, for ``--documents`` documents of about ``--characters`` each, of
+which a fifth of the lines is removed; the job includes its completeness check, lease, log, counts and the commit.
+``flatness`` is what another document costs between half of the size and all of it, over what it costs between a tenth and
+half: start-up, which is most of a small refinement, is in neither.
 """
 
 import tempfile
@@ -29,7 +30,7 @@ def config_for(folder: Path, count: int, refinement: str) -> Any:
     return load_config(None, [f"store={folder / f'store-{count}'}", f"refinement={refinement}", *ENGINE])
 
 
-def fill(spark: Any, store: Store, count: int, refiner: str) -> None:
+def fill(spark: Any, store: Store, count: int, refiner: str, characters: int) -> None:
     """Write documents and programs straight into the tables: neither reading files nor an engine is measured here."""
     import pyarrow.parquet as pq
 
@@ -38,7 +39,7 @@ def fill(spark: Any, store: Store, count: int, refiner: str) -> None:
             path = f"{scratch}/{table}.parquet"
             with pq.ParquetWriter(path, schema) as writer:
                 batch: list[dict[str, Any]] = []
-                for number, text in enumerate(documents(count)):
+                for number, text in enumerate(documents(count, characters)):
                     batch.append(rows(number, text, count, refiner))
                     if len(batch) == 5000:
                         writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
@@ -96,17 +97,18 @@ def timed(action: Any) -> float:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--characters", type=int, default=8000, help="of a document; 8 kB is a web page's text")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     spark = get_session()
-    sizes = (100, options.documents // 10, options.documents)
+    sizes = (options.documents // 10, options.documents // 2, options.documents)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for count in sizes:
             config = config_for(folder, count, "warm")
             refiner = plan(config).chunk
             assert refiner is not None
-            fill(spark, create_store(spark, config.store), count, refiner.fingerprint)
+            fill(spark, create_store(spark, config.store), count, refiner.fingerprint, options.characters)
 
         def copy(count: int, run: int) -> float:
             rows = spark.read.format("delta").load(f"{folder}/store-{count}/documents")
@@ -117,20 +119,22 @@ def main() -> None:
             # Another name is another refinement of the same programs: all of them are executed again.
             return timed(lambda: execute(spark, config_for(folder, count, f"run-{run}")))
 
-        copy(100, 0), job(100, 99)
+        copy(sizes[0], 0), job(sizes[0], 99)
         best: dict[str, dict[int, float]] = {"copy": {}, "job": {}}
-        for count in sizes:
-            pairs = [(copy(count, run), job(count, run)) for run in range(options.runs)]
-            best["copy"][count] = min(pair[0] for pair in pairs)
-            best["job"][count] = min(pair[1] for pair in pairs)
-    small, tenth, whole = sizes
-    start_up = best["job"][small]
-    per_document = {count: (best["job"][count] - start_up) / count for count in (tenth, whole)}
+        # In turns, so that no size runs in a warmer machine than the others.
+        for run in range(options.runs):
+            for count in sizes:
+                for name, action in (("copy", copy), ("job", job)):
+                    best[name][count] = min(best[name].get(count, float("inf")), action(count, run))
+    tenth, half, whole = sizes
+    jobs = best["job"]
+    early, late = ((jobs[b] - jobs[a]) / (b - a) for a, b in ((tenth, half), (half, whole)))
     figures = {
-        "ratio": best["job"][whole] / best["copy"][whole],
-        "flatness": per_document[whole] / per_document[tenth],
+        "ratio": jobs[whole] / best["copy"][whole],
+        "flatness": late / early,
         "documents": whole,
-        "job_seconds": best["job"],
+        "characters": options.characters,
+        "job_seconds": jobs,
         "copy_seconds": best["copy"],
     }
     report({"benchmark": "execute_job", **figures}, options.output)

@@ -13,7 +13,7 @@ from prox_spark.errors import ConfigError
 from prox_spark.generation.job import plan
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
 from prox_spark.refinement.task import RESULTS, execute_documents
-from prox_spark.refinement.work import Work, execute_work, measure
+from prox_spark.refinement.work import METADATA, Work, execute_work, grouped, measure
 from prox_spark.tables.cache import kept
 from prox_spark.tables.store import open_store
 
@@ -60,9 +60,10 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
     work = Work(store, config, plans, name, covered, last=None, **heads, after_unit=-1, sample=sample)
-    executed = execute_work(work, measure(work), execute_documents, RESULTS)
-    with kept(executed.drop("metadata", "url", "source", "replacement")) as results:
-        return _summary(config, results)
+    with kept(grouped(work)) as programs:
+        executed = execute_work(work, programs, measure(work, programs), execute_documents, RESULTS, handed_on=())
+        with kept(executed.drop(*METADATA, "replacement")) as results:
+            return _summary(config, results)
 
 
 def _summary(config: Config, results: DataFrame) -> DryRun:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from pyspark.sql import Column, DataFrame, Observation, Row, SparkSession
+from pyspark.sql import DataFrame, Observation, Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark import __version__
@@ -16,9 +16,9 @@ from prox_spark.errors import ConservationError, LeaseError, RefinementConflictE
 from prox_spark.generation.job import Plans, plan
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.packed import PACKED, pack, unpack
-from prox_spark.refinement.work import Extent, Work, execute_work, last_unit, measure, retried
-from prox_spark.schemas import COUNTED, COUNTS, VERSIONED
+from prox_spark.refinement.parts import PARTS, execute_part, summed, totals
+from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
+from prox_spark.schemas import COUNTS, VERSIONED
 from prox_spark.tables.cache import kept
 from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence, restore
 from prox_spark.tables.leases import Lease, hold
@@ -46,19 +46,18 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     """
     plans = plan(config)
     store = open_store(spark, config.store)
-    work = _prepare(store, config, plans)
-    if work is None:
-        return _standing(store, config, plans)
-    extent = measure(work)
-    with hold(store, "execute") as lease:
-        fence(store, lease, _WRITTEN)
-        if any(verb != "fence" for verb in commits_since(store, "refinements", work.refinements_version)):
-            # Another job executed between the look at the store and the lease.
-            work = _prepare(store, config, plans)
-            if work is None:
-                return _standing(store, config, plans)
-            extent = measure(work)
-        return _execute(work, extent, lease)
+    while (work := _prepare(store, config, plans)) is not None:
+        with kept(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
+            # Measured while the lease is taken: that waits for Delta's log most of its time.
+            measuring = pool.submit(measure, work, programs)
+            with hold(store, "execute") as lease:
+                extent = measuring.result()
+                since = commits_since(store, "refinements", work.refinements_version)
+                if all(verb == "fence" for verb in since):
+                    fence(store, lease, _WRITTEN)
+                    return _execute(work, programs, extent, lease)
+        # Another job executed between the look at the store and the lease.
+    return _standing(store, config, plans)
 
 
 def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
@@ -98,49 +97,76 @@ def _standing(store: Store, config: Config, plans: Plans) -> Executed:
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
 
 
-def _execute(work: Work, extent: Extent, lease: Lease) -> Executed:
+def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> Executed:
     started = time.monotonic()
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     with ThreadPoolExecutor(max_workers=4) as pool:
+        cleaning = pool.submit(_clean_quarantine, work)
         heads = dict(zip(_RESULT_TABLES, pool.map(partial(_base, work), _RESULT_TABLES), strict=True))
+        none_stand = pool.submit(store.read("dropped_documents", heads["dropped_documents"]).isEmpty)
+    quarantine_version = cleaning.result()
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
     if work.retried is not None:
         for table in _RESULT_TABLES:
             heads[table] = delete(store, lease, table, work.retried, ["doc_id"], purpose).version
         gone = work.retried.withColumn("refinement", F.lit(work.name))
-        delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose)
-    seen = Observation()
-    with kept(execute_work(work, extent, pack, PACKED)) as results:
-        # What all documents count is seen on the way, without another pass over them.
-        counted = results.observe(seen, *_totals())
+        quarantine_version = delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose).version
 
-        def write(table: str) -> Commit:
-            rows = unpack(counted if table == "refined" else results, table)
-            return commit(store, lease, table, rows, purpose, mode=mode)
+    def write(table: str) -> tuple[Commit, dict[str, int]]:
+        rows = _part(work, programs, extent, table)
+        seen = Observation()
+        if table != "dropped_lines":
+            # What the documents count is seen on the way to the table, without another look at them.
+            rows = rows.observe(seen, *totals(table))
+        written = commit(store, lease, table, rows, purpose, mode=mode)
+        return written, {} if table == "dropped_lines" else seen.get
 
-        # Side by side: a commit waits more than it works.
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            commits = dict(zip(_RESULT_TABLES, pool.map(write, _RESULT_TABLES), strict=True))
-        totals = seen.get
-        quarantine_version = _quarantine(work, lease, results, totals["quarantined"], purpose)
+    # Side by side: a commit waits more than it works.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        refining, lines = pool.submit(write, "refined"), pool.submit(write, "dropped_lines")
+        refined, counted = refining.result()
+        left = extent.documents - counted["refined"]
+        commits = {"refined": refined}
+        counts = [counted]
+        # Mostly none are dropped by a night's documents: then the table stands as it should.
+        if left or not (mode == "append" or none_stand.result()):
+            commits["dropped_documents"], counted = write("dropped_documents")
+            counts.append(counted)
+            left -= counted["dropped_documents"]
+        commits["dropped_lines"], _ = lines.result()
+    if left:
+        quarantine_version, counted = _quarantine(work, programs, extent, lease, purpose)
+        counts.append(counted)
     # RESTORE checks no transaction: only a chain without gaps shows that nobody else wrote into these tables.
-    broken = [table for table in _RESULT_TABLES if commits[table].version != heads[table] + 1]
+    broken = [table for table, written in commits.items() if written.version != heads[table] + 1]
     if broken:
         raise LeaseError(
             f"another job wrote to {', '.join(broken)} during this one; nothing is committed, run it again"
         )
-    versions = {table: commits[table].version for table in _RESULT_TABLES}
+    versions = heads | {table: written.version for table, written in commits.items()}
     versions |= {
         "quarantine": quarantine_version,
         "documents": work.documents_version,
         "programs": work.programs_version,
     }
-    written = {"refined": commits["refined"].rows, "dropped_documents": commits["dropped_documents"].rows}
-    counts = _counts(work, totals | written | extent.programs | {"documents": extent.documents})
-    _check_conservation(work, counts)
-    check_fuse(work.config.fuse, counts, work.name)
-    _commit_refinement(work, lease, versions, counts, {"execute": time.monotonic() - started}, purpose)
-    return Executed(work.name, work.version, True, counts)
+    rows = {table: commits[table].rows if table in commits else 0 for table in ("refined", "dropped_documents")}
+    added = summed(*counts) | rows | extent.programs | {"documents": extent.documents}
+    whole = _counts(work, added)
+    _check_conservation(work, whole)
+    check_fuse(work.config.fuse, whole, work.name)
+    _commit_refinement(work, lease, versions, whole, {"execute": time.monotonic() - started}, purpose)
+    return Executed(work.name, work.version, True, whole)
+
+
+def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFrame:
+    """The rows of one part of this version."""
+    execute, schema = partial(execute_part, part=part), PARTS[part]
+    rows = execute_work(work, programs, extent, execute, schema, METADATA if part == "refined" else ())
+    if part != "dropped_lines":
+        return rows
+    # The same in every row: they need not cross from Python for each of a document's lines.
+    chunk = work.plans.chunk
+    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.fingerprint if chunk else None)})
 
 
 def _base(work: Work, table: str) -> int:
@@ -155,16 +181,26 @@ def _base(work: Work, table: str) -> int:
     return restore(store, table, own)
 
 
-def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpose: Purpose) -> int:
-    """Append the documents that failed; returns the table's version."""
+def _own_quarantine(work: Work) -> DataFrame:
+    return work.store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
+
+
+def _clean_quarantine(work: Work) -> int:
+    """Take out what a run that died before its first commit left, perhaps with other settings; the table's version."""
     store = work.store
-    own = store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
-    if work.last is None and not own.isEmpty():
-        # A run that died before its commit left them, perhaps with other settings.
+    if work.last is None and not _own_quarantine(work).isEmpty():
         store.spark.sql(f"DELETE FROM {store.table('quarantine')} WHERE refinement = '{work.name}'")
-    if not count:
-        return store.version("quarantine")
-    bad = unpack(results, "quarantined").join(own, "doc_id", "left_anti")
+    return store.version("quarantine")
+
+
+def _quarantine(
+    work: Work, programs: DataFrame, extent: Extent, lease: Lease, purpose: Purpose
+) -> tuple[int, dict[str, int]]:
+    """Append the documents that failed; the table's version, and what they count."""
+    store = work.store
+    seen = Observation()
+    failed = _part(work, programs, extent, "quarantined").observe(seen, *totals("quarantined"))
+    bad = failed.join(_own_quarantine(work), "doc_id", "left_anti")
     rows = bad.select(
         "doc_id",
         F.lit(None).alias("file"),
@@ -175,12 +211,7 @@ def _quarantine(work: Work, lease: Lease, results: DataFrame, count: int, purpos
         F.lit(work.name).alias("refinement"),
         F.current_timestamp().alias("quarantined_at"),
     )
-    return commit(store, lease, "quarantine", rows, purpose).version
-
-
-def _totals() -> list[Column]:
-    """What the documents of this version add to the counts: sums over packed rows."""
-    return [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in COUNTED]
+    return commit(store, lease, "quarantine", rows, purpose).version, seen.get
 
 
 def _counts(work: Work, added: dict[str, int]) -> dict[str, int]:
@@ -195,10 +226,10 @@ def _replaced_counts(work: Work) -> dict[str, int]:
     old = work.replaced()
     if old is None:
         return {}
-    extent = measure(old)
-    row = execute_work(old, extent, pack, PACKED).agg(*_totals()).first()
-    assert row is not None, "an aggregate without groups has one row"
-    return {**row.asDict(), **extent.programs, "documents": extent.documents}
+    programs = grouped(old)
+    extent = measure(old, programs)
+    rows = [_part(old, programs, extent, part).agg(*totals(part)).first() for part in PARTS if part != "dropped_lines"]
+    return {**summed(*(row.asDict() for row in rows if row)), **extent.programs, "documents": extent.documents}
 
 
 def _check_conservation(work: Work, counts: dict[str, int]) -> None:

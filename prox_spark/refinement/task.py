@@ -1,6 +1,7 @@
 """One Arrow batch of documents with their programs, executed. Pure: no Spark.
 
-Input columns: those of ``DOCUMENT`` and ``PROGRAM_FIELDS`` as below; output: ``RESULTS``.
+Input columns: ``doc_id``, ``unit``, ``text``, ``keep_score``, ``chunks`` (a list of ``CHUNK_PROGRAM``) and, where they are
+to be handed on, ``source``, ``url`` and ``metadata``; output: ``RESULTS``.
 """
 
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ CHUNK_PROGRAM = pa.struct(
         ("status", pa.string()),
     ]
 )
+_HANDED_ON = ("doc_id", "unit", "source", "url", "metadata", "keep_score")
 LINE_COLUMNS = ("line_number", "operation", "chunk", "score", "replacement")
 
 RESULTS = pa.schema(
@@ -115,7 +117,7 @@ def _execute(batch: pa.RecordBatch, plan: ExecutionPlan) -> Iterator[pa.RecordBa
     if not pc.all(refined).as_py():
         texts = pc.if_else(refined, texts, pa.scalar(None, texts.type))
     columns = {
-        **{name: batch.column(name) for name in ("doc_id", "unit", "source", "url", "metadata", "keep_score")},
+        **{name: batch.column(name) for name in _HANDED_ON if name in batch.schema.names},
         "fate": fate,
         "stage": stage,
         "reason": pc.coalesce(reason, outcome("raised"), outcome("reason")),

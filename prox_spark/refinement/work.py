@@ -1,6 +1,6 @@
 """What a refinement version is made of: which documents, whose programs, executed how. Reads tables, writes none."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -95,8 +95,20 @@ def last_unit(store: Store, version: int) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-def _grouped(programs: DataFrame) -> DataFrame:
-    """One row a document: its keep_score, its chunk programs in order, and which stages are there."""
+_SUMS = {
+    "chunks": "asked_chunks",
+    "failed_chunks": "failed_chunks",
+    "prompt_tokens": "prompt_tokens",
+    "output_tokens": "output_tokens",
+}
+"""What programs add to a refinement's counts, and the column of ``grouped`` that it is summed from."""
+
+
+def grouped(work: Work) -> DataFrame:
+    """The programs of this work by document: its keep_score, its chunk programs in order, which stages there are, sums.
+
+    A hundredth of its documents; ``measure`` and every part read it, so it is worth keeping (``tables.cache.kept``).
+    """
     is_chunk = F.col("stage") == "chunk"
     chunk = F.struct(
         "chunk",
@@ -108,11 +120,20 @@ def _grouped(programs: DataFrame) -> DataFrame:
         F.transform("calls", lambda call: call["confidence"]).alias("confidences"),
         "status",
     )
-    return programs.groupBy("doc_id", "content_hash").agg(
-        F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
-        F.sort_array(F.collect_list(F.when(is_chunk & F.col("line_start").isNotNull(), chunk))).alias("chunks"),
-        F.max(~is_chunk).alias("has_document"),
-        F.max(is_chunk).alias("has_chunk"),
+    asked = is_chunk & F.col("line_start").isNotNull()
+    return (
+        work.programs()
+        .groupBy("doc_id", "content_hash", "unit")
+        .agg(
+            F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
+            F.sort_array(F.collect_list(F.when(asked, chunk))).alias("chunks"),
+            F.max(~is_chunk).alias("has_document"),
+            F.max(is_chunk).alias("has_chunk"),
+            F.count_if(asked).alias("asked_chunks"),
+            F.count_if(is_chunk & (F.col("status") == "failed")).alias("failed_chunks"),
+            F.sum("prompt_tokens").alias("prompt_tokens"),
+            F.sum("output_tokens").alias("output_tokens"),
+        )
     )
 
 
@@ -129,8 +150,8 @@ class Extent:
         return sum(self.units.values())
 
 
-def measure(work: Work) -> Extent:
-    """The extent of the work, in one look at each table.
+def measure(work: Work, programs: DataFrame) -> Extent:
+    """The extent of the work, in one look at its documents and one at its ``grouped`` programs.
 
     Raises ``IncompleteError`` unless every document has its document program and, where that keeps it, chunk programs.
     """
@@ -141,30 +162,13 @@ def measure(work: Work) -> Extent:
     if work.plans.chunk:
         kept_back = F.coalesce(F.col("keep_score") < execution.drop_document_below, F.lit(True))
         complete = complete & (F.col("has_chunk") | (kept_back if work.plans.document else F.lit(False)))
-    is_chunk = F.col("stage") == "chunk"
-    sums = {
-        "chunks": F.count_if(is_chunk & F.col("line_start").isNotNull()),
-        "failed_chunks": F.count_if(is_chunk & (F.col("status") == "failed")),
-        "prompt_tokens": F.sum("prompt_tokens"),
-        "output_tokens": F.sum("output_tokens"),
-    }
-    stages = (
-        work.programs()
-        .groupBy("doc_id", "content_hash")
-        .agg(
-            F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
-            F.max(~is_chunk).alias("has_document"),
-            F.max(is_chunk).alias("has_chunk"),
-            *(column.alias(name) for name, column in sums.items()),
-        )
-    )
-    totals = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in sums]
+    totals = [F.coalesce(F.sum(column), F.lit(0)).alias(name) for name, column in _SUMS.items()]
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = pool.submit(work.documents().groupBy("unit").count().orderBy("unit").collect)
-        row = stages.agg(F.count_if(complete).alias("complete"), *totals).first()
+        row = programs.agg(F.count_if(complete).alias("complete"), *totals).first()
         units = {unit["unit"]: unit["count"] for unit in counting.result()}
     assert row is not None, "an aggregate without groups has one row"
-    extent = Extent(units, {name: row[name] for name in sums})
+    extent = Extent(units, {name: row[name] for name in _SUMS})
     missing = extent.documents - row["complete"]
     if missing:
         raise IncompleteError(
@@ -175,13 +179,24 @@ def measure(work: Work) -> Extent:
 
 Task = Callable[[Iterator[pa.RecordBatch], ExecutionPlan], Iterator[pa.RecordBatch]]
 
+METADATA = ("source", "url", "metadata")
+"""What stands beside a document's text and is only handed on."""
 
-def execute_work(work: Work, extent: Extent, execute: Task, schema: pa.Schema) -> DataFrame:
-    """Every document of this work through ``execute``, whose output has ``schema``.
 
-    The programs travel to the documents, never the other way round.
+def execute_work(
+    work: Work,
+    programs: DataFrame,
+    extent: Extent,
+    execute: Task,
+    schema: pa.Schema,
+    handed_on: Sequence[str] = METADATA,
+) -> DataFrame:
+    """Every document of this work with its ``grouped`` programs through ``execute``, whose output has ``schema``.
+
+    ``handed_on`` are the columns of ``METADATA`` that ``execute`` needs. The programs travel to the documents, never the
+    other way round.
     """
-    documents, programs = work.documents(), work.programs()
+    documents = work.documents()
     units = list(extent.units)
     stage = work.config.execution
     refiners = [chosen.fingerprint if chosen else None for chosen in (work.plans.document, work.plans.chunk)]
@@ -194,9 +209,9 @@ def execute_work(work: Work, extent: Extent, execute: Task, schema: pa.Schema) -
 
     def part(first: int, last: int) -> DataFrame:
         between = F.col("unit").between(first, last)
-        grouped = _grouped(programs.where(between)).select("doc_id", "content_hash", "keep_score", "chunks")
-        columns = ("doc_id", "unit", "source", "url", "metadata", "text", "keep_score", "chunks")
-        joined = documents.where(between).join(F.broadcast(grouped), ["doc_id", "content_hash"], "left")
+        own = programs.where(between).select("doc_id", "content_hash", "keep_score", "chunks")
+        columns = ("doc_id", "unit", *handed_on, "text", "keep_score", "chunks")
+        joined = documents.where(between).join(F.broadcast(own), ["doc_id", "content_hash"], "left")
         return joined.select(*columns).mapInArrow(task, from_arrow_schema(schema))
 
     groups = [units[start : start + _UNITS_PER_JOIN] for start in range(0, len(units), _UNITS_PER_JOIN)] or [[-1]]

@@ -66,7 +66,8 @@ def lost(key: str) -> LeaseError:
 def hold(store: Store, key: str) -> Iterator[Lease]:
     """Hold the lease ``key`` for the length of the block, with a heartbeat in the background.
 
-    Where the block raises, a write of it may still be under way: the lease is free at once, but stays contested.
+    Where the block raises after it began to write, a write may still be under way: the lease is free at once, but stays
+    contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
     when it ran on this host and its process is gone.
     """
@@ -74,11 +75,12 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(store, lease, stop), name=f"lease {key}", daemon=True)
     beat.start()
-    left = _INTERRUPTED
+    finished = False
     try:
         yield lease
-        left = timedelta(0)
+        finished = True
     finally:
+        left = timedelta(0) if finished or not lease.writes else _INTERRUPTED
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():
