@@ -1,7 +1,8 @@
 """The supervisor: a process of its own that holds one model engine and answers the tasks of its owner.
 
 It starts its watcher first, then listens, then loads the model of the first client. A client with another model waits
-until no request is open; the supervisor then ends, and the waiting client starts a fresh one: a process ends with its
+until no request is open (one that wants an engine alone waits for nothing: what is open is asked again later); the
+supervisor then ends, and the waiting client starts a fresh one: a process ends with its
 model, so that nothing of one is left when the next loads. The same way it ends when no client was there for the idle
 time, when the engine dies, when it answers nothing for ``_STALL_SECONDS``, and when its owner is gone.
 
@@ -55,6 +56,7 @@ class Supervisor:
         self._loading: asyncio.Task[Backend] | None = None
         self._clients: set[asyncio.StreamWriter] = set()
         self._waiting = 0
+        self._pressing = 0
         self._open = 0
         self._ready_since = 0.0
         self._busy_since = 0.0
@@ -83,8 +85,9 @@ class Supervisor:
         elif now - self._last_client > self._idle_seconds:
             self._end()
         quiet = not self._open and now - self._last_answer > _QUIET_SECONDS
-        if self._waiting and quiet and self._loaded() is not None:
-            await self._leave("another model is wanted", failed=False)
+        alone = self._hello is not None and bool(self._hello.alone)
+        if self._waiting and (quiet or (self._pressing and not alone)) and self._loaded() is not None:
+            await self._leave("another model is wanted, or one alone", failed=False)
         backend = self._loaded()
         if backend is not None and (reason := backend.dead()) is not None:
             await self._leave(reason, failed=True)
@@ -120,7 +123,7 @@ class Supervisor:
             self._hello = hello
             self._loading = asyncio.create_task(asyncio.to_thread(load, hello))
         if hello != self._hello or self._loading is None:
-            await self._wait_for_room(writer)
+            await self._wait_for_room(writer, pressing=bool(hello.alone))
             return
         pulse = asyncio.create_task(self._pulse(writer))
         tasks.add(pulse)
@@ -150,14 +153,16 @@ class Supervisor:
                 task.add_done_callback(tasks.discard)
                 task.add_done_callback(self._closed)
 
-    async def _wait_for_room(self, writer: asyncio.StreamWriter) -> None:
+    async def _wait_for_room(self, writer: asyncio.StreamWriter, *, pressing: bool) -> None:
         self._waiting += 1
+        self._pressing += pressing
         try:
             while not writer.is_closing():
                 await _send(writer, wire.Status("waiting"))
                 await asyncio.sleep(_TICK_SECONDS)
         finally:
             self._waiting -= 1
+            self._pressing -= pressing
 
     async def _pulse(self, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():

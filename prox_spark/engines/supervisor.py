@@ -1,16 +1,21 @@
 """A task's side of the engine that all tasks of an executor share: find it or start it, keep it fed, outlive its death.
 
 Requests go in while earlier ones are being answered, at most ``WINDOW`` at a time. When the engine dies, what was in
-flight is sent again to a fresh one, within a restart budget; past it ``EngineError`` has the engine's own last words.
+flight is sent again to a fresh one. What was in flight at two deaths may be their cause: these requests go one by one to
+an engine that serves nobody else, and one that it dies of fails, alone. Past the budget of restarts ``EngineError`` has
+the engine's own last words.
 """
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from itertools import islice
+
+import msgspec
 
 from prox_spark.engines import wire
 from prox_spark.engines.protocol import Completion, Request, Usage
@@ -32,7 +37,10 @@ WINDOW = 256
 """Requests of one task in flight: vLLM runs at most so many sequences at a time by default."""
 
 RESTARTS = 2
-"""Engines that may die under one stream."""
+"""Engines that may die under one stream before the cause is found."""
+
+MOST_FATAL = 8
+"""Requests of one stream that an engine may die of, each alone: more, and it is not the requests that are bad."""
 
 IDLE_SECONDS = 300.0
 """Without a client for so long the engine ends and gives the GPU back."""
@@ -43,6 +51,8 @@ _LOAD_SECONDS = 1800.0
 _WAIT_SECONDS = 3600.0
 _POLL_SECONDS = 0.05
 _PORTION = 16
+_YIELD_SECONDS = 1.0
+"""Who made room stands back for so long, so that the one who asked for it is served first."""
 
 
 class _LostError(Exception):
@@ -75,28 +85,67 @@ class SupervisedEngine:
         """Answer every request once, in any order. Raises ``EngineError`` beyond the restart budget."""
         source = iter(requests)
         flying: dict[int, Request] = {}
-        deaths = 0
+        deaths, before = 0, frozenset[int]()
         try:
             while True:
                 try:
                     yield from self._talk(source, flying)
                     return
                 except _LostError as lost:
-                    self.close()
-                    deaths += lost.fault
-                    self._usage = replace(
-                        self._usage,
-                        restarts=self._usage.restarts + lost.fault,
-                        retries=self._usage.retries + len(flying),
-                    )
+                    served = self._note(lost, flying)
+                    if not lost.fault:
+                        time.sleep(_YIELD_SECONDS)
+                        continue
+                    deaths += 1
                     if deaths > RESTARTS:
-                        raise EngineError(
-                            f"the engine died {deaths} times in one stream, {RESTARTS} are allowed: {lost}\n"
-                            f"its last words:\n{last_words(self._where)}"
-                        ) from lost
+                        raise self._beyond(f"{deaths} times in one stream, {RESTARTS} are allowed", lost) from lost
+                    # An engine that dies as it starts has not seen a request.
+                    seen = frozenset(flying if served else ())
+                    suspects, before = before & seen, seen
+                if suspects:
+                    fatal = yield from self._one_by_one([flying.pop(number) for number in sorted(suspects)])
+                    deaths, before = (0 if fatal else deaths - 1), frozenset()
         finally:
             if flying:
                 self.close()  # Answers to an abandoned stream must not reach the next one.
+
+    def _one_by_one(self, suspects: list[Request]) -> Generator[Completion, None, int]:
+        """Answer requests by an engine that serves this stream alone; returns how many it died of, which fail."""
+        shared, self._hello = self._hello, msgspec.structs.replace(self._hello, alone=uuid.uuid4().hex)
+        fatal = starts = 0
+        try:
+            while suspects:
+                flying = {suspects[-1].id: suspects[-1]}
+                try:
+                    yield from self._talk(iter(()), flying)
+                    suspects.pop()
+                except _LostError as lost:
+                    served = self._note(lost, flying)
+                    if not lost.fault:
+                        continue
+                    starts, fatal = starts + (not served), fatal + served
+                    if starts > RESTARTS or fatal > MOST_FATAL:
+                        raise self._beyond(f"at {starts} starts and of {fatal} requests alone", lost) from lost
+                    if served:
+                        request = suspects.pop()
+                        yield Completion(
+                            id=request.id, finish="error", error=f"the engine dies of this request: {lost}"
+                        )
+        finally:
+            self.close()
+            self._hello = shared
+        return fatal
+
+    def _note(self, lost: _LostError, flying: dict[int, Request]) -> bool:
+        """End the lost conversation and count it; whether its engine had been ready."""
+        served = self._connection is not None
+        self.close()
+        restarts, retries = self._usage.restarts + lost.fault, self._usage.retries + len(flying)
+        self._usage = replace(self._usage, restarts=restarts, retries=retries)
+        return served
+
+    def _beyond(self, how: str, lost: _LostError) -> EngineError:
+        return EngineError(f"the engine died {how}: {lost}\nits last words:\n{last_words(self._where)}")
 
     def usage(self) -> Usage:
         """See ``Engine``. By the supervisor's clock, from the first request of a conversation to its last answer."""

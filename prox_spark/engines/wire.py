@@ -22,7 +22,8 @@ MAX_FRAME = 1 << 30
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Which model the client wants: equal hellos share one engine.
 
-    ``label`` is the class whose probability is asked of a token classifier; ``None`` for a model that writes.
+    ``label`` is the class whose probability is asked of a token classifier; ``None`` for a model that writes. ``alone``
+    names a stream that wants an engine for itself, at once, to find the request that its engines die of.
     """
 
     backend: str
@@ -30,6 +31,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
     context: int
     options: dict[str, Any]
     label: int | None = None
+    alone: str = ""
 
 
 class Question(msgspec.Struct, array_like=True):
