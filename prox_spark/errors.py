@@ -72,3 +72,7 @@ def first_line(error: BaseException) -> str:
         if line.startswith("prox_spark.errors."):
             return line.partition(": ")[2]
     return lines[0] if lines else "no message"
+
+
+class TrainingError(UsageError):
+    """A refiner cannot be trained from what is given: labelled pages with gaps, an output that exists."""

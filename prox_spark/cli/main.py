@@ -10,7 +10,7 @@ import typer
 
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
 from prox_spark.config import Config, load_config
-from prox_spark.errors import InstallationError, ProxSparkError, UsageError, first_line
+from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line
 
 # ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
@@ -181,6 +181,21 @@ def doctor(overrides: Overrides = None, config: ConfigOption = None, output: Out
         write_table(columns, ([check[name] for name in columns] for check in checks))
     if failed:
         raise InstallationError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+
+
+@app.command()
+def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Train a refiner on labelled pages: a folder to use as `chunk.engine.model`."""
+    from prox_spark.adapt.job import adapt as run
+
+    loaded = load_config(config, overrides or ())
+    if loaded.adapt is None:
+        raise ConfigError("adapt is not set: name, output, train and validation are needed (see conf/adapt/)")
+
+    def report(found: dict[str, Any]) -> None:
+        sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
+
+    _report(asdict(run(loaded.adapt, report)), output)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.engines.settings import EngineSettings
 from prox_spark.execution import ExecutionSettings
 
@@ -149,6 +150,8 @@ class Config(Section):
     execution: ExecutionConfig = ExecutionConfig()
     fuse: FuseConfig = FuseConfig()
     generate: GenerateConfig = GenerateConfig()
+    adapt: AdaptConfig | None = None
+    """How ``adapt`` trains a refiner; no part of a refinement."""
     spark: dict[str, str] = {}
     """Spark properties for a session that ``prox-spark`` starts itself."""
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from prox_spark.engines.settings import ModelSettings, OpenaiSettings
 from prox_spark.errors import RefinerError
 
+SHIPPED = Path(__file__).parent.parent / "refiners"
+"""Refiners that come with the package: a folder each, whose name is the model's name."""
+
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+\Z")
 _WANTED = ["*.json", "tokenizer.model", "merges.txt"]
 _WEIGHTS = "*.safetensors"
@@ -13,18 +16,30 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> Path:
-    """The local folder of ``model``: itself where it is one, else a download of that repository's ``revision``.
+    """The local folder of ``model``: itself where it is one, a refiner that ships with the package, else a download of
+    that repository's ``revision``.
 
     Without ``weights`` the folder need not have them, and they are not downloaded.
     Raises ``RefinerError`` where it is neither, and as ``check_folder`` does.
     """
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        if not _REPOSITORY.match(model) or folder.exists():
-            raise RefinerError(f"model {model!r}: no such folder, and no name of a model repository (owner/name)")
+    folder = _local(model)
+    if folder is None:
+        if not _REPOSITORY.match(model) or Path(model).expanduser().exists():
+            shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+            raise RefinerError(
+                f"model {model!r}: no such folder, no name of a model repository (owner/name), and none that ships with "
+                f"the package ({shipped})"
+            )
         folder = _download(model, revision, weights)
     check_folder(folder, weights=weights)
     return folder.resolve()
+
+
+def _local(model: str) -> Path | None:
+    """The folder where the model lies already: its own, or one of the package."""
+    folder = Path(model).expanduser()
+    shipped = SHIPPED / model
+    return folder if folder.is_dir() else shipped if "/" not in model and shipped.is_dir() else None
 
 
 def refiner_folder(engine: ModelSettings) -> Path:
@@ -48,7 +63,7 @@ def pinned(engine: ModelSettings) -> ModelSettings:
 def _pin_revision(engine: ModelSettings) -> str | None:
     """The exact commit of a hub repository; a folder's revision stays as it is."""
     named = engine.refiner if isinstance(engine, OpenaiSettings) else engine.model
-    if Path(named).expanduser().is_dir():
+    if _local(named) is not None:
         return engine.revision
     # A snapshot lies in a folder that is named after its commit.
     return refiner_folder(engine).name

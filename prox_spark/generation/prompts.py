@@ -6,6 +6,7 @@ from typing import Protocol
 
 from prox_spark.engines.protocol import Request
 from prox_spark.generation.chunking import Chunk, cut, cut_by_count
+from prox_spark.generation.marks import MARKS, page_marks
 from prox_spark.generation.refiner import Refiner
 from prox_spark.generation.templates import template
 from prox_spark.generation.tokens import PromptTokenizer
@@ -26,6 +27,19 @@ class Asked:
     texts: list[str]
     ids: list["array[int]"] = field(default_factory=list)
     ends: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A chunk stage's document as token ids.
+
+    ``ids`` of each line, its label and line end or its marks included, ``None`` where it is longer than any window;
+    ``head`` begins every chunk.
+    """
+
+    lines: list[str]
+    ids: list["array[int] | None"]
+    head: "array[int]"
 
 
 class Asker(Protocol):
@@ -79,6 +93,8 @@ class Prompter:
         numbers = range(refiner.window + 1) if refiner.numbering == "chunk" else ()
         self._labels = tokenizer.pieces([_label(number) for number in numbers])
         self._label_costs = [len(label) for label in self._labels]
+        self._clip = chosen.clip
+        self._marks = tokenizer.entries(MARKS) if chosen.clip else []
         self.overhead = len(self._prefix) + len(self._suffix)
         """Tokens of the template."""
 
@@ -113,7 +129,31 @@ class Prompter:
         ]
 
     def _chunks(self, texts: list[str]) -> list[Asked]:
+        return [self.cut(document, self._refiner.window) for document in self.encode(texts)]
+
+    def encode(self, texts: list[str]) -> list[Encoded]:
+        """A chunk stage's documents, tokenised line by line."""
         documents = [text.split("\n") for text in texts]
+        return self._marked(documents) if self._clip else self._labelled(documents)
+
+    def cut(self, document: Encoded, window: int) -> Asked:
+        """Cut a document into chunks of at most ``window`` tokens."""
+        costs = [None if piece is None else len(piece) for piece in document.ids]
+        chunks = cut(document.lines, costs, self._label_costs, window - len(document.head))
+        asked = Asked(chunks, [])
+        for chunk in chunks:
+            prompt, ends = array("I", document.head), []
+            for number in range(chunk.line_start, chunk.line_end + 1):
+                if self._labels:
+                    prompt += self._labels[number - chunk.line_start]
+                prompt += document.ids[number] or array("I")
+                ends.append(len(prompt) - 1)
+            asked.ids.append(prompt)
+            asked.ends.append(ends)
+            asked.texts.append("\n".join(document.lines[chunk.line_start : chunk.line_end + 1]))
+        return asked
+
+    def _labelled(self, documents: list[list[str]]) -> list[Encoded]:
         # A line of more characters than this is over-long whatever its tokens: it need not be tokenised to know.
         limit = self._refiner.window * self._tokenizer.longest
         labelled = self._refiner.numbering == "document"
@@ -125,24 +165,33 @@ class Prompter:
         ]
         tokens = iter(self._tokenizer.pieces(pieces))
         return [
-            self._cut(lines, [next(tokens) if len(line) <= limit else None for line in lines]) for lines in documents
+            Encoded(lines, [next(tokens) if len(line) <= limit else None for line in lines], array("I"))
+            for lines in documents
         ]
 
-    def _cut(self, lines: list[str], ids: list["array[int] | None"]) -> Asked:
-        costs = [None if piece is None else len(piece) for piece in ids]
-        chunks = cut(lines, costs, self._label_costs, self._refiner.window)
-        asked = Asked(chunks, [])
-        for chunk in chunks:
-            prompt, ends = array("I"), []
-            for number in range(chunk.line_start, chunk.line_end + 1):
-                if self._labels:
-                    prompt += self._labels[number - chunk.line_start]
-                prompt += ids[number] or array("I")
-                ends.append(len(prompt) - 1)
-            asked.ids.append(prompt)
-            asked.ends.append(ends)
-            asked.texts.append("\n".join(lines[chunk.line_start : chunk.line_end + 1]))
-        return asked
+    def _marked(self, documents: list[list[str]]) -> list[Encoded]:
+        assert self._clip is not None
+        head, tail = self._clip
+        tokens = iter(self._tokenizer.pieces([_clipped(line) for lines in documents for line in lines]))
+        encoded = []
+        for lines in documents:
+            page, marks = page_marks(lines)
+            ids: list[array[int] | None] = []
+            for line_marks in marks:
+                piece = next(tokens)
+                if len(piece) > head + tail:
+                    piece = piece[:head] + piece[-tail:]
+                ids.append(piece + array("I", [self._marks[mark] for mark in line_marks]))
+            encoded.append(Encoded(lines, ids, array("I", [self._marks[page]])))
+        return encoded
+
+
+_LINE_START, _LINE_END = 96, 48
+
+
+def _clipped(line: str) -> str:
+    """Enough of a long line to take its first and last tokens from."""
+    return line if len(line) <= _LINE_START + _LINE_END else line[:_LINE_START] + line[-_LINE_END:]
 
 
 def _label(number: int) -> str:

@@ -33,10 +33,19 @@ class Template:
     begin: bool
     document: Form
     chunk: Form
+    clip: tuple[int, int] | None = None
+    """Chunk stage: a line is its first and last so many tokens, then its marks (``prox_spark.generation.marks``)."""
 
     def text(self) -> str:
         """All that the template says, as it goes into a refiner's fingerprint."""
-        parts = [self.begin, self.document.prefix, self.document.suffix, self.chunk.prefix, self.chunk.suffix]
+        parts = [
+            self.begin,
+            self.document.prefix,
+            self.document.suffix,
+            self.chunk.prefix,
+            self.chunk.suffix,
+            self.clip,
+        ]
         return json.dumps(parts)
 
     def form(self, stage: str) -> Form:
@@ -55,6 +64,8 @@ TEMPLATES = {
         Template("lines/1", True, Form("", "\n[/doc]\n"), Form("", "[/doc]\n")),
         # Token classifiers: the page alone.
         Template("text/1", True, Form("", ""), Form("", "")),
+        # Small line scorers: how a line begins and ends, and what it looks like; a page of thousands of words fits a window.
+        Template("marked/1", False, Form("", ""), Form("", ""), clip=(6, 2)),
     )
 }
 """Every template by its name."""

@@ -9,6 +9,7 @@ ids of the whole prompt tokenised at once. What looks like a special token in a 
 
 import json
 from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ class PromptTokenizer:
             ids.extend([array("I", encoding.ids) for encoding in encodings])
             start = end
         return ids
+
+    def entries(self, names: Sequence[str]) -> list[int]:
+        """Ids of entries of the vocabulary. Raises ``RefinerError`` where it lacks one."""
+        found = [self._first.token_to_id(name) for name in names]
+        known = [int(number) for number in found if number is not None]
+        if len(known) < len(names):
+            lacking = names[found.index(None)]
+            raise RefinerError(
+                f"the tokenizer lacks {len(names) - len(known)} of the template's entries: {lacking!r}, …"
+            )
+        return known
 
     def decode(self, ids: list[int]) -> str:
         """Text of generated ids, special tokens left out."""

@@ -1,4 +1,7 @@
-"""The self-test of a generation on a real engine: a random model that nothing holds to the grammar is told at once."""
+"""The self-test of a generation on a real engine: a random model that nothing holds to the grammar is told at once.
+
+Slow: three generations of two stages each; the judgement itself is tested in tests/unit/generation/test_selftest.py.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from prox_spark.errors import SelfTestError
 from prox_spark.generation.job import generate
 from prox_spark.ingestion.job import find_files, ingest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """``estimate`` says before a run what the run then asks of its engines, from a sample, and writes nothing.
 
 The random model is a real one under transformers: its tokenizer and prompts are what is counted. Slow where that model
-answers the whole demo corpus.
+answers the whole demo corpus, and where all pages of a real file are tokenised twice.
 """
 
 import json
@@ -117,6 +117,7 @@ class Silent:
         pass
 
 
+@pytest.mark.slow
 def test_half_of_the_real_pages_tell_what_all_of_them_ask(
     spark: Any, shared: Path, model: Path, tmp_path: Path
 ) -> None:

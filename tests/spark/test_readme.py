@@ -32,4 +32,4 @@ def test_the_commands_of_the_readme_run(
     assert len(found) >= 7
     for arguments in found:
         assert main(arguments[1:]) == 0, (arguments, capsys.readouterr().err)
-    assert "no-stubs" in capsys.readouterr().out
+    assert "careful" in capsys.readouterr().out

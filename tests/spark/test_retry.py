@@ -1,4 +1,7 @@
-"""What failed is asked again on demand: the answers replace the failed rows, and a new version the results."""
+"""What failed is asked again on demand: the answers replace the failed rows, and a new version the results.
+
+Slow where a document failed: two whole refinements more, over the same steps as where a chunk did.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +27,10 @@ DOCUMENT_FAILS = ["document.engine.error_on=Poison"]
 PAGES = [PAGE, "Poison\n" + PAGE, "Spam\n" + PAGE, "Poison Spam\n" + PAGE]
 
 
-@pytest.mark.parametrize("fault", [CHUNK_FAILS, DOCUMENT_FAILS], ids=["chunk", "document"])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(CHUNK_FAILS, id="chunk"), pytest.param(DOCUMENT_FAILS, id="document", marks=pytest.mark.slow)],
+)
 def test_a_retry_ends_with_the_rows_of_an_undisturbed_run(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path, fault: list[str]
 ) -> None:

@@ -1,0 +1,87 @@
+"""How well the shipped line scorer cleans labelled pages, measured on the tables that a whole refinement writes.
+
+Refines each file of labelled pages (``doc_id``, ``raw_content``, ``gold_keep``) through the engine, document stage off, and
+prints the F1 of kept words: of the refinement, and of keeping everything. ``tokens_per_second`` is the engine's own rate
+on all of them, its start not counted. By default the files are those of ``shared/gold`` beside the repository.
+"""
+
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from timing import arguments, report
+
+from prox_spark.config import load_config
+from prox_spark.generation.job import generate
+from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.refinement.job import execute
+from prox_spark.session import get_session
+from prox_spark.versions.sql import query
+
+GOLD = Path(__file__).resolve().parents[2] / "shared" / "gold"
+FILES = ["dev.jsonl.zst", *(f"views/{view}_dev.jsonl.zst" for view in ("c4", "dclm", "fineweb"))]
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def f1(pages: list[dict[str, Any]], removed: dict[str, set[int]], dropped: set[str]) -> float:
+    kept_right = kept = right = 0
+    for page in pages:
+        gone = removed.get(page["doc_id"], set())
+        for number, (line, keep) in enumerate(zip(page["raw_content"].split("\n"), page["gold_keep"], strict=True)):
+            words = len(line.split())
+            stays = number not in gone and page["doc_id"] not in dropped
+            kept_right += words * (keep and stays)
+            kept += words * stays
+            right += words * keep
+    return 2 * kept_right / (kept + right) if kept + right else 0.0
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--files", nargs="*", default=[str(GOLD / name) for name in FILES])
+    parser.add_argument("--model", default="web-lines-1")
+    parser.add_argument("--engine", default="vllm")
+    parser.add_argument("--threshold", type=float, nargs="*", default=[0.35])
+    options = parser.parse_args()
+    spark = get_session()
+    found: dict[str, Any] = {}
+    tokens, seconds = 0, 0.0
+    with tempfile.TemporaryDirectory() as scratch:
+        for file in map(Path, options.files):
+            base = [f"store={scratch}/{file.name.split('.')[0]}", f"input.path={file}", "input.format=json"]
+            base += ["input.columns.text=raw_content", "document=null", "execution.max_removed_share=1.0"]
+            base += [f"chunk.engine.kind={options.engine}", f"chunk.engine.model={options.model}"]
+            pages = records(file)
+            config = load_config(None, base)
+            ingest(spark, config, find_files(config))
+            (stage,) = generate(spark, config)
+            tokens, seconds = tokens + stage.prompt_tokens, seconds + stage.seconds
+            scores: dict[str, float] = {"keep_everything": f1(pages, {}, set())}
+            for threshold in options.threshold:
+                name = f"at-{threshold}"
+                run = load_config(None, [*base, f"refinement={name}", f"execution.drop_line_below={threshold}"])
+                execute(spark, run)
+                removed: dict[str, set[int]] = {}
+                for row in query(
+                    spark, config.store, f"SELECT doc_id, line_number FROM `dropped_lines@{name}`"
+                ).collect():
+                    removed.setdefault(row["doc_id"], set()).add(row["line_number"])
+                gone = query(spark, config.store, f"SELECT doc_id FROM `dropped_documents@{name}`").collect()
+                scores[str(threshold)] = f1(pages, removed, {row["doc_id"] for row in gone})
+            found[file.name] = scores
+    report(
+        {"benchmark": "web_lines", "f1": found, "tokens_per_second": tokens / seconds, "engine": options.engine},
+        options.output,
+    )
+
+
+if __name__ == "__main__":
+    main()

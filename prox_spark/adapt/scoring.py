@@ -1,0 +1,66 @@
+"""How good line scores are, as the gold's own scorer measures it: F1 of kept lines, weighted by words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 16))
+"""Values of ``execution.drop_line_below`` that are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """All lines of some pages: the model's logit for keep, the label, the words."""
+
+    logits: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+    keep: "np.ndarray[tuple[int], np.dtype[np.float32]]"
+    words: "np.ndarray[tuple[int], np.dtype[np.float32]]"
+
+
+def keep_f1(scored: Scored, threshold: float, scale: float = 1.0, shift: float = 0.0) -> float:
+    """Word-weighted F1 of the lines whose probability is at least ``threshold``."""
+    kept = scale * scored.logits + shift >= np.log(threshold / (1 - threshold))
+    right = float((scored.words * scored.keep * kept).sum())
+    whole = float((scored.words * scored.keep).sum() + (scored.words * kept).sum())
+    return 2 * right / whole if whole else 0.0
+
+
+def best_threshold(files: Sequence[Scored], scale: float = 1.0, shift: float = 0.0) -> tuple[float, float]:
+    """The one threshold with the best mean F1 over several sets of pages, and that mean."""
+    means = {
+        threshold: float(np.mean([keep_f1(one, threshold, scale, shift) for one in files])) for threshold in THRESHOLDS
+    }
+    best = max(means, key=lambda threshold: (means[threshold], -threshold))
+    return best, means[best]
+
+
+def calibration(files: Sequence[Scored], steps: int = 200) -> tuple[float, float]:
+    """Scale and shift of the logits that make probabilities of them (Platt, 1999), every line alike, by Newton steps."""
+    z = np.concatenate([one.logits for one in files])
+    y = np.concatenate([one.keep for one in files]).astype(np.float64)
+    weights: Any = np.array([1.0, 0.0])
+    design = np.stack([z, np.ones_like(z)], axis=1)
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        gradient = design.T @ (p - y)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2) * 1e-6
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights - step
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    return float(weights[0]), float(weights[1])
+
+
+def calibration_error(scored: Scored, bins: int = 15) -> float:
+    """Expected calibration error: the mean gap between P(keep) and the share that is kept, over bins of equal width."""
+    p = 1 / (1 + np.exp(-np.clip(scored.logits, -30, 30)))
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [
+        abs(float(p[place == number].mean()) - float(scored.keep[place == number].mean()))
+        * float((place == number).mean())
+        for number in range(bins)
+        if (place == number).any()
+    ]
+    return float(sum(gaps))

@@ -1,0 +1,74 @@
+"""What a line looks like and where it stands, as tokens of their own: for small models that score lines.
+
+Whether a line belongs to a page's content shows less in its words than in its length, its last character, its repeats and
+its place. A small model does not learn to count from a few thousand pages, so it is told: three marks end every line, one
+begins every chunk. The marks are entries of the refiner's vocabulary; their buckets never change once released.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+_WORDS = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50)
+_ENDS = 6
+_PAGE_WORDS = (50, 150, 300, 600, 1000, 2000, 4000)
+_PAGE_LONG = (0.1, 0.3, 0.5, 0.7, 0.9)
+_LONG_LINE = 10
+_CAPITALS = (0.3, 0.75)
+_DIGITS = (0.02, 0.2)
+_SEPARATORS = frozenset("|/\u2022\u00bb\u203a\u00b7\u2013")
+"""Bar, slash, bullet, two angle quotes, middle dot, dash: what stands between links."""
+_PLACES = 10
+_REPEATS = 3
+
+_SIZES = {
+    "line": (len(_WORDS) + 1) * _ENDS,
+    "place": _REPEATS * _PLACES,
+    "shape": (len(_CAPITALS) + 1) * (len(_DIGITS) + 1) * 2,
+    "page": (len(_PAGE_WORDS) + 1) * (len(_PAGE_LONG) + 1),
+}
+
+MARKS = tuple(f"<|{kind} {number}|>" for kind, size in _SIZES.items() for number in range(size))
+"""Every mark as the vocabulary has it; ``page_marks`` gives their places in this tuple."""
+
+_FIRST = {kind: sum(list(_SIZES.values())[:place]) for place, kind in enumerate(_SIZES)}
+
+
+def page_marks(lines: Sequence[str]) -> tuple[int, list[tuple[int, int, int]]]:
+    """The page's mark, and each line's three: place and repeats, shape, words and ending. Linear in the text."""
+    words = [line.split() for line in lines]
+    total = max(sum(map(len, words)), 1)
+    repeats = Counter(line.strip().lower() for line in lines)
+    marks, before = [], 0
+    for line, split in zip(lines, words, strict=True):
+        text = line.strip()
+        again = min(repeats[text.lower()], _REPEATS) - 1
+        place = again * _PLACES + min(_PLACES * before // total, _PLACES - 1)
+        length = _bucket(len(split), _WORDS) * _ENDS + _ending(text)
+        marks.append((_FIRST["place"] + place, _FIRST["shape"] + _shape(text, split), _FIRST["line"] + length))
+        before += len(split)
+    long = sum(len(split) for split in words if len(split) >= _LONG_LINE) / total
+    page = _bucket(total, _PAGE_WORDS) * (len(_PAGE_LONG) + 1) + _bucket(long, _PAGE_LONG)
+    return _FIRST["page"] + page, marks
+
+
+def _bucket(value: float, edges: Sequence[float]) -> int:
+    """How many of the edges the value reaches."""
+    return sum(value >= edge for edge in edges)
+
+
+def _ending(text: str) -> int:
+    last = text[-1:]
+    if text.endswith("...") or last == "…":
+        return 4
+    for kind, characters in enumerate((".!?", "\"'\u201d\u2019)", ":;", ",")):
+        if last and last in characters:
+            return kind
+    return 5
+
+
+def _shape(text: str, words: Sequence[str]) -> int:
+    """Share of capitalised words and of digits, and whether there is a separator of link lists."""
+    capitals = sum(word[0].isupper() for word in words) / max(len(words), 1)
+    digits = sum(map(str.isdigit, text)) / max(len(text), 1)
+    separated = not _SEPARATORS.isdisjoint(text)
+    return (_bucket(capitals, _CAPITALS) * (len(_DIGITS) + 1) + _bucket(digits, _DIGITS)) * 2 + separated

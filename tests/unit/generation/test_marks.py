@@ -1,0 +1,83 @@
+"""Marks of lines, and prompts that are made of them."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prox_spark.adapt.tokenizer import write_tokenizer
+from prox_spark.errors import RefinerError
+from prox_spark.generation.marks import MARKS, page_marks
+from prox_spark.generation.prompts import Prompter
+from prox_spark.generation.refiner import Refiner
+from prox_spark.generation.tokens import PromptTokenizer
+
+LONG = "A sentence of the page that says something about a house by the sea and its many rooms."
+
+
+def names(line: str, *others: str) -> list[str]:
+    _, marks = page_marks([line, *others])
+    return [MARKS[mark] for mark in marks[0]]
+
+
+@pytest.fixture(scope="module")
+def prompter(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
+    folder = tmp_path_factory.mktemp("vocabulary")
+    write_tokenizer(folder, [LONG] * 3, 512)
+    refiner = Refiner("chunk", "r", "model", (), template="marked/1", numbering="none", window=40, label=1)
+    return Prompter(refiner, PromptTokenizer(folder))
+
+
+def test_marks_tell_length_ending_repeats_place_and_shape() -> None:
+    assert names("Home | About") != names("Home or About")
+    assert names("Home") == names("Menu")
+    assert names("Home", "home ") != names("Home", "Menu")
+    assert names("one two three.") != names("one two three")
+    assert names("2024 10 11") != names("each and all")
+    _, marks = page_marks([LONG] * 20)
+    assert marks[0] != marks[-1]
+    assert page_marks([LONG])[0] != page_marks(["Home"] * 20)[0]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=40), min_size=1, max_size=30))
+def test_every_line_of_any_page_has_three_marks_of_the_vocabulary(lines: list[str]) -> None:
+    page, marks = page_marks(lines)
+    assert len(marks) == len(lines)
+    kinds = [[MARKS[mark].split()[0] for mark in line] for line in marks]
+    assert kinds == [["<|place", "<|shape", "<|line"]] * len(lines)
+    assert MARKS[page].startswith("<|page ")
+
+
+def test_a_prompt_is_a_page_mark_and_clipped_lines_that_end_in_their_marks(prompter: Prompter) -> None:
+    lines = ["Home", LONG, "", "The end."]
+    (asked,) = prompter.ask(["\n".join(lines)])
+    request = prompter.request(0, asked, 0)
+    ids = request.token_ids or []
+    assert [(chunk.line_start, chunk.line_end) for chunk in asked.chunks] == [(0, 3)]
+    assert len(ids) <= 40
+    page, marks = page_marks(lines)
+    first = min(prompter._marks)
+    assert ids[0] == first + page
+    assert [ids[position] - first for position in request.positions or []] == [line[2] for line in marks]
+    positions = request.positions or []
+    assert positions[1] - positions[0] == 6 + 2 + 3
+    assert positions[2] - positions[1] == 3
+
+
+def test_chunks_hold_their_window_and_all_lines(prompter: Prompter) -> None:
+    text = "\n".join(f"{LONG} {number}" for number in range(50))
+    (asked,) = prompter.ask([text])
+    assert [n for chunk in asked.chunks for n in range(chunk.line_start, chunk.line_end + 1)] == list(range(50))
+    assert all(len(ids) <= 40 for ids in asked.ids)
+
+
+def test_marks_in_a_page_are_text(prompter: Prompter) -> None:
+    (asked,) = prompter.ask([MARKS[0]])
+    assert len(asked.ids[0]) > 1 + 1 + 3
+
+
+def test_a_tokenizer_without_marks_is_refused(tiny_model: Path) -> None:
+    refiner = Refiner("chunk", "r", "model", (), template="marked/1", window=40, label=1)
+    with pytest.raises(RefinerError, match="lacks 162 of the template's entries"):
+        Prompter(refiner, PromptTokenizer(tiny_model))
