@@ -3,6 +3,7 @@
 import logging
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -10,7 +11,7 @@ from pyspark.sql import SparkSession
 from prox_spark.cli.output import write_line, write_table
 from prox_spark.config import Config, load_config
 from prox_spark.demo.corpus import write_corpus
-from prox_spark.generation.job import generate
+from prox_spark.generation.job import generate, plan, run_self_test
 from prox_spark.ingestion.job import find_files, ingest
 from prox_spark.refinement.job import execute
 from prox_spark.session import get_session
@@ -55,9 +56,15 @@ def main() -> int:
 
 
 def _refine(spark: SparkSession, corpus: Path) -> str:
-    for name in CORPUS:
-        config = _config(corpus, name)
-        ingest(spark, config, find_files(config))
+    chunk_plan = plan(_config(corpus, "c4")).chunk
+    assert chunk_plan is not None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # vLLM takes half a minute to start, on one core: it does so while the corpus is read.
+        started = pool.submit(run_self_test, spark, chunk_plan)
+        for name in CORPUS:
+            config = _config(corpus, name)
+            ingest(spark, config, find_files(config))
+        started.result()
     chunk = generate(spark, config)[-1]
     counts = execute(spark, config).counts
     kept = counts["characters_kept"] / counts["characters"]

@@ -44,6 +44,7 @@ def fence(store: Store, lease: Lease, tables: Iterable[str]) -> None:
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(one, tables))
+    lease.contested = False
 
 
 def commit(

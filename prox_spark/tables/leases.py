@@ -36,7 +36,8 @@ _INTERRUPTED = timedelta(microseconds=1)
 class Lease:
     """A lease that is held. ``next_version`` hands out the transaction versions of its writes.
 
-    ``contested`` is False where the holder before gave it back (or there was none): it writes nothing any more.
+    ``contested`` is False where the holder before gave it back (or there was none), so that it writes nothing any more,
+    and once that holder was fenced off (``commits.fence``).
     """
 
     key: str
@@ -66,8 +67,8 @@ def lost(key: str) -> LeaseError:
 def hold(store: Store, key: str) -> Iterator[Lease]:
     """Hold the lease ``key`` for the length of the block, with a heartbeat in the background.
 
-    Where the block raises after it began to write, a write may still be under way: the lease is free at once, but stays
-    contested.
+    Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
+    before, that one's: the lease is free at once, but stays contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
     when it ran on this host and its process is gone.
     """
@@ -80,7 +81,8 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
         yield lease
         finished = True
     finally:
-        left = timedelta(0) if finished or not lease.writes else _INTERRUPTED
+        clean = not lease.contested and (finished or not lease.writes)
+        left = timedelta(0) if clean else _INTERRUPTED
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():

@@ -49,11 +49,24 @@ def test_a_lease_that_is_held_is_refused_and_free_again_afterwards(store: Store)
         assert not second.contested
 
 
-def test_a_lease_of_a_job_that_failed_is_free_at_once_but_has_to_be_fenced_off(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), hold(store, "generate/r/document"):
-        raise KeyboardInterrupt
-    with hold(store, "generate/r/document") as second:
-        assert second.contested
+def test_a_lease_of_a_job_that_failed_while_writing_is_free_at_once_but_has_to_be_fenced_off(store: Store) -> None:
+    key = "generate/r/document"
+
+    def fail(*, contested: bool, writes: bool) -> None:
+        with hold(store, key) as lease:
+            assert lease.contested == contested
+            if writes:
+                lease.next_version("dropped_documents")
+            raise KeyboardInterrupt
+
+    for contested, writes in ((False, False), (False, True), (True, False)):
+        with pytest.raises(KeyboardInterrupt):
+            fail(contested=contested, writes=writes)
+    with hold(store, key) as lease:
+        assert lease.contested, "nobody has fenced off the one that wrote"
+        fence(store, lease, ["dropped_documents"])
+    with hold(store, key) as lease:
+        assert not lease.contested
 
 
 def test_a_job_that_lost_its_lease_writes_nothing_and_notices(store: Store) -> None:
