@@ -1,18 +1,18 @@
 """How well the shipped line scorer cleans labelled pages, measured on the tables that a whole refinement writes.
 
 Refines each file of labelled pages (``doc_id``, ``raw_content``, ``gold_keep``) through the engine, document stage off, and
-prints the F1 of kept words: of the refinement, and of keeping everything. ``tokens_per_second`` is the engine's own rate
-on all of them, its start not counted. By default the files are those of ``shared/gold`` beside the repository.
+prints the F1 of kept words: of the refinement, and of keeping everything. ``tokens_per_second`` is the chunk stage's rate
+on all of them: Spark's work and the commits counted, the engine's start not (the self-test before it starts it). By
+default the files are those of ``shared/gold`` beside the repository.
 """
 
-import io
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import zstandard
-from timing import arguments, report
+from timing import SHARED, arguments, report
 
 from prox_spark.config import load_config
 from prox_spark.generation.job import generate
@@ -21,13 +21,12 @@ from prox_spark.refinement.job import execute
 from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 
-GOLD = Path(__file__).resolve().parents[2] / "shared" / "gold"
+GOLD = SHARED / "gold"
 FILES = ["dev.jsonl.zst", *(f"views/{view}_dev.jsonl.zst" for view in ("c4", "dclm", "fineweb"))]
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    with path.open("rb") as file:
-        lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(file), encoding="utf-8")
+    with zstandard.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 

@@ -27,7 +27,7 @@ from prox_spark.generation.tokens import PromptTokenizer
 TEMPLATE = "marked/1"
 _CONTEXT = 4096
 _SAMPLED_LINE = 80
-"""Characters of a line that the vocabulary learns from: no more is ever sent of one."""
+"""Characters of a line that the vocabulary learns from: little more is ever sent of one."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, Any]], None] = lamb
         scored = {path: score(model, prompter, chosen, settings) for path, chosen in encoded.items()}
         scale, shift = calibration(list(scored.values()))
         _calibrate(model, scale, shift)
-        calibrated = {path: Scored(scale * one.logits + shift, one.keep, one.words) for path, one in scored.items()}
+        calibrated = {path: one.calibrated(scale, shift) for path, one in scored.items()}
         threshold, f1 = best_threshold(list(calibrated.values()))
         scores = {Path(path).name: _scores(one, threshold) for path, one in calibrated.items()}
         done = Adapted(str(output), {**best, "threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
@@ -108,7 +108,7 @@ def _calibrate(model: Any, scale: float, shift: float) -> None:
 
 def _scores(scored: Scored, threshold: float) -> dict[str, float]:
     """What the card says of one validation file; F1 of kept words."""
-    everything = Scored(scored.logits * 0 + 100, scored.keep, scored.words)
+    everything = scored.calibrated(0.0, 100.0)
     return {
         "f1": keep_f1(scored, threshold),
         "f1_keep_everything": keep_f1(everything, 0.5),

@@ -1,7 +1,7 @@
 """How good line scores are, as the gold's own scorer measures it: F1 of kept lines, weighted by words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,20 +18,22 @@ class Scored:
     keep: "np.ndarray[tuple[int], np.dtype[np.float32]]"
     words: "np.ndarray[tuple[int], np.dtype[np.float32]]"
 
+    def calibrated(self, scale: float, shift: float) -> "Scored":
+        """The same lines with other logits (``calibration``)."""
+        return replace(self, logits=scale * self.logits + shift)
 
-def keep_f1(scored: Scored, threshold: float, scale: float = 1.0, shift: float = 0.0) -> float:
+
+def keep_f1(scored: Scored, threshold: float) -> float:
     """Word-weighted F1 of the lines whose probability is at least ``threshold``."""
-    kept = scale * scored.logits + shift >= np.log(threshold / (1 - threshold))
+    kept = scored.logits >= np.log(threshold / (1 - threshold))
     right = float((scored.words * scored.keep * kept).sum())
     whole = float((scored.words * scored.keep).sum() + (scored.words * kept).sum())
     return 2 * right / whole if whole else 0.0
 
 
-def best_threshold(files: Sequence[Scored], scale: float = 1.0, shift: float = 0.0) -> tuple[float, float]:
+def best_threshold(files: Sequence[Scored]) -> tuple[float, float]:
     """The one threshold with the best mean F1 over several sets of pages, and that mean."""
-    means = {
-        threshold: float(np.mean([keep_f1(one, threshold, scale, shift) for one in files])) for threshold in THRESHOLDS
-    }
+    means = {threshold: float(np.mean([keep_f1(one, threshold) for one in files])) for threshold in THRESHOLDS}
     best = max(means, key=lambda threshold: (means[threshold], -threshold))
     return best, means[best]
 

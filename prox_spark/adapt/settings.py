@@ -5,10 +5,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class ScorerShape(BaseModel):
-    """A bidirectional encoder (ModernBERT) with a head of two classes, and its vocabulary."""
-
+class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ScorerShape(_Settings):
+    """A bidirectional encoder (ModernBERT) with a head of two classes, and its vocabulary."""
 
     vocabulary: Annotated[int, Field(ge=512)] = 4096
     """Entries of the byte-level BPE that is trained on the pages; the template's marks come on top."""
@@ -20,10 +22,8 @@ class ScorerShape(BaseModel):
     """Every second one looks at the whole window, the others at 64 tokens to each side."""
 
 
-class AdaptConfig(BaseModel):
+class AdaptConfig(_Settings):
     """Training a line scorer from scratch on labelled pages."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Name of the refiner; stands in its ``refiner.json`` and on its card."""

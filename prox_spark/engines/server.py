@@ -2,9 +2,9 @@
 
 It starts its watcher first, then listens, then loads the model of the first client. A client with another model waits
 until no request is open (one that wants an engine alone waits for nothing: what is open is asked again later); the
-supervisor then ends, and the waiting client starts a fresh one: a process ends with its
-model, so that nothing of one is left when the next loads. The same way it ends when no client was there for the idle
-time, when the engine dies, when it answers nothing for ``_STALL_SECONDS``, and when its owner is gone.
+supervisor then ends, and the waiting client starts a fresh one: a process ends with its model, so that nothing of one is
+left when the next loads. The same way it ends when no client was there for the idle time, when the engine dies, when it
+answers nothing for ``_STALL_SECONDS``, and when its owner is gone.
 
 usage: python -m prox_spark.engines.server BASE SLOT OWNER_PID OWNER_STARTED LOCK_FD IDLE_SECONDS
 """

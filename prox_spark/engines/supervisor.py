@@ -40,7 +40,7 @@ RESTARTS = 2
 """Engines that may die under one stream before the cause is found."""
 
 MOST_FATAL = 8
-"""Requests of one stream that an engine may die of, each alone: more, and it is not the requests that are bad."""
+"""Requests of one search that an engine may die of, each alone: more, and it is not the requests that are bad."""
 
 IDLE_SECONDS = 300.0
 """Without a client for so long the engine ends and gives the GPU back."""

@@ -64,7 +64,7 @@ TEMPLATES = {
         Template("lines/1", True, Form("", "\n[/doc]\n"), Form("", "[/doc]\n")),
         # Token classifiers: the page alone.
         Template("text/1", True, Form("", ""), Form("", "")),
-        # Small line scorers: how a line begins and ends, and what it looks like; a page of thousands of words fits a window.
+        # Small line scorers: how a line begins and ends, and what it looks like; long lines cost what short ones do.
         Template("marked/1", False, Form("", ""), Form("", ""), clip=(6, 2)),
     )
 }

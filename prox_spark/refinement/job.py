@@ -100,12 +100,13 @@ def _standing(store: Store, config: Config, plans: Plans) -> Executed:
 def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> Executed:
     started = time.monotonic()
     store, purpose = work.store, Purpose("execute", work.name, work.version)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        cleaning = pool.submit(_clean_quarantine, work)
-        heads = dict(zip(_RESULT_TABLES, pool.map(partial(_base, work), _RESULT_TABLES), strict=True))
-        none_stand = pool.submit(store.read("dropped_documents", heads["dropped_documents"]).isEmpty)
-    quarantine_version = cleaning.result()
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
+    with ThreadPoolExecutor(max_workers=5) as pool:
+        cleaning = pool.submit(_clean_quarantine, work)
+        # Only what is overwritten has rows that must go where none are dropped.
+        must_go = None if mode == "append" else pool.submit(lambda: not store.read("dropped_documents").isEmpty())
+        heads = dict(zip(_RESULT_TABLES, pool.map(partial(_base, work), _RESULT_TABLES), strict=True))
+    quarantine_version = cleaning.result()
     if work.retried is not None:
         for table in _RESULT_TABLES:
             heads[table] = delete(store, lease, table, work.retried, ["doc_id"], purpose).version
@@ -129,7 +130,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
         commits = {"refined": refined}
         counts = [counted]
         # Mostly none are dropped by a night's documents: then the table stands as it should.
-        if left or not (mode == "append" or none_stand.result()):
+        if left or (must_go is not None and must_go.result()):
             commits["dropped_documents"], counted = write("dropped_documents")
             counts.append(counted)
             left -= counted["dropped_documents"]

@@ -1,13 +1,16 @@
 """What tests of a shared engine look at: its supervisor's process, and the rows of a stage that runs on it."""
 
+import os
+import signal
 import socket
 import struct
+import time
 from typing import Any
 
 import pyarrow as pa
 
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.runtime import Owner, connect, place
+from prox_spark.engines.runtime import Owner, connect, find_owner, place
 from prox_spark.engines.settings import EngineSettings
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.task import generate_programs
@@ -21,6 +24,15 @@ def server(owner: Owner) -> int | None:
     with connected:
         credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return int(struct.unpack("3i", credentials)[0])
+
+
+def end_engine() -> None:
+    """Kill this process's engine, where it has one, and wait until nothing listens in its place."""
+    pid = server(find_owner())
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        while server(find_owner()) is not None:
+            time.sleep(0.05)
 
 
 def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:

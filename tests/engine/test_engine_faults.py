@@ -7,12 +7,11 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_helpers import server
+from engine_helpers import end_engine, server
 
 from prox_spark.engines import supervisor, wire
 from prox_spark.engines.protocol import Completion, Request
@@ -56,17 +55,9 @@ def hello(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[wire.Hell
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(supervisor, "WINDOW", 20)
     model = build_tiny_model(tmp_path / "tiny", ["page number one, page number two"])
-    end()
+    end_engine()
     yield wire.Hello(backend="transformers", model=str(model), context=2048, options={})
-    end()
-
-
-def end() -> None:
-    pid = server(find_owner())
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
-        while server(find_owner()) is not None:
-            time.sleep(0.05)
+    end_engine()
 
 
 def patch(hello: wire.Hello, text: str) -> None:

@@ -4,15 +4,12 @@ Slow: vLLM starts once for each stage.
 """
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_helpers import run, server
+from engine_helpers import end_engine, run
 
-from prox_spark.engines.runtime import find_owner
 from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError
@@ -52,9 +49,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     refiner = {"name": "scorer", "context": 512, "document": stage, "chunk": {**stage, "numbering": "none"}}
     (folder / "refiner.json").write_text(json.dumps(refiner))
     yield folder
-    pid = server(find_owner())
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
+    end_engine()
 
 
 @pytest.mark.parametrize("stage", ["chunk", "document"])

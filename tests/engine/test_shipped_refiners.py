@@ -1,16 +1,13 @@
 """The refiners that ship with the package: small, complete, credited, and better than leaving a page as it is."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_helpers import run, server
+from engine_helpers import end_engine, run
 
 from prox_spark.engines.models import SHIPPED, resolve_model
-from prox_spark.engines.runtime import find_owner
 from prox_spark.engines.settings import TransformersSettings
 from prox_spark.errors import RefinerError
 from prox_spark.generation.refiner import load_refiner
@@ -30,9 +27,7 @@ FOOTER = ("Share this", "Privacy policy", "Terms of use", "© 2024 All rights re
 @pytest.fixture
 def _engine_ends() -> Iterator[None]:
     yield
-    pid = server(find_owner())
-    if pid is not None:
-        os.kill(pid, signal.SIGKILL)
+    end_engine()
 
 
 @pytest.mark.parametrize(
