@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 
 import pyarrow as pa
 from pyspark import TaskContext
@@ -136,24 +136,34 @@ def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
 def _run_stage(
     store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
 ) -> Generated:
-    """Ask again what failed, where that is wanted, then what is pending."""
+    """Ask again what failed, where that is wanted, then what is pending; one self-test before the first work."""
+    # Cached: once for both.
+    check = cache(partial(run_self_test, store.spark, plan)) if config.generate.self_test else lambda: None
     total = Generated(plan.stage, plan.fingerprint)
     if retry_failed:
-        total += _run_units(store, config, plan, documents, failed, _retry)
-    return total + _run_units(store, config, plan, documents, partial(pending, documents), _append)
+        total += _run_units(store, config, plan, documents, failed, _retry, check)
+    return total + _run_units(store, config, plan, documents, partial(pending, documents), _append, check)
 
 
 def _run_units(
-    store: Store, config: Config, plan: StagePlan, documents: DataFrame, choose: Choice, write: Write
+    store: Store,
+    config: Config,
+    plan: StagePlan,
+    documents: DataFrame,
+    choose: Choice,
+    write: Write,
+    check: Callable[[], None],
 ) -> Generated:
-    """All units that ``choose`` finds work in, a batch of them at a time. No lease is taken where it finds none."""
+    """All units that ``choose`` finds work in, a batch of them at a time; ``check`` comes before the first.
+
+    No lease is taken where it finds none.
+    """
     counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
     units = {row["unit"]: row["count"] for row in counts}
     total = Generated(plan.stage, plan.fingerprint)
     if not units:
         return total
-    if config.generate.self_test:
-        run_self_test(store.spark, plan)
+    check()
     run = uuid.uuid4().hex[:12]
     ordered = sorted(units)
     with (

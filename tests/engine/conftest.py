@@ -1,5 +1,6 @@
-"""The Spark session, for those tests that run an engine under one."""
+"""The Spark session, for those tests that run an engine under one; after every test no engine may be left behind."""
 
+from process_fixtures import no_orphans
 from spark_fixtures import spark
 
-__all__ = ["spark"]
+__all__ = ["no_orphans", "spark"]

@@ -1,6 +1,7 @@
 """One engine for all tasks of an executor's JVM: it outlives Spark's Python workers and goes with the JVM.
 
-A Spark program of its own, so that its JVM can be killed.
+A Spark program of its own, so that its JVM can be killed. Slow where Spark has to reap its workers: that takes a minute
+of idling, and the gap that an engine must outlive is two.
 """
 
 import os
@@ -8,15 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import ENGINE, ended, engines_of, members, processes_about, wait_for
 
-from prox_spark.engines.runtime import Owner, place, start_time, stat_fields
+from prox_spark.engines.runtime import Owner, place, start_time
 from prox_spark.engines.tiny import build_tiny_model
 
 pytestmark = pytest.mark.engine
+
+GAP_SECONDS = 120.0
+DAEMON = "pyspark.daemon"
 
 PROGRAM = """
 import sys
@@ -28,8 +35,7 @@ from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.session import get_session
 
-# Workers that are not reused stand for workers that Spark reaps: the second job runs in new ones.
-spark = get_session({"spark.master": "local[2]", "spark.python.worker.reuse": "false"})
+spark = get_session({"spark.master": "local[2]", "spark.python.worker.reuse": sys.argv[2]})
 plan = plan_stage("document", DocumentConfig(engine=TransformersSettings(kind="transformers", model=sys.argv[1])))
 documents = spark.range(40).selectExpr(
     "cast(id as string) doc_id", "'h' content_hash", "0L unit", "concat('page number ', id) text"
@@ -38,41 +44,60 @@ for _ in range(2):
     programs = documents.repartition(2).mapInArrow(lambda b: generate_programs(b, plan), from_arrow_schema(GENERATED))
     rows = programs.collect()
     print(len({row.doc_id for row in rows}), {row.status for row in rows}, flush=True)
-sys.stdin.read()
+    sys.stdin.readline()
 """
 
 
-def test_spark_tasks_share_one_engine_that_goes_with_the_killed_jvm(tmp_path: Path) -> None:
-    model = build_tiny_model(tmp_path / "tiny", ["page number one, page number two"])
-    command = [sys.executable, "-c", PROGRAM, str(model)]
+@contextmanager
+def running(folder: Path, reuse: str) -> Iterator[tuple["subprocess.Popen[str]", psutil.Process]]:
+    """The program after its first job, and its JVM; the program goes on with its second when it is sent a line."""
+    model = build_tiny_model(folder / "tiny", ["page number one, page number two"])
+    command = [sys.executable, "-c", PROGRAM, str(model), reuse]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        assert [program.stdout.readline() for _ in range(2)] == ["40 {'ok'}\n"] * 2
+        assert program.stdout.readline() == "40 {'ok'}\n"
         (jvm,) = [child for child in psutil.Process(program.pid).children(recursive=True) if child.name() == "java"]
+        try:
+            yield program, jvm
+        finally:
+            program.kill()
+
+
+def go_on(program: "subprocess.Popen[str]") -> None:
+    """Let the program run its second job."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write("\n")
+    program.stdin.flush()
+    assert program.stdout.readline() == "40 {'ok'}\n"
+
+
+def test_spark_tasks_share_one_engine_that_goes_with_the_killed_jvm(tmp_path: Path) -> None:
+    # Workers that are not reused: the second job runs in new ones.
+    with running(tmp_path, "false") as (program, jvm):
+        go_on(program)
         started = start_time(jvm.pid)
         assert started is not None
         where = place(Owner(jvm.pid, started), "cpu")
-        servers = processes_about(str(where.base), "prox_spark.engines.server")
-        assert len(servers) == 1
-        group = os.getpgid(servers[0])
+        (server,) = [process.pid for process in processes_about(str(where.base), ENGINE)]
+        group = os.getpgid(server)
         os.kill(jvm.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 60
-        while processes_about(str(where.base), "prox_spark.engines") or members(group):
-            assert time.monotonic() < deadline, "the engine outlives its JVM"
-            time.sleep(0.05)
-        program.kill()
+        wait_for(
+            lambda: not processes_about(str(where.base), "prox_spark.engines") and not members(group),
+            "the engine goes with its JVM",
+        )
     assert not where.socket.exists()
 
 
-def processes_about(*words: str) -> list[int]:
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or ())
-        if process.info["status"] != psutil.STATUS_ZOMBIE and all(word in line for word in words):
-            found.append(process.pid)
-    return found
-
-
-def members(group: int) -> list[int]:
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if (f := stat_fields(pid)) and f[0] not in "ZX" and f[2] == str(group)]
+@pytest.mark.slow
+def test_an_engine_outlives_a_gap_of_two_minutes_in_which_spark_reaps_its_workers(tmp_path: Path) -> None:
+    with running(tmp_path, "true") as (program, jvm):
+        began = time.monotonic()
+        engine = engines_of(jvm.pid)
+        workers = [w for daemon in jvm.children() if DAEMON in daemon.cmdline() for w in daemon.children()]
+        assert workers
+        assert len(engine) == 1
+        wait_for(lambda: all(ended(worker.pid) for worker in workers), "Spark reaps its idle workers", 180)
+        time.sleep(max(0.0, began + GAP_SECONDS - time.monotonic()))
+        go_on(program)
+        assert engines_of(jvm.pid) == engine

@@ -10,16 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_helpers import run, server
+from processes import members, wait_for
 
 from prox_spark.engines import supervisor, wire
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.runtime import Owner, find_owner, place, start_time, stat_fields
+from prox_spark.engines.runtime import Owner, find_owner, place, start_time
 from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.engines.supervisor import SupervisedEngine
 from prox_spark.engines.tiny import build_tiny_model
@@ -46,19 +47,6 @@ def _nothing_left() -> Iterator[None]:
         group = os.getpgid(pid)
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not members(group), "the engine's processes end")
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-def members(group: int) -> list[int]:
-    """Living processes of a group."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [p for p in pids if (f := stat_fields(p)) and f[0] not in "ZX" and f[2] == str(group)]
 
 
 def requests(count: int, max_tokens: int = 4) -> Iterator[Request]:
@@ -167,6 +155,23 @@ def test_no_process_is_left_when_the_owner_is_killed_or_the_engine_idles(model: 
     wait_for(lambda: how == "idle" or not where.log.exists(), "its files go with the owner")
 
 
+def check_a_prompt_beyond_the_context(model: Path, backend: str, **options: Any) -> None:
+    """It fails alone, with the reason; the engine and its other requests go on."""
+    engine = SupervisedEngine(hello(model, backend, **options))
+    long = Request(id=2, stage="chunk", text="", token_ids=[0, *[7] * 4000], max_tokens=4)
+    asked = [request if request.id != 2 else long for request in requests(5)]
+    answers = {answer.id: answer for answer in engine.stream(iter(asked))}
+    assert sorted(answers) == list(range(5))
+    assert [number for number, answer in answers.items() if answer.finish == "error"] == [2]
+    assert "2048" in (answers[2].error or "")
+    assert engine.usage().restarts == 0
+    engine.close()
+
+
+def test_a_prompt_beyond_the_context_fails_alone(model: Path) -> None:
+    check_a_prompt_beyond_the_context(model, "transformers")
+
+
 # vLLM; it finds the transformers engine of the first test's model in its place
 
 
@@ -179,6 +184,10 @@ def test_vllm_takes_over_and_decides_as_transformers_does(model: Path) -> None:
         assert row["status"] == "ok"
         assert row["keep_score"] == pytest.approx(transformers[key]["keep_score"], abs=1e-3)
         assert row["prompt_tokens"] == transformers[key]["prompt_tokens"] > 0
+
+
+def test_a_prompt_beyond_the_context_of_vllm_fails_alone(model: Path) -> None:
+    check_a_prompt_beyond_the_context(model, "vllm", dtype="float32")
 
 
 def test_a_grammar_keeps_a_random_models_programs_valid(model: Path) -> None:

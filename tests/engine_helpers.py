@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.runtime import Owner, connect, find_owner, place
+from prox_spark.engines.runtime import Owner, connect, find_owner, find_slot, place
 from prox_spark.engines.settings import EngineSettings
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.task import generate_programs
@@ -18,7 +18,7 @@ from prox_spark.generation.task import generate_programs
 
 def server(owner: Owner) -> int | None:
     """Process id of the owner's supervisor."""
-    connected = connect(place(owner, "cpu"))
+    connected = connect(place(owner, find_slot(None)))
     if connected is None:
         return None
     with connected:

@@ -1,0 +1,173 @@
+"""Executors that die, stand still or work twice, on a cluster of real processes (`local-cluster`).
+
+Slow: each test starts a driver and two executors, a JVM each.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyspark
+import pytest
+import yaml
+from claims import PROSE, check_conservation, check_once, check_rederivation, verbs
+from processes import COMMAND, ended, engines_of, started, wait_for
+
+from prox_spark.config import Config, load_config
+from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.generation.scheduling import TASKS_PER_GPU
+from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
+
+EXECUTOR = "CoarseGrainedExecutorBackend"
+DAEMON = "pyspark.daemon"
+DEADLINE_SECONDS = 300.0
+FILES, PAGES = 6, 40
+DOCUMENTS = FILES * PAGES
+
+Job = Callable[..., tuple[list[str], Config, dict[str, str]]]
+
+
+@pytest.fixture
+def job(tmp_path: Path, empty_store: Path) -> Job:
+    """A ``refine`` on two executors: its command, configuration and environment."""
+    (tmp_path / "corpus").mkdir()
+    # A file is a unit here, two of them a batch: an executor that goes after the first commit goes in mid-work.
+    for file in range(FILES):
+        ids = range(file * PAGES, (file + 1) * PAGES)
+        pages = [{"id": str(n), "text": f"Page {n}\nHome | About\n{PROSE} It is page {n}.\nAccept"} for n in ids]
+        (tmp_path / "corpus" / f"{file}.json").write_text("".join(json.dumps(page) + "\n" for page in pages))
+    shutil.copytree(empty_store, tmp_path / "store")
+
+    def make(engine: dict[str, Any], cores: int, **spark: str) -> tuple[list[str], Config, dict[str, str]]:
+        settings = {
+            "store": str(tmp_path / "store"),
+            "refinement": "cluster",
+            "input": {"path": str(tmp_path / "corpus"), "format": "json"},
+            "ingest": {"unit_bytes": 1000},
+            "generate": {"batch_units": 2, "self_test": False},
+            "chunk": {"engine": engine},
+            "spark": {
+                "spark.master": f"local-cluster[2,{cores},1024]",
+                "spark.executor.memory": "800m",
+                "spark.driver.memory": "1g",
+                **spark,
+            },
+        }
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        # Workers write under SPARK_HOME: it is a folder of links, not the installed package.
+        home = tmp_path / "spark"
+        home.mkdir()
+        for entry in Path(pyspark.__file__).parent.iterdir():
+            (home / entry.name).symlink_to(entry)
+        own = {key: value for key, value in os.environ.items() if not key.startswith(("PYSPARK_", "SPARK_"))}
+        environment = own | {
+            "SPARK_HOME": str(home),
+            "SPARK_SCALA_VERSION": "2.13",
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+        }
+        return [str(COMMAND), "refine", "--config", str(path)], load_config(path), environment
+
+    return make
+
+
+@pytest.fixture
+def gpu(tmp_path: Path) -> dict[str, str]:
+    """Settings of a cluster whose every executor has one GPU; there is none behind it."""
+    script = tmp_path / "discover.sh"
+    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0"]}'\n""")
+    script.chmod(0o755)
+    of = {"amount": "1", "discoveryScript": str(script)}
+    return {f"spark.{who}.resource.gpu.{key}": value for who in ("executor", "worker") for key, value in of.items()}
+
+
+def executors(driver: psutil.Process) -> list[psutil.Process]:
+    """The executors' JVMs under a driver."""
+    found = []
+    for process in driver.children(recursive=True):
+        with suppress(psutil.Error):
+            if process.name() == "java" and EXECUTOR in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def check(spark: Any, config: Config) -> None:
+    """What the promises say of a refinement of all pages."""
+    check_once(spark, config)
+    assert check_conservation(spark, config).documents == DOCUMENTS
+    check_rederivation(spark, config)
+
+
+def test_executors_with_a_gpu_run_an_engine_each_and_one_that_is_killed_takes_its_own_along(
+    spark: Any, job: Job, gpu: dict[str, str], tmp_path: Path
+) -> None:
+    model = build_tiny_model(tmp_path / "tiny", [f"{PROSE}\nPage Home About It is page Accept remove_lines\n"])
+    command, config, environment = job({"kind": "transformers", "model": str(model)}, TASKS_PER_GPU, **gpu)
+    log = tmp_path / "log"
+    with started(command, log, environment) as driver:
+
+        def two_engines() -> dict[int, int]:
+            assert driver.status() != psutil.STATUS_ZOMBIE, log.read_text()
+            found = engines_of(*[process.pid for process in executors(driver)])
+            return found if len(found) == 2 else {}
+
+        wait_for(lambda: two_engines() and "generate chunk" in verbs(tmp_path / "store", "programs"), "both work", 300)
+        own = two_engines()
+        killed, other = sorted(own)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: ended(own[killed]), "its engine goes with it")
+        assert not ended(own[other])
+        assert driver.wait(DEADLINE_SECONDS) == 0, log.read_text()
+        wait_for(lambda: all(ended(engine) for engine in own.values()), "the other goes with the job")
+    assert "stage-level scheduling is off" not in log.read_text()
+    check(spark, config)
+    batches = query(spark, config.store, "SELECT count(*), sum(documents) FROM metrics").first()
+    assert batches[0] == FILES // 2
+    assert batches[1] == DOCUMENTS
+
+
+def test_a_task_that_stands_still_is_overtaken_by_its_copy(spark: Any, job: Job, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    engine = {
+        "kind": "scripted",
+        "seconds_per_call": 0.05,
+        "calls_file": str(calls),
+        "default": "remove_lines(start=1, end=1)",
+    }
+    speculation = {
+        "spark.speculation": "true",
+        "spark.speculation.interval": "200ms",
+        "spark.speculation.quantile": "0.5",
+        "spark.speculation.minTaskRuntime": "500ms",
+    }
+    command, config, environment = job(engine, 1, **speculation)
+    log = tmp_path / "log"
+    with started(command, log, environment) as driver:
+        wait_for(lambda: calls.exists() and len(calls.read_text().splitlines()) > 3, "the engines are asked", 240)
+        slow = executors(driver)[0]
+        # Daemons start and end the workers: they go on, as they would beside a worker that waits for a disk.
+        daemons = [p for p in slow.children() if DAEMON in p.cmdline()]
+        workers = [worker for daemon in daemons for worker in daemon.children()]
+        assert workers
+        for worker in workers:
+            worker.suspend()
+        try:
+            assert driver.wait(DEADLINE_SECONDS) == 0, log.read_text()
+        finally:
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    worker.resume()
+    check(spark, config)
+    assert len(calls.read_text().splitlines()) >= DOCUMENTS
+    removed = query(spark, config.store, "SELECT count(*) FROM dropped_lines").first()[0]
+    assert removed == DOCUMENTS
