@@ -1,0 +1,188 @@
+"""What is repeated inside one document: equal lines, paragraphs, and n-grams of words. Compiled; time is linear.
+
+Equal means equal bytes: hashes only find the place in a table. The key of the hashes is drawn anew in every process and
+never shows in a result, so that no page can be written to collide.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, inner, room
+
+LONGEST_GRAM = 10
+_TOP = 4
+_MIX, _MIX_MORE = 0x7F4A7C159E3779B1, 0x4CF5AD432745937F
+"""Odd numbers for multiplicative hashing, with bits all over."""
+
+
+@inner
+def _mixed(value: int) -> int:
+    value = (value ^ (value >> 32)) * _MIX
+    value = (value ^ (value >> 29)) * _MIX_MORE
+    return value ^ (value >> 32)
+
+
+@inner
+def _hash(data: Bytes, start: int, end: int, key: int) -> int:
+    value = key
+    for i in range(np.uint64(start), np.uint64(end)):
+        value = (value ^ np.int64(data[i])) * key
+    return _mixed(value)
+
+
+@inner
+def _table_size(n: int) -> int:
+    """A power of two of which at most half is used."""
+    size = 8
+    while size < 2 * n:
+        size *= 2
+    return size
+
+
+@inner
+def find_equal(
+    data: Bytes, ranges: Integers, n: int, key: int, first: Integers, slots: Integers, hashes: Integers
+) -> tuple[Integers, Integers, Integers]:
+    """``first[i]`` is the first of the ``n`` ranges whose bytes equal those of range i; the arrays, perhaps grown.
+
+    The first two columns of ``ranges`` are start and end.
+    """
+    size = _table_size(n)
+    first, hashes, slots = room(first, 0, n + 1), room(hashes, 0, n + 1), room(slots, 0, size)
+    slots[:size] = -1
+    for i in range(n):
+        start, end = ranges[i, 0], ranges[i, 1]
+        value = _hash(data, start, end, key)
+        hashes[i] = value
+        slot = value & (size - 1)
+        first[i] = i
+        while slots[slot] >= 0:
+            other = slots[slot]
+            at = ranges[other, 0]
+            if hashes[other] == value and ranges[other, 1] - at == end - start and equal(data, start, data, at, end - start):
+                first[i] = other
+                break
+            slot = (slot + 1) & (size - 1)
+        if first[i] == i:
+            slots[slot] = i
+    return first, slots, hashes
+
+
+@inner
+def _class_words(first: Integers, n: int, groups: Integers, counts: Integers, places: Integers) -> int:
+    """Class 0 is "stands there once"; how many words stand there again, and ``places``: where those are."""
+    for i in range(n):
+        counts[i] = 0
+    for i in range(n):
+        counts[first[i]] += 1
+    n_places = 0
+    for i in range(n):
+        if counts[first[i]] > 1:
+            groups[i] = first[i] + 1
+            places[n_places] = i
+            n_places += 1
+        else:
+            groups[i] = 0
+    groups[n] = 0
+    return n_places
+
+
+@inner
+def _lengthen(
+    groups: Integers, counts: Integers, places: Integers, n_places: int, keys: Integers, slots: Integers
+) -> int:
+    """From classes of n-grams to those of (n + 1)-grams, in place: how many places still repeat.
+
+    A longer n-gram repeats only where the two shorter ones that it consists of do, and these two classes are all there is
+    to know of it.
+    """
+    size = _table_size(n_places)
+    keys[:size] = 0
+    n_classes, kept = 0, 0
+    for k in range(n_places):
+        i = np.int64(places[k])
+        one, other = np.int64(groups[i]), np.int64(groups[i + 1])
+        if one == 0 or other == 0:
+            groups[i] = 0
+            continue
+        pair = one << 32 | other
+        slot = _mixed(pair) & (size - 1)
+        while keys[slot] != 0 and keys[slot] != pair:
+            slot = (slot + 1) & (size - 1)
+        if keys[slot] == 0:
+            keys[slot] = pair
+            n_classes += 1
+            slots[slot], counts[n_classes] = n_classes, 0
+        counts[slots[slot]] += 1
+        groups[i] = slots[slot]
+        places[kept] = i
+        kept += 1
+    n_places, kept = kept, 0
+    for k in range(n_places):
+        i = places[k]
+        if counts[groups[i]] > 1:
+            places[kept] = i
+            kept += 1
+        else:
+            groups[i] = 0
+    return kept
+
+
+@inner
+def _top_characters(
+    groups: Integers, counts: Integers, places: Integers, n_places: int, words: Integers, n_words: int, n: int, before: int
+) -> int:
+    """Characters in all occurrences of the most frequent n-gram, spaces between its words counted; of equals the first."""
+    if n_words < n:
+        return 0
+    best, at = 1, 0
+    for k in range(n_places):
+        count = np.int64(counts[groups[places[k]]])
+        if count > best:
+            best, at = count, np.int64(places[k])
+    return int(best * (words[at + n, before] - words[at, before] + n - 1))
+
+
+@inner
+def _duplicate_characters(
+    groups: Integers, counts: Integers, places: Integers, n_places: int, words: Integers, n: int, before: int
+) -> int:
+    """Characters of n-grams that stood there before, from left to right, none of whose words is counted twice."""
+    total, free = 0, 0
+    for k in range(n_places):
+        i = np.int64(places[k])
+        if i < free:
+            continue
+        group = groups[i]
+        # A class that was met is marked by its count, which is not needed any more.
+        if counts[group] < 0:
+            total += words[i + n, before] - words[i, before]
+            free = i + n
+        else:
+            counts[group] = -1
+    return int(total)
+
+
+@inner
+def measure_ngrams(
+    words: Integers, n_words: int, before: int, first: Integers, scratch: Any, row: Any, column: int, characters: int
+) -> Any:
+    """Fill ``row[column:]`` with the share of characters in the top 2- to 4-grams, then in duplicate 5- to 10-grams.
+
+    ``first`` is ``find_equal`` of the words, ``words[i, before]`` the characters of all words before word i. Returns the
+    scratch arrays, which may have grown.
+    """
+    groups, counts, places, keys, slots = scratch
+    size = _table_size(n_words)
+    groups, counts, places = room(groups, 0, n_words + 2), room(counts, 0, n_words + 2), room(places, 0, n_words + 2)
+    keys, slots = room(keys, 0, size), room(slots, 0, size)
+    n_places = _class_words(first, n_words, groups, counts, places)
+    for n in range(2, LONGEST_GRAM + 1):
+        n_places = _lengthen(groups, counts, places, n_places, keys, slots)
+        if n <= _TOP:
+            found = _top_characters(groups, counts, places, n_places, words, n_words, n, before)
+        else:
+            found = _duplicate_characters(groups, counts, places, n_places, words, n, before)
+        row[column + n - 2] = found / characters
+    return groups, counts, places, keys, slots

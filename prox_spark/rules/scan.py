@@ -1,0 +1,192 @@
+"""One pass over a document's bytes: its lines and its words, as rows of tables that are used again for the next one.
+
+Compiled code; documents are valid UTF-8. ``catalogue.py`` says what a line and a word are.
+"""
+
+import numpy as np
+
+from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, inner, room
+from prox_spark.rules.characters import DIGIT, LETTER, MARK, SENTENCE_END, SPACE, SPACELESS, UPPER
+
+START, END, NUMBER, CHARACTERS, FIRST_WORD, FILLED, UPPERCASE, DIGITS, LONGEST, FLAGS = range(10)
+"""Columns of the table of lines, blank ones left out: the bytes without white space around, which line it is, characters,
+the first of its words, characters that are no white space, uppercase letters, digits, characters of the longest word, and
+bits for what was found out about it. The row after the last has ``FIRST_WORD``, too."""
+WORD_START, WORD_END, BEFORE = range(3)
+"""Columns of the table of words: its bytes, and the characters of all words before it. There is a row after the last."""
+N_LINES, N_FILLED, N_WORDS, WITH_LETTER, SPACED, SPACED_CHARACTERS = range(6)
+"""Entries of a document's counts: lines, lines that are not blank, words, words with a letter, words of scripts that have
+spaces, and the characters of these."""
+
+_NEWLINE = 10
+_NO_WORD, _WORD, _HALF = range(3)
+_CLOSERS = np.array([0x22, 0x27, 0x29, 0x5D, 0x2019, 0x201D, 0x300D, 0x300F], np.int64)
+
+
+@inner
+def decode(data: Bytes, position: int) -> tuple[int, int]:
+    """The code point that starts here, and the position after it."""
+    byte = np.int64(data[position])
+    if byte < 0x80:
+        return byte, position + 1
+    following = np.int64(data[position + 1]) & 0x3F
+    if byte < 0xE0:
+        return (byte & 0x1F) << 6 | following, position + 2
+    third = np.int64(data[position + 2]) & 0x3F
+    if byte < 0xF0:
+        return (byte & 0x0F) << 12 | following << 6 | third, position + 3
+    code = (byte & 0x07) << 18 | following << 12 | third << 6 | (np.int64(data[position + 3]) & 0x3F)
+    return code, position + 4
+
+
+@inner
+def class_of(classes: Bytes, code: int) -> int:
+    """What kind of character a code point is."""
+    return np.int64(classes[code]) if code < classes.shape[0] else 0
+
+
+@inner
+def last_start(data: Bytes, start: int, end: int) -> int:
+    """Where the last character of ``data[start:end]``, which is not empty, starts."""
+    position = end - 1
+    while position > start and data[position] & 0xC0 == 0x80:
+        position -= 1
+    return position
+
+
+@inner
+def _strip(data: Bytes, start: int, end: int, classes: Bytes) -> tuple[int, int]:
+    while start < end:
+        code, after = decode(data, start)
+        if not class_of(classes, code) & SPACE:
+            break
+        start = after
+    while start < end:
+        before = last_start(data, start, end)
+        code, _ = decode(data, before)
+        if not class_of(classes, code) & SPACE:
+            break
+        end = before
+    return start, end
+
+
+@inner
+def _add_word(words: Integers, counts: Integers, row: Integers, start: int, end: int, length: int, kinds: int) -> Integers:
+    n = counts[N_WORDS]
+    if n + 2 > words.shape[0]:
+        words = room(words, n + 1, 1)
+    words[n, WORD_START], words[n, WORD_END] = start, end
+    words[n + 1, BEFORE] = words[n, BEFORE] + length
+    counts[N_WORDS] = n + 1
+    counts[WITH_LETTER] += kinds & LETTER != 0
+    if not kinds & SPACELESS:
+        counts[SPACED] += 1
+        counts[SPACED_CHARACTERS] += length
+    row[LONGEST] = max(row[LONGEST], length)
+    return words
+
+
+@inner
+def _scan_words(data: Bytes, row: Integers, classes: Bytes, words: Integers, counts: Integers) -> Integers:
+    """Add the line's words to their table, and fill the row with what its characters are."""
+    position, end = row[START], row[END]
+    state, start, length, kinds = _NO_WORD, 0, 0, 0
+    filled, upper, digits = 0, 0, 0
+    while position < end:
+        at = position
+        byte = data[position]
+        if byte < 0x80:
+            kind = np.int64(classes[byte])
+            position += 1
+        else:
+            code, position = decode(data, position)
+            kind = class_of(classes, code)
+        filled += kind & SPACE == 0
+        upper += kind & UPPER != 0
+        digits += kind & DIGIT != 0
+        # What this character does not belong to ends before it.
+        apart = kind & (SPACE | MARK) != 0
+        spaceless = kind & SPACELESS != 0
+        if state != _NO_WORD and (apart or spaceless != (state == _HALF)):
+            words = _add_word(words, counts, row, start, at, length, kinds)
+            state = _NO_WORD
+        if apart:
+            continue
+        if state == _NO_WORD:
+            state, start, length, kinds = _HALF if spaceless else _WORD, at, 1, kind
+            continue
+        length += 1
+        kinds |= kind
+        if state == _HALF:
+            words = _add_word(words, counts, row, start, position, length, kinds)
+            state = _NO_WORD
+    if state != _NO_WORD:
+        words = _add_word(words, counts, row, start, end, length, kinds)
+    row[FILLED], row[UPPERCASE], row[DIGITS] = filled, upper, digits
+    return words
+
+
+@inner
+def scan(
+    data: Bytes, start: int, end: int, classes: Bytes, lines: Integers, words: Integers, counts: Integers
+) -> tuple[Integers, Integers]:
+    """Fill the tables and the counts for one document: the tables, which may have grown."""
+    counts[:] = 0
+    words[0, BEFORE] = 0
+    n, number, position = 0, 0, start
+    while position <= end:
+        stop = find_byte(data, position, end, _NEWLINE)
+        first, last = _strip(data, position, stop, classes)
+        if first < last:
+            if n + 2 > lines.shape[0]:
+                lines = room(lines, n, 2)
+            row = lines[n]
+            row[START], row[END], row[NUMBER], row[FIRST_WORD] = first, last, number, counts[N_WORDS]
+            row[LONGEST], row[FLAGS] = 0, 0
+            row[CHARACTERS] = count_characters(data, first, last)
+            words = _scan_words(data, row, classes, words, counts)
+            n += 1
+        number += 1
+        position = stop + 1
+    lines[n, FIRST_WORD] = counts[N_WORDS]
+    counts[N_LINES], counts[N_FILLED] = number, n
+    return lines, words
+
+
+@inner
+def words_of(lines: Integers, line: int) -> int:
+    """How many words a line has."""
+    return int(lines[line + 1, FIRST_WORD] - lines[line, FIRST_WORD])
+
+
+@inner
+def _is_closer(code: int) -> bool:
+    for i in range(_CLOSERS.shape[0]):
+        if code == _CLOSERS[i]:
+            return True
+    return False
+
+
+@inner
+def count_sentences(data: Bytes, start: int, end: int, classes: Bytes) -> int:
+    """Sentences of a line: a mark that ends one, perhaps closing quotes, then white space or the line's end.
+
+    Marks of scripts without spaces end a sentence whatever follows. What stands after the last mark is a sentence, too.
+    """
+    count, ended, at_once, begun = 0, False, False, False
+    position = start
+    while position < end:
+        code, position = decode(data, position)
+        kind = class_of(classes, code)
+        if kind & SENTENCE_END:
+            at_once = at_once or kind & MARK != 0 or code == 0x3002
+            ended = begun = True
+            continue
+        if ended and _is_closer(code):
+            continue
+        if ended and (at_once or kind & SPACE):
+            count += 1
+            begun = False
+        ended = at_once = False
+        begun = begun or kind & SPACE == 0
+    return count + begun
