@@ -1,46 +1,28 @@
-"""The ``rules`` engine: programs written by classic heuristics over the text alone, no model."""
+"""The ``rules`` engine: programs written by classic rules over the text alone, no model, many documents at a time."""
 
 from collections.abc import Iterator
 
-from prox_spark.engines.heuristics import (
-    DEFAULT_DOCUMENT_RULES,
-    DEFAULT_LINE_RULES,
-    DOCUMENT_RULES,
-    LINE_RULES,
-    drop_reason,
-    removed_runs,
-)
 from prox_spark.engines.protocol import Completion, Request, Usage
-from prox_spark.errors import ConfigError
+from prox_spark.rules.programs import document_programs, line_programs
 
-
-def select_rules(stage: str, names: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The rules that ``stage`` applies: ``names``, or the stage's defaults.
-
-    Raises ``ConfigError`` where a name is a rule of the other stage.
-    """
-    known, default = (
-        (DOCUMENT_RULES, DEFAULT_DOCUMENT_RULES) if stage == "document" else (LINE_RULES, DEFAULT_LINE_RULES)
-    )
-    chosen = default if names is None else names
-    for name in chosen:
-        if name not in known:
-            raise ConfigError(f"{stage}.engine.rules: {name!r} is no rule of this stage; known: {', '.join(known)}")
-    return chosen
+_REQUESTS = 256
+_CHARACTERS = 1 << 20
+"""Pulled before the first is answered: enough for the kernels to be called seldom, and no burden on a task's memory."""
 
 
 class RulesEngine:
-    """Answers at once: ``remove_lines`` runs or ``keep_chunk()`` for a chunk, ``drop_doc()`` or ``keep_doc()``."""
+    """Answers ``remove_lines`` calls or ``keep_chunk()`` for a chunk, ``drop_doc()`` or ``keep_doc()`` for a document."""
 
     def __init__(self, stage: str, rules: tuple[str, ...]) -> None:
-        self._stage = stage
-        self._names = rules
-        self._line_rules = tuple(LINE_RULES[name] for name in rules) if stage == "chunk" else ()
+        self._programs = document_programs if stage == "document" else line_programs
+        self._rules = rules
 
     def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
-        """Answer each request before the next is pulled."""
-        for request in requests:
-            yield Completion(id=request.id, output=self._program(request.text))
+        """Answer a bounded number of requests at once, in their order, before the next are pulled."""
+        for batch in _batches(requests):
+            programs = self._programs([request.text for request in batch], self._rules)
+            for request, program in zip(batch, programs, strict=True):
+                yield Completion(id=request.id, output=program)
 
     def usage(self) -> Usage:
         """Nothing is measured: it answers in the task itself."""
@@ -49,10 +31,15 @@ class RulesEngine:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _program(self, text: str) -> str:
-        if self._stage == "document":
-            return "drop_doc()" if drop_reason(text, self._names) else "keep_doc()"
-        runs = removed_runs(text, self._line_rules)
-        if not runs:
-            return "keep_chunk()"
-        return "\n".join([f"remove_lines(start={first}, end={last})" for first, last in runs])
+
+def _batches(requests: Iterator[Request]) -> Iterator[list[Request]]:
+    batch: list[Request] = []
+    size = 0
+    for request in requests:
+        batch.append(request)
+        size += len(request.text)
+        if len(batch) >= _REQUESTS or size >= _CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from prox_spark.engines.heuristics import DOCUMENT_RULES, LINE_RULES
+from prox_spark.rules.catalogue import known_names
 
 
 class _Settings(BaseModel):
@@ -14,16 +14,17 @@ class _Settings(BaseModel):
 
 
 class RulesSettings(_Settings):
-    """Classic heuristics, no model."""
+    """Classic rules of web corpora, no model. ``docs/rules.md`` has all of them, with source and threshold."""
 
     kind: Literal["rules"]
     rules: tuple[str, ...] | None = None
-    """Names of the rules to apply; the stage's defaults unless given."""
+    """Names of rules, and of sets (``gopher_quality``, ``gopher_repetition``, ``c4``, ``fineweb``, ``refinedweb``, ``all``);
+    the stage's defaults unless given."""
 
     @field_validator("rules")
     @classmethod
     def _known(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        known = [*LINE_RULES, *DOCUMENT_RULES]
+        known = known_names()
         for name in names or ():
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)

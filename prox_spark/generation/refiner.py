@@ -19,13 +19,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prox_spark.engines.heuristics import VERSION as RULES_VERSION
 from prox_spark.engines.models import refiner_folder
-from prox_spark.engines.rules import select_rules
 from prox_spark.engines.settings import EngineSettings, ModelSettings, OpenaiSettings, RulesSettings, ScriptedSettings
 from prox_spark.errors import RefinerError
 from prox_spark.generation.templates import template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
+from prox_spark.rules.catalogue import VERSION as RULES_VERSION
+from prox_spark.rules.catalogue import select_rules
 
 Stage = Literal["document", "chunk"]
 Numbering = Literal["document", "chunk", "none"]

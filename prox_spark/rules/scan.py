@@ -5,7 +5,7 @@ Compiled code; documents are valid UTF-8. ``catalogue.py`` says what a line and 
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, inner, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, inner, is_ascii, room
 from prox_spark.rules.characters import DIGIT, LETTER, MARK, SENTENCE_END, SPACE, SPACELESS, UPPER
 
 START, END, NUMBER, CHARACTERS, FIRST_WORD, FILLED, UPPERCASE, DIGITS, LONGEST, FLAGS = range(10)
@@ -71,59 +71,103 @@ def _strip(data: Bytes, start: int, end: int, classes: Bytes) -> tuple[int, int]
 
 
 @inner
-def _add_word(words: Integers, counts: Integers, row: Integers, start: int, end: int, length: int, kinds: int) -> Integers:
-    n = counts[N_WORDS]
-    if n + 2 > words.shape[0]:
-        words = room(words, n + 1, 1)
-    words[n, WORD_START], words[n, WORD_END] = start, end
-    words[n + 1, BEFORE] = words[n, BEFORE] + length
-    counts[N_WORDS] = n + 1
-    counts[WITH_LETTER] += kinds & LETTER != 0
-    if not kinds & SPACELESS:
-        counts[SPACED] += 1
-        counts[SPACED_CHARACTERS] += length
-    row[LONGEST] = max(row[LONGEST], length)
-    return words
+def _is_ascii_space(byte: int) -> bool:
+    return bool((byte == np.uint8(32)) | (np.uint8(byte - 9) < np.uint8(5)) | (np.uint8(byte - 28) < np.uint8(4)))
 
 
 @inner
-def _scan_words(data: Bytes, row: Integers, classes: Bytes, words: Integers, counts: Integers) -> Integers:
-    """Add the line's words to their table, and fill the row with what its characters are."""
+def _split_ascii(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) -> tuple[int, int]:
+    """Add the words of a line that is all ASCII: how many words there are then, and how many of the new have a letter."""
+    # Unsigned positions: no compiled code for indices below zero.
+    position, end, one = np.uint64(row[START]), np.uint64(row[END]), np.uint64(1)
+    before, with_letter, longest = words[n, BEFORE], 0, 0
+    while position < end:
+        start, kinds = position, np.uint8(0)
+        while position < end and not _is_ascii_space(data[position]):
+            kinds |= classes[data[position]]
+            position += one
+        if position > start:
+            length = np.int64(position - start)
+            before += length
+            words[n, WORD_START], words[n, WORD_END], words[n + 1, BEFORE] = start, position, before
+            longest = max(longest, length)
+            with_letter += kinds & LETTER != 0
+            n += 1
+        position += one
+    row[LONGEST] = longest
+    return n, with_letter
+
+
+@inner
+def _fill_ascii(data: Bytes, row: Integers) -> None:
+    upper, digits, spaces = np.int64(0), np.int64(0), np.int64(0)
+    for i in range(np.uint64(row[START]), np.uint64(row[END])):
+        upper += np.uint8(data[i] - np.uint8(65)) < np.uint8(26)
+        digits += np.uint8(data[i] - np.uint8(48)) < np.uint8(10)
+        spaces += _is_ascii_space(data[i])
+    row[FILLED], row[UPPERCASE], row[DIGITS] = row[END] - row[START] - spaces, upper, digits
+
+
+@inner
+def _split(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) -> tuple[int, int, int, int]:
+    """As ``_split_ascii`` for any line, and fill the row; then how many words, and of how many characters, have spaces."""
     position, end = row[START], row[END]
     state, start, length, kinds = _NO_WORD, 0, 0, 0
-    filled, upper, digits = 0, 0, 0
-    while position < end:
-        at = position
-        byte = data[position]
-        if byte < 0x80:
-            kind = np.int64(classes[byte])
-            position += 1
-        else:
-            code, position = decode(data, position)
-            kind = class_of(classes, code)
-        filled += kind & SPACE == 0
-        upper += kind & UPPER != 0
-        digits += kind & DIGIT != 0
-        # What this character does not belong to ends before it.
-        apart = kind & (SPACE | MARK) != 0
-        spaceless = kind & SPACELESS != 0
-        if state != _NO_WORD and (apart or spaceless != (state == _HALF)):
-            words = _add_word(words, counts, row, start, at, length, kinds)
+    filled, upper, digits, longest = 0, 0, 0, 0
+    before, with_letter, spaced, spaced_characters = words[n, BEFORE], 0, 0, 0
+    while True:
+        at, kind = position, SPACE
+        if position < end:
+            byte = data[position]
+            if byte < 0x80:
+                kind = np.int64(classes[byte])
+                position += 1
+            else:
+                code, position = decode(data, position)
+                kind = class_of(classes, code)
+            filled += kind & SPACE == 0
+            upper += kind & UPPER != 0
+            digits += kind & DIGIT != 0
+        apart, spaceless = kind & (SPACE | MARK) != 0, kind & SPACELESS != 0
+        # What this character does not belong to ends before it; of a script without spaces the third does not.
+        if state != _NO_WORD and (apart or spaceless != (state == _HALF) or (spaceless and length == 2)):
+            before += length
+            words[n, WORD_START], words[n, WORD_END], words[n + 1, BEFORE] = start, at, before
+            longest = max(longest, length)
+            with_letter += kinds & LETTER != 0
+            if state == _WORD:
+                spaced += 1
+                spaced_characters += length
+            n += 1
             state = _NO_WORD
+        if at >= end:
+            break
         if apart:
             continue
         if state == _NO_WORD:
-            state, start, length, kinds = _HALF if spaceless else _WORD, at, 1, kind
-            continue
+            state, start, length, kinds = _HALF if spaceless else _WORD, at, 0, 0
         length += 1
         kinds |= kind
-        if state == _HALF:
-            words = _add_word(words, counts, row, start, position, length, kinds)
-            state = _NO_WORD
-    if state != _NO_WORD:
-        words = _add_word(words, counts, row, start, end, length, kinds)
-    row[FILLED], row[UPPERCASE], row[DIGITS] = filled, upper, digits
-    return words
+    row[FILLED], row[UPPERCASE], row[DIGITS], row[LONGEST] = filled, upper, digits, longest
+    return n, with_letter, spaced, spaced_characters
+
+
+@inner
+def _scan_words(data: Bytes, row: Integers, classes: Bytes, words: Integers, counts: Integers) -> None:
+    """Add the line's words to their table, and fill the row with what its characters are."""
+    n = counts[N_WORDS]
+    if is_ascii(data, row[START], row[END]):
+        _fill_ascii(data, row)
+        after, with_letter = _split_ascii(data, row, classes, words, n)
+        spaced, spaced_characters = after - n, words[after, BEFORE] - words[n, BEFORE]
+        row[CHARACTERS] = row[END] - row[START]
+    else:
+        after, with_letter, spaced, spaced_characters = _split(data, row, classes, words, n)
+        row[CHARACTERS] = count_characters(data, row[START], row[END])
+    counts[N_WORDS] = after
+    counts[WITH_LETTER] += with_letter
+    counts[SPACED] += spaced
+    counts[SPACED_CHARACTERS] += spaced_characters
 
 
 @inner
@@ -142,9 +186,10 @@ def scan(
                 lines = room(lines, n, 2)
             row = lines[n]
             row[START], row[END], row[NUMBER], row[FIRST_WORD] = first, last, number, counts[N_WORDS]
-            row[LONGEST], row[FLAGS] = 0, 0
-            row[CHARACTERS] = count_characters(data, first, last)
-            words = _scan_words(data, row, classes, words, counts)
+            row[FLAGS] = 0
+            # A word takes a byte and a space, or a character of three bytes and one of one; memory is touched as needed.
+            words = room(words, counts[N_WORDS] + 1, (last - first) // 2 + 2)
+            _scan_words(data, row, classes, words, counts)
             n += 1
         number += 1
         position = stop + 1
