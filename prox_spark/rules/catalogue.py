@@ -74,7 +74,9 @@ LINE_RULES: dict[str, LineRule] = {
         LineRule("fineweb_few_words", "has few words (C4's filter as FineWeb ran it)", "< 3", FINEWEB_C4),
         LineRule("refinedweb_uppercase", "is mainly uppercase letters, spaces not counted", "> 0.5", REFINEDWEB),
         LineRule("refinedweb_numeric", "is digits alone", "", REFINEDWEB),
-        LineRule("refinedweb_counter", "is a counter: a number and likes, shares, comments or the like", "", REFINEDWEB),
+        LineRule(
+            "refinedweb_counter", "is a counter: a number and likes, shares, comments or the like", "", REFINEDWEB
+        ),
         LineRule("refinedweb_one_word", "is one word", "1", REFINEDWEB),
         LineRule(
             "refinedweb_navigation",
@@ -130,7 +132,9 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
         DocumentRule("gopher_long_words", "mean length of a word", "word_length", ">", 10, GOPHER),
         DocumentRule("gopher_hashes", "hash signs for each word", "hashes_per_word", ">", 0.1, GOPHER),
         DocumentRule("gopher_ellipses", "ellipses for each word", "ellipses_per_word", ">", 0.1, GOPHER),
-        DocumentRule("gopher_bullets", "share of the lines that begin with a bullet (• or -)", "bullets", ">", 0.9, GOPHER),
+        DocumentRule(
+            "gopher_bullets", "share of the lines that begin with a bullet (• or -)", "bullets", ">", 0.9, GOPHER
+        ),
         DocumentRule(
             "gopher_ellipsis_lines", "share of the lines that end in an ellipsis", "ellipsis_lines", ">", 0.3, GOPHER
         ),
@@ -156,7 +160,12 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
             REFINEDWEB,
         ),
         DocumentRule(
-            "gopher_duplicate_lines", "share of lines that stood there before", "duplicate_lines", ">", 0.3, GOPHER_TABLE
+            "gopher_duplicate_lines",
+            "share of lines that stood there before",
+            "duplicate_lines",
+            ">",
+            0.3,
+            GOPHER_TABLE,
         ),
         DocumentRule(
             "gopher_duplicate_line_characters",

@@ -66,7 +66,20 @@ _BEGINNINGS, _BEGINNINGS_AT = _phrases(
 )
 _ENDINGS, _ENDINGS_AT = _phrases("read more", "see more", "show more", "view more", "load more", "continue reading")
 _COUNTED, _COUNTED_AT = _phrases(
-    *("like", "share", "comment", "reply", "replie", "view", "follower", "subscriber", "vote", "upvote", "review", "rating"),
+    *(
+        "like",
+        "share",
+        "comment",
+        "reply",
+        "replie",
+        "view",
+        "follower",
+        "subscriber",
+        "vote",
+        "upvote",
+        "review",
+        "rating",
+    ),
     *("download", "tweet", "retweet", "repost", "reaction", "point", "favorite", "favourite"),
 )
 _DOT, _COMMA, _PLUS, _S = 46, 44, 43, 115
@@ -78,9 +91,7 @@ def _is_letter(byte: int) -> bool:
 
 
 @inner
-def mark_phrases(
-    lower: Bytes, base: int, length: int, phrases: Bytes, at: Integers, lines: Integers, bit: int
-) -> None:
+def mark_phrases(lower: Bytes, base: int, length: int, phrases: Bytes, at: Integers, lines: Integers, bit: int) -> None:
     """Set ``bit`` for the lines that hold one of the phrases. ``lower`` is the document's text, which starts at ``base``."""
     for k in range(at.shape[0] - 1):
         line, position = 0, 0
@@ -192,5 +203,3 @@ def lower_case(data: Bytes, start: int, end: int, lower: Bytes) -> None:
     for i in range(np.uint64(0), np.uint64(end - start)):
         byte = data[np.uint64(start) + i]
         lower[i] = byte | np.uint8(np.uint8(np.uint8(byte - np.uint8(65)) < np.uint8(26)) << np.uint8(5))
-
-

@@ -1,4 +1,7 @@
-"""The two kernels that Python calls: measures of documents, and programs that remove lines. Both take a batch's bytes."""
+"""The two kernels that Python calls: measures of documents, and programs that remove lines. Both take a batch's bytes.
+
+Their machine code is cached by this file: after a change in a module that they are made of, touch it.
+"""
 
 from typing import Any
 
@@ -31,6 +34,7 @@ from prox_spark.rules.scan import (
     WORD_END,
     WORD_START,
     count_sentences,
+    int64,
     scan,
     words_of,
 )
@@ -51,7 +55,8 @@ _SHORT_LINE = 30
 _HASH, _DOTS, _ELLIPSIS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("#", "...", "…"))
 _LOREM_IPSUM, _CURLY_BRACKET = np.frombuffer(b"lorem ipsum", np.uint8), np.frombuffer(b"{", np.uint8)
 _STOP_WORDS = np.array(
-    [int.from_bytes(word, "little") for word in (b"the", b"be", b"to", b"of", b"and", b"that", b"have", b"with")], np.int64
+    [int.from_bytes(word, "little") for word in (b"the", b"be", b"to", b"of", b"and", b"that", b"have", b"with")],
+    np.int64,
 )
 _REMOVE, _AND = np.frombuffer(b"remove_lines(start=", np.uint8), np.frombuffer(b", end=", np.uint8)
 _KEEP = np.frombuffer(b"keep_chunk()", np.uint8)
@@ -76,11 +81,11 @@ def _count_stop_words(data: Bytes, words: Integers, n_words: int) -> int:
         start, length = words[i, WORD_START], words[i, WORD_END] - words[i, WORD_START]
         if length < 2 or length > 4:
             continue
-        word = np.int64(0)
+        word = int64(0)
         for k in range(length):
-            word |= np.int64(data[start + k]) << 8 * k
+            word |= int64(data[start + k]) << 8 * k
         for k in range(_STOP_WORDS.shape[0]):
-            found |= np.int64(word == _STOP_WORDS[k]) << k
+            found |= int64(word == _STOP_WORDS[k]) << k
     count = 0
     while found:
         count += found & 1

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, inner, room
+from prox_spark.rules.scan import int64
 
 LONGEST_GRAM = 10
 _TOP = 4
@@ -27,7 +28,7 @@ def _mixed(value: int) -> int:
 def _hash(data: Bytes, start: int, end: int, key: int) -> int:
     value = key
     for i in range(np.uint64(start), np.uint64(end)):
-        value = (value ^ np.int64(data[i])) * key
+        value = (value ^ int64(data[i])) * key
     return _mixed(value)
 
 
@@ -60,7 +61,11 @@ def find_equal(
         while slots[slot] >= 0:
             other = slots[slot]
             at = ranges[other, 0]
-            if hashes[other] == value and ranges[other, 1] - at == end - start and equal(data, start, data, at, end - start):
+            if (
+                hashes[other] == value
+                and ranges[other, 1] - at == end - start
+                and equal(data, start, data, at, end - start)
+            ):
                 first[i] = other
                 break
             slot = (slot + 1) & (size - 1)
@@ -101,8 +106,8 @@ def _lengthen(
     keys[:size] = 0
     n_classes, kept = 0, 0
     for k in range(n_places):
-        i = np.int64(places[k])
-        one, other = np.int64(groups[i]), np.int64(groups[i + 1])
+        i = int64(places[k])
+        one, other = int64(groups[i]), int64(groups[i + 1])
         if one == 0 or other == 0:
             groups[i] = 0
             continue
@@ -131,16 +136,23 @@ def _lengthen(
 
 @inner
 def _top_characters(
-    groups: Integers, counts: Integers, places: Integers, n_places: int, words: Integers, n_words: int, n: int, before: int
+    groups: Integers,
+    counts: Integers,
+    places: Integers,
+    n_places: int,
+    words: Integers,
+    n_words: int,
+    n: int,
+    before: int,
 ) -> int:
     """Characters in all occurrences of the most frequent n-gram, spaces between its words counted; of equals the first."""
     if n_words < n:
         return 0
     best, at = 1, 0
     for k in range(n_places):
-        count = np.int64(counts[groups[places[k]]])
+        count = int64(counts[groups[places[k]]])
         if count > best:
-            best, at = count, np.int64(places[k])
+            best, at = count, int64(places[k])
     return int(best * (words[at + n, before] - words[at, before] + n - 1))
 
 
@@ -151,7 +163,7 @@ def _duplicate_characters(
     """Characters of n-grams that stood there before, from left to right, none of whose words is counted twice."""
     total, free = 0, 0
     for k in range(n_places):
-        i = np.int64(places[k])
+        i = int64(places[k])
         if i < free:
             continue
         group = groups[i]

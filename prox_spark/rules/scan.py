@@ -3,6 +3,8 @@
 Compiled code; documents are valid UTF-8. ``catalogue.py`` says what a line and a word are.
 """
 
+from typing import Any
+
 import numpy as np
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, inner, is_ascii, room
@@ -18,6 +20,9 @@ N_LINES, N_FILLED, N_WORDS, WITH_LETTER, SPACED, SPACED_CHARACTERS = range(6)
 """Entries of a document's counts: lines, lines that are not blank, words, words with a letter, words of scripts that have
 spaces, and the characters of these."""
 
+int64: Any = np.int64
+"""Makes a number of 64 bits with a sign, as nearly all here are; untyped, as compiled code tells no difference to ``int``."""
+
 _NEWLINE = 10
 _NO_WORD, _WORD, _HALF = range(3)
 _CLOSERS = np.array([0x22, 0x27, 0x29, 0x5D, 0x2019, 0x201D, 0x300D, 0x300F], np.int64)
@@ -26,23 +31,23 @@ _CLOSERS = np.array([0x22, 0x27, 0x29, 0x5D, 0x2019, 0x201D, 0x300D, 0x300F], np
 @inner
 def decode(data: Bytes, position: int) -> tuple[int, int]:
     """The code point that starts here, and the position after it."""
-    byte = np.int64(data[position])
+    byte = int64(data[position])
     if byte < 0x80:
         return byte, position + 1
-    following = np.int64(data[position + 1]) & 0x3F
+    following = int64(data[position + 1]) & 0x3F
     if byte < 0xE0:
         return (byte & 0x1F) << 6 | following, position + 2
-    third = np.int64(data[position + 2]) & 0x3F
+    third = int64(data[position + 2]) & 0x3F
     if byte < 0xF0:
         return (byte & 0x0F) << 12 | following << 6 | third, position + 3
-    code = (byte & 0x07) << 18 | following << 12 | third << 6 | (np.int64(data[position + 3]) & 0x3F)
+    code = (byte & 0x07) << 18 | following << 12 | third << 6 | (int64(data[position + 3]) & 0x3F)
     return code, position + 4
 
 
 @inner
 def class_of(classes: Bytes, code: int) -> int:
     """What kind of character a code point is."""
-    return np.int64(classes[code]) if code < classes.shape[0] else 0
+    return int64(classes[code]) if code < classes.shape[0] else 0
 
 
 @inner
@@ -80,14 +85,15 @@ def _split_ascii(data: Bytes, row: Integers, classes: Bytes, words: Integers, n:
     """Add the words of a line that is all ASCII: how many words there are then, and how many of the new have a letter."""
     # Unsigned positions: no compiled code for indices below zero.
     position, end, one = np.uint64(row[START]), np.uint64(row[END]), np.uint64(1)
-    before, with_letter, longest = words[n, BEFORE], 0, 0
+    before, with_letter = words[n, BEFORE], 0
+    longest: Any = 0
     while position < end:
         start, kinds = position, np.uint8(0)
         while position < end and not _is_ascii_space(data[position]):
             kinds |= classes[data[position]]
             position += one
         if position > start:
-            length = np.int64(position - start)
+            length = int64(position - start)
             before += length
             words[n, WORD_START], words[n, WORD_END], words[n + 1, BEFORE] = start, position, before
             longest = max(longest, length)
@@ -100,7 +106,7 @@ def _split_ascii(data: Bytes, row: Integers, classes: Bytes, words: Integers, n:
 
 @inner
 def _fill_ascii(data: Bytes, row: Integers) -> None:
-    upper, digits, spaces = np.int64(0), np.int64(0), np.int64(0)
+    upper, digits, spaces = int64(0), int64(0), int64(0)
     for i in range(np.uint64(row[START]), np.uint64(row[END])):
         upper += np.uint8(data[i] - np.uint8(65)) < np.uint8(26)
         digits += np.uint8(data[i] - np.uint8(48)) < np.uint8(10)
@@ -120,7 +126,7 @@ def _split(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) 
         if position < end:
             byte = data[position]
             if byte < 0x80:
-                kind = np.int64(classes[byte])
+                kind = int64(classes[byte])
                 position += 1
             else:
                 code, position = decode(data, position)
@@ -206,7 +212,7 @@ def words_of(lines: Integers, line: int) -> int:
 
 @inner
 def _is_closer(code: int) -> bool:
-    for i in range(_CLOSERS.shape[0]):
+    for i in range(_CLOSERS.shape[0]):  # noqa: SIM110 -- numba
         if code == _CLOSERS[i]:
             return True
     return False

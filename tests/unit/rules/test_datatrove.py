@@ -54,7 +54,9 @@ def _shorten(lines: list[str], chance: random.Random) -> None:
 
 
 def _mark(lines: list[str], chance: random.Random) -> None:
-    before, after = chance.choice([("- ", ""), ("• ", ""), ("", "..."), ("", " …"), ("# ", ""), ("", " |"), ("42 ", " 7 8")])
+    before, after = chance.choice(
+        [("- ", ""), ("• ", ""), ("", "..."), ("", " …"), ("# ", ""), ("", " |"), ("42 ", " 7 8")]
+    )
     share = chance.random()
     lines[:] = [before + line + after if chance.random() < share else line for line in lines]
 
@@ -82,9 +84,7 @@ def agree(chosen: Any, name: str, texts: list[str]) -> None:
     columns = [(MEASURES.index(DOCUMENT_RULES[rule].measure), DOCUMENT_RULES[rule].threshold) for rule in rules]
     on_edge = [any(row[column] == threshold for column, threshold in columns) for row in table]
     different = [
-        text
-        for text, mine, edge in zip(texts, ours, on_edge, strict=True)
-        if not edge and kept(chosen, text) != mine
+        text for text, mine, edge in zip(texts, ours, on_edge, strict=True) if not edge and kept(chosen, text) != mine
     ]
     assert different == []
     assert 0.05 < sum(ours) / len(ours) < 0.95, "the documents must put the rules to a test"
