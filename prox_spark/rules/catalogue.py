@@ -52,7 +52,7 @@ class DocumentRule:
     @property
     def default(self) -> str:
         """Bound and threshold, as they stand in the documentation."""
-        return f"{self.bound} {self.threshold:g}"
+        return f"{self.bound} {self.threshold:,g}" if self.threshold else "any"
 
 
 LINE_RULES: dict[str, LineRule] = {
@@ -77,7 +77,7 @@ LINE_RULES: dict[str, LineRule] = {
         LineRule(
             "refinedweb_counter", "is a counter: a number and likes, shares, comments or the like", "", REFINEDWEB
         ),
-        LineRule("refinedweb_one_word", "is one word", "1", REFINEDWEB),
+        LineRule("refinedweb_one_word", "is one word", "", REFINEDWEB),
         LineRule(
             "refinedweb_navigation",
             "is short and begins like “sign in”, ends like “read more”, or has “items in cart” or the like",

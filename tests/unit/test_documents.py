@@ -13,6 +13,13 @@ def test_the_configuration_page_is_up_to_date() -> None:
     )
 
 
+def test_the_page_of_rules_is_up_to_date() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "document_rules.py"))
+    assert (ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == script["document"](), (
+        "run `python scripts/document_rules.py`"
+    )
+
+
 def test_every_link_of_the_readme_leads_somewhere() -> None:
     import re
 
