@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 EXECUTOR = "CoarseGrainedExecutorBackend"
 DAEMON = "pyspark.daemon"
-DEADLINE_SECONDS = 300.0
+DEADLINE_SECONDS = 420.0
 FILES, PAGES = 6, 40
 DOCUMENTS = FILES * PAGES
 
@@ -121,7 +121,10 @@ def test_executors_with_a_gpu_run_an_engine_each_and_one_that_is_killed_takes_it
             found = engines_of(*[process.pid for process in executors(driver)])
             return found if len(found) == 2 else {}
 
-        wait_for(lambda: two_engines() and "generate chunk" in verbs(tmp_path / "store", "programs"), "both work", 300)
+        def first_commit() -> bool:
+            return "generate chunk" in verbs(tmp_path / "store", "programs")
+
+        wait_for(lambda: two_engines() and first_commit(), "both work", DEADLINE_SECONDS)
         own = two_engines()
         killed, other = sorted(own)
         os.kill(killed, signal.SIGKILL)
@@ -153,7 +156,11 @@ def test_a_task_that_stands_still_is_overtaken_by_its_copy(spark: Any, job: Job,
     command, config, environment = job(engine, 1, **speculation)
     log = tmp_path / "log"
     with started(command, log, environment) as driver:
-        wait_for(lambda: calls.exists() and len(calls.read_text().splitlines()) > 3, "the engines are asked", 240)
+        wait_for(
+            lambda: calls.exists() and len(calls.read_text().splitlines()) > 3,
+            "the engines are asked",
+            DEADLINE_SECONDS,
+        )
         slow = executors(driver)[0]
         # Daemons start and end the workers: they go on, as they would beside a worker that waits for a disk.
         daemons = [p for p in slow.children() if DAEMON in p.cmdline()]
