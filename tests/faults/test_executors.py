@@ -1,4 +1,4 @@
-"""Executors that die, stand still or work twice, on a cluster of real processes (`local-cluster`).
+"""Executors that die, stand still or work twice, on a cluster of real processes (`local-cluster`, standalone).
 
 Slow: each test starts a driver and two executors, a JVM each.
 """
@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def job(tmp_path: Path, empty_store: Path) -> Job:
         (tmp_path / "corpus" / f"{file}.json").write_text("".join(json.dumps(page) + "\n" for page in pages))
     shutil.copytree(empty_store, tmp_path / "store")
 
-    def make(engine: dict[str, Any], cores: int, **spark: str) -> tuple[list[str], Config, dict[str, str]]:
+    def make(engine: dict[str, Any], master: str, **spark: str) -> tuple[list[str], Config, dict[str, str]]:
         settings = {
             "store": str(tmp_path / "store"),
             "refinement": "cluster",
@@ -56,7 +57,7 @@ def job(tmp_path: Path, empty_store: Path) -> Job:
             "generate": {"batch_units": 2, "self_test": False},
             "chunk": {"engine": engine},
             "spark": {
-                "spark.master": f"local-cluster[2,{cores},1024]",
+                "spark.master": master,
                 "spark.executor.memory": "800m",
                 "spark.driver.memory": "1g",
                 **spark,
@@ -64,21 +65,45 @@ def job(tmp_path: Path, empty_store: Path) -> Job:
         }
         path = tmp_path / "job.yaml"
         path.write_text(yaml.safe_dump(settings))
-        # Workers write under SPARK_HOME: it is a folder of links, not the installed package.
-        home = tmp_path / "spark"
-        home.mkdir()
-        for entry in Path(pyspark.__file__).parent.iterdir():
-            (home / entry.name).symlink_to(entry)
-        own = {key: value for key, value in os.environ.items() if not key.startswith(("PYSPARK_", "SPARK_"))}
-        environment = own | {
-            "SPARK_HOME": str(home),
-            "SPARK_SCALA_VERSION": "2.13",
-            "PYSPARK_PYTHON": sys.executable,
-            "PYSPARK_DRIVER_PYTHON": sys.executable,
-        }
-        return [str(COMMAND), "refine", "--config", str(path)], load_config(path), environment
+        return [str(COMMAND), "refine", "--config", str(path)], load_config(path), environment(tmp_path / "spark")
 
     return make
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's without what its own Spark session left there; ``home`` is made a Spark installation.
+
+    Workers write under SPARK_HOME: it is a folder of links, not the installed package.
+    """
+    home.mkdir()
+    for entry in Path(pyspark.__file__).parent.iterdir():
+        (home / entry.name).symlink_to(entry)
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("PYSPARK_", "SPARK_"))}
+    python = dict.fromkeys(("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"), sys.executable)
+    return own | python | {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": "2.13"}
+
+
+@pytest.fixture
+def two_hosts(tmp_path: Path) -> Iterator[str]:
+    """A standalone cluster of two workers on two of this machine's loopback addresses; its URL.
+
+    Spark gives a task's copy to another host only, and all executors of ``local-cluster`` are on one.
+    """
+    own = environment(tmp_path / "standalone") | {"SPARK_DAEMON_MEMORY": "256m"}
+    start = [str(tmp_path / "standalone" / "bin" / "spark-class"), "org.apache.spark.deploy"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"spark://127.0.0.1:{probe.getsockname()[1]}"
+
+    def daemon(name: str, host: str, *arguments: str) -> AbstractContextManager[psutil.Process]:
+        words = [start[0], f"{start[1]}.{name.lower()}.{name}", "--host", host, "--webui-port", "0", *arguments]
+        return started(words, tmp_path / f"{name}-{host}.log", own | {"SPARK_LOCAL_IP": host})
+
+    with ExitStack() as stack:
+        stack.enter_context(daemon("Master", "127.0.0.1", "--port", url.rpartition(":")[2]))
+        for host in ("127.0.0.2", "127.0.0.3"):
+            stack.enter_context(daemon("Worker", host, "-c", "1", "-m", "1g", url))
+        yield url
 
 
 @pytest.fixture
@@ -91,10 +116,10 @@ def gpu(tmp_path: Path) -> dict[str, str]:
     return {f"spark.{who}.resource.gpu.{key}": value for who in ("executor", "worker") for key, value in of.items()}
 
 
-def executors(driver: psutil.Process) -> list[psutil.Process]:
-    """The executors' JVMs under a driver."""
+def executors() -> list[psutil.Process]:
+    """The executors' JVMs below this process."""
     found = []
-    for process in driver.children(recursive=True):
+    for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if process.name() == "java" and EXECUTOR in " ".join(process.cmdline()):
                 found.append(process)
@@ -112,13 +137,15 @@ def test_executors_with_a_gpu_run_an_engine_each_and_one_that_is_killed_takes_it
     spark: Any, job: Job, gpu: dict[str, str], tmp_path: Path
 ) -> None:
     model = build_tiny_model(tmp_path / "tiny", [f"{PROSE}\nPage Home About It is page Accept remove_lines\n"])
-    command, config, environment = job({"kind": "transformers", "model": str(model)}, TASKS_PER_GPU, **gpu)
+    command, config, environment = job(
+        {"kind": "transformers", "model": str(model)}, f"local-cluster[2,{TASKS_PER_GPU},1024]", **gpu
+    )
     log = tmp_path / "log"
     with started(command, log, environment) as driver:
 
         def two_engines() -> dict[int, int]:
             assert driver.status() != psutil.STATUS_ZOMBIE, log.read_text()
-            found = engines_of(*[process.pid for process in executors(driver)])
+            found = engines_of(*[process.pid for process in executors()])
             return found if len(found) == 2 else {}
 
         def first_commit() -> bool:
@@ -139,7 +166,9 @@ def test_executors_with_a_gpu_run_an_engine_each_and_one_that_is_killed_takes_it
     assert batches[1] == DOCUMENTS
 
 
-def test_a_task_that_stands_still_is_overtaken_by_its_copy(spark: Any, job: Job, tmp_path: Path) -> None:
+def test_a_task_that_stands_still_is_overtaken_by_its_copy(
+    spark: Any, job: Job, two_hosts: str, tmp_path: Path
+) -> None:
     calls = tmp_path / "calls"
     engine = {
         "kind": "scripted",
@@ -153,7 +182,7 @@ def test_a_task_that_stands_still_is_overtaken_by_its_copy(spark: Any, job: Job,
         "spark.speculation.quantile": "0.5",
         "spark.speculation.minTaskRuntime": "500ms",
     }
-    command, config, environment = job(engine, 1, **speculation)
+    command, config, environment = job(engine, two_hosts, **speculation)
     log = tmp_path / "log"
     with started(command, log, environment) as driver:
         wait_for(
@@ -161,7 +190,7 @@ def test_a_task_that_stands_still_is_overtaken_by_its_copy(spark: Any, job: Job,
             "the engines are asked",
             DEADLINE_SECONDS,
         )
-        slow = executors(driver)[0]
+        slow = executors()[0]
         # Daemons start and end the workers: they go on, as they would beside a worker that waits for a disk.
         daemons = [p for p in slow.children() if DAEMON in p.cmdline()]
         workers = [worker for daemon in daemons for worker in daemon.children()]
