@@ -54,8 +54,9 @@ _C4_LINES, _REFINEDWEB_LINES = rule_bits(SETS["chunk"]["c4"]), rule_bits(SETS["c
 _SHORT_LINE = 30
 _HASH, _DOTS, _ELLIPSIS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("#", "...", "…"))
 _LOREM_IPSUM, _CURLY_BRACKET = np.frombuffer(b"lorem ipsum", np.uint8), np.frombuffer(b"{", np.uint8)
+# Packed behind a one, so that a byte of zero counts as one.
 _STOP_WORDS = np.array(
-    [int.from_bytes(word, "little") for word in (b"the", b"be", b"to", b"of", b"and", b"that", b"have", b"with")],
+    [int.from_bytes(b"\1" + word) for word in (b"the", b"be", b"to", b"of", b"and", b"that", b"have", b"with")],
     np.int64,
 )
 _REMOVE, _AND = np.frombuffer(b"remove_lines(start=", np.uint8), np.frombuffer(b", end=", np.uint8)
@@ -81,9 +82,9 @@ def _count_stop_words(data: Bytes, words: Integers, n_words: int) -> int:
         start, length = words[i, WORD_START], words[i, WORD_END] - words[i, WORD_START]
         if length < 2 or length > 4:
             continue
-        word = int64(0)
+        word = int64(1)
         for k in range(length):
-            word |= int64(data[start + k]) << 8 * k
+            word = word << 8 | int64(data[start + k])
         for k in range(_STOP_WORDS.shape[0]):
             found |= int64(word == _STOP_WORDS[k]) << k
     count = 0

@@ -20,7 +20,8 @@ _COUNTED = (
     "like|share|comment|reply|replie|view|follower|subscriber|vote|upvote|review|rating|download|tweet|retweet|repost|"
     "reaction|point|favorite|favourite"
 )
-_COUNTER = re.compile(rf"([0-9][0-9.,]*[km]?\+?)\s+({_COUNTED})s?[^a-z]*\Z")
+_NUMBER = re.compile(r"[0-9][0-9.,]*[km]?\+?")
+_IS_COUNTED = re.compile(rf"({_COUNTED})s?[^a-z]*")
 
 
 def words(text: str) -> list[str]:
@@ -34,6 +35,10 @@ def ascii_lower(text: str) -> str:
 def lines_of(text: str) -> list[tuple[int, str]]:
     """Number and stripped text of the lines that are not blank."""
     return [(number, line.strip()) for number, line in enumerate(text.split("\n")) if line.strip()]
+
+
+def _is_counter(found: list[str]) -> bool:
+    return len(found) == 2 and bool(_NUMBER.fullmatch(found[0]) and _IS_COUNTED.fullmatch(found[1]))
 
 
 def line_hits(line: str) -> set[str]:
@@ -51,7 +56,7 @@ def line_hits(line: str) -> set[str]:
         "fineweb_few_words": count < 3,
         "refinedweb_uppercase": sum(c.isupper() for c in filled) > 0.5 * len(filled),
         "refinedweb_numeric": all(c.isdigit() for c in filled),
-        "refinedweb_counter": count == 2 and _COUNTER.match(lower) is not None,
+        "refinedweb_counter": _is_counter(words(lower)),
         "refinedweb_one_word": count == 1,
         "refinedweb_navigation": count <= 10
         and (cart or _BEGINS.match(lower) is not None or _ENDING.search(lower) is not None),

@@ -67,6 +67,10 @@ def test_repeated_words_are_found_as_plain_counting_finds_them(text: str) -> Non
     np.testing.assert_array_equal(measure([text])[0], np.array(list(expected.values()), float), err_msg=text)
 
 
+def test_a_byte_of_zero_belongs_to_its_word() -> None:
+    assert measure(["the\0 of\0"])[0, MEASURES.index("stop_words")] == 0
+
+
 def test_no_texts_and_half_a_surrogate_pair_are_no_reason_to_fail() -> None:
     assert line_programs([], ["c4_few_words"]) == []
     assert measure([]).shape == (0, len(MEASURES))
