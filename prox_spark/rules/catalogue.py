@@ -25,6 +25,13 @@ FINEWEB_C4 = "Penedo et al. 2024 (FineWeb), section 3.5"
 FINEWEB_CODE = "the published filter of FineWeb (datatrove)"
 REFINEDWEB = "Penedo et al. 2023 (RefinedWeb), appendix G.2"
 
+C4_WORDS, FINEWEB_WORDS, LONGEST_WORD = 5, 3, 1000
+NAVIGATION_WORDS, MAINLY = 10, 0.5
+"""Thresholds of the line rules: words that a line must have, characters that a word may; words of a line that can be
+navigation, and the share that is "mainly"."""
+SHORT_LINE = 30
+"""Characters that a line must have not to be a short one."""
+
 Bound = Literal["<", "<=", ">", ">="]
 
 
@@ -65,14 +72,16 @@ LINE_RULES: dict[str, LineRule] = {
             C4,
         ),
         LineRule("c4_ellipsis", "ends in three full stops: a teaser that goes on elsewhere", "", C4_CODE),
-        LineRule("c4_few_words", "has few words", "< 5", C4),
+        LineRule("c4_few_words", "has few words", f"< {C4_WORDS}", C4),
         LineRule("c4_javascript", "says “javascript”", "", C4),
         LineRule(
             "c4_policy", "speaks of terms of use, privacy or cookies, in one of six phrases", "", f"{C4}; {C4_CODE}"
         ),
-        LineRule("c4_long_word", "has a word of very many characters", "> 1000", C4_CODE),
-        LineRule("fineweb_few_words", "has few words (C4's filter as FineWeb ran it)", "< 3", FINEWEB_C4),
-        LineRule("refinedweb_uppercase", "is mainly uppercase letters, spaces not counted", "> 0.5", REFINEDWEB),
+        LineRule("c4_long_word", "has a word of very many characters", f"> {LONGEST_WORD:,}", C4_CODE),
+        LineRule(
+            "fineweb_few_words", "has few words (C4's filter as FineWeb ran it)", f"< {FINEWEB_WORDS}", FINEWEB_C4
+        ),
+        LineRule("refinedweb_uppercase", "is mainly uppercase letters, spaces not counted", f"> {MAINLY}", REFINEDWEB),
         LineRule("refinedweb_numeric", "is digits alone", "", REFINEDWEB),
         LineRule(
             "refinedweb_counter", "is a counter: a number and likes, shares, comments or the like", "", REFINEDWEB
@@ -81,7 +90,7 @@ LINE_RULES: dict[str, LineRule] = {
         LineRule(
             "refinedweb_navigation",
             "is short and begins like “sign in”, ends like “read more”, or has “items in cart” or the like",
-            "<= 10 words",
+            f"<= {NAVIGATION_WORDS} words",
             REFINEDWEB,
         ),
     )
@@ -116,7 +125,12 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
             FINEWEB,
         ),
         DocumentRule(
-            "fineweb_short_lines", "share of the lines under 30 characters", "short_lines", ">=", 0.67, FINEWEB
+            "fineweb_short_lines",
+            f"share of the lines under {SHORT_LINE} characters",
+            "short_lines",
+            ">=",
+            0.67,
+            FINEWEB,
         ),
         DocumentRule(
             "fineweb_duplicate_lines",
@@ -197,7 +211,7 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
 """Every document rule by its name; cheap ones first, so that a whole set names the plainest reason."""
 
 MEASURES = tuple(dict.fromkeys(rule.measure for rule in DOCUMENT_RULES.values()))
-"""What documents are measured by: the columns that the kernel fills, in this order."""
+"""What documents are measured by: the columns that the kernel fills, in this order. N-grams are the last, side by side."""
 
 _LINE_SETS: dict[str, tuple[str, ...]] = {
     "c4": (

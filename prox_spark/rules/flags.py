@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find, inner
-from prox_spark.rules.catalogue import LINE_RULES
+from prox_spark.rules.catalogue import C4_WORDS, FINEWEB_WORDS, LINE_RULES, LONGEST_WORD, MAINLY, NAVIGATION_WORDS
 from prox_spark.rules.characters import TERMINAL
 from prox_spark.rules.scan import (
     DIGITS,
@@ -53,9 +53,6 @@ _NAVIGATION = rule_bits(["refinedweb_navigation"])
 ENDS_IN_ELLIPSIS, BEGINS_WITH_BULLET, ENDS_IN_PUNCTUATION = (1 << (len(LINE_RULES) + i) for i in range(3))
 """Bits of what documents are measured by beside the rules."""
 
-_C4_WORDS, _FINEWEB_WORDS, _C4_LONGEST = 5, 3, 1000
-_NAVIGATION_WORDS, _MAINLY = 10, 0.5
-
 _JAVASCRIPT_PHRASE, _JAVASCRIPT_AT = _phrases("javascript")
 _POLICY_PHRASES, _POLICY_AT = _phrases(
     "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"
@@ -66,21 +63,8 @@ _BEGINNINGS, _BEGINNINGS_AT = _phrases(
 )
 _ENDINGS, _ENDINGS_AT = _phrases("read more", "see more", "show more", "view more", "load more", "continue reading")
 _COUNTED, _COUNTED_AT = _phrases(
-    *(
-        "like",
-        "share",
-        "comment",
-        "reply",
-        "replie",
-        "view",
-        "follower",
-        "subscriber",
-        "vote",
-        "upvote",
-        "review",
-        "rating",
-    ),
-    *("download", "tweet", "retweet", "repost", "reaction", "point", "favorite", "favourite"),
+    *("like", "share", "comment", "reply", "replie", "view", "follower", "subscriber", "vote", "upvote", "review"),
+    *("rating", "download", "tweet", "retweet", "repost", "reaction", "point", "favorite", "favourite"),
 )
 _DOT, _COMMA, _PLUS, _S = 46, 44, 43, 115
 
@@ -185,10 +169,10 @@ def flag_lines(
         n_words, first = words_of(lines, line), row[FIRST_WORD]
         at, end = row[START] - start, row[END] - start
         bits = row[FLAGS] | _ending(data, row, classes)
-        bits |= _FEW * (n_words < _C4_WORDS) | _FEWER * (n_words < _FINEWEB_WORDS) | _ONE_WORD * (n_words == 1)
-        bits |= _LONG * (row[LONGEST] > _C4_LONGEST) | _NUMERIC * (row[DIGITS] == row[FILLED])
-        bits |= _UPPERCASE * (row[UPPERCASE] > _MAINLY * row[FILLED])
-        if n_words > _NAVIGATION_WORDS:
+        bits |= _FEW * (n_words < C4_WORDS) | _FEWER * (n_words < FINEWEB_WORDS) | _ONE_WORD * (n_words == 1)
+        bits |= _LONG * (row[LONGEST] > LONGEST_WORD) | _NUMERIC * (row[DIGITS] == row[FILLED])
+        bits |= _UPPERCASE * (row[UPPERCASE] > MAINLY * row[FILLED])
+        if n_words > NAVIGATION_WORDS:
             bits &= ~_NAVIGATION
         elif _begins(lower, at, end) or _ends(lower, at, end):
             bits |= _NAVIGATION

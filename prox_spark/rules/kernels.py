@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers, copy, count_characters, entry, find, inner, room
-from prox_spark.rules.catalogue import MEASURES, SETS
+from prox_spark.rules.catalogue import MEASURES, SETS, SHORT_LINE
 from prox_spark.rules.flags import (
     BEGINS_WITH_BULLET,
     ENDS_IN_ELLIPSIS,
@@ -51,7 +51,6 @@ _PARAGRAPHS_AGAIN, _PARAGRAPH_CHARACTERS = _column("duplicate_paragraphs"), _col
 _NGRAMS = _column("top_2_gram")
 
 _C4_LINES, _REFINEDWEB_LINES = rule_bits(SETS["chunk"]["c4"]), rule_bits(SETS["chunk"]["refinedweb"])
-_SHORT_LINE = 30
 _HASH, _DOTS, _ELLIPSIS = (np.frombuffer(mark.encode(), np.uint8) for mark in ("#", "...", "…"))
 _LOREM_IPSUM, _CURLY_BRACKET = np.frombuffer(b"lorem ipsum", np.uint8), np.frombuffer(b"{", np.uint8)
 # Packed behind a one, so that a byte of zero counts as one.
@@ -116,7 +115,7 @@ def _measure_lines(data: Bytes, classes: Bytes, lines: Integers, counts: Integer
         punctuated += flags & ENDS_IN_PUNCTUATION != 0
         ellipses += flags & ENDS_IN_ELLIPSIS != 0
         bullets += flags & BEGINS_WITH_BULLET != 0
-        short += lines[line, CHARACTERS] < _SHORT_LINE
+        short += lines[line, CHARACTERS] < SHORT_LINE
         if flags & _REFINEDWEB_LINES:
             flagged += words_of(lines, line)
         if flags & _C4_LINES == 0:

@@ -60,7 +60,6 @@ def _bytes_of(texts: Sequence[str]) -> tuple[Any, Any, Any]:
     """The texts' UTF-8 side by side, and where each starts and ends."""
     # Half of a surrogate pair is no character, but no reason to fail either.
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+    places = np.cumsum([0, *map(len, parts)], dtype=np.int64)
     # A byte more: an empty array has no address that kernels could take.
-    data = np.frombuffer(b"".join([*parts, b"\0"]), np.uint8)
-    return data, np.concatenate((np.zeros(1, np.int64), ends[:-1])) if parts else ends, ends
+    return np.frombuffer(b"".join([*parts, b"\0"]), np.uint8), places[:-1], places[1:]
