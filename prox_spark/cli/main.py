@@ -4,28 +4,18 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, report, session, start
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
-from prox_spark.config import Config, load_config
+from prox_spark.cli.reading import history, sql
+from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line
 
 # ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
-
-ConfigOption = Annotated[str | None, typer.Option("--config", help="The YAML file of the refinement.")]
-StoreOption = Annotated[str | None, typer.Option("--store", help="The store, instead of a configuration.")]
-OutputOption = Annotated[
-    Literal["text", "json"], typer.Option("--output", help="json: one document on standard output.")
-]
-RetryOption = Annotated[bool, typer.Option("--retry-failed", help="First ask again what failed before.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the configuration, values in YAML.")
-]
 
 
 @app.callback()
@@ -41,7 +31,7 @@ def ingest(overrides: Overrides = None, config: ConfigOption = None, output: Out
 
     loaded = load_config(config, overrides or ())
     files = find_files(loaded)
-    _report({"store": loaded.store, "ingest": asdict(run(_session(loaded), loaded, files))}, output)
+    report({"store": loaded.store, "ingest": asdict(run(session(loaded), loaded, files))}, output)
 
 
 @app.command()
@@ -55,8 +45,8 @@ def generate(
     from prox_spark.generation.job import generate as run
 
     loaded = load_config(config, overrides or ())
-    stages = run(_session(loaded), loaded, retry_failed=retry_failed)
-    _report({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
+    stages = run(session(loaded), loaded, retry_failed=retry_failed)
+    report({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
 
 
 @app.command()
@@ -74,14 +64,14 @@ def execute(
         _dry_run(overrides or [], config, output, sample)
         return
     loaded = load_config(config, overrides or ())
-    _report({"store": loaded.store, **asdict(run(_session(loaded), loaded))}, output)
+    report({"store": loaded.store, **asdict(run(session(loaded), loaded))}, output)
 
 
 def _dry_run(overrides: list[str], config: str | None, output: str, sample: float) -> None:
     from prox_spark.refinement.dry_run import dry_run, expand
 
     runs = [load_config(config, chosen) for chosen in expand(overrides)]
-    spark = _session(runs[0])
+    spark = session(runs[0])
     found = [asdict(dry_run(spark, loaded, sample)) for loaded in runs]
     if output == "json":
         write_json({"store": runs[0].store, "sample": sample, "runs": found})
@@ -127,10 +117,10 @@ def refine(
     loaded = load_config(config, overrides or ())
     files = find_files(loaded)
     plan(loaded)
-    spark = _session(loaded)
+    spark = session(loaded)
     done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
     done["generate"] = [asdict(stage) for stage in generate(spark, loaded, retry_failed=retry_failed)]
-    _report(done | asdict(execute(spark, loaded)), output)
+    report(done | asdict(execute(spark, loaded)), output)
 
 
 @app.command()
@@ -153,7 +143,7 @@ def estimate(
     if tokens_per_second is not None and tokens_per_second <= 0:
         raise UsageError(f"--tokens-per-second {tokens_per_second:g}: must be above 0")
     loaded = load_config(config, overrides or ())
-    spark = _session(loaded)
+    spark = session(loaded)
     found = asdict(
         run(spark, loaded, sample=sample, tokens_per_second=tokens_per_second, price_per_hour=price_per_hour)
     )
@@ -172,7 +162,7 @@ def doctor(overrides: Overrides = None, config: ConfigOption = None, output: Out
     """Check this installation and, with a configuration, its store, refiners and prompt templates."""
     from prox_spark.doctor import examine
 
-    checks = [asdict(check) for check in examine(config, overrides or (), _start)]
+    checks = [asdict(check) for check in examine(config, overrides or (), start)]
     failed = [check["name"] for check in checks if check["status"] == "failed"]
     if output == "json":
         write_json({"ok": not failed, "checks": checks})
@@ -192,103 +182,14 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     if loaded.adapt is None:
         raise ConfigError("adapt is not set: name, output, train and validation are needed (see conf/adapt/)")
 
-    def report(found: dict[str, Any]) -> None:
+    def show(found: dict[str, Any]) -> None:
         sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
 
-    _report(asdict(run(loaded.adapt, report)), output)
+    report(asdict(run(loaded.adapt, show)), output)
 
 
-@app.command()
-def history(
-    overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
-) -> None:
-    """Every refinement version of the store."""
-    from prox_spark.versions.history import history as run
-
-    location, loaded = _store(store, config, overrides)
-    rows = run(_session(loaded), location)
-    if output == "json":
-        write_json(rows)
-        return
-    columns = (
-        "refinement",
-        "version",
-        "created_at",
-        "documents",
-        "refined",
-        "dropped",
-        "lines removed",
-        "characters kept",
-        "refined_version",
-    )
-    write_table(columns, (_history_row(row) for row in rows))
-
-
-def _history_row(row: dict[str, Any]) -> tuple[Any, ...]:
-    counts = row["counts"]
-    share = f"{counts['characters_kept'] / counts['characters']:.1%}" if counts["characters"] else ""
-    when = f"{row['created_at']:%Y-%m-%d %H:%M:%S}"
-    results = (counts["documents"], counts["refined"], counts["dropped_documents"], counts["lines_removed"], share)
-    return (row["refinement"], row["version"], when, *results, row["refined_version"])
-
-
-@app.command()
-def sql(
-    question: Annotated[
-        str, typer.Argument(metavar="SELECT", help="The query; `refined@NAME:VERSION` reads an older refinement.")
-    ],
-    overrides: Overrides = None,
-    config: ConfigOption = None,
-    store: StoreOption = None,
-    output: OutputOption = "text",
-) -> None:
-    """Ask the tables of the store, by their plain names."""
-    from prox_spark.versions.sql import query
-
-    location, loaded = _store(store, config, overrides)
-    answer = query(_session(loaded), location, question)
-    rows = answer.collect()
-    if output == "json":
-        write_json({"columns": answer.columns, "rows": [row.asDict(recursive=True) for row in rows]})
-    else:
-        write_table(answer.columns, rows)
-
-
-def _store(store: str | None, config: str | None, overrides: Sequence[str] | None) -> tuple[str, Config]:
-    """Location and configuration of a reading verb, which may know the store alone."""
-    if store is None and config is None and not overrides:
-        raise UsageError("name the store: --store STORE or --config FILE")
-    loaded = load_config(config, [*(overrides or ()), *([f"store={store}"] if store else [])])
-    return loaded.store, loaded
-
-
-def _session(config: Config):  # type: ignore[no-untyped-def]
-    return _start(config.spark)
-
-
-def _start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
-    from pyspark.logger import PySparkLogger
-
-    from prox_spark.session import get_session
-
-    # PySpark logs a stack trace in JSON whenever the message of a failed query is read: our one line says the same.
-    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-        PySparkLogger.getLogger(name).setLevel("CRITICAL")
-    return get_session(settings)
-
-
-def _report(done: dict[str, Any], output: str) -> None:
-    """What a writing verb did: the whole as JSON, or its facts in lines."""
-    if output == "json":
-        write_json(done)
-        return
-    for name, value in done.items():
-        for part in value if isinstance(value, list) else [value]:
-            if isinstance(part, dict):
-                write_line(name)
-                write_facts(part, indent="  ")
-            else:
-                write_line(f"{name}: {part}")
+for verb in (history, sql):
+    app.command()(verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
