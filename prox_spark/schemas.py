@@ -79,10 +79,12 @@ REFINED = pa.schema(
         ("n_characters", pa.int64()),
         ("n_characters_removed", pa.int64()),
         ("guard", pa.string()),
+        ("log_hash", pa.int64()),
         ("metadata", pa.map_(pa.string(), pa.string())),
         ("text", pa.string()),
     ]
 )
+"""``log_hash`` is over the document's ``dropped_lines`` (``execution.log_hash``): equal where two refinements' logs are."""
 
 DROPPED_LINES = pa.schema(
     [
@@ -144,7 +146,10 @@ METRICS = pa.schema(
     ]
 )
 
-VERSIONED = ("documents", "programs", "refined", "dropped_lines", "dropped_documents", "quarantine")
+RESULT_TABLES = ("refined", "dropped_lines", "dropped_documents")
+"""What execution writes: the tables whose head is one refinement's."""
+
+VERSIONED = ("documents", "programs", *RESULT_TABLES, "quarantine")
 """Tables whose versions a row of ``refinements`` names, each in a column ``T_version``."""
 
 COUNTED = (
@@ -162,10 +167,15 @@ COUNTED = (
 COUNTS = ("documents", *COUNTED, "chunks", "failed_chunks", "prompt_tokens", "output_tokens")
 """What a row of ``refinements`` counts over all documents of that refinement version."""
 
+# ``verb`` made the row: execute, or rollback, optimize and forget from the row of ``from_version``. It covers the documents
+# of ``documents_version`` up to ``last_unit``: a later ingest may have added others to that version.
 REFINEMENTS = pa.schema(
     [
         ("refinement", pa.string()),
         ("version", pa.int64()),
+        ("verb", pa.string()),
+        ("from_version", pa.int64()),
+        ("last_unit", pa.int64()),
         ("fingerprint", pa.string()),
         ("document_refiner", pa.string()),
         ("chunk_refiner", pa.string()),
@@ -189,6 +199,36 @@ LEASES = pa.schema(
     ]
 )
 
+PINS = pa.schema(
+    [
+        ("refinement", pa.string()),
+        ("version", pa.int64()),
+        ("copy", pa.string()),
+        ("pinned_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""``copy``: the tables ``pinned_COPY_T`` hold the refinement's own rows of every table T of ``VERSIONED``; null without."""
+
+FORGOTTEN = pa.schema(
+    [
+        ("id_hash", pa.string()),
+        ("receipt", pa.string()),
+    ]
+)
+"""``id_hash``: hex SHA-256 of a ``doc_id`` that must not come back."""
+
+RECEIPTS = pa.schema(
+    [
+        ("receipt", pa.string()),
+        ("documents", pa.int64()),
+        ("rows", pa.map_(pa.string(), pa.int64())),
+        ("history", pa.bool_()),
+        ("documents_version", pa.int64()),
+        ("forgotten_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""A finished ``forget``: ``rows`` that went from each table; older versions than ``documents_version`` still had them."""
+
 TABLES = {
     "files": FILES,
     "documents": DOCUMENTS,
@@ -199,10 +239,13 @@ TABLES = {
     "quarantine": QUARANTINE,
     "metrics": METRICS,
     "leases": LEASES,
+    "pins": PINS,
+    "forgotten": FORGOTTEN,
+    "receipts": RECEIPTS,
     "refinements": REFINEMENTS,
 }
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Number of this layout; a store of another number is refused."""
 
 RECORDS = pa.schema(

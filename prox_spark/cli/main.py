@@ -10,7 +10,7 @@ import typer
 
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, report, session, start
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
-from prox_spark.cli.reading import history, sql
+from prox_spark.cli.reading import compare, history, sql
 from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line
 
@@ -188,7 +188,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     report(asdict(run(loaded.adapt, show)), output)
 
 
-for verb in (history, sql):
+for verb in (history, sql, compare):
     app.command()(verb)
 
 

@@ -1,11 +1,11 @@
-"""Verbs that read a store: ``history`` and ``sql``."""
+"""Verbs that read a store: ``history``, ``sql`` and ``compare``."""
 
 from typing import Annotated, Any
 
 import typer
 
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of
-from prox_spark.cli.output import write_json, write_table
+from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 
 
 def history(
@@ -60,3 +60,57 @@ def sql(
         write_json({"columns": answer.columns, "rows": [row.asDict(recursive=True) for row in rows]})
     else:
         write_table(answer.columns, rows)
+
+
+def compare(
+    before: Annotated[str, typer.Option("--from", metavar="A", help="NAME, NAME:VERSION, or @N of `refined`.")],
+    after: Annotated[str, typer.Option("--to", metavar="B", help="The same.")],
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    output: OutputOption = "text",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="So many movers and sampled lines.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,
+) -> None:
+    """What differs between two refinement versions."""
+    from prox_spark.versions.compare import compare as run
+    from prox_spark.versions.summary import summarize
+
+    location, loaded = store_of(store, config, overrides)
+    found = summarize(run(session(loaded), location, before, after), limit, seed)
+    if output == "json":
+        write_json(found)
+    else:
+        _show_comparison(found)
+
+
+def _show_comparison(found: dict[str, Any]) -> None:
+    versions = [found[side] for side in ("from", "to")]
+    names = [f"{version['refinement']}:{version['version']}" for version in versions]
+    write_line("documents")
+    write_facts(
+        {**found["documents"], "quarantined": " -> ".join(str(found["quarantined"][s]) for s in ("from", "to"))}, "  "
+    )
+    write_table(
+        ("key", *names), ([key, v["from"], v["to"]] for key, v in found["configuration"].items()), "configuration"
+    )
+    by_change = found["lines"]["by_change"]
+    rows = ([change, n["lines"], n["characters"]] for change, n in by_change.items())
+    write_table(("change", "lines", "characters"), rows, "lines of documents kept in both")
+    for title, entries in found["lines"].items():
+        if title != "by_change" and entries:
+            _show_sides(title.replace("_", " "), names, entries)
+    for title in ("movers", "sample"):
+        if found[title]:
+            write_table(list(found[title][0]), (list(row.values()) for row in found[title]), title)
+
+
+def _show_sides(title: str, names: list[str], entries: list[dict[str, Any]]) -> None:
+    """A row for each key, a column for each number: before -> after."""
+    keys = [key for key in entries[0] if key not in ("from", "to")]
+    numbers = list(entries[0]["from"])
+    rows = (
+        [*(entry[key] for key in keys), *(f"{entry['from'][n]:,} -> {entry['to'][n]:,}" for n in numbers)]
+        for entry in entries
+    )
+    write_table([*keys, *numbers], rows, f"{title}: {names[0]} -> {names[1]}")

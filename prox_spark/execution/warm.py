@@ -6,6 +6,7 @@ Every process after it loads them. Without it the first tasks on a new machine c
 import pyarrow as pa
 
 from prox_spark.execution import execute_batch
+from prox_spark.execution.log_hash import log_hashes
 from prox_spark.programs import parse_batch
 
 
@@ -14,7 +15,8 @@ def warm() -> None:
     texts = pa.array(["Home\nThe page's own text."])
     parse_batch(pa.array(["remove_lines(start=0, end=0)"]))
     for mode in ("strict", "compat"):
-        execute_batch(texts, pa.array([['remove_lines(start=0, end=0)\nnormalize(source_str="own")']]), mode)
+        done = execute_batch(texts, pa.array([['remove_lines(start=0, end=0)\nnormalize(source_str="own")']]), mode)
+        log_hashes(done.dropped_lines, len(texts))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     covered = identity(config, plans)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
-    work = Work(store, config, plans, name, covered, last=None, **heads, after_unit=-1, sample=sample)
+    work = Work(store, config, plans, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
     with kept(grouped(work)) as programs:
         executed = execute_work(work, programs, measure(work, programs), execute_documents, RESULTS, handed_on=())
         with kept(executed.drop(*METADATA, "replacement")) as results:

@@ -5,27 +5,32 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-from pyspark.sql import DataFrame, Observation, Row, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark import __version__
 from prox_spark.config.models import Config
-from prox_spark.errors import ConservationError, LeaseError, RefinementConflictError
+from prox_spark.errors import ConservationError, RefinementConflictError
 from prox_spark.generation.job import Plans, plan
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
 from prox_spark.refinement.parts import PARTS, execute_part, summed, totals
 from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
-from prox_spark.schemas import COUNTS, VERSIONED
+from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
 from prox_spark.tables.cache import kept
-from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence, restore
+from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.refinements import (
+    WRITTEN,
+    append_refinement,
+    check_chain,
+    last_version,
+    receipt_after,
+    settle,
+)
 from prox_spark.tables.store import Store, open_store
-
-_RESULT_TABLES = ("refined", "dropped_lines", "dropped_documents")
-_WRITTEN = (*_RESULT_TABLES, "quarantine", "refinements")
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def execute(spark: SparkSession, config: Config) -> Executed:
                 extent = measuring.result()
                 since = commits_since(store, "refinements", work.refinements_version)
                 if all(verb == "fence" for verb in since):
-                    fence(store, lease, _WRITTEN)
+                    fence(store, lease, WRITTEN)
                     return _execute(work, programs, extent, lease)
         # Another job executed between the look at the store and the lease.
     return _standing(store, config, plans)
@@ -75,20 +80,17 @@ def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
         raise RefinementConflictError(
             f"refinement {name!r} exists with another configuration ({listed}); choose another name"
         )
-    after = -1 if last is None else last_unit(store, last["documents_version"])
-    work = Work(
-        store, config, plans, name, covered, last, documents_version, programs_version, refinements_version, after
-    )
+    version = 0 if last is None else last["version"] + 1
+    if last is not None and receipt_after(store, last) is not None:
+        # Its tables hold documents that were forgotten since, or are gone: all others are executed again.
+        last = None
+    after = -1 if last is None else last["last_unit"]
+    versions = (documents_version, programs_version, refinements_version)
+    work = Work(store, config, plans, name, version, covered, last, *versions, after)
     work = replace(work, retried=retried(work))
     if last is not None and work.retried is None and last_unit(store, documents_version) <= after:
         return None
     return work
-
-
-def last_version(store: Store, name: str) -> Row | None:
-    """The newest row of ``refinements`` of that name."""
-    row: Row | None = store.read("refinements").where(F.col("refinement") == name).orderBy(F.desc("version")).first()
-    return row
 
 
 def _standing(store: Store, config: Config, plans: Plans) -> Executed:
@@ -105,10 +107,10 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
         cleaning = pool.submit(_clean_quarantine, work)
         # Only what is overwritten has rows that must go where none are dropped.
         must_go = None if mode == "append" else pool.submit(lambda: not store.read("dropped_documents").isEmpty())
-        heads = dict(zip(_RESULT_TABLES, pool.map(partial(_base, work), _RESULT_TABLES), strict=True))
+        heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
     quarantine_version = cleaning.result()
     if work.retried is not None:
-        for table in _RESULT_TABLES:
+        for table in RESULT_TABLES:
             heads[table] = delete(store, lease, table, work.retried, ["doc_id"], purpose).version
         gone = work.retried.withColumn("refinement", F.lit(work.name))
         quarantine_version = delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose).version
@@ -138,12 +140,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
     if left:
         quarantine_version, counted = _quarantine(work, programs, extent, lease, purpose)
         counts.append(counted)
-    # RESTORE checks no transaction: only a chain without gaps shows that nobody else wrote into these tables.
-    broken = [table for table, written in commits.items() if written.version != heads[table] + 1]
-    if broken:
-        raise LeaseError(
-            f"another job wrote to {', '.join(broken)} during this one; nothing is committed, run it again"
-        )
+    check_chain(heads, {table: written.version for table, written in commits.items()})
     versions = heads | {table: written.version for table, written in commits.items()}
     versions |= {
         "quarantine": quarantine_version,
@@ -155,7 +152,8 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
     whole = _counts(work, added)
     _check_conservation(work, whole)
     check_fuse(work.config.fuse, whole, work.name)
-    _commit_refinement(work, lease, versions, whole, {"execute": time.monotonic() - started}, purpose)
+    row = _row(work, extent, versions, whole, {"execute": time.monotonic() - started})
+    append_refinement(store, lease, row)
     return Executed(work.name, work.version, True, whole)
 
 
@@ -172,14 +170,9 @@ def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFra
 
 def _base(work: Work, table: str) -> int:
     """Make the table's head the one to write on, and return its version."""
-    store = work.store
-    head = store.version(table)
     if work.last is None:
-        return head
-    own = work.last[f"{table}_version"]
-    if all(verb == "fence" for verb in commits_since(store, table, own)):
-        return head
-    return restore(store, table, own)
+        return work.store.version(table)
+    return settle(work.store, table, work.last[f"{table}_version"])
 
 
 def _own_quarantine(work: Work) -> DataFrame:
@@ -242,17 +235,16 @@ def _check_conservation(work: Work, counts: dict[str, int]) -> None:
         )
 
 
-def _commit_refinement(
-    work: Work,
-    lease: Lease,
-    versions: dict[str, int],
-    counts: dict[str, int],
-    timings: dict[str, float],
-    purpose: Purpose,
-) -> None:
-    row = {
+def _row(
+    work: Work, extent: Extent, versions: dict[str, int], counts: dict[str, int], timings: dict[str, float]
+) -> dict[str, Any]:
+    """The row of ``refinements`` that commits this version."""
+    return {
         "refinement": work.name,
         "version": work.version,
+        "verb": "execute",
+        "from_version": None,
+        "last_unit": max([work.after_unit, *extent.units]),
         "fingerprint": fingerprint(work.identity),
         "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
         "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
@@ -263,6 +255,3 @@ def _commit_refinement(
         "timings": timings,
         "package_version": __version__,
     }
-    schema = work.store.read("refinements").drop("created_at").schema
-    rows = work.store.spark.createDataFrame([tuple(row[name] for name in schema.names)], schema)
-    commit(work.store, lease, "refinements", rows.withColumn("created_at", F.current_timestamp()), purpose)

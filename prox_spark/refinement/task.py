@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.execution import ExecutionSettings, execute_batch
+from prox_spark.execution.log_hash import log_hashes
 from prox_spark.schemas import DROPPED_LINES
 
 CHUNK_PROGRAM = pa.struct(
@@ -48,6 +49,7 @@ RESULTS = pa.schema(
         ("n_lines_rewritten", pa.int64()),
         ("n_characters", pa.int64()),
         ("n_characters_removed", pa.int64()),
+        ("log_hash", pa.int64()),
         ("text", pa.string()),
         *[
             (name, DROPPED_LINES.field(name).type)
@@ -108,6 +110,7 @@ def _execute(batch: pa.RecordBatch, plan: ExecutionPlan) -> Iterator[pa.RecordBa
     def outcome(name: str) -> pa.Array:
         return spread(outcomes.field(name))
 
+    dropped = executed.dropped_lines
     raised = pc.is_valid(outcome("raised"))
     gone = pc.fill_null(outcome("dropped"), False)
     fate = pc.coalesce(fate, pc.if_else(raised, "quarantined", pc.if_else(gone, "dropped", "refined")))
@@ -127,10 +130,10 @@ def _execute(batch: pa.RecordBatch, plan: ExecutionPlan) -> Iterator[pa.RecordBa
         "n_lines_rewritten": pc.if_else(refined, outcome("n_lines_rewritten"), 0),
         "n_characters": pc.if_else(refined, outcome("n_characters"), characters),
         "n_characters_removed": pc.if_else(refined, pc.subtract(characters, outcome("n_characters")), 0),
+        "log_hash": spread(log_hashes(dropped, len(executed.texts))),
         "text": texts,
     }
     yield _results("document", columns, batch.num_rows)
-    dropped = executed.dropped_lines
     if dropped.num_rows:
         row = rows.take(dropped.column("row"))
         lines = {name: dropped.column(name) for name in (*LINE_COLUMNS, "text")}

@@ -34,6 +34,7 @@ class Work:
     config: Config
     plans: Plans
     name: str
+    version: int
     identity: dict[str, Any]
     last: Row | None
     documents_version: int
@@ -43,10 +44,6 @@ class Work:
     retried: DataFrame | None = None
     """doc_id of the documents of earlier versions whose failed programs were replaced since: they are executed again."""
     sample: float = 1.0
-
-    @property
-    def version(self) -> int:
-        return 0 if self.last is None else self.last["version"] + 1
 
     def documents(self) -> DataFrame:
         """The documents that this version adds or replaces."""

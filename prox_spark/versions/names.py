@@ -1,36 +1,90 @@
-"""Names of refinement versions: ``NAME`` (its newest version) and ``NAME:VERSION``."""
+"""Names of refinement versions: ``NAME`` (its newest version), ``NAME:VERSION``, and ``@N`` for version N of ``refined``."""
 
 import difflib
+from dataclasses import dataclass
 
-from pyspark.sql import Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from prox_spark.errors import UsageError
+from prox_spark.errors import StoreError, UsageError
+from prox_spark.tables.refinements import last_version, receipt_after
 from prox_spark.tables.store import Store
 
 
-def find_refinement(store: Store, name: str | None) -> Row | None:
-    """The row of ``refinements`` that ``name`` names; without a name the newest of all, or None in an empty store.
+@dataclass(frozen=True)
+class Version:
+    """A refinement version to be read: its row of ``refinements``, and its pinned copy where there is one."""
+
+    store: Store
+    row: Row
+    copy: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``NAME:VERSION``."""
+        return f"{self.row['refinement']}:{self.row['version']}"
+
+    def read(self, table: str) -> DataFrame:
+        """One of ``schemas.VERSIONED`` as of this version; of ``documents`` those that it covers."""
+        if self.copy is not None:
+            return self.store.read(copy_of(self.copy, table))
+        rows = self.store.read(table, self.row[f"{table}_version"])
+        return rows.where(F.col("unit") <= self.row["last_unit"]) if table == "documents" else rows
+
+
+def copy_of(copy: str, table: str) -> str:
+    """Name of the table that holds a pinned copy."""
+    return f"pinned_{copy}_{table}"
+
+
+def open_version(store: Store, name: str) -> Version:
+    """The version that ``name`` names. Raises ``UsageError`` as ``find_refinement``, ``StoreError`` where it is gone."""
+    row = find_refinement(store, name)
+    same = (F.col("refinement") == row["refinement"]) & (F.col("version") == row["version"])
+    pin = store.read("pins").where(same & F.col("copy").isNotNull()).first()
+    if pin is not None:
+        return Version(store, row, pin["copy"])
+    receipt = receipt_after(store, row)
+    if receipt is not None and receipt["history"]:
+        raise StoreError(
+            f"refinement {row['refinement']}:{row['version']} is gone: `forget --history` took all versions before "
+            f"{receipt['forgotten_at']:%Y-%m-%d %H:%M:%S} UTC; `execute` with its configuration makes it again"
+        )
+    return Version(store, row)
+
+
+def newest_version(store: Store) -> Version | None:
+    """The newest refinement of all, which result tables are read as of; None in a store without any."""
+    row = last_version(store, None)
+    return None if row is None else Version(store, row)
+
+
+def find_refinement(store: Store, name: str) -> Row:
+    """The row of ``refinements`` that ``name`` names.
 
     Raises ``UsageError`` for a name or version that does not exist; the nearest names are shown.
     """
     rows = store.read("refinements")
-    if name is None:
-        newest: Row | None = rows.orderBy(F.desc("created_at"), F.desc("version")).first()
-        return newest
-    base, colon, version = name.partition(":")
-    if colon and not version.isdigit():
-        raise UsageError(f"{name!r}: after ':' stands a version number, as in {base}:0")
-    found = rows.where(F.col("refinement") == base)
-    row: Row | None = (
-        (found.where(F.col("version") == int(version)) if colon else found).orderBy(F.desc("version")).first()
-    )
+    base, mark, version = name.partition("@") if name.startswith("@") else name.partition(":")
+    if mark and not version.isdigit():
+        raise UsageError(f"{name!r}: after {mark!r} stands a version number, as in {base}{mark}0")
+    row: Row | None = rows.where(_is(base, mark, version)).orderBy(F.desc("version")).first()
     if row is None:
-        known = [
-            f"{r['refinement']}:{r['version']}" if colon else r["refinement"]
-            for r in rows.select("refinement", "version").collect()
-        ]
-        near = difflib.get_close_matches(name, sorted(set(known)), n=3, cutoff=0.3)
-        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(sorted(set(known))) or 'none yet'}"
+        known = sorted({_name(r, mark) for r in rows.select("refinement", "version", "refined_version").collect()})
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
+        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known) or 'none yet'}"
         raise UsageError(f"there is no refinement {name!r} in this store ({hint})")
     return row
+
+
+def _is(base: str, mark: str, version: str) -> Column:
+    if mark == "@":
+        return F.col("refined_version") == int(version)
+    named = F.col("refinement") == base
+    return named & (F.col("version") == int(version)) if mark else named
+
+
+def _name(row: Row, mark: str) -> str:
+    if mark == "@":
+        return f"@{row['refined_version']}"
+    return f"{row['refinement']}:{row['version']}" if mark else str(row["refinement"])

@@ -12,11 +12,9 @@ from sqlglot import exp, parse
 from sqlglot.errors import SqlglotError
 
 from prox_spark.errors import UsageError
-from prox_spark.schemas import TABLES, VERSIONED
+from prox_spark.schemas import RESULT_TABLES, TABLES, VERSIONED
 from prox_spark.tables.store import Store, open_store
-from prox_spark.versions.names import find_refinement
-
-_RESULTS = ("refined", "dropped_lines", "dropped_documents")
+from prox_spark.versions.names import newest_version, open_version
 
 
 def query(spark: SparkSession, location: str, text: str) -> DataFrame:
@@ -56,14 +54,14 @@ def query(spark: SparkSession, location: str, text: str) -> DataFrame:
 def read_as(store: Store, name: str) -> DataFrame:
     """A table by the name that stands in a query: plain, or with ``@NAME`` or ``@NAME:VERSION``."""
     table, at, refinement = name.partition("@")
-    if not at and table not in _RESULTS:
+    if not at and table not in RESULT_TABLES:
         return store.read(table)
     if at and table not in VERSIONED:
         raise UsageError(
             f"SQL: {table} has no refinement versions; ask it as {table}, or one of {', '.join(VERSIONED)} as of a refinement"
         )
-    row = find_refinement(store, refinement if at else None)
-    return store.read(table, 0) if row is None else store.read(table, row[f"{table}_version"])
+    version = open_version(store, refinement) if at else newest_version(store)
+    return store.read(table, 0) if version is None else version.read(table)
 
 
 def _plain(message: str) -> str:

@@ -117,6 +117,28 @@ def test_a_failed_chunk_may_quarantine_its_document() -> None:
     assert [(row["fate"], row["reason"]) for row in rows] == [("refined", None), ("quarantined", "ChunkFailed")]
 
 
+def test_equal_logs_have_equal_hashes_and_no_others() -> None:
+    removed, scored = "remove_lines(start=0, end=0)", [0.1, 0.9, 0.9, 0.9]
+    programs = [
+        [],
+        [chunk(removed)],
+        [chunk(None, line_scores=scored)],
+        [chunk("keep_chunk()", line_end=1), chunk(None, chunk=1, line_scores=scored)],
+        [chunk("remove_lines(start=3, end=3)")],
+        [chunk('normalize(source_str="Home")')],
+        [chunk('normalize(source_str="Home", target_str="House")')],
+        [chunk('remove_str(0, "Home")')],
+    ]
+    rows = run([{"chunks": chunks} for chunks in [*programs, [chunk("drop_doc()")], *programs[4:]]])
+    nothing, *hashes = [row["log_hash"] for row in rows]
+    assert nothing == 0
+    # By a program, by a score, by another chunk: the same line went.
+    assert hashes[0] == hashes[1] == hashes[2]
+    assert len({0, *hashes[2:7]}) == 6
+    # The place in the batch does not matter, nor that a dropped document stands between.
+    assert hashes[8:] == hashes[3:7]
+
+
 COUNTS = {"refined": 900, "documents": 1000, "characters_kept": 5, "characters": 1000, "failed_chunks": 0, "chunks": 10}
 
 

@@ -1,0 +1,73 @@
+"""The rows of ``refinements``: the newest of a name, whether its tables are still to be used, and how one is added."""
+
+from typing import Any
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from prox_spark.errors import LeaseError
+from prox_spark.schemas import RESULT_TABLES
+from prox_spark.tables.commits import Purpose, commit, commits_since, restore
+from prox_spark.tables.leases import Lease
+from prox_spark.tables.store import Store
+
+WRITTEN = (*RESULT_TABLES, "quarantine", "refinements")
+"""The tables that belong to the lease ``execute``."""
+
+
+def last_version(store: Store, name: str | None) -> Row | None:
+    """The newest row of ``refinements`` of that name; without a name the newest of all."""
+    rows = store.read("refinements")
+    if name is None:
+        newest: Row | None = rows.orderBy(F.desc("created_at"), F.desc("version")).first()
+        return newest
+    row: Row | None = rows.where(F.col("refinement") == name).orderBy(F.desc("version")).first()
+    return row
+
+
+def receipt_after(store: Store, row: Row) -> Row | None:
+    """The newest receipt of a ``forget`` that came after this row, one that took its history too first; else None.
+
+    The row's tables still hold what was forgotten, or are gone: nothing may be built on them.
+    """
+    later = store.read("receipts").where(F.col("documents_version") > row["documents_version"])
+    receipt: Row | None = later.orderBy(F.desc("history"), F.desc("forgotten_at")).first()
+    return receipt
+
+
+def settle(store: Store, table: str, version: int) -> int:
+    """Make the table's head hold what ``version`` holds, by RESTORE where it does not, and return the head's version."""
+    head = store.version(table)
+    if all(verb == "fence" for verb in commits_since(store, table, version)):
+        return head
+    return restore(store, table, version)
+
+
+def check_chain(before: dict[str, int], after: dict[str, int]) -> None:
+    """Raise ``LeaseError`` unless each table went from one version to the very next one.
+
+    RESTORE and OPTIMIZE check no transaction: only a chain without gaps shows that nobody else wrote into these tables.
+    """
+    broken = [table for table, version in after.items() if version != before[table] + 1]
+    if broken:
+        raise LeaseError(
+            f"another job wrote to {', '.join(broken)} during this one; nothing is committed, run it again"
+        )
+
+
+def append_refinement(store: Store, lease: Lease, row: dict[str, Any]) -> None:
+    """Append a row of ``refinements`` (all columns but ``created_at``): it commits the versions that it names."""
+    schema = store.read("refinements").drop("created_at").schema
+    rows = store.spark.createDataFrame([tuple(row[name] for name in schema.names)], schema)
+    purpose = Purpose(row["verb"], row["refinement"], row["version"])
+    commit(store, lease, "refinements", rows.withColumn("created_at", F.current_timestamp()), purpose)
+
+
+def renewed(store: Store, row: Row, verb: str, changed: dict[str, Any]) -> dict[str, Any]:
+    """A row for the next version of a refinement that ``verb`` made from ``row``, with what it changed."""
+    last = last_version(store, row["refinement"])
+    assert last is not None, "the row that it is made from is there"
+    values: dict[str, Any] = row.asDict(recursive=True)
+    del values["created_at"]
+    own = {"version": last["version"] + 1, "verb": verb, "from_version": row["version"], "timings": {}}
+    return {**values, **own, **changed}
