@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from prox_spark.cli.keeping import forget, optimize, pin, rollback
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, report, session, start
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
 from prox_spark.cli.reading import compare, history, sql
@@ -188,7 +189,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     report(asdict(run(loaded.adapt, show)), output)
 
 
-for verb in (history, sql, compare):
+for verb in (history, sql, compare, pin, rollback, optimize, forget):
     app.command()(verb)
 
 

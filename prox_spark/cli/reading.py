@@ -22,6 +22,7 @@ def history(
     columns = (
         "refinement",
         "version",
+        "verb",
         "created_at",
         "documents",
         "refined",
@@ -38,7 +39,7 @@ def _history_row(row: dict[str, Any]) -> tuple[Any, ...]:
     share = f"{counts['characters_kept'] / counts['characters']:.1%}" if counts["characters"] else ""
     when = f"{row['created_at']:%Y-%m-%d %H:%M:%S}"
     results = (counts["documents"], counts["refined"], counts["dropped_documents"], counts["lines_removed"], share)
-    return (row["refinement"], row["version"], when, *results, row["refined_version"])
+    return (row["refinement"], row["version"], row["verb"], when, *results, row["refined_version"])
 
 
 def sql(

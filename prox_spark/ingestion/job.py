@@ -13,6 +13,7 @@ from prox_spark.config.models import Config, InputConfig
 from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.formats import FORMATS, check_columns
 from prox_spark.errors import ConfigError, LeaseError
+from prox_spark.ingestion.forgotten import split_forgotten
 from prox_spark.ingestion.plan import batches, group_tasks, plan_units
 from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
 from prox_spark.ingestion.task import READ, read_task
@@ -52,7 +53,8 @@ def find_files(config: Config) -> list[FileInfo]:
 def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
     """Read the files that the store does not know yet and append their documents.
 
-    The same file (path, size, modification time) again is skipped; an id that comes from elsewhere again is quarantined.
+    The same file (path, size, modification time) again is skipped; an id that comes from elsewhere again is quarantined,
+    and so is a document that was forgotten.
     """
     source = _input(config)
     store = create_store(spark, config.store)
@@ -86,9 +88,10 @@ def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], format_
     """Write what the store does not have yet; no lease is taken and no version written where it has everything."""
     version = store.version("documents")
     with kept(rows) as read:
-        good = read.where("kind = 'document'")
+        good, forgotten = split_forgotten(store, read.where("kind = 'document'"))
         arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
-        bad = _new_quarantine(store, _unreadable(read).unionByName(_duplicates(repeated)))
+        unreadable = _unreadable(read) if forgotten is None else _unreadable(read).unionByName(forgotten)
+        bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
         if arrived.isEmpty() and bad.isEmpty() and read.where("kind = 'end'").isEmpty():
             return 0, 0
         with hold(store, "ingest") as lease:
@@ -123,7 +126,13 @@ def _microseconds(file: FileInfo) -> int:
 
 
 def _next_unit(store: Store) -> int:
-    row = store.read("documents").agg(F.max("unit")).first()
+    # A unit that was forgotten whole is not used again: refinements cover units by their numbers.
+    units = (
+        store.read("documents")
+        .select("unit")
+        .unionByName(store.read("refinements").select(F.col("last_unit").alias("unit")))
+    )
+    row = units.agg(F.max("unit")).first()
     return 0 if row is None or row[0] is None else int(row[0]) + 1
 
 
@@ -145,8 +154,8 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
     Returns the numbers of documents and of quarantine rows that were written.
     """
     purpose = Purpose("ingest")
-    good = read.where("kind = 'document'")
-    unreadable = _unreadable(read)
+    good, forgotten = split_forgotten(store, read.where("kind = 'document'"))
+    unreadable = _unreadable(read) if forgotten is None else _unreadable(read).unionByName(forgotten)
     read_to_end = {row["file"]: row for row in read.where("kind = 'end'").select("file", "position", "unit").collect()}
     with kept(first_comers(good, store.read("documents"))) as firsts:
         again = not firsts.isEmpty()

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from prox_spark import __version__
 from prox_spark.config.models import Config
-from prox_spark.errors import ConservationError, RefinementConflictError
+from prox_spark.errors import RefinementConflictError
 from prox_spark.generation.job import Plans, plan
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
@@ -26,6 +26,7 @@ from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
     check_chain,
+    check_conservation,
     last_version,
     receipt_after,
     settle,
@@ -150,7 +151,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
     rows = {table: commits[table].rows if table in commits else 0 for table in ("refined", "dropped_documents")}
     added = summed(*counts) | rows | extent.programs | {"documents": extent.documents}
     whole = _counts(work, added)
-    _check_conservation(work, whole)
+    check_conservation(work.name, whole)
     check_fuse(work.config.fuse, whole, work.name)
     row = _row(work, extent, versions, whole, {"execute": time.monotonic() - started})
     append_refinement(store, lease, row)
@@ -224,15 +225,6 @@ def _replaced_counts(work: Work) -> dict[str, int]:
     extent = measure(old, programs)
     rows = [_part(old, programs, extent, part).agg(*totals(part)).first() for part in PARTS if part != "dropped_lines"]
     return {**summed(*(row.asDict() for row in rows if row)), **extent.programs, "documents": extent.documents}
-
-
-def _check_conservation(work: Work, counts: dict[str, int]) -> None:
-    out = counts["refined"] + counts["dropped_documents"] + counts["quarantined"]
-    if out != counts["documents"]:
-        raise ConservationError(
-            f"refinement {work.name!r}: {counts['documents']} documents in, {out} out ({counts['refined']} refined, "
-            f"{counts['dropped_documents']} dropped, {counts['quarantined']} quarantined); nothing is committed"
-        )
 
 
 def _row(

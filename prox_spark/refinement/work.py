@@ -92,13 +92,19 @@ def last_unit(store: Store, version: int) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-_SUMS = {
-    "chunks": "asked_chunks",
-    "failed_chunks": "failed_chunks",
-    "prompt_tokens": "prompt_tokens",
-    "output_tokens": "output_tokens",
-}
-"""What programs add to a refinement's counts, and the column of ``grouped`` that it is summed from."""
+PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+
+
+def program_counts() -> list[Column]:
+    """What programs add to a refinement's counts, as aggregates over their rows, each called ``n_`` and its name there."""
+    is_chunk = F.col("stage") == "chunk"
+    columns = (
+        F.count_if(is_chunk & F.col("line_start").isNotNull()),
+        F.count_if(is_chunk & (F.col("status") == "failed")),
+        F.sum("prompt_tokens"),
+        F.sum("output_tokens"),
+    )
+    return [column.alias(f"n_{name}") for name, column in zip(PROGRAM_COUNTS, columns, strict=True)]
 
 
 def grouped(work: Work) -> DataFrame:
@@ -126,10 +132,7 @@ def grouped(work: Work) -> DataFrame:
             F.sort_array(F.collect_list(F.when(asked, chunk))).alias("chunks"),
             F.max(~is_chunk).alias("has_document"),
             F.max(is_chunk).alias("has_chunk"),
-            F.count_if(asked).alias("asked_chunks"),
-            F.count_if(is_chunk & (F.col("status") == "failed")).alias("failed_chunks"),
-            F.sum("prompt_tokens").alias("prompt_tokens"),
-            F.sum("output_tokens").alias("output_tokens"),
+            *program_counts(),
         )
     )
 
@@ -159,13 +162,13 @@ def measure(work: Work, programs: DataFrame) -> Extent:
     if work.plans.chunk:
         kept_back = F.coalesce(F.col("keep_score") < execution.drop_document_below, F.lit(True))
         complete = complete & (F.col("has_chunk") | (kept_back if work.plans.document else F.lit(False)))
-    totals = [F.coalesce(F.sum(column), F.lit(0)).alias(name) for name, column in _SUMS.items()]
+    totals = [F.coalesce(F.sum(f"n_{name}"), F.lit(0)).alias(name) for name in PROGRAM_COUNTS]
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = pool.submit(work.documents().groupBy("unit").count().orderBy("unit").collect)
         row = programs.agg(F.count_if(complete).alias("complete"), *totals).first()
         units = {unit["unit"]: unit["count"] for unit in counting.result()}
     assert row is not None, "an aggregate without groups has one row"
-    extent = Extent(units, {name: row[name] for name in _SUMS})
+    extent = Extent(units, {name: row[name] for name in PROGRAM_COUNTS})
     missing = extent.documents - row["complete"]
     if missing:
         raise IncompleteError(

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from prox_spark.tables.leases import Lease, lost
 from prox_spark.tables.store import Store, spark_schema
+
+_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,22 @@ def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> It
     settings = {
         "spark.databricks.delta.write.txnAppId": lease.key,
         "spark.databricks.delta.write.txnVersion": str(transaction),
-        "spark.databricks.delta.commitInfo.userMetadata": metadata,
+        _USER_METADATA: metadata,
     }
-    for key, value in settings.items():
-        store.spark.conf.set(key, value)
-    try:
+    with session_settings(store.spark, settings):
         yield metadata
+
+
+@contextmanager
+def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
+    """The session with these settings for the length of the block."""
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
     finally:
         for key in settings:
-            store.spark.conf.unset(key)
+            spark.conf.unset(key)
 
 
 def merge(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
@@ -145,6 +154,28 @@ def restore(store: Store, table: str, version: int) -> int:
     """Put the table back to one of its versions, as a new version (metadata only), and return that."""
     store.spark.sql(f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}")
     return store.version(table)
+
+
+def compact(store: Store, table: str, order: str | None) -> int:
+    """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
+    sorted_by = "" if order is None else f" ZORDER BY ({order})"
+    metadata = json.dumps(asdict(Purpose("optimize")), sort_keys=True)
+    with session_settings(store.spark, {_USER_METADATA: metadata}):
+        store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}")
+    return store.version(table)
+
+
+def vacuum(store: Store, tables: Iterable[str]) -> None:
+    """Delete every file that the newest versions of these tables do not need: no older version can be read any more."""
+
+    def one(table: str) -> None:
+        store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+
+    with (
+        session_settings(store.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}),
+        ThreadPoolExecutor(max_workers=4) as pool,
+    ):
+        list(pool.map(one, tables))
 
 
 def commits_since(store: Store, table: str, version: int) -> list[str | None]:

@@ -116,6 +116,11 @@ def _newest(store: Store, key: str) -> Row | None:
     return max(rows, key=lambda row: (row["token"], row["heartbeat_at"]), default=None)
 
 
+def keys(store: Store) -> list[str]:
+    """Every key that a lease was ever taken for."""
+    return sorted(row["key"] for row in store.read("leases").select("key").distinct().collect())
+
+
 def _append(store: Store, lease: Lease, now: datetime, expiry: timedelta, *, transaction: int | None = None) -> bool:
     """Append the lease's row; with a transaction version False when another job committed that version first."""
     times = [_time(now, "heartbeat_at"), _time(now + expiry, "expires_at")]

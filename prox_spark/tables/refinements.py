@@ -1,11 +1,12 @@
 """The rows of ``refinements``: the newest of a name, whether its tables are still to be used, and how one is added."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError
+from prox_spark.errors import ConservationError, LeaseError
 from prox_spark.schemas import RESULT_TABLES
 from prox_spark.tables.commits import Purpose, commit, commits_since, restore
 from prox_spark.tables.leases import Lease
@@ -52,6 +53,16 @@ def check_chain(before: dict[str, int], after: dict[str, int]) -> None:
     if broken:
         raise LeaseError(
             f"another job wrote to {', '.join(broken)} during this one; nothing is committed, run it again"
+        )
+
+
+def check_conservation(name: str, counts: Mapping[str, int]) -> None:
+    """Raise ``ConservationError`` unless every document is refined, dropped or quarantined."""
+    out = counts["refined"] + counts["dropped_documents"] + counts["quarantined"]
+    if out != counts["documents"]:
+        raise ConservationError(
+            f"refinement {name!r}: {counts['documents']} documents in, {out} out ({counts['refined']} refined, "
+            f"{counts['dropped_documents']} dropped, {counts['quarantined']} quarantined); nothing is committed"
         )
 
 

@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pyspark.errors import AnalysisException
@@ -17,13 +18,22 @@ _CATALOG_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*\Z"
 _VERSION_PROPERTY = "prox_spark.store_version"
 
 # Delta's defaults delete what time travel needs after 7 days and its log after 30: a refinement must outlive those.
-_RETENTION = {
+_PROPERTIES = {
     "delta.logRetentionDuration": "interval 3650 days",
     "delta.deletedFileRetentionDuration": "interval 3650 days",
+    # Some platforms mark deleted rows in a file beside the data: what is forgotten must go from the data itself.
+    "delta.enableDeletionVectors": "false",
 }
 
 # Columns before the first nested or long one get file statistics: units are pruned by them, page text is not copied there.
-_INDEXED = {"documents": 3, "programs": 6, "refined": 2, "dropped_lines": 3, "dropped_documents": 2}
+_INDEXED = {
+    "documents": 3,
+    "programs": 6,
+    "refined": 2,
+    "dropped_lines": 3,
+    "dropped_documents": 2,
+    "quarantine": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -96,19 +106,21 @@ def create_store(spark: SparkSession, location: str) -> Store:
         catalog, schema = location.split(".")
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
     *others, last = TABLES
-
-    def create(name: str) -> None:
-        columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in spark_schema(name))
-        properties = {**_RETENTION, _VERSION_PROPERTY: str(STORE_VERSION)}
-        if name in _INDEXED:
-            properties["delta.dataSkippingNumIndexedCols"] = str(_INDEXED[name])
-        listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-        spark.sql(f"CREATE TABLE IF NOT EXISTS {store.table(name)} ({columns}) USING delta TBLPROPERTIES ({listed})")
-
     with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(create, others))
-    create(last)
+        list(pool.map(partial(create_table, store), others))
+    create_table(store, last)
     return store
+
+
+def create_table(store: Store, kind: str, name: str | None = None) -> None:
+    """Make a table of a kind of ``schemas.TABLES``, empty, where it is absent; it is named as its kind unless told."""
+    columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in spark_schema(kind))
+    properties = {**_PROPERTIES, _VERSION_PROPERTY: str(STORE_VERSION)}
+    if kind in _INDEXED:
+        properties["delta.dataSkippingNumIndexedCols"] = str(_INDEXED[kind])
+    listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+    table = store.table(name or kind)
+    store.spark.sql(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) USING delta TBLPROPERTIES ({listed})")
 
 
 def _store(spark: SparkSession, location: str) -> Store:

@@ -55,9 +55,10 @@ def compare(spark: SparkSession, location: str, before: str, after: str) -> Comp
     """
     store = open_store(spark, location)
     one, other = open_version(store, before), open_version(store, after)
-    documents = _documents(one, other, with_text=False)
-    if not documents.where("log_changed").isEmpty():
-        documents = _documents(one, other, with_text=True)
+    logs = (version.read("refined").select("doc_id", "log_hash") for version in (one, other))
+    before_logs, after_logs = (rows.withColumnRenamed("log_hash", side) for rows, side in zip(logs, "ba", strict=True))
+    same_logs = before_logs.join(after_logs, "doc_id").where("a != b").isEmpty()
+    documents = _documents(one, other, with_text=not same_logs)
     return Comparison(
         one,
         other,

@@ -1,0 +1,225 @@
+"""``forget``: documents go from every table of a store, and on demand from all of its past.
+
+Their ids stay known by hash, so that no ingest brings them back. Every step may be done again: a run that died half-way is
+completed by the next one. The documents themselves go last, so that the same condition finds them until then.
+"""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.errors import LeaseError, StoreError, UsageError
+from prox_spark.ingestion.forgotten import id_hash
+from prox_spark.refinement.parts import summed, totals
+from prox_spark.refinement.work import PROGRAM_COUNTS, program_counts
+from prox_spark.schemas import COUNTS, RESULT_TABLES, TABLES
+from prox_spark.tables.commits import Purpose, commit, delete, vacuum
+from prox_spark.tables.leases import Lease, keys
+from prox_spark.tables.refinements import append_refinement, check_conservation, last_version, renewed, settle
+from prox_spark.tables.store import Store, open_store, spark_schema
+from prox_spark.versions.names import Version
+from prox_spark.versions.optimize import hold_all
+from prox_spark.versions.pin import own_rows, pinned_tables
+
+_OWN = tuple(name for name, schema in TABLES.items() if "doc_id" in schema.names and name != "documents")
+"""Tables with rows of documents, those of ``documents`` itself left out: they go last."""
+
+_PURPOSE = Purpose("forget")
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What one ``forget`` did; ``receipt`` is null where there was nothing to do.
+
+    ``documents``: how many went; ``unknown``: ids that are not in the store; ``rows`` that went, by table.
+    """
+
+    receipt: str | None
+    documents: int
+    unknown: int
+    rows: dict[str, int]
+    history: bool
+
+
+def forget(
+    spark: SparkSession,
+    location: str,
+    ids: Sequence[str] = (),
+    *,
+    where: str | None = None,
+    history: bool = False,
+) -> Forgotten:
+    """Remove the documents with these ids, and those of which the SQL condition ``where`` over ``documents`` is true.
+
+    The newest refinement gets a version without them. Other refinements still have them in older versions of the tables,
+    until ``history`` takes all older versions of all tables; either way they cannot be rolled back to, and ``execute``
+    makes them again. With ``history`` alone, what was forgotten before is taken from the past.
+    Raises ``UsageError`` for a condition that is none, ``LeaseError`` while any job writes to the store.
+    """
+    if not ids and where is None and not history:
+        raise UsageError("forget what? Give ids, --ids FILE or --where SQL")
+    store = open_store(spark, location)
+    chosen = _chosen(store, ids, where)
+    n = chosen.count()
+    unknown = _unknown(store, ids)
+    if not n and _unfinished(store) is None and not (history and _has_past(store)):
+        return Forgotten(None, 0, unknown, {}, history)
+    with ExitStack() as stack:
+        held = hold_all(store, ["execute", "ingest", *_generating(store)], stack)
+        lease = held["execute"]
+        newest = last_version(store, None)
+        if newest is not None:
+            _check_executed(Version(store, newest))
+        receipt = _unfinished(store) or uuid.uuid4().hex
+        hashes = chosen.select(id_hash("doc_id").alias("id_hash"), F.lit(receipt).alias("receipt"))
+        new = hashes.join(store.read("forgotten").select("id_hash"), "id_hash", "left_anti")
+        if not new.isEmpty():
+            commit(store, lease, "forgotten", new, _PURPOSE)
+        counts = None if newest is None else _left(Version(store, newest))
+        if newest is not None:
+            for table in RESULT_TABLES:
+                settle(store, table, newest[f"{table}_version"])
+        rows = {table: _delete(store, lease, table) for table in _OWN}
+        rows |= {table: _delete(store, lease, table) for table in pinned_tables(store)}
+        rows["documents"] = _delete(store, held["ingest"], "documents")
+        if history and not rows["documents"]:
+            # A version of its own: what stands on the one before is gone afterwards.
+            commit(store, held["ingest"], "documents", store.read("documents").where("false"), _PURPOSE)
+        _check_alone(store, held)
+        _renew(store, lease, newest, counts)
+        if history:
+            vacuum(store, ["documents", *_OWN, *pinned_tables(store)])
+        gone = {table: count for table, count in rows.items() if count}
+        _write_receipt(store, lease, receipt, gone, history)
+    return Forgotten(receipt, rows["documents"], unknown, gone, history)
+
+
+def _chosen(store: Store, ids: Sequence[str], where: str | None) -> DataFrame:
+    """doc_id of the documents to forget."""
+    documents = store.read("documents")
+    if where is not None:
+        try:
+            chosen = documents.where(where).select("doc_id")
+        except (ParseException, AnalysisException) as error:
+            raise UsageError(f"--where: {' '.join(str(error).split('JVM stacktrace')[0].split())}") from None
+    else:
+        chosen = documents.where("false").select("doc_id")
+    return chosen.unionByName(documents.select("doc_id").join(_listed(store, ids), "doc_id", "left_semi")).distinct()
+
+
+def _listed(store: Store, ids: Sequence[str]) -> DataFrame:
+    return store.spark.createDataFrame([(doc_id,) for doc_id in ids], "doc_id string")
+
+
+def _unknown(store: Store, ids: Sequence[str]) -> int:
+    """How many of the ids are neither in the store nor forgotten."""
+    known = store.read("documents").select(id_hash("doc_id").alias("id_hash"))
+    known = known.unionByName(store.read("forgotten").select("id_hash"))
+    listed = _listed(store, ids).distinct().withColumn("id_hash", id_hash("doc_id"))
+    unknown: int = listed.join(known, "id_hash", "left_anti").count() if ids else 0
+    return unknown
+
+
+def _unfinished(store: Store) -> str | None:
+    """The receipt of a run that died before it wrote it."""
+    begun = store.read("forgotten").select("receipt").distinct()
+    row = begun.join(store.read("receipts").select("receipt"), "receipt", "left_anti").first()
+    return None if row is None else str(row["receipt"])
+
+
+def _has_past(store: Store) -> bool:
+    """True where older versions may still hold what was forgotten."""
+    newest = store.read("receipts").orderBy(F.desc("forgotten_at")).first()
+    return newest is not None and not newest["history"]
+
+
+def _generating(store: Store) -> list[str]:
+    return [key for key in keys(store) if key.startswith("generate/")]
+
+
+def _check_alone(store: Store, held: dict[str, Lease]) -> None:
+    """A job that began before the documents went may still write programs of them; one that begins now cannot."""
+    others = [key for key in _generating(store) if key not in held]
+    if others:
+        raise LeaseError(f"{', '.join(others)} began meanwhile; run this again when it is done, to complete it")
+
+
+def _check_executed(version: Version) -> None:
+    """Refuse while programs wait that were asked again since: the version to come could not tell that from its tables."""
+    keys = ["doc_id", "content_hash", "stage", "chunk", "refiner"]
+    failed = own_rows(version, "programs").where("status = 'failed'").select(*keys)
+    still = version.store.read("programs").where("status = 'failed'").select(*keys)
+    if not failed.join(still, keys, "left_anti").isEmpty():
+        raise StoreError(
+            f"refinement {version.name}: failed programs were asked again since; `execute` with its configuration first"
+        )
+
+
+def _forgotten_in(store: Store, rows: DataFrame) -> DataFrame:
+    """The rows of forgotten documents."""
+    return rows.join(store.read("forgotten").select("id_hash"), id_hash("doc_id") == F.col("id_hash"), "left_semi")
+
+
+def _delete(store: Store, lease: Lease, table: str) -> int:
+    """Delete the rows of forgotten documents from a table; no version is written where there are none."""
+    doomed = _forgotten_in(store, store.read(table))
+    n: int = doomed.count()
+    if n:
+        delete(store, lease, table, doomed.select("doc_id").distinct(), ["doc_id"], _PURPOSE)
+    return n
+
+
+def _left(version: Version) -> dict[str, int]:
+    """The version's counts without the forgotten documents. Raises ``ConservationError`` where they do not add up."""
+    store, name = version.store, version.row["refinement"]
+    documents = _forgotten_in(store, version.read("documents"))
+    failed = version.read("quarantine").where(F.col("refinement") == name).select("doc_id").distinct()
+    newlines = F.length("text") - F.length(F.replace("text", F.lit("\n")))
+    quarantined = documents.join(failed, "doc_id", "left_semi").select(
+        (newlines + 1).alias("n_lines"), F.length("text").alias("n_characters")
+    )
+    parts = {part: _forgotten_in(store, version.read(part)) for part in ("refined", "dropped_documents")}
+    fates = [_first(rows.agg(*totals(part))) for part, rows in (*parts.items(), ("quarantined", quarantined))]
+    programs = _first(_forgotten_in(store, own_rows(version, "programs")).agg(*program_counts()))
+    gone = {
+        **summed(*fates),
+        **{name: programs[f"n_{name}"] or 0 for name in PROGRAM_COUNTS},
+        "documents": documents.count(),
+    }
+    left = {name: version.row["counts"][name] - gone[name] for name in COUNTS}
+    check_conservation(name, left)
+    return left
+
+
+def _first(rows: DataFrame) -> dict[str, Any]:
+    row = rows.first()
+    assert row is not None, "an aggregate without groups has one row"
+    found: dict[str, Any] = row.asDict()
+    return found
+
+
+def _renew(store: Store, lease: Lease, newest: Any, counts: dict[str, int] | None) -> None:
+    """Commit the newest refinement over the tables as they are now; without one, a commit that tells ``execute``."""
+    if newest is None or counts is None:
+        commit(store, lease, "refinements", store.read("refinements").where("false"), _PURPOSE)
+        return
+    heads = {
+        f"{table}_version": store.version(table) for table in (*RESULT_TABLES, "documents", "programs", "quarantine")
+    }
+    if newest["verb"] == "forget" and all(newest[name] == version for name, version in heads.items()):
+        return
+    append_refinement(store, lease, renewed(store, newest, "forget", {**heads, "counts": counts}))
+
+
+def _write_receipt(store: Store, lease: Lease, receipt: str, rows: dict[str, int], history: bool) -> None:
+    n = store.read("forgotten").where(F.col("receipt") == receipt).count()
+    schema = spark_schema("receipts")
+    values = (receipt, n, rows, history, store.version("documents"))
+    row = store.spark.createDataFrame([values], schema[:5]).withColumn("forgotten_at", F.current_timestamp())
+    commit(store, lease, "receipts", row, _PURPOSE)

@@ -1,0 +1,111 @@
+"""``optimize``: small files become large ones, sorted by unit, and every refinement stays readable."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+
+from prox_spark.errors import LeaseError
+from prox_spark.schemas import RESULT_TABLES, TABLES
+from prox_spark.tables.commits import compact, fence
+from prox_spark.tables.leases import Lease, hold, keys
+from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
+from prox_spark.tables.store import Store, open_store
+
+_SMALL = 64 * 2**20
+"""Tables of two files or more that are smaller than this on average are compacted, which ends that."""
+
+_FENCED = {"execute": WRITTEN, "ingest": ("documents", "quarantine", "files")}
+"""What a new holder of a lease has to fence off; of generation it is ``programs``."""
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What ``optimize`` did: numbers of ``files`` before and after by table, and ``busy`` tables that another job writes.
+
+    ``refinement`` and ``version``: the newest refinement, in a new version where its tables changed; null where none is.
+    """
+
+    files: dict[str, dict[str, int]]
+    busy: list[str]
+    refinement: str | None
+    version: int | None
+
+
+def optimize(spark: SparkSession, location: str) -> Optimized:
+    """Compact the tables that have many small files; those with units are sorted by them, which is what prunes files.
+
+    A table is compacted under the leases of all jobs that may replace its rows (appends never get in the way); where
+    another job holds one, the table is left as it is and named as busy. Result tables are compacted as the newest refinement
+    has them, and a new version of that refinement commits the result.
+    """
+    store = open_store(spark, location)
+    # A MERGE of programs that were asked again would fail over files that are rewritten under it.
+    generating = [key for key in keys(store) if key.startswith("generate/")]
+    held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (
+        (["execute"], (*RESULT_TABLES, "quarantine", "refinements")),
+        (["ingest"], ("documents", "files")),
+        (generating, ("programs",)),
+        ([], ("metrics", "leases", "pins", "forgotten", "receipts")),
+    )
+    files: dict[str, dict[str, int]] = {}
+    busy: list[str] = []
+    for needed, tables in held_for:
+        before = {table: n for table in tables if (n := _small_files(store, table)) > 1}
+        if not before:
+            continue
+        with ExitStack() as stack:
+            try:
+                leases = hold_all(store, needed, stack)
+            except LeaseError:
+                busy += before
+                continue
+            if needed == ["execute"]:
+                _compact_results(store, leases["execute"], before)
+            for table in before:
+                if table not in RESULT_TABLES:
+                    compact(store, table, _order(table))
+        files |= {table: {"before": n, "after": _files(store, table)} for table, n in before.items()}
+    newest = last_version(store, None)
+    name, version = (None, None) if newest is None else (newest["refinement"], newest["version"])
+    return Optimized(files, busy, name, version)
+
+
+def hold_all(store: Store, needed: Iterable[str], stack: ExitStack) -> dict[str, Lease]:
+    """Hold several leases until the stack is closed, their earlier holders fenced off. Raises ``LeaseError``."""
+    leases = {}
+    for key in needed:
+        leases[key] = stack.enter_context(hold(store, key))
+        fence(store, leases[key], _FENCED.get(key, ("programs",)))
+    return leases
+
+
+def _compact_results(store: Store, lease: Lease, tables: Iterable[str]) -> None:
+    """Compact result tables as the newest refinement has them, and commit that."""
+    newest = last_version(store, None)
+    chosen = [table for table in tables if table in RESULT_TABLES]
+    if newest is None or not chosen:
+        return
+    before = {table: settle(store, table, newest[f"{table}_version"]) for table in chosen}
+    after = {table: compact(store, table, _order(table)) for table in chosen}
+    check_chain(before, after)
+    changed = {f"{table}_version": version for table, version in after.items()}
+    append_refinement(store, lease, renewed(store, newest, "optimize", changed))
+
+
+def _order(table: str) -> str | None:
+    return "unit" if "unit" in TABLES[table].names else None
+
+
+def _small_files(store: Store, table: str) -> int:
+    """How many files the table has, 0 where they are not small."""
+    row = store.spark.sql(f"DESCRIBE DETAIL {store.table(table)}").select("numFiles", "sizeInBytes").first()
+    assert row is not None, "a Delta table has details"
+    return int(row["numFiles"]) if row["sizeInBytes"] < _SMALL * row["numFiles"] else 0
+
+
+def _files(store: Store, table: str) -> int:
+    row = store.spark.sql(f"DESCRIBE DETAIL {store.table(table)}").select("numFiles").first()
+    assert row is not None, "a Delta table has details"
+    return int(row[0])

@@ -1,0 +1,79 @@
+"""``pin``: a refinement that is to stay; a copy of its tables stays whatever becomes of the store's older versions."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.schemas import VERSIONED
+from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.leases import hold
+from prox_spark.tables.refinements import WRITTEN
+from prox_spark.tables.store import Store, create_table, open_store, spark_schema
+from prox_spark.versions.names import Version, copy_of, open_version
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A pinned refinement version; ``new`` is False when it was pinned so before. ``copy`` names its tables, if any."""
+
+    refinement: str
+    version: int
+    copy: str | None
+    new: bool
+
+
+def pin(spark: SparkSession, location: str, name: str, *, copy: bool = False) -> Pinned:
+    """Record a refinement version as pinned; with ``copy`` write its rows of all tables to tables of their own.
+
+    A copy survives any VACUUM; `` `T@NAME:VERSION` `` in ``sql``, and ``compare``, read it from then on. ``forget`` reaches it.
+    Raises ``UsageError`` for a name that does not exist, ``StoreError`` for a version that is gone.
+    """
+    store = open_store(spark, location)
+    version = open_version(store, name)
+    row = version.row
+    digest = hashlib.sha256(version.name.encode()).hexdigest()[:12]
+    same = (F.col("refinement") == row["refinement"]) & (F.col("version") == row["version"])
+    wanted = F.col("copy").isNotNull() if copy else F.lit(True)
+    if not store.read("pins").where(same & wanted).isEmpty():
+        return Pinned(row["refinement"], row["version"], version.copy, new=False)
+    with hold(store, "execute") as lease:
+        fence(store, lease, WRITTEN)
+        if copy:
+            # Under the lease that `forget` holds, too: nothing that it removes may be copied meanwhile.
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                list(pool.map(lambda table: _copy(version, table, copy_of(digest, table)), VERSIONED))
+        values = (row["refinement"], row["version"], digest if copy else None)
+        schema = spark_schema("pins")
+        pinned = spark.createDataFrame([values], schema[:3]).withColumn("pinned_at", F.current_timestamp())
+        commit(store, lease, "pins", pinned, Purpose("pin", row["refinement"], row["version"]))
+    return Pinned(row["refinement"], row["version"], digest if copy else None, new=True)
+
+
+def _copy(version: Version, table: str, name: str) -> None:
+    """Write the version's rows of a table; what a copy that was cut short left is overwritten."""
+    create_table(version.store, table, name)
+    version.store.save(own_rows(version, table).write.format("delta").mode("overwrite"), name)
+
+
+def own_rows(version: Version, table: str) -> DataFrame:
+    """The table's rows that belong to this refinement: not other refiners' programs, nor others' quarantine."""
+    rows = version.read(table)
+    if table == "quarantine":
+        return rows.where(F.col("refinement") == version.row["refinement"])
+    if table == "programs":
+        return rows.where(F.col("refiner").isin(refiners(version)) & (F.col("unit") <= version.row["last_unit"]))
+    return rows
+
+
+def refiners(version: Version) -> list[str]:
+    """Fingerprints of the refiners whose programs this refinement is made of."""
+    return [version.row[name] for name in ("document_refiner", "chunk_refiner") if version.row[name] is not None]
+
+
+def pinned_tables(store: Store) -> list[str]:
+    """Every table that holds a pinned copy."""
+    copies = store.read("pins").where(F.col("copy").isNotNull()).select("copy").distinct().collect()
+    return [copy_of(row["copy"], table) for row in copies for table in VERSIONED]

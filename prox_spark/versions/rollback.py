@@ -1,0 +1,103 @@
+"""``rollback``: an earlier refinement version becomes the newest again, as a version of its own."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.errors import StoreError
+from prox_spark.schemas import RESULT_TABLES
+from prox_spark.tables.commits import Purpose, commit, delete, fence
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.refinements import (
+    WRITTEN,
+    append_refinement,
+    check_chain,
+    last_version,
+    receipt_after,
+    renewed,
+    settle,
+)
+from prox_spark.tables.store import Store, open_store
+from prox_spark.versions.names import find_refinement
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """The refinement version that stands after ``rollback``; ``new`` is False when it stood before."""
+
+    refinement: str
+    version: int
+    from_version: int
+    new: bool
+
+
+def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
+    """Make what ``name`` names (``NAME``, ``NAME:VERSION``, ``@N``) the newest refinement; without effect when it is.
+
+    The result tables are put back to its versions (metadata only), and a new row of ``refinements`` commits them: later
+    ``execute`` runs of that name go on from there. Nothing is deleted; the versions in between stay readable.
+    Raises ``UsageError`` for a name that does not exist, ``StoreError`` for one that ``forget`` came after.
+    """
+    store = open_store(spark, location)
+    target = find_refinement(store, name)
+    standing = _standing(store, target)
+    if standing is not None:
+        return RolledBack(target["refinement"], standing, target["version"], new=False)
+    with hold(store, "execute") as lease:
+        # Asked again, now that nobody else may change the answer.
+        _check_usable(store, target)
+        standing = _standing(store, target)
+        fence(store, lease, WRITTEN)
+        if standing is not None:
+            return RolledBack(target["refinement"], standing, target["version"], new=False)
+        before = {table: store.version(table) for table in RESULT_TABLES}
+        after = {table: settle(store, table, target[f"{table}_version"]) for table in RESULT_TABLES}
+        check_chain(before, {table: version for table, version in after.items() if version != before[table]})
+        changed = {f"{table}_version": version for table, version in after.items()}
+        changed["quarantine_version"] = _restore_quarantine(store, lease, target)
+        row = renewed(store, target, "rollback", changed)
+        append_refinement(store, lease, row)
+    return RolledBack(target["refinement"], row["version"], target["version"], new=True)
+
+
+def _check_usable(store: Store, target: Row) -> None:
+    receipt = receipt_after(store, target)
+    if receipt is not None:
+        raise StoreError(
+            f"refinement {target['refinement']}:{target['version']} has documents that were forgotten on "
+            f"{receipt['forgotten_at']:%Y-%m-%d %H:%M:%S} UTC and must not come back; `execute` with its configuration makes "
+            "it again without them"
+        )
+
+
+def _standing(store: Store, target: Row) -> int | None:
+    """The newest refinement's version where it holds what the target holds."""
+    newest = last_version(store, None)
+    if newest is None or newest["refinement"] != target["refinement"]:
+        return None
+    own = store.read("refinements").where(F.col("refinement") == target["refinement"])
+    rows = {row["version"]: row for row in own.select("version", "verb", "from_version").collect()}
+
+    def content(version: int) -> int:
+        """The version that these rows were first written as."""
+        while rows[version]["verb"] in ("rollback", "optimize"):
+            version = rows[version]["from_version"]
+        return version
+
+    return newest["version"] if content(newest["version"]) == content(target["version"]) else None
+
+
+def _restore_quarantine(store: Store, lease: Lease, target: Row) -> int:
+    """Give ``quarantine`` this refinement's rows of then; those of ingest and of others stay. The table's version."""
+    own = F.col("refinement") == target["refinement"]
+    then = store.read("quarantine", target["quarantine_version"]).where(own)
+    now = store.read("quarantine").where(own)
+    purpose = Purpose("rollback", target["refinement"], target["version"])
+    extra = now.join(then.select("doc_id"), "doc_id", "left_anti")
+    if not extra.isEmpty():
+        delete(store, lease, "quarantine", extra.select("doc_id", "refinement"), ["doc_id", "refinement"], purpose)
+    missing = then.join(store.read("quarantine").where(own).select("doc_id"), "doc_id", "left_anti")
+    if not missing.isEmpty():
+        commit(store, lease, "quarantine", missing, purpose)
+    return store.version("quarantine")
