@@ -4,6 +4,8 @@ The command line turns a ``UsageError`` into exit code 2 and any other ``ProxSpa
 the message as the one line of reason: so a message says what was wrong, where, and what to do.
 """
 
+import re
+
 
 class ProxSparkError(Exception):
     """Base of the family."""
@@ -72,6 +74,25 @@ def first_line(error: BaseException) -> str:
         if line.startswith("prox_spark.errors."):
             return line.partition(": ")[2]
     return lines[0] if lines else "no message"
+
+
+_GONE = ("FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND", "DELTA_VERSION_NOT_FOUND", "Cannot time travel Delta table")
+_ABSENT = ("DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "PATH_NOT_FOUND")
+
+
+def store_damage(error: BaseException) -> StoreError | None:
+    """What Spark's error says about the store where it is the store's: a version whose files are gone, a table that is."""
+    said = str(error)
+    in_table = re.search(r"/(\w+)/(?:_delta_log|part-)", said)
+    where = f" of {in_table[1]}" if in_table else ""
+    if any(word in said for word in _GONE):
+        return StoreError(
+            f"files{where} are gone that this version needs: VACUUM removed them. Choose a newer version, or one that is "
+            "pinned with a copy; `execute` with its configuration makes it again"
+        )
+    if any(word in said for word in _ABSENT):
+        return StoreError(f"the store is half written, a table is absent ({first_line(error)}); `ingest` completes it")
+    return None
 
 
 class TrainingError(UsageError):

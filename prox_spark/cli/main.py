@@ -13,7 +13,7 @@ from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryO
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
 from prox_spark.cli.reading import compare, history, sql
 from prox_spark.config import load_config
-from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line
+from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
 
 # ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
@@ -210,6 +210,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PROX_SPARK_TRACE"):
             raise
+        damage = store_damage(error)
+        if damage is not None:
+            return _fail(str(damage), 1)
         return _fail(f"{type(error).__name__}: {first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
     return code if isinstance(code, int) else 0
 

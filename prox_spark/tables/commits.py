@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from prox_spark.errors import StoreError
 from prox_spark.tables.leases import Lease, lost
 from prox_spark.tables.store import Store, spark_schema
 
@@ -151,8 +153,16 @@ def _committed(store: Store, lease: Lease, table: str, metadata: str) -> Commit:
 
 
 def restore(store: Store, table: str, version: int) -> int:
-    """Put the table back to one of its versions, as a new version (metadata only), and return that."""
-    store.spark.sql(f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}")
+    """Put the table back to one of its versions, as a new version (metadata only), and return that.
+
+    Raises ``StoreError`` where VACUUM removed the version's files.
+    """
+    try:
+        store.spark.sql(f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}")
+    except PySparkException as error:
+        if "Not all files from version" not in str(error):
+            raise
+        raise StoreError(f"version {version} of {table} cannot come back: VACUUM removed its files") from None
     return store.version(table)
 
 

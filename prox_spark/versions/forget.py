@@ -153,7 +153,9 @@ def _check_alone(store: Store, held: dict[str, Lease]) -> None:
 def _check_executed(version: Version) -> None:
     """Refuse while programs wait that were asked again since: the version to come could not tell that from its tables."""
     keys = ["doc_id", "content_hash", "stage", "chunk", "refiner"]
+    forgotten = version.store.read("forgotten").select("id_hash")
     failed = own_rows(version, "programs").where("status = 'failed'").select(*keys)
+    failed = failed.join(forgotten, id_hash("doc_id") == F.col("id_hash"), "left_anti")
     still = version.store.read("programs").where("status = 'failed'").select(*keys)
     if not failed.join(still, keys, "left_anti").isEmpty():
         raise StoreError(
