@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, report, session, store_of
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, tell, session, store_of
 from prox_spark.errors import UsageError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="NAME, NAME:VERSION, or @N for version N of `refined`.")]
@@ -24,7 +24,7 @@ def pin(
     from prox_spark.versions.pin import pin as run
 
     location, loaded = store_of(store, config, overrides)
-    report({"store": location, **asdict(run(session(loaded), location, name, copy=copy))}, output)
+    tell({"store": location, **asdict(run(session(loaded), location, name, copy=copy))}, output)
 
 
 def rollback(
@@ -38,7 +38,7 @@ def rollback(
     from prox_spark.versions.rollback import rollback as run
 
     location, loaded = store_of(store, config, overrides)
-    report({"store": location, **asdict(run(session(loaded), location, name))}, output)
+    tell({"store": location, **asdict(run(session(loaded), location, name))}, output)
 
 
 def optimize(
@@ -48,7 +48,7 @@ def optimize(
     from prox_spark.versions.optimize import optimize as run
 
     location, loaded = store_of(store, config, overrides)
-    report({"store": location, **asdict(run(session(loaded), location))}, output)
+    tell({"store": location, **asdict(run(session(loaded), location))}, output)
 
 
 def forget(
@@ -68,7 +68,7 @@ def forget(
     listed = [*(doc_ids or ()), *(_read_ids(ids) if ids else ())]
     location, loaded = store_of(store, config, None)
     done = run(session(loaded), location, listed, where=where, history=history)
-    report({"store": location, **asdict(done)}, output)
+    tell({"store": location, **asdict(done)}, output)
 
 
 def _read_ids(path: str) -> list[str]:

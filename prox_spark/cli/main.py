@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
-from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, report, session, start
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, tell, session, start
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
-from prox_spark.cli.reading import compare, history, sql
+from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
 
@@ -32,7 +32,7 @@ def ingest(overrides: Overrides = None, config: ConfigOption = None, output: Out
 
     loaded = load_config(config, overrides or ())
     files = find_files(loaded)
-    report({"store": loaded.store, "ingest": asdict(run(session(loaded), loaded, files))}, output)
+    tell({"store": loaded.store, "ingest": asdict(run(session(loaded), loaded, files))}, output)
 
 
 @app.command()
@@ -47,7 +47,7 @@ def generate(
 
     loaded = load_config(config, overrides or ())
     stages = run(session(loaded), loaded, retry_failed=retry_failed)
-    report({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
+    tell({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
 
 
 @app.command()
@@ -65,7 +65,7 @@ def execute(
         _dry_run(overrides or [], config, output, sample)
         return
     loaded = load_config(config, overrides or ())
-    report({"store": loaded.store, **asdict(run(session(loaded), loaded))}, output)
+    tell({"store": loaded.store, **asdict(run(session(loaded), loaded))}, output)
 
 
 def _dry_run(overrides: list[str], config: str | None, output: str, sample: float) -> None:
@@ -121,7 +121,7 @@ def refine(
     spark = session(loaded)
     done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
     done["generate"] = [asdict(stage) for stage in generate(spark, loaded, retry_failed=retry_failed)]
-    report(done | asdict(execute(spark, loaded)), output)
+    tell(done | asdict(execute(spark, loaded)), output)
 
 
 @app.command()
@@ -186,10 +186,10 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     def show(found: dict[str, Any]) -> None:
         sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
 
-    report(asdict(run(loaded.adapt, show)), output)
+    tell(asdict(run(loaded.adapt, show)), output)
 
 
-for verb in (history, sql, compare, pin, rollback, optimize, forget):
+for verb in (history, sql, compare, report, pin, rollback, optimize, forget):
     app.command()(verb)
 
 

@@ -1,4 +1,4 @@
-"""What every verb shares: the application, the types of its options, the store and session they lead to, the report."""
+"""What every verb shares: the application, the types of its options, the store and session they lead to, what is told at the end."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -45,7 +45,7 @@ def start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
     return get_session(settings)
 
 
-def report(done: dict[str, Any], output: str) -> None:
+def tell(done: dict[str, Any], output: str) -> None:
     """What a writing verb did: the whole as JSON, or its facts in lines."""
     if output == "json":
         write_json(done)

@@ -1,10 +1,12 @@
-"""Verbs that read a store: ``history``, ``sql`` and ``compare``."""
+"""Verbs that read a store: ``history``, ``sql``, ``compare`` and ``report``."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 
 
@@ -115,3 +117,24 @@ def _show_sides(title: str, names: list[str], entries: list[dict[str, Any]]) -> 
         for entry in entries
     )
     write_table([*keys, *numbers], rows, f"{title}: {names[0]} -> {names[1]}")
+
+
+def report(
+    output_file: Annotated[Path, typer.Option("--output-file", metavar="FILE", help="The page to write, HTML.")],
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    output: OutputOption = "text",
+    before: Annotated[str | None, typer.Option("--from", metavar="A", help="The version to compare with.")] = None,
+    after: Annotated[
+        str | None, typer.Option("--to", metavar="B", help="The version; the newest unless given.")
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", min=1, max=5000, help="So many documents to look at.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other documents.")] = 0,
+) -> None:
+    """Write a page that shows a refinement, or what changed between two: numbers, pictures, documents."""
+    from prox_spark.report.job import report as run
+
+    location, loaded = store_of(store, config, overrides)
+    done = run(session(loaded), location, output_file, before=before, after=after, sample=sample, seed=seed)
+    tell(asdict(done), output)

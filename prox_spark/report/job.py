@@ -1,0 +1,54 @@
+"""``report``: reads what one or two refinement versions did, and writes it as one page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from prox_spark.errors import InstallationError, UsageError
+from prox_spark.report.facts import read_facts
+from prox_spark.report.reading import readings
+from prox_spark.report.sample import read_sample
+from prox_spark.tables.store import open_store
+
+
+@dataclass(frozen=True)
+class Written:
+    """The page that was written: the versions it shows, how many documents are in it, its size."""
+
+    file: str
+    versions: list[str]
+    documents: int
+    bytes: int
+
+
+def report(
+    spark: SparkSession,
+    location: str,
+    file: Path,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    sample: int = 500,
+    seed: int = 0,
+) -> Written:
+    """Write a page about the refinement that ``after`` names (the newest unless given), or what changed from ``before``.
+
+    ``sample`` documents can be looked at in it, the same ones for the same ``seed``.
+    Raises ``UsageError`` for names that do not exist or a file that cannot be written, ``InstallationError`` where what
+    draws the page is not installed.
+    """
+    try:
+        from prox_spark.report.page import render, write
+        from prox_spark.report.pictures import pictures
+    except ModuleNotFoundError as error:
+        raise InstallationError(
+            f"report needs {error.name}, which is not installed: pip install 'prox-spark[report]'"
+        ) from None
+    if not file.parent.is_dir():
+        raise UsageError(f"{file}: the folder {file.parent} does not exist")
+    shown = readings(open_store(spark, location), before, after)
+    facts = read_facts(shown)
+    documents = read_sample(shown, sample, seed)
+    write(render(facts, pictures(facts), documents, seed), file)
+    return Written(str(file), [version.name for version in facts.versions], len(documents), file.stat().st_size)

@@ -1,0 +1,114 @@
+"""What happened to a line: the call that did it, how sure it was, and what an edit changed in it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from prox_spark.programs import Call, Program, render
+from prox_spark.report.text import clean, shortened
+
+_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
+_COMPARED = 10_000
+"""Pairs of tokens that a comparison of two lines may look at; beyond, all between what they share is one change."""
+_CALL = 160
+_CALLS_NAMED = 3
+
+Piece = tuple[str, str]
+"""``same``, ``removed`` or ``added``, and the text."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A removed line (``pieces`` is None) or a changed one; ``call`` and ``score`` are what stands beside it."""
+
+    line: int
+    operation: str
+    call: str
+    score: str
+    pieces: tuple[Piece, ...] | None
+
+
+def call_text(call: Mapping[str, Any]) -> str:
+    """A stored call as one short line; what the parser did not accept is said in words.
+
+    >>> call_text({"operation": "remove_lines", "line_start": 0, "line_end": 2, "outcome": "ok"})
+    'remove_lines(0, 2)'
+    """
+    if call["outcome"] != "ok":
+        return f"{clean(call['operation'] or 'unknown')} ({call['outcome']})"
+    names = ("line_start", "line_end", "source", "target")
+    parsed = Call(call["operation"], *(call.get(name) for name in names))
+    return shortened(clean(render(Program((parsed,)), "positional")), _CALL)
+
+
+def explain(
+    line: Mapping[str, Any], original: str, programs: Sequence[Mapping[str, Any]], below: float
+) -> tuple[str, str]:
+    """The call behind a row of ``dropped_lines``, and its score or confidence.
+
+    ``programs``: chunk programs of the document (``line_start``, ``line_end``, ``calls``). A line that no call names was
+    removed for its score, which is under ``below``.
+    """
+    number, operation, score = line["line_number"], line["operation"], line["score"]
+    own = [p for p in programs if p["line_start"] is not None and p["line_start"] <= number <= p["line_end"]]
+    calls = [call for program in own or programs for call in program["calls"] or ()]
+    found = [call for call in calls if _did(call, operation, number, original)]
+    if not found:
+        if operation == "remove_lines" and score is not None:
+            return "line score", f"P(keep) {score:.2f} < {below:g}"
+        return operation, "" if score is None else f"confidence {score:.2f}"
+    # The first call that removes a line has removed it; of edits, any may have.
+    named = found[:1] if operation.startswith("remove_lines") else found[:_CALLS_NAMED]
+    more = f" and {len(found) - _CALLS_NAMED} more" if len(found) > _CALLS_NAMED and len(named) > 1 else ""
+    return "; ".join(map(call_text, named)) + more, "" if score is None else f"confidence {score:.2f}"
+
+
+def _did(call: Mapping[str, Any], operation: str, number: int, original: str) -> bool:
+    """Whether a call is one of those that can have done this to the line."""
+    if call["outcome"] != "ok" or call["operation"] != operation:
+        return False
+    if operation in ("remove_lines", "remove_str", "replace_str"):
+        return bool(call["line_start"] <= number <= call["line_end"])
+    return operation != "normalize" or (call["source"] or "") in original
+
+
+def compared(old: str, new: str) -> tuple[Piece, ...]:
+    """What two texts share and what differs, in order: ``same`` and ``removed`` make ``old``, ``same`` and ``added`` ``new``.
+
+    >>> compared("Read more here", "Read here")
+    (('same', 'Read '), ('removed', 'more '), ('same', 'here'))
+    """
+    a, b = _TOKEN.findall(old), _TOKEN.findall(new)
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    middle = _changes(a[start : len(a) - end], b[start : len(b) - end])
+    pieces = [("same", "".join(a[:start])), *middle, ("same", "".join(a[len(a) - end :]))]
+    return tuple(piece for piece in pieces if piece[1])
+
+
+def _changes(a: list[str], b: list[str]) -> Iterator[Piece]:
+    if len(a) * len(b) > _COMPARED:
+        yield from (("removed", "".join(a)), ("added", "".join(b)))
+        return
+    for tag, from_a, to_a, from_b, to_b in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag == "equal":
+            yield "same", "".join(a[from_a:to_a])
+        else:
+            yield from (("removed", "".join(a[from_a:to_a])), ("added", "".join(b[from_b:to_b])))
+
+
+def cut(pieces: tuple[Piece, ...], limit: int) -> tuple[Piece, ...]:
+    """The first ``limit`` characters of the pieces."""
+    kept: list[Piece] = []
+    for kind, text in pieces:
+        if limit <= 0:
+            break
+        kept.append((kind, text[:limit]))
+        limit -= len(text)
+    return tuple(kept)
