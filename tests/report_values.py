@@ -28,7 +28,23 @@ HOSTILE = (
 TO = {"drop_line_below": 0.5, "drop_document_below": 0.5, "min_confidence": 0.0}
 FROM = {**TO, "drop_line_below": 0.35}
 
-WORDS = "the tide came in slow over flats and nobody on shore had yet seen how far out a boat could lie".split()
+WORDS = (
+    "the",
+    "tide",
+    "came",
+    "in",
+    "slow",
+    "over",
+    "flats",
+    "and",
+    "nobody",
+    "on",
+    "shore",
+    "had",
+    "yet",
+    "seen",
+    "far",
+)
 
 
 def version(refinement: str = "careful", execution: dict[str, Any] | None = None, **changed: Any) -> Version:

@@ -38,15 +38,15 @@ def call_text(call: Mapping[str, Any]) -> str:
     """
     if call["outcome"] != "ok":
         return f"{clean(call['operation'] or 'unknown')} ({call['outcome']})"
-    names = ("line_start", "line_end", "source", "target")
-    parsed = Call(call["operation"], *(call.get(name) for name in names))
+    lines = (call.get("line_start"), call.get("line_end"))
+    parsed = Call(call["operation"], *lines, call.get("source"), call.get("target"))
     return shortened(clean(render(Program((parsed,)), "positional")), _CALL)
 
 
 def explain(
     line: Mapping[str, Any], original: str, programs: Sequence[Mapping[str, Any]], below: float
 ) -> tuple[str, str]:
-    """The call behind a row of ``dropped_lines``, and its score or confidence.
+    """The call behind a row of ``dropped_lines`` (empty where its score was enough), and its score or confidence.
 
     ``programs``: chunk programs of the document (``line_start``, ``line_end``, ``calls``). A line that no call names was
     removed for its score, which is under ``below``.
@@ -57,7 +57,7 @@ def explain(
     found = [call for call in calls if _did(call, operation, number, original)]
     if not found:
         if operation == "remove_lines" and score is not None:
-            return "line score", f"P(keep) {score:.2f} < {below:g}"
+            return "", f"P(keep) {score:.2f} < {below:g}"
         return operation, "" if score is None else f"confidence {score:.2f}"
     # The first call that removes a line has removed it; of edits, any may have.
     named = found[:1] if operation.startswith("remove_lines") else found[:_CALLS_NAMED]

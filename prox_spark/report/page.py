@@ -79,6 +79,7 @@ def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[Document]
         # Drawn by this package from numbers; the names in it are escaped by the XML writer.
         pictures=[(picture, Markup(picture.svg)) for picture in drawn],
         n_documents=len(documents),
+        scored=any(outcome.scores for one in documents for outcome in one.outcomes),
         seed=seed,
         data=Markup(data_block(facts, documents)),
     )
@@ -154,7 +155,7 @@ def _headline(facts: Facts) -> list[tuple[str, str, str]]:
         ("Lines rewritten", "lines_rewritten", "lines"),
     ):
         shares = [share(version.counts[part], version.counts[whole]) for version in facts.versions]
-        said = ["–" if value is None else f"{value:.1%}" for value in shares]
+        said = ["\N{EN DASH}" if value is None else f"{value:.1%}" for value in shares]
         rows.append((label, said[-1], said[0] if len(said) > 1 else ""))
     return rows
 
@@ -176,4 +177,4 @@ def _drops(facts: Facts) -> list[tuple[str, str, list[str], str]]:
 
 
 def _signed(difference: int) -> str:
-    return f"{difference:+,}".replace("-", "−") if difference else "0"
+    return f"{difference:+,}".replace("-", "\N{MINUS SIGN}") if difference else "0"

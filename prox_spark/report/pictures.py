@@ -15,12 +15,13 @@ from prox_spark.report.figures import BINS, Facts, Operation, Version, below, re
 from prox_spark.report.svg import ROLES, inline
 from prox_spark.report.text import shortened
 
-_WIDTH = 460
+_WIDTH = 420
 _POINTS = 72
 _LABEL = 24
 _BARS = 20
+_NEAR = 0.12
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     # Text stays text: it can be read out, and follows the page's font and colours.
     "svg.fonttype": "none",
     "svg.hashsalt": "prox_spark",
@@ -117,7 +118,7 @@ def _bars(
             at = [place + (number - (many - 1) / 2) * (thick + 0.04) for place in range(len(names))]
             if of_all:
                 axes.barh(at, [1.0] * len(at), thick, color=ROLES["track"])
-            axes.barh(at, each, thick, color=ROLES[colour], label=version.name)
+            axes.barh(at, each, thick, color=ROLES[colour], label=shortened(version.name, _LABEL))
             for place, value in zip(at, each, strict=True):
                 said = f"{value:.1%}" if of_all else f"{value:,.0f}"
                 axes.text((top if of_all else value) + top * 0.015, place, said, va="center", color=ROLES["muted"])
@@ -158,7 +159,7 @@ def _histogram(facts: Facts, title: str, note: str, kind: str, label: str, thres
         for number, ((version, colour), each) in enumerate(shown):
             part = width * 0.86 / len(shown)
             at = [(place + 0.07) * width + part * (number + 0.5) for place in range(_BARS)]
-            axes.bar(at, each, part, color=ROLES[colour], label=version.name)
+            axes.bar(at, each, part, color=ROLES[colour], label=shortened(version.name, _LABEL))
         _score_axis(axes, label)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -171,7 +172,7 @@ def _histogram(facts: Facts, title: str, note: str, kind: str, label: str, thres
         (f"{place * width:.2f} to {(place + 1) * width:.2f}", *(f"{each[place]:,}" for _, each in shown))
         for place in range(_BARS)
     )
-    return Picture(title, note, svg, columns, rows)
+    return Picture(title, note + _whose(facts, threshold), svg, columns, rows)
 
 
 def _sweep(facts: Facts) -> Picture | None:
@@ -184,7 +185,7 @@ def _sweep(facts: Facts) -> Picture | None:
     edges = [edge / BINS for edge in range(BINS + 1)]
     with _axes(210) as (figure, axes):
         for version, colour, counts in curves:
-            axes.plot(edges, below(counts), color=ROLES[colour], linewidth=2, label=version.name)
+            axes.plot(edges, below(counts), color=ROLES[colour], linewidth=2, label=shortened(version.name, _LABEL))
         axes.set_ylim(0, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -193,13 +194,13 @@ def _sweep(facts: Facts) -> Picture | None:
         if len(curves) > 1:
             _legend(figure, facts)
         svg = inline(figure, "sweep", "Share of scored lines that each threshold would remove")
-    note = "Scored lines that a value of drop_line_below would remove, before guards; from the stored programs, no model runs."
+    note = "Scored lines that each threshold would remove, before guards, by the scores that are stored."
     columns = ("drop_line_below", *(version.name for version, _, _ in curves))
     rows = tuple(
         (f"{edge / BINS:.2f}", *(f"{below(counts)[edge]:.1%}" for _, _, counts in curves))
         for edge in range(0, BINS + 1, BINS // _BARS)
     )
-    return Picture("Threshold sweep", note, svg, columns, rows)
+    return Picture("Threshold sweep", note + _whose(facts, "drop_line_below"), svg, columns, rows)
 
 
 def _score_axis(axes: Axes, label: str) -> None:
@@ -211,17 +212,14 @@ def _score_axis(axes: Axes, label: str) -> None:
 
 
 def _thresholds(axes: Axes, facts: Facts, key: str) -> None:
-    """A line at each version's threshold, named after it where they differ."""
-    values = [float(version.execution[key]) for version in facts.versions]
-    named = len(set(values)) > 1
-    for number, (version, value) in enumerate(zip(facts.versions, values, strict=True)):
-        if not 0 < value <= 1 or value in values[:number]:
-            continue
+    """A line at each version's threshold, below the axes' top where another is near."""
+    values = sorted({float(version.execution[key]) for version in facts.versions if 0 < version.execution[key] <= 1})
+    for number, value in enumerate(values):
         axes.axvline(value, color=ROLES["ink"], linewidth=1.2, linestyle=(0, (3, 3)))
-        right = value < 0.6
+        right = value < 0.85
         axes.annotate(
-            f"{value:g}, {shortened(version.name, _LABEL)}" if named else f"{value:g}",
-            (value, 1.0 - 0.13 * number),
+            f"{value:g}",
+            (value, 1.0 - (0.12 if number and value - values[0] < _NEAR else 0.0)),
             xycoords=("data", "axes fraction"),
             xytext=(5 if right else -5, 0),
             textcoords="offset points",
@@ -230,7 +228,16 @@ def _thresholds(axes: Axes, facts: Facts, key: str) -> None:
         )
 
 
+def _whose(facts: Facts, key: str) -> str:
+    """A sentence on which threshold is whose, where there are two."""
+    values = [version.execution[key] for version in facts.versions]
+    if len(set(values)) < 2:
+        return ""
+    named = (f"{value:g} in {version.name}" for version, value in zip(facts.versions, values, strict=True))
+    return f" Dashed: {', '.join(named)}."
+
+
 def _legend(figure: Figure, facts: Facts) -> None:
     if len(facts.versions) > 1:
-        options: dict[str, Any] = {"frameon": False, "ncols": 1, "handlelength": 1, "handleheight": 1}
+        options: dict[str, Any] = {"frameon": False, "ncols": 2, "handlelength": 1, "handleheight": 1, "borderpad": 0}
         figure.legend(loc="outside upper left", **options)

@@ -13,7 +13,7 @@ def clean(text: str) -> str:
     """The text with control and direction characters made visible, and half characters replaced.
 
     >>> clean("a\\x00b\\u202ec")
-    'a␀b‹U+202E›c'
+    'a␀b[U+202E]c'
     """
     return _HARMFUL.sub(_visible, text)
 
@@ -26,7 +26,7 @@ def _visible(found: re.Match[str]) -> str:
         return "␡"
     if 0xD800 <= code <= 0xDFFF or code in (0xFFFE, 0xFFFF):
         return "\ufffd"
-    return f"‹U+{code:04X}›"
+    return f"[U+{code:04X}]"
 
 
 def shortened(text: str, limit: int) -> str:

@@ -130,10 +130,10 @@
         return;
       }
       gap();
-      const row = make("tr");
+      const row = make("tr", same(one, index) ? "same" : "differs");
       const label = make("th", "at", String(index));
       label.scope = "row";
-      row.append(label, ...one.outcomes.map((version) => cell(line, index, version)));
+      row.append(label, ...one.outcomes.map((version, place) => cell(line, index, version, versions[place])));
       body.append(row);
     });
     gap();
@@ -146,6 +146,11 @@
     const element = make("th", "", text);
     element.scope = "col";
     return element;
+  };
+  const same = (one, index) => {
+    const [first, last] = [one.outcomes[0], one.outcomes[one.outcomes.length - 1]];
+    const [before, after] = [first.marks[index], last.marks[index]].map((mark) => JSON.stringify(mark));
+    return first.fate === last.fate && before === after;
   };
   const near = (one, index) => {
     for (let other = index - CONTEXT; other <= index + CONTEXT; other += 1) {
@@ -161,16 +166,17 @@
     return row;
   };
 
-  const cell = (line, index, version) => {
+  const cell = (line, index, version, name) => {
     const [text, more] = Array.isArray(line) ? line : [line, ""];
     const mark = Object.hasOwn(version.marks, index) ? version.marks[index] : null;
     const gone = version.fate !== "kept";
     const element = make("td", mark ? (mark.pieces ? "rewritten" : "removed") : gone ? "gone" : "");
+    element.dataset.version = name;
     const box = make("div", "line");
     const content = make("span", "shown");
     content.dir = "auto";
     if (!mark) content.append(text);
-    else if (!mark.pieces) content.append(make("del", "", text));
+    else if (!mark.pieces) content.append(make("del", text ? "" : "rest", text || "blank line"));
     else content.append(...mark.pieces.map(piece));
     if (more) content.append(make("span", "rest", ` ${more}`));
     box.append(content);
@@ -188,8 +194,9 @@
       box.append(make("span", "hidden", "P(keep) "), score.toFixed(2));
       return box;
     }
-    box.append(make("span", "hidden", mark.pieces ? "Rewritten by " : "Removed by "), make("span", "mono", mark.call));
-    if (mark.score) box.append(` ${mark.score}`);
+    box.append(make("span", "hidden", mark.pieces ? "Rewritten: " : "Removed: "));
+    if (mark.call) box.append(make("span", "mono", mark.call), " ");
+    box.append(mark.score);
     return box;
   };
 
