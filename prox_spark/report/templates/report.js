@@ -195,7 +195,10 @@
       return box;
     }
     box.append(make("span", "hidden", mark.pieces ? "Rewritten: " : "Removed: "));
-    if (mark.call) box.append(make("span", "mono", mark.call), " ");
+    if (mark.call) {
+      box.classList.add("call");
+      box.append(make("span", "mono", mark.call), " ");
+    }
     box.append(mark.score);
     return box;
   };
