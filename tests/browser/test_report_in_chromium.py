@@ -179,7 +179,7 @@ def test_a_screen_reader_finds_landmarks_names_and_states(open_report: Open) -> 
     for name in ("Outcome", "Operation", "Source", "Search", "Only changed lines"):
         assert page.get_by_label(name, exact=True).count() == 1, name
     assert page.get_by_role("listbox", name="Documents").count() == 1
-    assert page.get_by_role("option", selected=True).count() == 1
+    assert page.get_by_role("listbox").get_by_role("option", selected=True).count() == 1
     assert page.get_by_role("img").count() == page.locator("figure").count()
     assert page.get_by_role("img", name="Share of characters kept, by source").count() == 1
     levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map((e) => Number(e.tagName[1]))")
