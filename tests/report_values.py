@@ -126,7 +126,8 @@ def program(
     *calls: dict[str, Any], start: int = 0, end: int = 10_000, scores: list[float] | None = None
 ) -> dict[str, Any]:
     """A row of ``programs`` of the chunk stage."""
-    return {"stage": "chunk", "line_start": start, "line_end": end, "calls": list(calls), "line_scores": scores}
+    own = {"stage": "chunk", "line_start": start, "line_end": end, "keep_score": None}
+    return own | {"calls": list(calls), "line_scores": scores}
 
 
 def found(log: list[dict[str, Any]], *programs: dict[str, Any], text_hash: int = 1) -> Found:

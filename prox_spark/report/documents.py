@@ -185,7 +185,7 @@ def _scores(chunks: Sequence[Mapping[str, Any]], shown: int) -> tuple[float | No
 def _why(found: Found, execution: Mapping[str, Any]) -> str:
     """One sentence on the document's fate."""
     if found.refined is not None:
-        return _kept(found.refined)
+        return _kept(found)
     if found.dropped is not None:
         stage, reason, score = (found.dropped[name] for name in ("stage", "reason", "keep_score"))
         if reason == "keep_score" and score is not None:
@@ -200,8 +200,9 @@ def _why(found: Found, execution: Mapping[str, Any]) -> str:
     return "Not in this version."
 
 
-def _kept(row: Mapping[str, Any]) -> str:
-    removed, rewritten, guard = (row[name] for name in ("n_lines_removed", "n_lines_rewritten", "guard"))
+def _kept(found: Found) -> str:
+    assert found.refined is not None, "it is kept"
+    removed, rewritten, guard = (found.refined[name] for name in ("n_lines_removed", "n_lines_rewritten", "guard"))
     parts = [
         f"{n:,} {'line' if n == 1 else 'lines'} {what}"
         for n, what in ((removed, "removed"), (rewritten, "rewritten"))
@@ -209,4 +210,6 @@ def _kept(row: Mapping[str, Any]) -> str:
     ]
     done = " and ".join(parts) or "nothing changed"
     held = f"; a guard held a program back ({clean(guard)})" if guard else ""
-    return f"Kept, {done}{held}."
+    scores = (f"{p['keep_score']:.2f}" for p in found.programs if p["keep_score"] is not None)
+    scored = next((f" Its keep_score is {score}." for score in scores), "")
+    return f"Kept, {done}{held}.{scored}"

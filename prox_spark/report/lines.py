@@ -48,21 +48,26 @@ def explain(
 ) -> tuple[str, str]:
     """The call behind a row of ``dropped_lines`` (empty where its score was enough), and its score or confidence.
 
-    ``programs``: chunk programs of the document (``line_start``, ``line_end``, ``calls``). A line that no call names was
-    removed for its score, which is under ``below``.
+    ``programs``: chunk programs of the document (``line_start``, ``line_end``, ``calls``, ``line_scores``). Lines whose
+    score is under ``below`` are removed before any call is applied.
     """
     number, operation, score = line["line_number"], line["operation"], line["score"]
     own = [p for p in programs if p["line_start"] is not None and p["line_start"] <= number <= p["line_end"]]
+    if score is not None and operation == "remove_lines" and any(_scored_below(p, number, below) for p in own):
+        return "", f"P(keep) {score:.2f} < {below:g}"
     calls = [call for program in own or programs for call in program["calls"] or ()]
     found = [call for call in calls if _did(call, operation, number, original)]
-    if not found:
-        if operation == "remove_lines" and score is not None:
-            return "", f"P(keep) {score:.2f} < {below:g}"
-        return operation, "" if score is None else f"confidence {score:.2f}"
     # The first call that removes a line has removed it; of edits, any may have.
-    named = found[:1] if operation.startswith("remove_lines") else found[:_CALLS_NAMED]
+    named = found[:1] if operation in ("remove_lines", "remove_all") else found[:_CALLS_NAMED]
     more = f" and {len(found) - _CALLS_NAMED} more" if len(found) > _CALLS_NAMED and len(named) > 1 else ""
-    return "; ".join(map(call_text, named)) + more, "" if score is None else f"confidence {score:.2f}"
+    said = "; ".join(map(call_text, named)) + more
+    return said or operation, "" if score is None else f"confidence {score:.2f}"
+
+
+def _scored_below(program: Mapping[str, Any], number: int, below: float) -> bool:
+    place = number - program["line_start"]
+    scores = program["line_scores"] or ()
+    return place < len(scores) and scores[place] is not None and scores[place] < below
 
 
 def _did(call: Mapping[str, Any], operation: str, number: int, original: str) -> bool:

@@ -125,7 +125,7 @@ def _programs(reading: Reading, own: Own) -> DataFrame:
     """A row for each document: its programs in order, as far as they are about lines that can be shown."""
     program = F.struct(
         F.when(F.col("stage") == "chunk", F.col("chunk")).otherwise(-1).alias("order"),
-        *("stage", "line_start", "line_end"),
+        *("stage", "line_start", "line_end", "keep_score"),
         F.slice("calls", 1, _CALLS_READ).alias("calls"),
         F.slice("line_scores", 1, MAX_LINES).alias("line_scores"),
     )

@@ -100,7 +100,7 @@ def test_each_document_has_its_change_class_and_its_reason(page: Path) -> None:
         "hostile": "unchanged",
         "long": "unchanged",
     }
-    assert shown["doubtful"]["outcomes"][0]["why"] == "Kept, nothing changed."
+    assert shown["doubtful"]["outcomes"][0]["why"] == "Kept, nothing changed. Its keep_score is 0.10."
     assert shown["doubtful"]["outcomes"][1]["why"] == (
         "Dropped in the document stage: its keep_score 0.10 is below 0.5."
     )

@@ -19,6 +19,7 @@ from prox_spark.report.documents import (
 QUARANTINED = Found(quarantined={"error_class": "ChunkFailed", "message": "ChunkFailed"})
 SHORT = Found(dropped={"stage": "chunk", "reason": "too_short", "keep_score": 0.9})
 GUARDED = Found(refined=values.kept(2, 1) | {"guard": "loop"})
+EMPTY = {"stage": "document", "line_start": None, "line_end": None, "calls": None, "line_scores": None}
 KEPT = values.found([])
 EDITED = values.found([values.line(0)], text_hash=2)
 
@@ -113,6 +114,10 @@ def test_many_calls_are_counted() -> None:
         (EDITED, "Kept, 1 line removed."),
         (GUARDED, "Kept, 2 lines removed and 1 line rewritten; a guard held a program back (loop)."),
         (values.DROPPED, "Dropped in the document stage: its keep_score 0.12 is below 0.5."),
+        (
+            Found(refined=values.kept(), programs=[{"keep_score": 0.8} | EMPTY]),
+            "Kept, nothing changed. Its keep_score is 0.80.",
+        ),
         (SHORT, "Dropped in the chunk stage: its programs leave too few words (too_short)."),
         (QUARANTINED, "In quarantine: ChunkFailed."),
         (Found(), "Not in this version."),

@@ -44,8 +44,15 @@ def test_edits_that_occur_in_the_line_are_named_and_the_rest_counted() -> None:
     assert named == 'normalize("a", ""); normalize("b", ""); normalize("c", "") and 2 more'
 
 
-def test_a_line_that_no_call_names_went_for_its_score() -> None:
-    assert explain(values.line(0, score=0.12), "x", [values.program()], 0.5) == ("", "P(keep) 0.12 < 0.5")
+def test_a_score_under_the_threshold_comes_before_any_call() -> None:
+    program = values.program(values.call("remove_lines", 0, 9), start=3, scores=[0.12, 0.9])
+    assert explain(values.line(3, score=0.12), "x", [program], 0.5) == ("", "P(keep) 0.12 < 0.5")
+    assert explain(values.line(4, score=0.7), "x", [program], 0.5) == ("remove_lines(0, 9)", "confidence 0.70")
+    assert explain(values.line(5), "x", [program], 0.5) == ("remove_lines(0, 9)", "")
+
+
+def test_an_operation_whose_call_is_not_stored_is_named_alone() -> None:
+    assert explain(values.line(0, "remove_str", 0.5, "x"), "xy", [], 0.5) == ("remove_str", "confidence 0.50")
 
 
 def test_calls_are_short_and_what_was_not_understood_is_said() -> None:
