@@ -152,13 +152,14 @@ def test_the_numbers_are_those_of_the_tables(spark: Any, store: str) -> None:
         assert sum(source.kept for source in version.sources) == row["kept"] == version.counts["characters_kept"]
         assert sum(source.characters for source in version.sources) == version.counts["characters"]
     assert {source.name: source.documents for source in strict.sources} == {
-        "(no source)": 1,
+        "json": 1,
         "web": 2,
         "forum": 2,
         "<b>bold</b>": 1,
     }
     assert sum(strict.scores.lines) == LINES
-    assert (strict.scores.lines[5], strict.scores.lines[10], strict.scores.lines[90]) == (1, 1, 11)
+    # A stored 0.9 is a little less, as it is where it is compared with a threshold.
+    assert (strict.scores.lines[5], strict.scores.lines[10], strict.scores.lines[89]) == (1, 1, 11)
     assert {key for key, _, _ in facts.differences} == {"execution.drop_document_below", "execution.drop_line_below"}
     assert loose.scores == strict.scores
 
