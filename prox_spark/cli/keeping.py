@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, tell, session, store_of
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
 from prox_spark.errors import UsageError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="NAME, NAME:VERSION, or @N for version N of `refined`.")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
-from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, tell, session, start
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
 from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config

@@ -1,4 +1,4 @@
-"""What every verb shares: the application, the types of its options, the store and session they lead to, what is told at the end."""
+"""What every verb shares: the application, the types of its options, store and session, what it tells at its end."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal

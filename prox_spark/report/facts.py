@@ -9,8 +9,9 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from prox_spark.report.figures import BINS, Drop, Facts, Operation, Scores, Source, Version
-from prox_spark.report.reading import Reading
 from prox_spark.report.text import clean, shortened
+from prox_spark.versions.names import Version as Reading
+from prox_spark.versions.names import own_rows
 
 _SOURCES = 12
 """So many sources have a bar of their own; the others share one."""
@@ -118,7 +119,7 @@ def _drops(reading: Reading) -> tuple[Drop, ...]:
 
 
 def _scores(reading: Reading) -> Scores:
-    programs = reading.programs()
+    programs = own_rows(reading, "programs")
     chunks = programs.where(F.col("stage") == "chunk")
     confidences = F.explode(F.transform("calls", lambda call: call["confidence"]))
     return Scores(

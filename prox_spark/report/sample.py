@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from prox_spark.report.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Document, Found, document
-from prox_spark.report.reading import Reading
+from prox_spark.versions.names import Version as Reading
+from prox_spark.versions.names import own_rows
 
 _CALLS_READ = 50 * MAX_CALLS
 """Of a program: a line's call is looked for among so many."""
@@ -130,5 +131,5 @@ def _programs(reading: Reading, own: Own) -> DataFrame:
         F.slice("line_scores", 1, MAX_LINES).alias("line_scores"),
     )
     shown = F.coalesce(F.col("line_start") < MAX_LINES, F.lit(True))
-    rows = own(reading.programs()).where(shown)
+    rows = own(own_rows(reading, "programs")).where(shown)
     return rows.groupBy("doc_id").agg(F.sort_array(F.collect_list(program)).alias("programs"))

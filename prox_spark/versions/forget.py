@@ -23,9 +23,9 @@ from prox_spark.tables.commits import Purpose, commit, delete, vacuum
 from prox_spark.tables.leases import Lease, keys
 from prox_spark.tables.refinements import append_refinement, check_conservation, last_version, renewed, settle
 from prox_spark.tables.store import Store, open_store, spark_schema
-from prox_spark.versions.names import Version
+from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
-from prox_spark.versions.pin import own_rows, pinned_tables
+from prox_spark.versions.pin import pinned_tables
 
 _OWN = tuple(name for name, schema in TABLES.items() if "doc_id" in schema.names and name != "documents")
 """Tables with rows of documents, those of ``documents`` itself left out: they go last."""

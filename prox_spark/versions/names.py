@@ -32,6 +32,21 @@ class Version:
         return rows.where(F.col("unit") <= self.row["last_unit"]) if table == "documents" else rows
 
 
+def own_rows(version: Version, table: str) -> DataFrame:
+    """The table's rows that belong to this refinement: not other refiners' programs, nor others' quarantine."""
+    rows = version.read(table)
+    if table == "quarantine":
+        return rows.where(F.col("refinement") == version.row["refinement"])
+    if table == "programs":
+        return rows.where(F.col("refiner").isin(refiners(version)) & (F.col("unit") <= version.row["last_unit"]))
+    return rows
+
+
+def refiners(version: Version) -> list[str]:
+    """Fingerprints of the refiners whose programs this refinement is made of."""
+    return [version.row[name] for name in ("document_refiner", "chunk_refiner") if version.row[name] is not None]
+
+
 def copy_of(copy: str, table: str) -> str:
     """Name of the table that holds a pinned copy."""
     return f"pinned_{copy}_{table}"

@@ -4,7 +4,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.schemas import VERSIONED
@@ -12,7 +12,7 @@ from prox_spark.tables.commits import Purpose, commit, fence
 from prox_spark.tables.leases import hold
 from prox_spark.tables.refinements import WRITTEN
 from prox_spark.tables.store import Store, create_table, open_store, spark_schema
-from prox_spark.versions.names import Version, copy_of, open_version
+from prox_spark.versions.names import Version, copy_of, open_version, own_rows
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,6 @@ def _copy(version: Version, table: str, name: str) -> None:
     """Write the version's rows of a table; what a copy that was cut short left is overwritten."""
     create_table(version.store, table, name)
     version.store.save(own_rows(version, table).write.format("delta").mode("overwrite"), name)
-
-
-def own_rows(version: Version, table: str) -> DataFrame:
-    """The table's rows that belong to this refinement: not other refiners' programs, nor others' quarantine."""
-    rows = version.read(table)
-    if table == "quarantine":
-        return rows.where(F.col("refinement") == version.row["refinement"])
-    if table == "programs":
-        return rows.where(F.col("refiner").isin(refiners(version)) & (F.col("unit") <= version.row["last_unit"]))
-    return rows
-
-
-def refiners(version: Version) -> list[str]:
-    """Fingerprints of the refiners whose programs this refinement is made of."""
-    return [version.row[name] for name in ("document_refiner", "chunk_refiner") if version.row[name] is not None]
 
 
 def pinned_tables(store: Store) -> list[str]:
