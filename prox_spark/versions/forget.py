@@ -21,7 +21,14 @@ from prox_spark.refinement.work import PROGRAM_COUNTS, program_counts
 from prox_spark.schemas import COUNTS, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import Purpose, commit, delete, vacuum
 from prox_spark.tables.leases import Lease, keys
-from prox_spark.tables.refinements import append_refinement, check_conservation, last_version, renewed, settle
+from prox_spark.tables.refinements import (
+    append_refinement,
+    check_chain,
+    check_conservation,
+    last_version,
+    renewed,
+    settle,
+)
 from prox_spark.tables.store import Store, open_store, spark_schema
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
@@ -81,10 +88,10 @@ def forget(
         new = hashes.join(store.read("forgotten").select("id_hash"), "id_hash", "left_anti")
         if not new.isEmpty():
             commit(store, lease, "forgotten", new, _PURPOSE)
-        counts = None if newest is None else _left(Version(store, newest))
+        counts, heads = None, {}
         if newest is not None:
-            for table in RESULT_TABLES:
-                settle(store, table, newest[f"{table}_version"])
+            counts = _left(Version(store, newest))
+            heads = {table: settle(store, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
         rows = {table: _delete(store, lease, table) for table in _OWN}
         rows |= {table: _delete(store, lease, table) for table in pinned_tables(store)}
         rows["documents"] = _delete(store, held["ingest"], "documents")
@@ -92,6 +99,8 @@ def forget(
             # A version of its own: what stands on the one before is gone afterwards.
             commit(store, held["ingest"], "documents", store.read("documents").where("false"), _PURPOSE)
         _check_alone(store, held)
+        now = {table: store.version(table) for table in heads}
+        check_chain(heads, {table: version for table, version in now.items() if version != heads[table]})
         _renew(store, lease, newest, counts)
         if history:
             vacuum(store, ["documents", *_OWN, *pinned_tables(store)])
