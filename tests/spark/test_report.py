@@ -10,6 +10,7 @@ from claims import PAGE, PROSE, run, versions
 
 from prox_spark.cli import main
 from prox_spark.config import load_config
+from prox_spark.refinement.job import execute
 from prox_spark.report.documents import MAX_CHARACTERS
 from prox_spark.report.facts import read_facts
 from prox_spark.report.reading import readings
@@ -52,7 +53,9 @@ def store(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
             f"chunk.engine.answers={json.dumps(CHUNKS)}",
             *(f"execution.drop_line_below={line}", f"execution.drop_document_below={document}"),
         ]
-        run(spark, load_config(None, keys))
+        config = load_config(None, keys)
+        # The programs of the first are those of the second.
+        run(spark, config) if name == "loose" else execute(spark, config)
     return str(folder / "store")
 
 
