@@ -1,4 +1,7 @@
-"""Looking after a store: pins, rollback, optimize and forget, over copies of one store with three refinement versions."""
+"""Looking after a store: pins, rollback, optimize and forget, over copies of one store with three refinement versions.
+
+Slow: each of these verbs takes several leases and writes to every table, and VACUUM lists all files: minutes together.
+"""
 
 import json
 import shutil
@@ -26,6 +29,8 @@ from prox_spark.versions.optimize import optimize
 from prox_spark.versions.pin import pin
 from prox_spark.versions.rollback import rollback
 from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
 
 RESULTS = ("refined", "dropped_lines", "dropped_documents")
 MARK = "Q7xk93vTzzp0"
