@@ -1,6 +1,6 @@
 """Looking after a store: pins, rollback, optimize and forget, over copies of one store with three refinement versions.
 
-Slow: each of these verbs takes several leases and writes to every table, and VACUUM lists all files: minutes together.
+Slow where VACUUM or OPTIMIZE goes over every table, and where another refinement is executed once more.
 """
 
 import json
@@ -30,8 +30,6 @@ from prox_spark.versions.pin import pin
 from prox_spark.versions.rollback import rollback
 from prox_spark.versions.sql import query
 
-pytestmark = pytest.mark.slow
-
 RESULTS = ("refined", "dropped_lines", "dropped_documents")
 MARK = "Q7xk93vTzzp0"
 """Stands in the texts of three documents: in lines that stay, that go, and that are rewritten."""
@@ -45,8 +43,9 @@ class Made:
     store: str
 
     def config(self, name: str = "first") -> Config:
-        below = {"first": 0.5, "second": 0.3}[name]
-        answers = json.dumps({"stands here": 'remove_lines(start=0, end=1)\nnormalize(source_str=" an edit")'})
+        on_failed = {"first": "quarantine", "second": "keep"}[name]
+        edit = 'remove_lines(start=0, end=1)\nnormalize(source_str=" an edit")'
+        answers = json.dumps({"stands here": edit, "Cheap": "drop_doc()", "Spam": "drop_doc()"})
         return load_config(
             None,
             [
@@ -54,14 +53,11 @@ class Made:
                 f"refinement={name}",
                 f"input.path={self.folder / 'pages'}",
                 "input.format=json",
-                "document.engine.kind=scripted",
-                'document.engine.answers={"Cheap": 0.35, "Spam": 0.1}',
-                "document.engine.error_on=Poison",
-                "chunk.min_keep_score=0.3",
                 "chunk.engine.kind=scripted",
                 f"chunk.engine.answers={answers}",
                 "chunk.engine.default=remove_lines(start=0, end=0)",
-                f"execution.drop_document_below={below}",
+                "chunk.engine.error_on=Poison",
+                f"execution.on_failed_chunk={on_failed}",
             ],
         )
 
@@ -139,6 +135,7 @@ def test_a_rollback_is_a_new_version_with_the_rows_of_then_and_the_second_is_non
     check_rederivation(spark, made.config())
 
 
+@pytest.mark.slow
 def test_a_rollback_to_another_name_makes_that_the_newest(spark: Any, made: Made) -> None:
     then = contents(spark, made.store, "second")
     row = open_store(spark, made.store).read("refinements").where("refinement = 'second'").first()
@@ -160,6 +157,7 @@ def test_a_rollback_while_another_job_executes_is_refused(spark: Any, made: Made
     assert contents(spark, made.store, "first") == before
 
 
+@pytest.mark.slow
 def test_optimize_compacts_changes_no_row_and_finds_nothing_the_second_time(spark: Any, made: Made) -> None:
     names = ("first:0", "first:1", "second:0")
     before = {name: contents(spark, made.store, name) for name in names}
@@ -193,6 +191,7 @@ def test_optimize_compacts_changes_no_row_and_finds_nothing_the_second_time(spar
     check_conservation(spark, made.config())
 
 
+@pytest.mark.slow
 def test_what_another_job_may_replace_is_left_alone(spark: Any, made: Made) -> None:
     with hold(open_store(spark, made.store), "execute"):
         done = optimize(spark, made.store)
@@ -202,6 +201,7 @@ def test_what_another_job_may_replace_is_left_alone(spark: Any, made: Made) -> N
     assert newest(spark, made)["version"] == 1
 
 
+@pytest.mark.slow
 def test_a_pin_is_recorded_once_and_a_copy_outlives_vacuum(
     spark: Any, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,7 +218,7 @@ def test_a_pin_is_recorded_once_and_a_copy_outlives_vacuum(
 
     assert contents(spark, made.store, "first:0") == then
     assert query(spark, made.store, "SELECT count(*) FROM `documents@first:0`").collect() == [(5,)]
-    assert query(spark, made.store, "SELECT count(DISTINCT refiner) FROM `programs@first:0`").collect() == [(2,)]
+    assert query(spark, made.store, "SELECT count(*) FROM `programs@first:0`").collect() == [(5,)]
     capsys.readouterr()
     # Of a version without a copy the files are gone: that is what is said, in one line.
     for words in (["sql", "SELECT text FROM `refined@second`"], ["rollback", "second"]):
@@ -272,7 +272,6 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
     done = execute(spark, made.config("second"))
     assert (done.version, done.counts["documents"]) == (1, 5)
     check_conservation(spark, made.config("second"))
-    check_rederivation(spark, made.config("second"))
 
 
 def test_a_condition_that_is_none_and_no_documents_at_all_are_refused(spark: Any, made: Made) -> None:
@@ -282,7 +281,7 @@ def test_a_condition_that_is_none_and_no_documents_at_all_are_refused(spark: Any
     with pytest.raises(UsageError, match=r"--where: .*txt"):
         forget(spark, made.store, where="txt LIKE 'a%'")
     with pytest.raises(UsageError, match=r"--where: "):
-        forget(spark, made.store, where="text LIKE 'a%' ORDER")
+        forget(spark, made.store, where="text LIKE 'a%' AND")
     assert forget(spark, made.store, ["nowhere"]).unknown == 1
     assert versions(Path(made.store)) == before
 
@@ -303,6 +302,7 @@ def in_parquet(path: Path, text: str) -> bool:
     return text in str(pq.ParquetFile(path).metadata.to_dict()) or text in str(pq.read_table(path).to_pylist())
 
 
+@pytest.mark.slow
 def test_forget_with_history_leaves_the_text_in_no_file_of_the_store(spark: Any, made: Made) -> None:
     store = Path(made.store)
     pin(spark, made.store, "first:0", copy=True)

@@ -1,4 +1,7 @@
-"""``conf/sql``: each question of the library gives the rows that a small store is made for."""
+"""``conf/sql``: each question of the library gives the rows that a small store is made for.
+
+Slow: three refinements, two of them with both stages, for a query each.
+"""
 
 import json
 from collections.abc import Callable
@@ -11,6 +14,8 @@ from claims import PAGE, PROSE, run
 from prox_spark.config import load_config
 from prox_spark.refinement.job import execute
 from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "sql"
 MENU, LONG = "Home | Blog", f"{PROSE} {PROSE} {PROSE}"
