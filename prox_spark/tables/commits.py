@@ -189,7 +189,14 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
 
 
 def commits_since(store: Store, table: str, version: int) -> list[str | None]:
-    """The verb of every commit after ``version``; None for one that this package did not make."""
+    """The verb of every commit after ``version``; ``vacuum`` for one of VACUUM, None for others that are not this package's."""
     history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)}").where(f"version > {version}")
-    rows = history.select("userMetadata").collect()
-    return [json.loads(row[0]).get("verb") if row[0] and row[0].startswith("{") else None for row in rows]
+    rows = history.select("userMetadata", "operation").collect()
+    return [_verb(row["userMetadata"], row["operation"]) for row in rows]
+
+
+def _verb(metadata: str | None, operation: str | None) -> str | None:
+    if operation is not None and operation.startswith("VACUUM"):
+        return "vacuum"
+    verb: str | None = json.loads(metadata).get("verb") if metadata and metadata.startswith("{") else None
+    return verb

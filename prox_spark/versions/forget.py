@@ -102,10 +102,12 @@ def forget(
         now = {table: store.version(table) for table in heads}
         check_chain(heads, {table: version for table, version in now.items() if version != heads[table]})
         _renew(store, lease, newest, counts)
+        # Before VACUUM, which commits, too: what stands on these documents is what is free of them.
+        documents_version = store.version("documents")
         if history:
             vacuum(store, ["documents", *_OWN, *pinned_tables(store)])
         gone = {table: count for table, count in rows.items() if count}
-        _write_receipt(store, lease, receipt, gone, history)
+        _write_receipt(store, lease, receipt, gone, history, documents_version)
     return Forgotten(receipt, rows["documents"], unknown, gone, history)
 
 
@@ -228,9 +230,11 @@ def _renew(store: Store, lease: Lease, newest: Any, counts: dict[str, int] | Non
     append_refinement(store, lease, renewed(store, newest, "forget", {**heads, "counts": counts}))
 
 
-def _write_receipt(store: Store, lease: Lease, receipt: str, rows: dict[str, int], history: bool) -> None:
+def _write_receipt(
+    store: Store, lease: Lease, receipt: str, rows: dict[str, int], history: bool, documents_version: int
+) -> None:
     n = store.read("forgotten").where(F.col("receipt") == receipt).count()
     schema = spark_schema("receipts")
-    values = (receipt, n, rows, history, store.version("documents"))
+    values = (receipt, n, rows, history, documents_version)
     row = store.spark.createDataFrame([values], schema[:5]).withColumn("forgotten_at", F.current_timestamp())
     commit(store, lease, "receipts", row, _PURPOSE)

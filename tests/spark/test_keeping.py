@@ -281,7 +281,7 @@ def test_a_condition_that_is_none_and_no_documents_at_all_are_refused(spark: Any
     with pytest.raises(UsageError, match=r"--where: .*txt"):
         forget(spark, made.store, where="txt LIKE 'a%'")
     with pytest.raises(UsageError, match=r"--where: "):
-        forget(spark, made.store, where="text LIKE 'a%' AND")
+        forget(spark, made.store, where="text LIKE 'a%')")
     assert forget(spark, made.store, ["nowhere"]).unknown == 1
     assert versions(Path(made.store)) == before
 
