@@ -1,4 +1,7 @@
-"""``compare``: agrees with what the tables of both versions say, document by document and line by line."""
+"""``compare``: agrees with what the tables of both versions say, document by document and line by line.
+
+Slow: a store with four versions is made first, and each comparison asks all tables of both. The README's test runs it once.
+"""
 
 import json
 from collections import Counter
@@ -15,6 +18,8 @@ from prox_spark.tables.store import open_store
 from prox_spark.versions.compare import Comparison, compare
 from prox_spark.versions.names import open_version
 from prox_spark.versions.summary import summarize
+
+pytestmark = pytest.mark.slow
 
 ENGINE = [
     "document.engine.kind=scripted",

@@ -1,4 +1,7 @@
-"""Stores that are no longer what was written: one clear line, whatever the verb."""
+"""Stores that are no longer what was written: one clear line, whatever the verb.
+
+Slow: some stores are read by a process of their own, with a JVM.
+"""
 
 import os
 import shutil
@@ -14,6 +17,8 @@ from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.schemas import STORE_VERSION
 from prox_spark.tables.store import open_store
+
+pytestmark = pytest.mark.slow
 
 VERBS = [
     ["compare", "--from", "first", "--to", "first"],

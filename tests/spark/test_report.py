@@ -1,4 +1,7 @@
-"""``report``: what its page says of a store is what the tables say."""
+"""``report``: what its page says of a store is what the tables say.
+
+Slow: a store with two versions is made first, and each page asks all tables of both. The README's test runs it once.
+"""
 
 import json
 import re
@@ -16,6 +19,8 @@ from prox_spark.report.facts import read_facts
 from prox_spark.report.reading import readings
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 
