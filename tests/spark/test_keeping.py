@@ -1,6 +1,6 @@
 """Looking after a store: pins, rollback, optimize and forget, over copies of one store with three refinement versions.
 
-Slow where VACUUM or OPTIMIZE goes over every table, and where another refinement is executed once more.
+Slow: each of these verbs takes several leases and writes to every table, and VACUUM lists all files: minutes together.
 """
 
 import json
@@ -29,6 +29,8 @@ from prox_spark.versions.optimize import optimize
 from prox_spark.versions.pin import pin
 from prox_spark.versions.rollback import rollback
 from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
 
 RESULTS = ("refined", "dropped_lines", "dropped_documents")
 MARK = "Q7xk93vTzzp0"
@@ -135,7 +137,6 @@ def test_a_rollback_is_a_new_version_with_the_rows_of_then_and_the_second_is_non
     check_rederivation(spark, made.config())
 
 
-@pytest.mark.slow
 def test_a_rollback_to_another_name_makes_that_the_newest(spark: Any, made: Made) -> None:
     then = contents(spark, made.store, "second")
     row = open_store(spark, made.store).read("refinements").where("refinement = 'second'").first()
@@ -157,7 +158,6 @@ def test_a_rollback_while_another_job_executes_is_refused(spark: Any, made: Made
     assert contents(spark, made.store, "first") == before
 
 
-@pytest.mark.slow
 def test_optimize_compacts_changes_no_row_and_finds_nothing_the_second_time(spark: Any, made: Made) -> None:
     names = ("first:0", "first:1", "second:0")
     before = {name: contents(spark, made.store, name) for name in names}
@@ -191,7 +191,6 @@ def test_optimize_compacts_changes_no_row_and_finds_nothing_the_second_time(spar
     check_conservation(spark, made.config())
 
 
-@pytest.mark.slow
 def test_what_another_job_may_replace_is_left_alone(spark: Any, made: Made) -> None:
     with hold(open_store(spark, made.store), "execute"):
         done = optimize(spark, made.store)
@@ -201,7 +200,6 @@ def test_what_another_job_may_replace_is_left_alone(spark: Any, made: Made) -> N
     assert newest(spark, made)["version"] == 1
 
 
-@pytest.mark.slow
 def test_a_pin_is_recorded_once_and_a_copy_outlives_vacuum(
     spark: Any, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,7 +300,6 @@ def in_parquet(path: Path, text: str) -> bool:
     return text in str(pq.ParquetFile(path).metadata.to_dict()) or text in str(pq.read_table(path).to_pylist())
 
 
-@pytest.mark.slow
 def test_forget_with_history_leaves_the_text_in_no_file_of_the_store(spark: Any, made: Made) -> None:
     store = Path(made.store)
     pin(spark, made.store, "first:0", copy=True)
