@@ -6,13 +6,12 @@ lines in a ``--changed`` share of the documents (0.3 unless given) and drops eve
 """
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 from execute_job import fill
 from pyspark.sql import functions as F
-from timing import arguments, report
+from timing import arguments, report, seconds
 
 from prox_spark.config import load_config
 from prox_spark.generation.job import plan
@@ -44,12 +43,6 @@ def less(spark: Any, store: Any, refiner: str, other: str, changed: float) -> No
     rows.write.format("delta").mode("append").save(f"{store.location}/programs")
 
 
-def timed(action: Any) -> float:
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
-
-
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
@@ -79,8 +72,8 @@ def main() -> None:
         read(), job()
         times: dict[str, list[float]] = {"read": [], "compare": []}
         for _ in range(options.runs):
-            times["read"].append(timed(read))
-            times["compare"].append(timed(job))
+            times["read"].append(seconds(read))
+            times["compare"].append(seconds(job))
     figures = {
         "ratio": min(times["compare"]) / min(times["read"]),
         "documents": options.documents,

@@ -7,14 +7,13 @@ half: start-up, which is most of a small refinement, is in neither.
 """
 
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from corpus import documents
-from timing import arguments, report
+from timing import arguments, report, seconds
 
 from prox_spark.config import load_config
 from prox_spark.generation.job import plan
@@ -88,12 +87,6 @@ def identity(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield from batches
 
 
-def timed(action: Any) -> float:
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
-
-
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--documents", type=int, default=100_000)
@@ -113,11 +106,11 @@ def main() -> None:
         def copy(count: int, run: int) -> float:
             rows = spark.read.format("delta").load(f"{folder}/store-{count}/documents")
             copied = rows.mapInArrow(identity, rows.schema).write.format("delta").mode("overwrite")
-            return timed(lambda: copied.save(f"{folder}/copy-{count}"))
+            return seconds(lambda: copied.save(f"{folder}/copy-{count}"))
 
         def job(count: int, run: int) -> float:
             # Another name is another refinement of the same programs: all of them are executed again.
-            return timed(lambda: execute(spark, config_for(folder, count, f"run-{run}")))
+            return seconds(lambda: execute(spark, config_for(folder, count, f"run-{run}")))
 
         copy(sizes[0], 0), job(sizes[0], 99)
         best: dict[str, dict[int, float]] = {"copy": {}, "job": {}}

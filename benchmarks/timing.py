@@ -38,6 +38,13 @@ def cpu_seconds(function: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def seconds(function: Callable[[], object]) -> float:
+    """Time of a call by the clock."""
+    started = time.monotonic()
+    function()
+    return time.monotonic() - started
+
+
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """A parser with the option that every benchmark has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -10,22 +10,22 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from processes import members, wait_for
 
 from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.engines import wire
 from prox_spark.engines.openai_engine import OpenaiEngine
 from prox_spark.engines.protocol import Engine
-from prox_spark.engines.runtime import find_owner, place, stat_fields
+from prox_spark.engines.runtime import find_owner, place
 from prox_spark.engines.settings import EngineSettings, OpenaiSettings, TransformersSettings
 from prox_spark.engines.supervisor import SupervisedEngine
 from prox_spark.engines.tiny import build_tiny_model
@@ -96,19 +96,6 @@ def healthy(port: int) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-def members(group: int) -> list[int]:
-    """Living processes of a group."""
-    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [p for p in pids if (f := stat_fields(p)) and f[0] not in "ZX" and f[2] == str(group)]
 
 
 def rows(stage: Any, settings: EngineSettings, engine: Engine) -> Rows:
