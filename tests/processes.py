@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -39,6 +39,16 @@ def processes_about(*words: str) -> list[psutil.Process]:
         line = " ".join(process.info["cmdline"] or ())
         if process.info["status"] != psutil.STATUS_ZOMBIE and all(word in line for word in words):
             found.append(process)
+    return found
+
+
+def python_workers(jvm: psutil.Process) -> list[psutil.Process]:
+    """The Python workers of a JVM's tasks, without the daemons that start and end them."""
+    found = []
+    for daemon in jvm.children():
+        with suppress(psutil.Error):
+            if "pyspark.daemon" in daemon.cmdline():
+                found += daemon.children()
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import ENGINE, ended, engines_of, members, processes_about, wait_for
+from processes import ENGINE, ended, engines_of, members, processes_about, python_workers, wait_for
 
 from prox_spark.engines.runtime import Owner, place, start_time
 from prox_spark.engines.tiny import build_tiny_model
@@ -23,7 +23,6 @@ from prox_spark.engines.tiny import build_tiny_model
 pytestmark = pytest.mark.engine
 
 GAP_SECONDS = 120.0
-DAEMON = "pyspark.daemon"
 
 PROGRAM = """
 import sys
@@ -94,7 +93,7 @@ def test_an_engine_outlives_a_gap_of_two_minutes_in_which_spark_reaps_its_worker
     with running(tmp_path, "true") as (program, jvm):
         began = time.monotonic()
         engine = engines_of(jvm.pid)
-        workers = [w for daemon in jvm.children() if DAEMON in daemon.cmdline() for w in daemon.children()]
+        workers = python_workers(jvm)
         assert workers
         assert len(engine) == 1
         wait_for(lambda: all(ended(worker.pid) for worker in workers), "Spark reaps its idle workers", 180)

@@ -19,7 +19,7 @@ import pyspark
 import pytest
 import yaml
 from claims import PROSE, check_conservation, check_once, check_rederivation, verbs
-from processes import COMMAND, ended, engines_of, started, wait_for
+from processes import COMMAND, ended, engines_of, python_workers, started, wait_for
 
 from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
@@ -29,7 +29,6 @@ from prox_spark.versions.sql import query
 pytestmark = pytest.mark.slow
 
 EXECUTOR = "CoarseGrainedExecutorBackend"
-DAEMON = "pyspark.daemon"
 DEADLINE_SECONDS = 420.0
 FILES, PAGES = 6, 40
 DOCUMENTS = FILES * PAGES
@@ -192,8 +191,7 @@ def test_a_task_that_stands_still_is_overtaken_by_its_copy(
         )
         slow = executors()[0]
         # Daemons start and end the workers: they go on, as they would beside a worker that waits for a disk.
-        daemons = [p for p in slow.children() if DAEMON in p.cmdline()]
-        workers = [worker for daemon in daemons for worker in daemon.children()]
+        workers = python_workers(slow)
         assert workers
         for worker in workers:
             worker.suspend()
