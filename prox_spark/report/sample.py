@@ -104,8 +104,7 @@ def _dropped(reading: Reading, own: Own) -> DataFrame:
 
 
 def _quarantined(reading: Reading, own: Own) -> DataFrame:
-    rows = reading.read("quarantine").where(F.col("refinement") == reading.row["refinement"])
-    return own(rows).select("doc_id", "error_class", "message")
+    return own(own_rows(reading, "quarantine")).select("doc_id", "error_class", "message")
 
 
 def _log(reading: Reading, own: Own) -> DataFrame:

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.tables.store import open_store
-from prox_spark.versions.names import Version, open_version
+from prox_spark.versions.names import Version, open_version, own_rows
 
 CHANGES = ("unchanged", "changed", "newly_dropped", "newly_kept", "dropped_in_both", "added", "removed")
 """What may have become of a document. A quarantined one is not kept, so it counts as dropped."""
@@ -122,8 +122,7 @@ def _fates(version: Version, *, with_text: bool) -> DataFrame:
     dropped = version.read("dropped_documents").select(
         *("doc_id", "unit", "reason"), F.lit("dropped").alias("fate"), F.lit(0).alias("characters")
     )
-    own = version.read("quarantine").where(F.col("refinement") == version.row["refinement"])
-    quarantined = own.select(
+    quarantined = own_rows(version, "quarantine").select(
         *("doc_id", F.col("error_class").alias("reason")),
         F.lit("quarantined").alias("fate"),
         F.lit(0).alias("characters"),

@@ -192,7 +192,7 @@ def _left(version: Version) -> dict[str, int]:
     """The version's counts without the forgotten documents. Raises ``ConservationError`` where they do not add up."""
     store, name = version.store, version.row["refinement"]
     documents = _forgotten_in(store, version.read("documents"))
-    failed = version.read("quarantine").where(F.col("refinement") == name).select("doc_id").distinct()
+    failed = own_rows(version, "quarantine").select("doc_id").distinct()
     newlines = F.length("text") - F.length(F.replace("text", F.lit("\n")))
     quarantined = documents.join(failed, "doc_id", "left_semi").select(
         (newlines + 1).alias("n_lines"), F.length("text").alias("n_characters")

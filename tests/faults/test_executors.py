@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pyspark
 import pytest
+import submitting
 import yaml
 from claims import PROSE, check_conservation, check_once, check_rederivation, verbs
 from processes import COMMAND, ended, engines_of, python_workers, started, wait_for
@@ -70,16 +71,15 @@ def job(tmp_path: Path, empty_store: Path) -> Job:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """This process's without what its own Spark session left there; ``home`` is made a Spark installation.
+    """As ``submitting.environment``; ``home`` is made a Spark installation.
 
     Workers write under SPARK_HOME: it is a folder of links, not the installed package.
     """
     home.mkdir()
     for entry in Path(pyspark.__file__).parent.iterdir():
         (home / entry.name).symlink_to(entry)
-    own = {key: value for key, value in os.environ.items() if not key.startswith(("PYSPARK_", "SPARK_"))}
-    python = dict.fromkeys(("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON"), sys.executable)
-    return own | python | {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": "2.13"}
+    spark = {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": "2.13"}
+    return submitting.environment() | spark | {"PYSPARK_DRIVER_PYTHON": sys.executable}
 
 
 @pytest.fixture
