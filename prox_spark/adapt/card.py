@@ -4,23 +4,46 @@ from typing import Any
 
 from prox_spark.adapt.settings import AdaptConfig
 
+_KINDS = {
+    "lines": (
+        "A line scorer for `prox_spark`: one pass over a page gives each line's probability to be kept",
+        "`chunk.engine.model`",
+        "F1 of kept lines, weighted by words, on pages of sites that were not trained on, at "
+        "`execution.drop_line_below={threshold}`;\nthese pages chose the checkpoint, the threshold and the calibration.",
+        "lines",
+    ),
+    "programs": (
+        "A program writer for `prox_spark`: it reads a page and writes `remove_lines` calls",
+        "`chunk.engine.model`",
+        "F1 of kept lines, weighted by words, on pages of sites that were not trained on; these pages chose the "
+        "checkpoint.",
+        "lines",
+    ),
+    "documents": (
+        "A document scorer for `prox_spark`: one pass over a document gives its probability to be kept",
+        "`document.engine.model`",
+        "F1 of kept documents at `execution.drop_document_below={threshold}`, and the area under the ROC curve; these\n"
+        "documents chose the checkpoint, the threshold and the calibration.",
+        "documents",
+    ),
+}
+
 _CARD = """# {name}
 
-A line scorer for `prox_spark`: one pass over a page gives each line's probability to be kept. {parameters:,} parameters
-(ModernBERT token classifier), trained from scratch by `prox-spark adapt`; use it as `chunk.engine.model`.
+{what}. {parameters:,} parameters
+({model}), trained by `prox-spark adapt`; use it as {key}.
 
 ## Scores
-F1 of kept lines, weighted by words, on pages of sites that were not trained on, at `execution.drop_line_below={threshold}`;
-these pages chose the checkpoint, the threshold and the calibration.
+{scores}
 
-| pages | lines | F1 | keeping everything | calibration error |
-|---|---|---|---|---|
+| file | {examples} | F1 | keeping everything | area under ROC | calibration error |
+|---|---|---|---|---|---|
 {rows}
 
 ## Recipe
-{pages:,} pages, {tokens:,} tokens seen, {epochs} epochs, batches of {batch_tokens:,} tokens, AdamW with a peak rate of
-{learning_rate}, seed {seed}; {minutes:.0f} minutes on {machine}, {date}. `training.json` holds every setting: the same
-configuration, pages and number of threads give the same weights.
+{pages:,} {pages_are}, {tokens:,} tokens seen, {epochs:g} epochs, batches of {batch_tokens:,} tokens, AdamW with a peak rate of
+{learning_rate}, seed {seed}; {seconds:,} seconds on {machine}, {date}. `training.json` holds every setting: the same
+configuration, pages, machine and number of threads give the same weights.
 
 {card}
 """
@@ -28,24 +51,32 @@ configuration, pages and number of threads give the same weights.
 
 def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
     """The card (Markdown) of a refiner that was trained as ``training.json`` says."""
+    what, key, scores, examples = _KINDS[settings.task]
     rows = "\n".join(
-        f"| {name} | {score['lines']:,} | {score['f1']:.4f} | {score['f1_keep_everything']:.4f} "
-        f"| {score['calibration_error']:.3f} |"
+        f"| {name} | {score['examples']:,} | {score['f1']:.4f} | {score['f1_keep_everything']:.4f} "
+        f"| {score['auc']:.4f} | {score['calibration_error']:.3f} |"
         for name, score in training["scores"].items()
     )
     return (
         _CARD.format(
             name=settings.name,
+            what=what,
+            key=key,
+            scores=scores.format(threshold=training["best"]["threshold"]),
+            examples=examples,
+            model=training["architecture"]
+            if settings.base is None
+            else f"{training['architecture']}, from {settings.base}",
             parameters=training["parameters"],
-            threshold=training["best"]["threshold"],
             rows=rows,
-            pages=training["pages"],
+            pages=training["examples"],
+            pages_are="documents" if settings.task == "documents" else "pages",
             tokens=training["best"]["tokens"],
             epochs=settings.epochs,
             batch_tokens=settings.batch_tokens,
             learning_rate=settings.learning_rate,
             seed=settings.seed,
-            minutes=training["seconds"] / 60,
+            seconds=training["seconds"],
             machine=training["machine"],
             date=training["date"],
             card=settings.card.strip(),

@@ -1,11 +1,11 @@
 """``adapt``: from labelled pages to a refiner's folder, which stands complete or not at all."""
 
+import hashlib
 import json
-import os
 import platform
-import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +13,12 @@ from typing import Any
 
 from prox_spark import __version__
 from prox_spark.adapt.card import card
-from prox_spark.adapt.pages import LabelledPage, read_pages
-from prox_spark.adapt.scorer import new_model, score, train
-from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1
+from prox_spark.adapt.recipe import Recipe, make_recipe
+from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.tokenizer import write_tokenizer
-from prox_spark.adapt.windows import encode_pages
+from prox_spark.adapt.training import train
 from prox_spark.errors import TrainingError
-from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Refiner
-from prox_spark.generation.tokens import PromptTokenizer
-
-TEMPLATE = "marked/1"
-_CONTEXT = 4096
-_SAMPLED_LINE = 80
-"""Characters of a line that the vocabulary learns from: little more is ever sent of one."""
 
 
 @dataclass(frozen=True)
@@ -35,116 +26,132 @@ class Adapted:
     """A refiner that was trained: its folder, the best evaluation, and scores by validation file."""
 
     output: str
-    best: dict[str, Any]
+    best: dict[str, float]
     scores: dict[str, dict[str, float]]
     seconds: float
 
 
-def adapt(settings: AdaptConfig, report: Callable[[dict[str, Any]], None] = lambda _: None) -> Adapted:
-    """Train a line scorer as told; ``report`` hears of each evaluation.
+def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = lambda _: None) -> Adapted:
+    """Train a refiner as told; ``report`` hears of each evaluation.
 
-    The folder holds safetensors, tokenizer, ``config.json``, ``refiner.json``, ``training.json`` and a card
-    (``README.md``). Raises ``TrainingError`` where the output exists or the pages do not serve.
+    The folder holds safetensors (bfloat16), tokenizer, ``config.json``, ``refiner.json``, ``training.json`` and a card
+    (``README.md``). Until it is complete the work lies beside it, in a folder whose name is made of the settings: the same
+    command goes on there after an interruption. Raises ``TrainingError`` where the output exists or the pages do not serve.
     """
-    import torch
-
-    started = time.monotonic()
     output = Path(settings.output).expanduser()
     if output.exists():
         raise TrainingError(f"{output} exists; name another adapt.output, or move it away")
-    pages = read_pages(settings.train)
-    validation = {path: read_pages([path]) for path in settings.validation}
-    work = output.with_name(f".{output.name}.{os.getpid()}")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        torch.manual_seed(settings.seed)
-        vocabulary = write_tokenizer(work, _lines(pages), settings.shape.vocabulary)
-        prompter = Prompter(_refiner(settings), PromptTokenizer(work))
-        encoded = {path: encode_pages(prompter, chosen) for path, chosen in validation.items()}
-        model = new_model(settings.shape, vocabulary, _CONTEXT, settings.dropout)
-        best = train(model, prompter, encode_pages(prompter, pages), encoded, settings, report)
-        scored = {path: score(model, prompter, chosen, settings) for path, chosen in encoded.items()}
-        scale, shift = calibration(list(scored.values()))
-        _calibrate(model, scale, shift)
-        calibrated = {path: one.calibrated(scale, shift) for path, one in scored.items()}
-        threshold, f1 = best_threshold(list(calibrated.values()))
-        scores = {Path(path).name: _scores(one, threshold) for path, one in calibrated.items()}
-        done = Adapted(str(output), {**best, "threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
-        _write(work, model, settings, done, len(pages), torch.get_num_threads())
-        work.rename(output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    work = output.with_name(f".{output.name}.{_digest(settings)[:12]}")
+    work.mkdir(parents=True, exist_ok=True)
+    if settings.processes > 1:
+        from prox_spark.adapt.distributed import train_together
+
+        done = train_together(settings, str(work), report)
+    else:
+        done = run(settings, work, report)
+    (work / "checkpoint.pt").unlink()
+    work.rename(output)
     return done
 
 
-def _lines(pages: list[LabelledPage]) -> Any:
-    return (line[:_SAMPLED_LINE] for page in pages for line in page.text.split("\n"))
+def run(
+    settings: AdaptConfig,
+    work: Path,
+    report: Callable[[dict[str, float]], None],
+    share: tuple[int, int] = (0, 1),
+) -> Adapted:
+    """Train in ``work`` and leave the whole refiner there. ``share`` as ``prox_spark.adapt.training.train`` has it."""
+    import torch
+
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        # Every process makes the same vocabulary; the first one's stays.
+        recipe = make_recipe(settings, work if share[0] == 0 else Path(scratch))
+    device = torch.device("cuda", share[0] % torch.cuda.device_count()) if torch.cuda.is_available() else "cpu"
+    # Its backward pass gives no numbers, now and then, for rows that see padding alone (seen with torch 2.11 on an H200).
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    model = recipe.model.to(device)
+    best = train(model, recipe.task, settings, work, report, share)
+    # What is shipped is what is measured: the weights as they are saved.
+    model.to(torch.bfloat16)
+    scored = recipe.task.score(model)
+    if recipe.refiner.label is not None:
+        # Twice: the second finds what rounding the calibrated head has left.
+        for _ in range(2):
+            _calibrate(model, *calibration(list(scored.values())))
+            scored = recipe.task.score(model)
+    threshold = best_threshold(list(scored.values()))[0] if settings.task != "programs" else 0.5
+    scores = {Path(path).name: _scores(one, threshold) for path, one in scored.items()}
+    f1 = sum(score["f1"] for score in scores.values()) / len(scores)
+    done = Adapted(settings.output, {**best, "threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
+    if share[0] == 0:
+        _write(work, recipe, settings, done)
+    return done
 
 
-def _refiner(settings: AdaptConfig) -> Refiner:
-    """As ``refiner.json`` will describe it."""
-    return Refiner(
-        stage="chunk",
-        name=settings.name,
-        kind="model",
-        sources=(),
-        template=TEMPLATE,
-        numbering="none",
-        window=settings.window,
-        context=_CONTEXT,
-        label=1,
-    )
+def _digest(settings: AdaptConfig) -> str:
+    """Over the settings and the files that are read, by size and time of change: what a checkpoint belongs to."""
+    files = [Path(path).stat() for path in (*settings.train, *settings.validation) if Path(path).exists()]
+    whole = [settings.model_dump(mode="json"), [(file.st_size, file.st_mtime_ns) for file in files], __version__]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def _calibrate(model: Any, scale: float, shift: float) -> None:
     """Put the calibration into the head: half of the shift to each class leaves their sum as it is."""
     import torch
 
+    head = model.classifier
     with torch.no_grad():
-        model.classifier.weight.mul_(scale)
-        model.classifier.bias.mul_(scale).add_(torch.tensor([-shift / 2, shift / 2]))
+        head.weight.mul_(scale)
+        head.bias.mul_(scale).add_(
+            torch.tensor([-shift / 2, shift / 2], dtype=head.bias.dtype, device=head.bias.device)
+        )
 
 
 def _scores(scored: Scored, threshold: float) -> dict[str, float]:
-    """What the card says of one validation file; F1 of kept words."""
+    """What the card says of one validation file; F1 of kept words (of kept documents)."""
     everything = scored.calibrated(0.0, 100.0)
     return {
         "f1": keep_f1(scored, threshold),
         "f1_keep_everything": keep_f1(everything, 0.5),
+        "auc": roc_area(scored),
         "calibration_error": calibration_error(scored),
-        "lines": len(scored.keep),
+        "examples": len(scored.keep),
     }
 
 
-def _write(work: Path, model: Any, settings: AdaptConfig, done: Adapted, pages: int, threads: int) -> None:
-    model.save_pretrained(work, safe_serialization=True)
-    refiner = {
-        "name": settings.name,
-        "context": _CONTEXT,
-        "chunk": {"template": TEMPLATE, "window": settings.window, "numbering": "none", "label": "keep"},
-    }
+def _refiner_file(refiner: Refiner) -> Mapping[str, Any]:
+    stage: dict[str, Any] = {"template": refiner.template, "window": refiner.window, "numbering": refiner.numbering}
+    if refiner.label is not None:
+        stage["label"] = "keep"
+    else:
+        stage["max_tokens"] = refiner.max_tokens
+    if refiner.decision is not None:
+        stage["decision"] = list(refiner.decision)
+    return {"name": refiner.name, "context": refiner.context, refiner.stage: stage}
+
+
+def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> None:
+    import torch
+
+    recipe.model.save_pretrained(work, safe_serialization=True)
+    gpu = f"one {torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
     training = {
         "settings": {
             **settings.model_dump(mode="json", exclude={"card", "output"}),
             "train": [Path(path).name for path in settings.train],
             "validation": [Path(path).name for path in settings.validation],
         },
-        "pages": pages,
-        "parameters": sum(value.numel() for value in model.parameters()),
+        "examples": recipe.examples,
+        "architecture": type(recipe.model).__name__,
+        "parameters": sum(value.numel() for value in recipe.model.parameters()),
         "best": done.best,
         "scores": done.scores,
         "seconds": round(done.seconds),
-        "machine": f"{platform.machine()}, {threads} threads, torch {_version('torch')}",
+        "machine": f"{platform.machine()}, {gpu}, torch {torch.__version__}",
         "date": datetime.now(UTC).date().isoformat(),
         "package_version": __version__,
     }
-    for name, value in (("refiner.json", refiner), ("training.json", training)):
+    for name, value in (("refiner.json", _refiner_file(recipe.refiner)), ("training.json", training)):
         (work / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     (work / "README.md").write_text(card(settings, training), encoding="utf-8")
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)

@@ -1,4 +1,5 @@
-"""Pages whose lines are labelled: JSON lines or Parquet with ``raw_content`` (or ``text``) and ``gold_keep``."""
+"""Labelled pages and documents: JSON lines or Parquet with ``raw_content`` (or ``text``) and ``gold_keep`` or
+``gold_keep_doc``."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -17,13 +18,35 @@ class LabelledPage:
     keep: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledDocument:
+    """A document and whether it is kept."""
+
+    text: str
+    keep: int
+
+
+def read_documents(paths: Sequence[str]) -> list[LabelledDocument]:
+    """All documents of these files, in order; blank ones are left out, as no refiner is asked about them.
+
+    Raises ``TrainingError`` as ``read_pages`` does.
+    """
+    documents = [_document(record, where) for path in paths for record, where in _read(Path(path))]
+    documents = [document for document in documents if not document.text.isspace() and document.text]
+    labels = {document.keep for document in documents}
+    if labels != {0, 1}:
+        found = "no documents" if not documents else f"only documents labelled {', '.join(map(str, sorted(labels)))}"
+        raise TrainingError(f"{', '.join(paths)}: {found}; a scorer learns from documents to keep (1) and to drop (0)")
+    return documents
+
+
 def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
     """All pages of these files (``.jsonl``, ``.jsonl.zst``, ``.jsonl.gz``, ``.parquet``), in order.
 
     Raises ``TrainingError`` with file and record where a column is missing or labels do not fit the lines, and where
     nothing can be learnt: no page at all, or all lines of one label.
     """
-    pages = [page for path in paths for page in _read(Path(path))]
+    pages = [_page(record, where) for path in paths for record, where in _read(Path(path))]
     labels = {label for page in pages for label in page.keep}
     if labels != {0, 1}:
         found = "no pages" if not pages else f"only lines labelled {', '.join(map(str, sorted(labels)))}"
@@ -31,10 +54,13 @@ def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
     return pages
 
 
-def _read(path: Path) -> Iterator[LabelledPage]:
+def _read(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Records, each with its place."""
     try:
         for number, record in enumerate(_records(path)):
-            yield _page(record, f"{path}, record {number}")
+            if not isinstance(record, dict):
+                raise TrainingError(f"{path}, record {number}: no object with keys but {type(record).__name__}")
+            yield record, f"{path}, record {number}"
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path}: cannot be read: {error}") from error
 
@@ -64,3 +90,14 @@ def _page(record: dict[str, Any], where: str) -> LabelledPage:
             f"{where}: {len(keep)} labels for {text.count(chr(10)) + 1} lines; one of 0 or 1 a line is needed"
         )
     return LabelledPage(text, tuple(keep))
+
+
+def _document(record: dict[str, Any], where: str) -> LabelledDocument:
+    text, keep = record.get("text", record.get("raw_content")), record.get("gold_keep_doc")
+    if not isinstance(text, str) or keep is None:
+        raise TrainingError(
+            f"{where}: needs text (or raw_content) and gold_keep_doc, has {', '.join(record) or 'nothing'}"
+        )
+    if str(keep) not in ("0", "1"):
+        raise TrainingError(f"{where}: gold_keep_doc is {str(keep)[:40]!r}; 0 or 1 is needed")
+    return LabelledDocument(text, int(keep))

@@ -1,53 +1,102 @@
 """What ``adapt`` is told."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["lines", "programs", "documents"]
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class ScorerShape(_Settings):
-    """A bidirectional encoder (ModernBERT) with a head of two classes, and its vocabulary."""
+class Shape(_Settings):
+    """A model with random weights: ModernBERT where lines or documents are scored, Llama where programs are written."""
 
     vocabulary: Annotated[int, Field(ge=512)] = 4096
     """Entries of the byte-level BPE that is trained on the pages; the template's marks come on top."""
-    hidden: Annotated[int, Field(ge=64, multiple_of=64)] = 128
-    """Dimensions; every 64 of them are an attention head."""
-    feed_forward: Annotated[int, Field(ge=64)] = 256
+    hidden: Annotated[int, Field(ge=64, multiple_of=64)] = 256
+    """Dimensions."""
+    feed_forward: Annotated[int, Field(ge=64)] = 512
     """Width of the gated feed-forward layers."""
-    layers: Annotated[int, Field(ge=1)] = 4
-    """Every second one looks at the whole window, the others at 64 tokens to each side."""
+    layers: Annotated[int, Field(ge=1)] = 6
+    """ModernBERT: every second one looks at the whole window, the others at 64 tokens to each side."""
+    heads: Annotated[int, Field(ge=1)] | None = None
+    """Attention heads; one for every 64 dimensions unless given."""
+    kv_heads: Annotated[int, Field(ge=1)] | None = None
+    """Heads of keys and values (Llama); as many as heads unless given."""
+
+
+SIZES = {
+    "xs": Shape(vocabulary=32_000, hidden=1280, feed_forward=2048, layers=24, heads=16, kv_heads=1),
+    "s": Shape(vocabulary=32_000, hidden=1536, feed_forward=4864, layers=24, heads=24, kv_heads=2),
+    "m": Shape(vocabulary=32_000, hidden=2048, feed_forward=8192, layers=24, heads=32, kv_heads=32),
+}
+"""ProX's own sizes by their names (its appendix on models); their context is 2,048 tokens."""
 
 
 class AdaptConfig(_Settings):
-    """Training a line scorer from scratch on labelled pages."""
+    """Training a refiner on labelled pages or documents."""
 
     name: str
     """Name of the refiner; stands in its ``refiner.json`` and on its card."""
     output: str
     """Folder that is made; it must not exist."""
-    train: list[str]
-    """Files of labelled pages: ``raw_content`` (or ``text``) and ``gold_keep``, a 0 or 1 for each line."""
-    validation: list[str]
-    """Files of labelled pages of other sites: they choose the best checkpoint and calibrate it, each file reported."""
-    shape: ScorerShape = ScorerShape()
-    """The model."""
+    task: Task = "lines"
+    """``lines``: P(keep) of each line. ``programs``: a causal model that writes ``remove_lines``. ``documents``:
+    ``keep_score`` of a whole document."""
+    train: Annotated[list[str], Field(min_length=1)]
+    """Files with labels: ``raw_content`` (or ``text``) and ``gold_keep``, a 0 or 1 for each line; for ``documents``
+    ``gold_keep_doc``, a 0 or 1."""
+    validation: Annotated[list[str], Field(min_length=1)]
+    """Files of other sites, of the same form: they choose the best checkpoint and calibrate it; each is reported."""
+    base: str | None = None
+    """A model to start from, a folder or a repository (causal, or a token classifier's encoder); random weights of
+    ``shape`` and a vocabulary of the pages' own without it."""
+    revision: str | None = None
+    """Commit or branch of ``base``."""
+    shape: Shape = Shape()
+    """The model without ``base``; also ``xs``, ``s`` or ``m``, the paper's sizes."""
+    template: str | None = None
+    """Prompt template; without ``base`` ``marked/2`` (scores) or ``numbered/1`` (programs), with one ``lines/1`` or
+    ``text/1``."""
     window: Annotated[int, Field(ge=64)] = 384
-    """Tokens of a chunk."""
+    """Tokens of a chunk (``documents``: of a document, which is cut there)."""
+    context: Annotated[int, Field(ge=128)] = 4096
+    """Longest prompt with its answer, in tokens, of a model with random weights."""
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the training pages."""
     batch_tokens: Annotated[int, Field(gt=0)] = 8192
-    """Tokens of a step, padding counted."""
+    """Tokens of a step and process, padding counted."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """At its peak: a short linear rise, then a cosine to a thirtieth."""
+    """At its peak: a short linear rise, then a cosine."""
+    final_rate: Annotated[float, Field(ge=0, le=1)] = 0.03
+    """Share of the peak rate where the cosine ends."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """Of AdamW."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of values that are dropped in training."""
+    """Share of values that are dropped in training (models with random weights)."""
+    noise: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of prompt tokens that are hidden in training, so that a model leans on no single one."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay, a step, of the exponential average of the weights that is evaluated and kept; 0 keeps the weights themselves."""
     evaluations: Annotated[int, Field(ge=1)] = 6
-    """So many checkpoints are scored on the validation pages; the best is kept."""
+    """So many checkpoints are scored on the validation pages; the best is kept. An interrupted run goes on from the last."""
     seed: int = 0
-    """Of initialisation, order and dropout."""
+    """Of initialisation, order, noise and dropout."""
+    processes: Annotated[int, Field(ge=1)] = 1
+    """Processes that share each step, started by PySpark's ``TorchDistributor``; a GPU each where there are GPUs."""
+    cluster: bool = False
+    """Whether those processes run on the cluster's executors; on the driver otherwise."""
     card: str = ""
     """What the card says beside recipe and scores: credits of the data, limits (Markdown)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("shape"), str):
+            if given["shape"] not in SIZES:
+                raise ValueError(f"shape {given['shape']!r}: known are {', '.join(SIZES)}, or a mapping")
+            return {**given, "shape": SIZES[given["shape"]]}
+        return given

@@ -1,18 +1,24 @@
 """The vocabulary of a refiner that is trained from scratch."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from prox_spark.generation.marks import MARKS
 
+def write_tokenizer(
+    folder: Path, texts: Iterable[str], vocabulary: int, special: Sequence[str], entries: Sequence[str] = ()
+) -> int:
+    """Train a byte-level BPE of at most ``vocabulary`` entries on ``texts``; returns its size with what is added.
 
-def write_tokenizer(folder: Path, texts: Iterable[str], vocabulary: int) -> int:
-    """Train a byte-level BPE of at most ``vocabulary`` entries on ``texts``, add padding and the marks; returns its size."""
+    ``special`` entries are added as special tokens; ``entries`` as ones that text is decoded to and never encoded to.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Single digits: no number of more can be learnt, so that one can be added.
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level]) if entries else byte_level
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
@@ -21,7 +27,12 @@ def write_tokenizer(folder: Path, texts: Iterable[str], vocabulary: int) -> int:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_special_tokens([AddedToken(mark, special=True, normalized=False) for mark in MARKS])
+    if entries:
+        tree = json.loads(tokenizer.to_str())
+        learnt = tree["model"]["vocab"]
+        learnt.update({entry: len(learnt) + number for number, entry in enumerate(entries)})
+        tokenizer = Tokenizer.from_str(json.dumps(tree))
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in special])
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from prox_spark.adapt.pages import LabelledPage
-from prox_spark.generation.prompts import Encoded, Prompter
+from prox_spark.adapt.pages import LabelledDocument, LabelledPage
+from prox_spark.generation.prompts import Asked, Encoded, Prompter
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,16 @@ class EncodedPage:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One prompt: token ids, where its lines' scores are read, their labels and words."""
+    """One prompt: token ids, where its lines are read, their labels and words.
+
+    ``first`` is the number that a program gives the window's first line.
+    """
 
     ids: "np.ndarray[tuple[int], np.dtype[np.int64]]"
     ends: "np.ndarray[tuple[int], np.dtype[np.int64]]"
     keep: "np.ndarray[tuple[int], np.dtype[np.float32]]"
     words: "np.ndarray[tuple[int], np.dtype[np.float32]]"
+    first: int = 0
 
 
 def encode_pages(prompter: Prompter, pages: Sequence[LabelledPage]) -> list[EncodedPage]:
@@ -44,21 +49,62 @@ def encode_pages(prompter: Prompter, pages: Sequence[LabelledPage]) -> list[Enco
 def windows(prompter: Prompter, page: EncodedPage, window: int) -> Iterator[Window]:
     """The prompts of a page with windows of so many tokens."""
     asked = prompter.cut(page.encoded, window)
-    for chunk, ids, ends in zip(asked.chunks, asked.ids, asked.ends, strict=True):
+    for index, chunk in enumerate(asked.chunks):
         covered = slice(chunk.line_start, chunk.line_end + 1)
-        yield Window(np.asarray(ids, np.int64), np.asarray(ends, np.int64), page.keep[covered], page.words[covered])
+        yield Window(
+            np.asarray(prompter.prompt(asked, index), np.int64),
+            np.asarray(asked.ends[index], np.int64) + prompter.before,
+            page.keep[covered],
+            page.words[covered],
+            prompter.first_number(chunk),
+        )
 
 
-def batches(chosen: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
-    """Windows in their order, as many together as fit into so many tokens with padding; at least one."""
-    batch: list[Window] = []
+@dataclass(frozen=True, slots=True)
+class EncodedDocument:
+    """A document's tokens and its label."""
+
+    asked: Asked
+    keep: float
+
+
+def encode_documents(prompter: Prompter, documents: Sequence[LabelledDocument]) -> list[EncodedDocument]:
+    """Tokenise documents once for all epochs."""
+    asked = prompter.ask([document.text for document in documents])
+    return [EncodedDocument(one, float(document.keep)) for one, document in zip(asked, documents, strict=True)]
+
+
+def cut_document(prompter: Prompter, document: EncodedDocument, at_end: bool) -> Iterator[Window]:
+    """The prompt of a document, read at its last token or at its first."""
+    ids = np.asarray(prompter.prompt(document.asked, 0), np.int64)
+    one = np.ones(1, np.float32)
+    yield Window(ids, np.asarray([len(ids) - 1 if at_end else 0], np.int64), one * document.keep, one)
+
+
+def batches(chosen: Sequence[Any], tokens: int) -> Iterator[list[Any]]:
+    """Examples in their order, as many together as fit into so many tokens with padding; at least one."""
+    batch: list[Any] = []
     longest = 0
-    for window in chosen:
-        longer = max(longest, len(window.ids))
+    for example in chosen:
+        longer = max(longest, len(example.ids))
         if batch and longer * (len(batch) + 1) > tokens:
             yield batch
-            batch, longer = [], len(window.ids)
-        batch.append(window)
+            batch, longer = [], len(example.ids)
+        batch.append(example)
         longest = longer
     if batch:
         yield batch
+
+
+def padded(rows: Sequence["np.ndarray[Any, Any]"]) -> tuple[Any, Any]:
+    """Rows as one matrix, padded on the right with zeros, and its mask (int64 both).
+
+    The width is a multiple of 8, which a GPU's matrix units want.
+    """
+    width = -(-max(map(len, rows)) // 8) * 8
+    ids = np.zeros((len(rows), width), np.int64)
+    mask = np.zeros((len(rows), width), np.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = row
+        mask[number, : len(row)] = 1
+    return ids, mask

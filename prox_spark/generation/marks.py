@@ -1,8 +1,8 @@
 """What a line looks like and where it stands, as tokens of their own: for small models that score lines.
 
 Whether a line belongs to a page's content shows less in its words than in its length, its last character, its repeats and
-its place. A small model does not learn to count from a few thousand pages, so it is told: three marks end every line, one
-begins every chunk. The marks are entries of the refiner's vocabulary; their buckets never change once released.
+its place. A small model does not learn to count from a few thousand pages, so it is told: four marks end every line, two
+begin every chunk. The marks are entries of the refiner's vocabulary; their buckets never change once released.
 """
 
 from collections import Counter
@@ -19,12 +19,87 @@ _SEPARATORS = frozenset("|/\u2022\u00bb\u203a\u00b7\u2013")
 """Bar, slash, bullet, two angle quotes, middle dot, dash: what stands between links."""
 _PLACES = 10
 _REPEATS = 3
+_SHORT = 3
+_SHORT_WORDS = (0.15, 0.3, 0.45)
+_WORD_LENGTHS = (4.5, 6.5)
+_COMMAS = (1, 3)
+_FURNITURE = frozenset(
+    (
+        "about",
+        "account",
+        "advertisement",
+        "advertisements",
+        "archive",
+        "archives",
+        "categories",
+        "category",
+        "click",
+        "comment",
+        "comments",
+        "contact",
+        "cookie",
+        "cookies",
+        "copyright",
+        "download",
+        "email",
+        "facebook",
+        "follow",
+        "forum",
+        "home",
+        "instagram",
+        "latest",
+        "like",
+        "linkedin",
+        "login",
+        "logout",
+        "menu",
+        "more",
+        "navigation",
+        "newsletter",
+        "next",
+        "pinterest",
+        "policy",
+        "popular",
+        "posted",
+        "powered",
+        "previous",
+        "print",
+        "privacy",
+        "read",
+        "register",
+        "related",
+        "reply",
+        "reserved",
+        "reviews",
+        "rights",
+        "rss",
+        "search",
+        "share",
+        "shop",
+        "sign",
+        "sitemap",
+        "skip",
+        "subscribe",
+        "tags",
+        "terms",
+        "tweet",
+        "twitter",
+        "views",
+        "whatsapp",
+        "youtube",
+    )
+)
+"""Words that a page's frame is made of, in English."""
+_PAGE_SENTENCES = (0.2, 0.4, 0.6, 0.8, 0.95)
+_PAGE_BLANK = (0.01, 0.2, 0.45)
 
 _SIZES = {
     "line": (len(_WORDS) + 1) * _ENDS,
     "place": _REPEATS * _PLACES,
     "shape": (len(_CAPITALS) + 1) * (len(_DIGITS) + 1) * 2,
+    "prose": (len(_SHORT_WORDS) + 1) * (len(_WORD_LENGTHS) + 1) * (len(_COMMAS) + 1) * 2,
     "page": (len(_PAGE_WORDS) + 1) * (len(_PAGE_LONG) + 1),
+    "form": (len(_PAGE_SENTENCES) + 1) * (len(_PAGE_BLANK) + 1),
 }
 
 MARKS = tuple(f"<|{kind} {number}|>" for kind, size in _SIZES.items() for number in range(size))
@@ -33,22 +108,35 @@ MARKS = tuple(f"<|{kind} {number}|>" for kind, size in _SIZES.items() for number
 _FIRST = {kind: sum(list(_SIZES.values())[:place]) for place, kind in enumerate(_SIZES)}
 
 
-def page_marks(lines: Sequence[str]) -> tuple[int, list[tuple[int, int, int]]]:
-    """The page's mark, and each line's three: place and repeats, shape, words and ending. Linear in the text."""
+def page_marks(lines: Sequence[str]) -> tuple[tuple[int, int], list[tuple[int, int, int, int]]]:
+    """The page's two marks (length and share of prose; sentence ends and blank lines), and each line's four: place and
+    repeats, shape, prose, words and ending. Linear in the text."""
     words = [line.split() for line in lines]
     total = max(sum(map(len, words)), 1)
     repeats = Counter(line.strip().lower() for line in lines)
-    marks, before = [], 0
+    marks, before, sentences = [], 0, 0
     for line, split in zip(lines, words, strict=True):
         text = line.strip()
         again = min(repeats[text.lower()], _REPEATS) - 1
         place = again * _PLACES + min(_PLACES * before // total, _PLACES - 1)
-        length = _bucket(len(split), _WORDS) * _ENDS + _ending(text)
-        marks.append((_FIRST["place"] + place, _FIRST["shape"] + _shape(text, split), _FIRST["line"] + length))
+        ending = _ending(text)
+        length = _bucket(len(split), _WORDS) * _ENDS + ending
+        marks.append(
+            (
+                _FIRST["place"] + place,
+                _FIRST["shape"] + _shape(text, split),
+                _FIRST["prose"] + _prose(text, split),
+                _FIRST["line"] + length,
+            )
+        )
         before += len(split)
+        sentences += ending <= 1
     long = sum(len(split) for split in words if len(split) >= _LONG_LINE) / total
     page = _bucket(total, _PAGE_WORDS) * (len(_PAGE_LONG) + 1) + _bucket(long, _PAGE_LONG)
-    return _FIRST["page"] + page, marks
+    blank = sum(not split for split in words)
+    form = _bucket(sentences / max(len(lines) - blank, 1), _PAGE_SENTENCES) * (len(_PAGE_BLANK) + 1)
+    form += _bucket(blank / max(len(lines), 1), _PAGE_BLANK)
+    return (_FIRST["page"] + page, _FIRST["form"] + form), marks
 
 
 def _bucket(value: float, edges: Sequence[float]) -> int:
@@ -72,3 +160,13 @@ def _shape(text: str, words: Sequence[str]) -> int:
     digits = sum(map(str.isdigit, text)) / max(len(text), 1)
     separated = not _SEPARATORS.isdisjoint(text)
     return (_bucket(capitals, _CAPITALS) * (len(_DIGITS) + 1) + _bucket(digits, _DIGITS)) * 2 + separated
+
+
+def _prose(text: str, words: Sequence[str]) -> int:
+    """Share of short words, mean length of a word, commas, and whether there is a word of a page's frame."""
+    count = max(len(words), 1)
+    short = _bucket(sum(len(word) <= _SHORT for word in words) / count, _SHORT_WORDS)
+    length = _bucket(sum(map(len, words)) / count, _WORD_LENGTHS)
+    commas = _bucket(text.count(","), _COMMAS)
+    furniture = any(word.strip(".,:;!?()[]|").lower() in _FURNITURE for word in words)
+    return ((short * (len(_WORD_LENGTHS) + 1) + length) * (len(_COMMAS) + 1) + commas) * 2 + furniture

@@ -7,6 +7,7 @@ from typing import Protocol
 from prox_spark.engines.protocol import Request
 from prox_spark.generation.chunking import Chunk, cut, cut_by_count
 from prox_spark.generation.marks import MARKS, page_marks
+from prox_spark.generation.numbers import Numbers
 from prox_spark.generation.refiner import Refiner
 from prox_spark.generation.templates import template
 from prox_spark.generation.tokens import PromptTokenizer
@@ -87,14 +88,16 @@ class Prompter:
         self._prefix = array("I", begin) + tokenizer.first(form.prefix)
         self._suffix = tokenizer.pieces([form.suffix])[0]
         self._refiner = refiner
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._decision = tokenizer.decision_ids(refiner.decision) if refiner.decision else None
-        # A line costs a token at least: no chunk has more lines than its window has tokens.
-        numbers = range(refiner.window + 1) if refiner.numbering == "chunk" else ()
-        self._labels = tokenizer.pieces([_label(number) for number in numbers])
+        self.numbers = Numbers(tokenizer) if chosen.numbered else None
+        """Where lines have numbers of one token."""
+        self._labels = self._chunk_labels()
         self._label_costs = [len(label) for label in self._labels]
         self._clip = chosen.clip
         self._marks = tokenizer.entries(MARKS) if chosen.clip else []
+        self.before = len(self._prefix)
+        """Tokens before the document's own."""
         self.overhead = len(self._prefix) + len(self._suffix)
         """Tokens of the template."""
 
@@ -104,26 +107,41 @@ class Prompter:
 
     def request(self, number: int, asked: Asked, index: int) -> Request:
         """See ``Asker``."""
-        ids = self._prefix + asked.ids[index] + self._suffix
         positions = None
         if self._refiner.label is not None:
             # A bidirectional model has read the document at its first token already.
-            before = len(self._prefix)
-            positions = [0] if self._refiner.stage == "document" else [before + end for end in asked.ends[index]]
+            positions = [0] if self._refiner.stage == "document" else [self.before + end for end in asked.ends[index]]
         return Request(
             id=number,
             stage=self._refiner.stage,
             text=asked.texts[index],
-            token_ids=ids.tolist(),
+            token_ids=self.prompt(asked, index).tolist(),
             max_tokens=self._refiner.max_tokens,
             decision=self._decision,
             positions=positions,
             grammar=self._refiner.grammar,
         )
 
+    def prompt(self, asked: Asked, index: int) -> "array[int]":
+        """The whole prompt of chunk ``index``."""
+        return self._prefix + asked.ids[index] + self._suffix
+
+    def first_number(self, chunk: Chunk) -> int:
+        """The number that a program gives the chunk's first line."""
+        return 0 if self._refiner.numbering == "chunk" else chunk.line_start
+
+    def _chunk_labels(self) -> list["array[int]"]:
+        """Labels that count from the chunk's first line; none where they stand in the lines."""
+        if self._refiner.numbering != "chunk":
+            return []
+        if self.numbers is not None:
+            return [array("I", [number]) for number in self.numbers.labels]
+        # A line costs a token at least: no chunk has more lines than its window has tokens.
+        return self.tokenizer.pieces([_label(number) for number in range(self._refiner.window + 1)])
+
     def _documents(self, texts: list[str]) -> list[Asked]:
         window = self._refiner.window
-        pieces = self._tokenizer.pieces([text.strip()[: window * _DOCUMENT_CHARACTERS] for text in texts])
+        pieces = self.tokenizer.pieces([text.strip()[: window * _DOCUMENT_CHARACTERS] for text in texts])
         return [
             Asked([Chunk(0, text.count("\n"))], [text], [ids[:window]]) for text, ids in zip(texts, pieces, strict=True)
         ]
@@ -144,9 +162,9 @@ class Prompter:
         for chunk in chunks:
             prompt, ends = array("I", document.head), []
             for number in range(chunk.line_start, chunk.line_end + 1):
-                if self._labels:
-                    prompt += self._labels[number - chunk.line_start]
-                prompt += document.ids[number] or array("I")
+                label = self._labels[number - chunk.line_start] if self._labels else array("I")
+                ids = document.ids[number] or array("I")
+                prompt += ids + label if self.numbers else label + ids
                 ends.append(len(prompt) - 1)
             asked.ids.append(prompt)
             asked.ends.append(ends)
@@ -155,7 +173,7 @@ class Prompter:
 
     def _labelled(self, documents: list[list[str]]) -> list[Encoded]:
         # A line of more characters than this is over-long whatever its tokens: it need not be tokenised to know.
-        limit = self._refiner.window * self._tokenizer.longest
+        limit = self._refiner.window * self.tokenizer.longest
         labelled = self._refiner.numbering == "document"
         pieces = [
             f"{_label(number)}{line}\n" if labelled else f"{line}\n"
@@ -163,7 +181,7 @@ class Prompter:
             for number, line in enumerate(lines)
             if len(line) <= limit
         ]
-        tokens = iter(self._tokenizer.pieces(pieces))
+        tokens = iter(self.tokenizer.pieces(pieces))
         return [
             Encoded(lines, [next(tokens) if len(line) <= limit else None for line in lines], array("I"))
             for lines in documents
@@ -172,7 +190,7 @@ class Prompter:
     def _marked(self, documents: list[list[str]]) -> list[Encoded]:
         assert self._clip is not None
         head, tail = self._clip
-        tokens = iter(self._tokenizer.pieces([_clipped(line) for lines in documents for line in lines]))
+        tokens = iter(self.tokenizer.pieces([_clipped(line) for lines in documents for line in lines]))
         encoded = []
         for lines in documents:
             page, marks = page_marks(lines)
@@ -182,7 +200,7 @@ class Prompter:
                 if len(piece) > head + tail:
                     piece = piece[:head] + piece[-tail:]
                 ids.append(piece + array("I", [self._marks[mark] for mark in line_marks]))
-            encoded.append(Encoded(lines, ids, array("I", [self._marks[page]])))
+            encoded.append(Encoded(lines, ids, array("I", [self._marks[mark] for mark in page])))
         return encoded
 
 

@@ -35,6 +35,8 @@ class Template:
     chunk: Form
     clip: tuple[int, int] | None = None
     """Chunk stage: a line is its first and last so many tokens, then its marks (``prox_spark.generation.marks``)."""
+    numbered: bool = False
+    """Chunk stage: a line's number in the chunk comes last, one token (``prox_spark.generation.numbers``)."""
 
     def text(self) -> str:
         """All that the template says, as it goes into a refiner's fingerprint."""
@@ -45,6 +47,7 @@ class Template:
             self.chunk.prefix,
             self.chunk.suffix,
             self.clip,
+            *([self.numbered] if self.numbered else []),
         ]
         return json.dumps(parts)
 
@@ -65,7 +68,9 @@ TEMPLATES = {
         # Token classifiers: the page alone.
         Template("text/1", True, Form("", ""), Form("", "")),
         # Small line scorers: how a line begins and ends, and what it looks like; long lines cost what short ones do.
-        Template("marked/1", False, Form("", ""), Form("", ""), clip=(6, 2)),
+        Template("marked/2", False, Form("", ""), Form("", ""), clip=(6, 2)),
+        # The same for small models that write programs: a number at each line's end, which they have only to repeat.
+        Template("numbered/1", False, Form("", "\n"), Form("", "\n"), clip=(6, 2), numbered=True),
     )
 }
 """Every template by its name."""

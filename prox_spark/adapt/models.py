@@ -1,0 +1,86 @@
+"""The models that ``adapt`` trains: with random weights, or an existing one."""
+
+from pathlib import Path
+from typing import Any
+
+from prox_spark.adapt.settings import Shape
+from prox_spark.errors import TrainingError
+
+LABELS = {0: "remove", 1: "keep"}
+_LOCAL = 128
+"""Tokens around it that ModernBERT's local layers see, both sides together (its own default)."""
+
+
+def new_classifier(shape: Shape, vocabulary: int, context: int, dropout: float) -> Any:
+    """A ModernBERT token classifier with random weights and a class each for remove and keep."""
+    from transformers import ModernBertConfig, ModernBertForTokenClassification
+
+    config = ModernBertConfig(
+        vocab_size=vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads or shape.hidden // 64,
+        max_position_embeddings=context,
+        local_attention=_LOCAL,
+        global_attn_every_n_layers=2,
+        embedding_dropout=dropout,
+        mlp_dropout=dropout,
+        classifier_dropout=dropout,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=None,
+        cls_token_id=None,
+        sep_token_id=None,
+        id2label=LABELS,
+        label2id={label: number for number, label in LABELS.items()},
+        attn_implementation="sdpa",
+    )
+    return ModernBertForTokenClassification(config)
+
+
+def new_writer(shape: Shape, vocabulary: int, context: int, dropout: float, end: int) -> Any:
+    """A Llama with random weights, input and output embeddings shared; ``end`` ends a program."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    heads = shape.heads or shape.hidden // 64
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.feed_forward,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=heads,
+        num_key_value_heads=shape.kv_heads or heads,
+        max_position_embeddings=context,
+        attention_dropout=dropout,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=end,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def existing(folder: Path, causal: bool) -> Any:
+    """The model of a folder, in single precision; a token classifier gets a new head. Raises ``TrainingError``."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+
+    try:
+        if causal:
+            return AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+            )
+        return AutoModelForTokenClassification.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            id2label=LABELS,
+            label2id={label: number for number, label in LABELS.items()},
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        kind = "a causal language model" if causal else "an encoder for token classification"
+        raise TrainingError(f"adapt.base {folder} cannot be loaded as {kind}: {error}") from error

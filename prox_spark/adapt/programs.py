@@ -1,0 +1,214 @@
+"""Learning programs: a causal model reads a chunk and writes ``remove_lines`` calls.
+
+The loss is that of the program's tokens. A model with random weights learns to copy line numbers slowly from that alone:
+at each line's label it also says whether the line stays, with two entries of its vocabulary that it never writes.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prox_spark.adapt.scores import pooled
+from prox_spark.adapt.scoring import Scored, keep_f1
+from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.adapt.windows import EncodedPage, Window, padded, windows
+from prox_spark.generation.prompts import Prompter
+from prox_spark.programs import parse
+from prox_spark.programs.model import Call, Program, render
+
+_AT_ONCE = 512
+"""Chunks whose programs are written together."""
+_SURE = 10.0
+"""Log-odds that stand for a decision without a probability."""
+
+
+def removals(keep: Iterable[float], words: Iterable[float]) -> list[tuple[int, int]]:
+    """The runs of lines to remove, ends included, as few as can be: a line without words goes with its neighbours."""
+    found: list[tuple[int, int]] = []
+    start = last = -1
+    for number, (kept, count) in enumerate(zip(keep, words, strict=True)):
+        if kept and count:
+            if start >= 0:
+                found.append((start, last))
+            start = -1
+        elif not kept and count:
+            start, last = (number if start < 0 else start), number
+    if start >= 0:
+        found.append((start, last))
+    return found
+
+
+def removed(text: str, first: int, lines: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    """Which of a chunk's lines a program removes; its numbers count from ``first``, the chunk's first line."""
+    gone = np.zeros(lines, np.bool_)
+    for call in parse(text).calls:
+        if call.outcome == "ok" and call.operation == "remove_all":
+            gone[:] = True
+        if call.outcome == "ok" and call.operation == "remove_lines":
+            start, end = (call.line_start or 0) - first, (call.line_end or 0) - first
+            gone[max(start, 0) : max(end + 1, 0)] = True
+    return gone
+
+
+class Writer:
+    """Programs as token ids, and back, for one refiner's vocabulary."""
+
+    def __init__(self, prompter: Prompter, end: int, hints: tuple[int, int] | None) -> None:
+        self.prompter = prompter
+        self.end = end
+        self.hints = hints
+        """Entries for (remove, keep) at each line's label; none where the vocabulary lacks them."""
+
+    def ids(self, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """A program, its end included."""
+        if self.prompter.numbers:
+            return [*self.prompter.numbers.program(spans), self.end]
+        calls = tuple(Call("remove_lines", start, end) for start, end in spans) or (Call("keep_chunk"),)
+        return [*self.prompter.tokenizer.pieces([render(Program(calls))])[0], self.end]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What was written before the end."""
+        ids = list(ids)
+        return self.prompter.tokenizer.decode(ids[: ids.index(self.end)] if self.end in ids else ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A chunk's prompt and program. ``first`` is the place of the program's first token in ``ids``."""
+
+    ids: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    first: int
+    window: Window
+
+
+class ProgramTask:
+    """See ``prox_spark.adapt.training.Task``."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        pages: Sequence[EncodedPage],
+        validation: Mapping[str, Sequence[EncodedPage]],
+        settings: AdaptConfig,
+        max_tokens: int,
+    ) -> None:
+        self._writer = writer
+        self._pages = pages
+        self._settings = settings
+        self._max_tokens = max_tokens
+        self._validation = {
+            name: sorted(
+                (example for page in chosen for example in self._examples(page, settings.window)),
+                key=lambda example: len(example.ids),
+            )
+            for name, chosen in validation.items()
+        }
+
+    def epoch(self, number: int) -> list[list[Example]]:
+        """As for scores: windows of another size every epoch."""
+        settings, shuffled = self._settings, random.Random(f"{self._settings.seed}/{number}")
+        chosen: list[Example] = []
+        for page in self._pages:
+            chosen.extend(self._examples(page, shuffled.randint(settings.window // 2, settings.window)))
+        made = pooled(chosen, settings.batch_tokens, shuffled)
+        if settings.noise:
+            generator = np.random.default_rng([settings.seed, number])
+            made = [[_hide(example, settings.noise, generator) for example in batch] for batch in made]
+        return made
+
+    def tokens(self, batch: Sequence[Example]) -> int:
+        """See ``Task``."""
+        return sum(len(example.ids) for example in batch)
+
+    def loss(self, model: Any, batch: Sequence[Example]) -> Any:
+        """Cross-entropy of the programs' tokens, and as much again of the hints."""
+        import torch
+
+        device = next(model.parameters()).device
+        # Padding comes last, and a causal model's tokens do not see what comes after them: no mask is needed.
+        tokens = torch.from_numpy(padded([example.ids for example in batch])[0]).to(device)
+        hidden = model.model(input_ids=tokens).last_hidden_state
+
+        def entropy(places: Sequence[Any], targets: Any, weight: Any) -> Any:
+            rows = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(place) for place in places])).to(device)
+            at = torch.from_numpy(np.concatenate(places)).to(device)
+            logits = model.lm_head(hidden[rows, at]).float()
+            loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).to(device), reduction="none")
+            weights = torch.from_numpy(weight).to(device)
+            return (loss * weights).sum() / weights.sum()
+
+        written = [np.arange(example.first - 1, len(example.ids) - 1) for example in batch]
+        targets = np.concatenate([example.ids[example.first :] for example in batch])
+        loss = entropy(written, targets, np.ones(len(targets), np.float32))
+        if self._writer.hints is not None:
+            keep, words = (
+                np.concatenate([getattr(example.window, name) for example in batch]) for name in ("keep", "words")
+            )
+            hints = np.asarray(self._writer.hints, np.int64)[keep.astype(np.int64)]
+            loss = loss + entropy([example.window.ends for example in batch], hints, np.sqrt(words) + 0.5)
+        return loss
+
+    def score(self, model: Any) -> dict[str, Scored]:
+        """What greedily written programs do to each validation file."""
+        found = {}
+        for name, chosen in self._validation.items():
+            gone = [
+                lines
+                for start in range(0, len(chosen), _AT_ONCE)
+                for lines in self._write(model, chosen[start:][:_AT_ONCE])
+            ]
+            found[name] = Scored(
+                np.where(np.concatenate(gone), -_SURE, _SURE),
+                np.concatenate([example.window.keep for example in chosen]),
+                np.concatenate([example.window.words for example in chosen]),
+            )
+        return found
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """See ``Task``: the mean F1 of the files."""
+        return {"f1": float(np.mean([keep_f1(one, 0.5) for one in self.score(model).values()]))}
+
+    def _write(self, model: Any, batch: Sequence[Example]) -> list["np.ndarray[tuple[int], np.dtype[np.bool_]]"]:
+        import torch
+
+        device = next(model.parameters()).device
+        # Padded on the left, so that every prompt ends where the program begins.
+        ids, mask = padded([example.ids[: example.first][::-1] for example in batch])
+        prompts = torch.from_numpy(np.ascontiguousarray(ids[:, ::-1])).to(device)
+        masks = torch.from_numpy(np.ascontiguousarray(mask[:, ::-1])).to(device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"),
+        ):
+            output = model.generate(
+                input_ids=prompts,
+                attention_mask=masks,
+                max_new_tokens=self._max_tokens,
+                do_sample=False,
+                pad_token_id=0,
+                eos_token_id=self._writer.end,
+            )
+        return [
+            removed(self._writer.text(row), example.window.first, len(example.window.ends))
+            for row, example in zip(output[:, prompts.shape[1] :].tolist(), batch, strict=True)
+        ]
+
+    def _examples(self, page: EncodedPage, size: int) -> list[Example]:
+        found = []
+        for window in windows(self._writer.prompter, page, size):
+            spans = [(start + window.first, end + window.first) for start, end in removals(window.keep, window.words)]
+            program = self._writer.ids(spans)
+            if len(program) <= self._max_tokens:
+                ids = np.concatenate([window.ids, np.asarray(program, np.int64)])
+                found.append(Example(ids, len(window.ids), window))
+        return found
+
+
+def _hide(example: Example, share: float, generator: np.random.Generator) -> Example:
+    hidden = generator.random(len(example.ids)) < share
+    hidden[example.first - 1 :] = False
+    hidden[example.window.ends] = False
+    return Example(np.where(hidden, 0, example.ids), example.first, example.window)

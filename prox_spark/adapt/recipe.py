@@ -1,0 +1,148 @@
+"""What is trained for each task: the refiner as it will be asked, its vocabulary, its model, what it learns from."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from prox_spark.adapt.models import existing, new_classifier, new_writer
+from prox_spark.adapt.pages import LabelledPage, read_documents, read_pages
+from prox_spark.adapt.programs import ProgramTask, Writer
+from prox_spark.adapt.scores import ScoreTask
+from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.adapt.tokenizer import write_tokenizer
+from prox_spark.adapt.windows import Window, cut_document, encode_documents, encode_pages, windows
+from prox_spark.engines.models import check_folder, resolve_model
+from prox_spark.errors import TrainingError
+from prox_spark.generation.marks import MARKS
+from prox_spark.generation.numbers import END, ENTRIES, HINTS
+from prox_spark.generation.prompts import Prompter
+from prox_spark.generation.refiner import Refiner
+from prox_spark.generation.templates import template
+from prox_spark.generation.tokens import PromptTokenizer
+
+_SAMPLED_LINE = 80
+"""Characters of a line that a vocabulary learns from: a clipped template sends little more of one."""
+_MAX_TOKENS = {"programs": 256, "documents": 1}
+_TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
+DECISION = ("keep", "drop")
+"""The words that a causal model decides documents with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that training needs."""
+
+    refiner: Refiner
+    model: Any
+    task: Any
+    examples: int
+
+
+def template_of(settings: AdaptConfig) -> str:
+    """The template that is trained with."""
+    if settings.template is not None:
+        return template(settings.template).name
+    if settings.base is None:
+        return "numbered/1" if settings.task == "programs" else "marked/2"
+    return "text/1" if settings.task == "lines" else "lines/1"
+
+
+def make_recipe(settings: AdaptConfig, folder: Path) -> Recipe:
+    """Read the pages, write the tokenizer into ``folder``, and set up model and task.
+
+    Raises ``TrainingError`` where the pages do not serve, ``RefinerError`` where the base does not.
+    """
+    import torch
+
+    read: Any = read_documents if settings.task == "documents" else read_pages
+    pages = read(settings.train)
+    validation = {path: read([path]) for path in settings.validation}
+    torch.manual_seed(settings.seed)
+    if settings.base is None:
+        size = _new_tokenizer(settings, pages, folder)
+        context, model = settings.context, None
+    else:
+        base = resolve_model(settings.base, settings.revision)
+        check_folder(base)
+        _copy_tokenizer(base, folder)
+        model = existing(base, causal=settings.task != "lines")
+        context = int(getattr(model.config, "max_position_embeddings", settings.context))
+        size = 0
+    refiner = refiner_of(settings, context)
+    tokenizer = PromptTokenizer(folder)
+    prompter = Prompter(refiner, tokenizer)
+    if prompter.overhead + settings.window + refiner.max_tokens > context:
+        raise TrainingError(
+            f"adapt.window {settings.window}, {prompter.overhead} tokens of the template and {refiner.max_tokens} of the "
+            f"answer do not fit into the model's context of {context}"
+        )
+    if settings.task == "programs":
+        end = tokenizer.entries([END])[0] if model is None else _end_of(model, base)
+        if model is None:
+            model = new_writer(settings.shape, size, context, settings.dropout, end)
+        remove, keep = tokenizer.entries(HINTS) if settings.base is None else (0, 0)
+        writer = Writer(prompter, end, (remove, keep) if settings.base is None else None)
+        encoded = {path: encode_pages(prompter, chosen) for path, chosen in validation.items()}
+        task: Any = ProgramTask(writer, encode_pages(prompter, pages), encoded, settings, refiner.max_tokens)
+        return Recipe(refiner, model, task, len(pages))
+    columns = (0, 1)
+    if model is None:
+        model = new_classifier(settings.shape, size, context, settings.dropout)
+    elif settings.task == "documents":
+        kept, dropped = tokenizer.decision_ids(DECISION)
+        columns = (dropped, kept)
+    encode: Any = encode_pages if settings.task == "lines" else encode_documents
+    encoded = {path: encode(prompter, chosen) for path, chosen in validation.items()}
+
+    def cut(page: Any, size: int) -> Iterator[Window]:
+        if settings.task == "lines":
+            return windows(prompter, page, size)
+        return cut_document(prompter, page, at_end=refiner.decision is not None)
+
+    task = ScoreTask(cut, encode(prompter, pages), encoded, settings, columns)
+    return Recipe(refiner, model, task, len(pages))
+
+
+def refiner_of(settings: AdaptConfig, context: int) -> Refiner:
+    """As ``refiner.json`` will describe it."""
+    scored = settings.task == "lines" or (settings.task == "documents" and settings.base is None)
+    numbered = template(template_of(settings)).numbered
+    return Refiner(
+        stage="document" if settings.task == "documents" else "chunk",
+        name=settings.name,
+        kind="model",
+        sources=(),
+        template=template_of(settings),
+        numbering="chunk" if numbered else "none" if scored else "document",
+        window=settings.window,
+        context=context,
+        max_tokens=0 if scored else _MAX_TOKENS[settings.task],
+        decision=DECISION if settings.task == "documents" and not scored else None,
+        label=1 if scored else None,
+    )
+
+
+def _new_tokenizer(settings: AdaptConfig, pages: list[LabelledPage], folder: Path) -> int:
+    lines = chain.from_iterable(page.text.split("\n") for page in pages)
+    sampled = (line[:_SAMPLED_LINE] for line in lines)
+    if settings.task == "programs":
+        special = (*MARKS, *HINTS, END)
+        return write_tokenizer(folder, sampled, settings.shape.vocabulary, special, ENTRIES)
+    return write_tokenizer(folder, sampled, settings.shape.vocabulary, MARKS)
+
+
+def _copy_tokenizer(base: Path, folder: Path) -> None:
+    for pattern in _TOKENIZER_FILES:
+        for file in base.glob(pattern):
+            shutil.copy2(file, folder / file.name)
+
+
+def _end_of(model: Any, base: Path) -> int:
+    end = model.generation_config.eos_token_id
+    end = end[0] if isinstance(end, list) else end
+    if end is None:
+        raise TrainingError(f"adapt.base {base} has no end token (eos_token_id): a program would never end")
+    return int(end)

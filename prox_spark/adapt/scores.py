@@ -1,0 +1,127 @@
+"""Learning scores: a token classifier gives P(keep) at the last token of each line, or at a document's first token.
+
+The loss weighs a line by the square root of its words: between every line alike, which would learn menus, and every
+word alike, which would learn long paragraphs.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from prox_spark.adapt.scoring import Scored, best_threshold
+from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.adapt.windows import Window, batches, padded
+
+_POOL = 400
+"""Windows that are sorted by length together, so that a step pads little and order stays random."""
+_HIDDEN = 0
+"""What stands for a hidden token: padding, which the model otherwise never reads."""
+
+
+class ScoreTask:
+    """See ``prox_spark.adapt.training.Task``."""
+
+    def __init__(
+        self,
+        cut: Callable[[Any, int], Iterable[Window]],
+        pages: Sequence[Any],
+        validation: Mapping[str, Sequence[Any]],
+        settings: AdaptConfig,
+        columns: tuple[int, int] = (0, 1),
+    ) -> None:
+        """``cut`` makes windows of a page, of at most so many tokens; ``columns`` of the logits are remove and keep."""
+        self._cut = cut
+        self._columns = columns
+        self._pages = pages
+        self._settings = settings
+        self._validation = {
+            name: sorted(
+                (window for page in chosen for window in cut(page, settings.window)),
+                key=lambda window: len(window.ids),
+            )
+            for name, chosen in validation.items()
+        }
+
+    def epoch(self, number: int) -> list[list[Window]]:
+        """Every epoch cuts the pages into windows of other sizes, so that lines meet other neighbours."""
+        settings, shuffled = self._settings, random.Random(f"{self._settings.seed}/{number}")
+        chosen: list[Window] = []
+        for page in self._pages:
+            size = shuffled.randint(settings.window // 2, settings.window)
+            chosen.extend(self._cut(page, size))
+        made = pooled(chosen, settings.batch_tokens, shuffled)
+        if settings.noise:
+            generator = np.random.default_rng([settings.seed, number])
+            made = [[_hide(window, settings.noise, generator) for window in batch] for batch in made]
+        return made
+
+    def tokens(self, batch: Sequence[Window]) -> int:
+        """See ``Task``."""
+        return sum(len(window.ids) for window in batch)
+
+    def loss(self, model: Any, batch: Sequence[Window]) -> Any:
+        """Binary cross-entropy of all lines of the batch."""
+        import torch
+
+        logits = self._logits(model, batch)
+        keep, words = (
+            torch.from_numpy(np.concatenate([getattr(window, name) for window in batch])).to(logits.device)
+            for name in ("keep", "words")
+        )
+        weight = words.sqrt() + 0.5
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, keep, weight=weight, reduction="sum")
+        return loss / weight.sum()
+
+    def score(self, model: Any) -> dict[str, Scored]:
+        """Logits of all lines of each validation file, in windows as ``generate`` cuts them."""
+        import torch
+
+        found = {}
+        for name, chosen in self._validation.items():
+            with torch.inference_mode():
+                logits = [
+                    self._logits(model, batch).double().cpu().numpy()
+                    for batch in batches(chosen, 2 * self._settings.batch_tokens)
+                ]
+            found[name] = Scored(
+                np.concatenate(logits),
+                np.concatenate([window.keep for window in chosen]),
+                np.concatenate([window.words for window in chosen]),
+            )
+        return found
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """See ``Task``: F1 at the best threshold."""
+        threshold, f1 = best_threshold(list(self.score(model).values()))
+        return {"threshold": threshold, "f1": f1}
+
+    def _logits(self, model: Any, batch: Sequence[Window]) -> Any:
+        """The log-odds of keep wherever the batch is read, in order."""
+        import torch
+
+        device = next(model.parameters()).device
+        ids, mask = padded([window.ids for window in batch])
+        rows = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(window.ends) for window in batch])).to(device)
+        ends = torch.from_numpy(np.concatenate([window.ends for window in batch])).to(device)
+        output = model(input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device))
+        logits = output.logits[rows, ends].float()
+        remove, keep = self._columns
+        return logits[:, keep] - logits[:, remove]
+
+
+def pooled(chosen: list[Any], tokens: int, shuffled: random.Random) -> list[list[Any]]:
+    """Examples in random order, as batches of like lengths."""
+    shuffled.shuffle(chosen)
+    made: list[list[Any]] = []
+    for start in range(0, len(chosen), _POOL):
+        pool = sorted(chosen[start : start + _POOL], key=lambda example: len(example.ids))
+        made.extend(batches(pool, tokens))
+    shuffled.shuffle(made)
+    return made
+
+
+def _hide(window: Window, share: float, generator: np.random.Generator) -> Window:
+    ids = np.where(generator.random(len(window.ids)) < share, _HIDDEN, window.ids)
+    return Window(ids, window.ends, window.keep, window.words)

@@ -1,0 +1,236 @@
+"""The training loop, the same for every task: schedule, averaging, evaluations, checkpoints.
+
+An interrupted run goes on from its last evaluation and ends with the weights that it would have had undisturbed: all that
+is random is drawn from the seed and the epoch, or its state stands in the checkpoint.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.errors import TrainingError
+
+_WARM_UP = 0.03
+_CHECKPOINT = "checkpoint.pt"
+_SKIPPED = 0.01
+"""Share of steps without a usable gradient above which training stops."""
+
+
+class Task(Protocol):
+    """What is learnt: batches, their loss, and how good a model is."""
+
+    def epoch(self, number: int) -> Sequence[Any]:
+        """The batches of an epoch, in order; the same for the same number."""
+        ...
+
+    def tokens(self, batch: Any) -> int:
+        """Tokens that a batch teaches, padding not counted."""
+        ...
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        """The batch's mean loss."""
+        ...
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """What the validation pages say of ``model``, ``f1`` among it."""
+        ...
+
+
+@dataclass(slots=True)
+class _State:
+    """Where a run stands."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seen: int = 0
+    evaluated: int = 0
+    skipped: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    model: Any,
+    task: Task,
+    settings: AdaptConfig,
+    folder: Path,
+    report: Callable[[dict[str, float]], None],
+    share: tuple[int, int] = (0, 1),
+) -> dict[str, float]:
+    """Train ``model`` in place and leave it with the weights of its best evaluation; returns that evaluation.
+
+    ``folder`` keeps the checkpoint. ``share`` is (rank, processes) where several processes train together: each takes its
+    batches of a step, gradients are averaged, and all end with the same weights. Raises ``TrainingError`` where memory runs
+    out or the loss is no longer a number.
+    """
+    import torch
+
+    rank, processes = share
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate, betas=(0.9, 0.98))
+    whole = max(sum(map(task.tokens, task.epoch(0))) * settings.epochs, 1.0)
+    state = _State()
+    best: dict[str, Any] = {}
+    average = {name: value.detach().clone() for name, value in model.state_dict().items()} if settings.average else None
+    saved = folder / _CHECKPOINT
+    if saved.is_file():
+        state, best, average = _resume(saved, model, optimizer, device)
+    if len(task.epoch(0)) < processes:
+        raise TrainingError(
+            f"{len(task.epoch(0))} batches in an epoch for {processes} processes: lower adapt.batch_tokens "
+            f"({settings.batch_tokens}) or adapt.processes"
+        )
+    losses: list[Any] = []
+    model.train()
+    while state.seen < whole:
+        for group in _steps(task.epoch(state.epoch), processes, state.batch):
+            rate = settings.learning_rate * _schedule(min(state.seen / whole, 1.0), settings.final_rate)
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = rate
+            try:
+                loss = _step(model, task, group[rank], optimizer, processes)
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"out of memory in step {state.step + 1}: lower adapt.batch_tokens ({settings.batch_tokens}), "
+                    f"adapt.window or the model's size ({str(error).splitlines()[0]})"
+                ) from error
+            state.step += 1
+            state.batch += 1
+            if loss is not None:
+                losses.append(loss)
+            else:
+                state.skipped += 1
+                if state.skipped > max(10, _SKIPPED * state.step):
+                    raise TrainingError(
+                        f"the gradient of {state.skipped} of {state.step} steps was no number: lower adapt.learning_rate "
+                        f"({settings.learning_rate})"
+                    )
+            state.seen += sum(map(task.tokens, group))
+            if average is not None:
+                _blend(average, model, min(settings.average, (1 + state.step) / (10 + state.step)))
+            if state.seen >= whole * (state.evaluated + 1) / settings.evaluations or state.seen >= whole:
+                state.evaluated += 1
+                mean = float(torch.stack(losses).mean()) if losses else float("nan")
+                losses = []
+                found = {"step": state.step, "tokens": state.seen, "loss": mean}
+                found |= _evaluated(model, task, average)
+                if rank == 0:
+                    report(found)
+                if found["f1"] > state.best.get("f1", -1.0):
+                    state.best = found
+                    chosen = average if average is not None else model.state_dict()
+                    best = {name: value.detach().clone() for name, value in chosen.items()}
+                if rank == 0:
+                    _save(saved, state, best, average, model, optimizer)
+            if state.seen >= whole:
+                break
+        else:
+            state.epoch += 1
+            state.batch = 0
+    model.load_state_dict(best)
+    model.eval()
+    return state.best
+
+
+def _groups(model: Any, settings: AdaptConfig) -> list[dict[str, Any]]:
+    """Matrices decay; biases and norms do not."""
+    named = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in named if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _steps(batches: Sequence[Any], processes: int, first: int) -> Iterator[Sequence[Any]]:
+    """The batches of each step from step ``first`` on, one a process; a short last step is left out."""
+    for start in range(first * processes, len(batches) - processes + 1, processes):
+        yield batches[start : start + processes]
+
+
+def _step(model: Any, task: Task, batch: Any, optimizer: Any, processes: int) -> Any:
+    """One step; returns its loss, or ``None`` where it was left out, as its gradient was no number."""
+    import torch
+
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        loss = task.loss(model, batch)
+    optimizer.zero_grad()
+    loss.backward()
+    if processes > 1:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad.div_(processes)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not torch.isfinite(norm):
+        return None
+    optimizer.step()
+    return loss.detach().float()
+
+
+def _schedule(done: float, floor: float) -> float:
+    if done < _WARM_UP:
+        return max(done / _WARM_UP, 0.02)
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _blend(average: dict[str, Any], model: Any, decay: float) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                average[name].lerp_(value, 1 - decay)
+            else:
+                average[name].copy_(value)
+
+
+def _evaluated(model: Any, task: Task, average: dict[str, Any] | None) -> dict[str, float]:
+    """``task.evaluate`` of the averaged weights, where there are any."""
+    own = None
+    if average is not None:
+        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(average)
+    model.eval()
+    found = task.evaluate(model)
+    model.train()
+    if own is not None:
+        model.load_state_dict(own)
+    return found
+
+
+def _save(
+    saved: Path, state: _State, best: dict[str, Any], average: dict[str, Any] | None, model: Any, optimizer: Any
+) -> None:
+    """The whole state in one file that stands complete or not at all."""
+    import torch
+
+    whole = {
+        "state": {name: getattr(state, name) for name in _State.__slots__},
+        "best": best,
+        "average": average,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "random_gpu": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+    partial = saved.with_suffix(".partial")
+    torch.save(whole, partial)
+    partial.replace(saved)
+
+
+def _resume(
+    saved: Path, model: Any, optimizer: Any, device: Any
+) -> tuple[_State, dict[str, Any], dict[str, Any] | None]:
+    import torch
+
+    whole = torch.load(saved, map_location=device, weights_only=True)
+    model.load_state_dict(whole["model"])
+    optimizer.load_state_dict(whole["optimizer"])
+    torch.set_rng_state(whole["random"].cpu())
+    if torch.cuda.is_available() and whole["random_gpu"] is not None:
+        torch.cuda.set_rng_state(whole["random_gpu"].cpu())
+    return _State(**whole["state"]), whole["best"], whole["average"]
