@@ -32,6 +32,8 @@ from prox_spark.tables.store import Store, complete_store, open_store
 LEASE = "annotate"
 STATUSES = ("ok", "refused", "malformed", "failed", "skipped")
 
+_DOCUMENTS_PER_TASK = 16
+
 _KEYS = ("doc_id", "task", "chunk", "prompt_version", "model")
 _PURPOSE = Purpose("annotate")
 
@@ -162,7 +164,8 @@ def _ask(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], ba
     wanted = spark.createDataFrame([(row["doc_id"], row["wanted"]) for row in batch], schema)
     documents = store.read("documents").where(F.col("unit").between(batch[0]["unit"], batch[-1]["unit"]))
     rows = documents.select("doc_id", "content_hash", "unit", "text").join(F.broadcast(wanted), "doc_id")
-    spread = rows.repartition(default_partitions(spark))
+    # A task for so many documents at least: one that has only one or two leaves its requests in flight unused.
+    spread = rows.repartition(min(default_partitions(spark), max(len(batch) // _DOCUMENTS_PER_TASK, 1)))
     return spread.mapInArrow(_task(settings, prompts), from_arrow_schema(ANNOTATED)).toArrow()
 
 

@@ -1,6 +1,6 @@
 """The prompts: what the model is told and shown, in which form it answers, and which version of all that this is.
 
-Their words are in ``prompts/*.yaml``. A prompt's version is its number and a digest over everything that changes what is
+Their words are in ``texts/*.yaml``. A prompt's version is its number and a digest over everything that changes what is
 asked, so that no answer can be taken for one to another prompt.
 """
 
@@ -76,7 +76,7 @@ def load_prompts(settings: AnnotateConfig) -> tuple[Prompt, ...]:
 @cache
 def load_prompt(task: str, limit: int) -> Prompt:
     """One task's prompt for documents or chunks of at most ``limit`` characters."""
-    file = resources.files("prox_spark.annotation") / "prompts" / f"{task}.yaml"
+    file = resources.files("prox_spark.annotation") / "texts" / f"{task}.yaml"
     read = yaml.safe_load(file.read_text(encoding="utf-8"))
     properties = _SCHEMAS["scores" if task == SCORES else "program"]
     schema = {

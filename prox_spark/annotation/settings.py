@@ -17,7 +17,7 @@ class AnnotateConfig(BaseModel):
     endpoint: EndpointSettings
     """A chat endpoint with the large model."""
     output: str
-    """Folder of the Parquet files for ``adapt``; they are written anew each time."""
+    """Folder of the Parquet files for ``adapt``, where the job is started; they are written anew each time."""
     documents: Annotated[int, Field(gt=0)] = 1000
     """So many documents are drawn, by a hash of their id and the seed: the same again, and more of them hold the fewer."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
@@ -40,6 +40,15 @@ class AnnotateConfig(BaseModel):
     """What else stands in every request; some models want ``max_completion_tokens`` and no ``temperature``."""
     batch_documents: Annotated[int, Field(gt=0)] = 256
     """The answers about so many documents are committed at a time: what an interrupted run loses at most."""
+
+    @field_validator("output")
+    @classmethod
+    def _local(cls, folder: str) -> str:
+        if "://" in folder:
+            raise ValueError(
+                f"{folder!r} is no folder of the machine that this runs on; adapt reads the files from there"
+            )
+        return folder
 
     @field_validator("parameters")
     @classmethod

@@ -115,8 +115,9 @@ def _reason(kind: str, values: dict[str, Any]) -> str | None:
 def _labelled(store: Store, settings: AnnotateConfig, chosen: DataFrame, answers: DataFrame) -> DataFrame:
     """The sample's documents with their labels, in order of their ids."""
     grouped = answers.groupBy("doc_id").agg(F.collect_list(F.struct(*_ANSWER)).alias("answers"))
-    rows = chosen.select("doc_id").join(grouped, "doc_id")
-    texts = store.read("documents").select("doc_id", "url", "text").join(F.broadcast(rows), "doc_id")
+    # The sample's ids go to the documents, so that no other page's text is moved.
+    texts = store.read("documents").select("doc_id", "url", "text")
+    texts = texts.join(F.broadcast(chosen.select("doc_id")), "doc_id", "left_semi").join(grouped, "doc_id")
     return texts.mapInArrow(_task(settings.max_removed_share), from_arrow_schema(_LABELLED)).orderBy("doc_id")
 
 
