@@ -105,6 +105,7 @@ def create_store(spark: SparkSession, location: str) -> Store:
     version = _store_version(store)
     if version is not None:
         _check_version(store, version)
+        complete_store(store)
         return store
     if store.is_catalog:
         catalog, schema = location.split(".")
