@@ -229,6 +229,31 @@ RECEIPTS = pa.schema(
 )
 """A finished ``forget``: ``rows`` that went from each table; older versions than ``documents_version`` still had them."""
 
+ANNOTATIONS = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("content_hash", pa.string()),
+        ("unit", pa.int64()),
+        ("task", pa.string()),
+        ("chunk", pa.int32()),
+        ("prompt_version", pa.string()),
+        ("model", pa.string()),
+        ("line_start", pa.int64()),
+        ("line_end", pa.int64()),
+        ("status", pa.string()),
+        ("edu", pa.int32()),
+        ("format", pa.int32()),
+        ("prompt_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("answer", pa.string()),
+        ("calls", pa.list_(CALL)),
+        ("error", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""An annotating model's ``answer`` as it was given, and what was read from it: scores, or calls that count lines from the
+document. ``chunk`` is null for a task about the whole document. ``status``: ok, refused, malformed, failed or skipped."""
+
 TABLES = {
     "files": FILES,
     "documents": DOCUMENTS,
@@ -242,6 +267,7 @@ TABLES = {
     "pins": PINS,
     "forgotten": FORGOTTEN,
     "receipts": RECEIPTS,
+    "annotations": ANNOTATIONS,
     "refinements": REFINEMENTS,
 }
 

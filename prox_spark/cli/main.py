@@ -175,6 +175,20 @@ def doctor(overrides: Overrides = None, config: ConfigOption = None, output: Out
 
 
 @app.command()
+def annotate(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    output: OutputOption = "text",
+    retry_failed: RetryOption = False,
+) -> None:
+    """Have a large model label a sample of the documents: scores and programs, and files to train refiners on."""
+    from prox_spark.annotation.job import annotate as run
+
+    loaded = load_config(config, overrides or ())
+    tell({"store": loaded.store, "annotate": asdict(run(session(loaded), loaded, retry_failed=retry_failed))}, output)
+
+
+@app.command()
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Train a refiner on labelled pages: a folder to use as `chunk.engine.model`."""
     from prox_spark.adapt.job import adapt as run

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.annotation.settings import AnnotateConfig
 from prox_spark.engines.settings import EngineSettings
 from prox_spark.execution import ExecutionSettings
 
@@ -152,6 +153,8 @@ class Config(Section):
     generate: GenerateConfig = GenerateConfig()
     adapt: AdaptConfig | None = None
     """How ``adapt`` trains a refiner; no part of a refinement."""
+    annotate: AnnotateConfig | None = None
+    """How ``annotate`` has a sample of the documents labelled; no part of a refinement."""
     spark: dict[str, str] = {}
     """Spark properties for a session that ``prox-spark`` starts itself."""
 

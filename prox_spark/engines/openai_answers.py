@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
+from prox_spark.engines.openai_client import UnusableError
 from prox_spark.engines.protocol import Completion, Request
 
 _LIKELIEST = 5
@@ -17,14 +18,6 @@ _LIKELIEST = 5
 
 _ID = "token_id:"
 """How vLLM writes a token that it returns as its id."""
-
-
-class UnusableError(Exception):
-    """An answer that is none; ``again`` says whether another attempt may bring a better one."""
-
-    def __init__(self, reason: str, *, again: bool = True) -> None:
-        super().__init__(reason)
-        self.again = again
 
 
 class _Logprobs(BaseModel):

@@ -80,26 +80,15 @@ class VllmSettings(_Settings):
     """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …)."""
 
 
-class OpenaiSettings(_Settings):
-    """Any OpenAI-compatible completions endpoint: ``vllm serve``, a Databricks serving endpoint.
+class EndpointSettings(_Settings):
+    """An OpenAI-compatible endpoint, and how it is asked."""
 
-    Spark tasks ask it themselves and need no GPU. The model runs at the endpoint; the refiner's own files say how it is
-    asked.
-    """
-
-    kind: Literal["openai"]
     model: str
-    """The model's name at the endpoint; part of the refiner's fingerprint, as its weights cannot be seen from here."""
+    """The model's name at the endpoint."""
     base_url: str
     """Where the endpoint's paths begin: ``http://host:8000/v1`` for ``vllm serve``, ``https://HOST/serving-endpoints``."""
-    refiner: str
-    """A folder, or a repository on the model hub, with tokenizer, ``config.json`` and ``refiner.json``; no weights needed."""
-    revision: str | None = None
-    """Branch, tag or commit of that repository."""
     api_key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the key where the tasks run (the executors); not set: an endpoint without one."""
-    prompt: Literal["token_ids", "text"] = "token_ids"
-    """How prompts are sent; ``text`` for endpoints that take nothing else: they tokenise it again, and add their BOS."""
     max_in_flight: Annotated[int, Field(gt=0, le=1000)] = 64
     """Requests of one task that are unanswered at a time."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
@@ -117,6 +106,24 @@ class OpenaiSettings(_Settings):
             # The address is written to tables and messages.
             raise ValueError("a password or query must not stand in it: a key belongs in an environment variable")
         return url
+
+
+class OpenaiSettings(EndpointSettings):
+    """Any OpenAI-compatible completions endpoint: ``vllm serve``, a Databricks serving endpoint.
+
+    Spark tasks ask it themselves and need no GPU. The model runs at the endpoint; the refiner's own files say how it is
+    asked.
+    """
+
+    kind: Literal["openai"]
+    model: str
+    """The model's name at the endpoint; part of the refiner's fingerprint, as its weights cannot be seen from here."""
+    refiner: str
+    """A folder, or a repository on the model hub, with tokenizer, ``config.json`` and ``refiner.json``; no weights needed."""
+    revision: str | None = None
+    """Branch, tag or commit of that repository."""
+    prompt: Literal["token_ids", "text"] = "token_ids"
+    """How prompts are sent; ``text`` for endpoints that take nothing else: they tokenise it again, and add their BOS."""
 
 
 ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings

@@ -33,7 +33,11 @@ _INDEXED = {
     "dropped_lines": 3,
     "dropped_documents": 2,
     "quarantine": 3,
+    "annotations": 7,
 }
+
+_LATER = ("annotations",)
+"""Tables that stores of this number may lack: an earlier package made them without."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def create_store(spark: SparkSession, location: str) -> Store:
     version = _store_version(store)
     if version is not None:
         _check_version(store, version)
+        complete_store(store)
         return store
     if store.is_catalog:
         catalog, schema = location.split(".")
@@ -110,6 +115,12 @@ def create_store(spark: SparkSession, location: str) -> Store:
         list(pool.map(partial(create_table, store), others))
     create_table(store, last)
     return store
+
+
+def complete_store(store: Store) -> None:
+    """Make the tables that an earlier package's store of this number lacks; writes nothing where they are there."""
+    for table in _LATER:
+        create_table(store, table)
 
 
 def create_table(store: Store, kind: str, name: str | None = None) -> None:

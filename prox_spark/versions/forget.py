@@ -29,7 +29,7 @@ from prox_spark.tables.refinements import (
     renewed,
     settle,
 )
-from prox_spark.tables.store import Store, open_store, spark_schema
+from prox_spark.tables.store import Store, complete_store, open_store, spark_schema
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
 from prox_spark.versions.pin import pinned_tables
@@ -78,7 +78,8 @@ def forget(
     if not n and _unfinished(store) is None and not (history and _has_past(store)):
         return Forgotten(None, 0, unknown, {}, history)
     with ExitStack() as stack:
-        held = hold_all(store, ["execute", "ingest", *_generating(store)], stack)
+        complete_store(store)
+        held = hold_all(store, ["execute", "ingest", "annotate", *_generating(store)], stack)
         lease = held["execute"]
         newest = last_version(store, None)
         if newest is not None:

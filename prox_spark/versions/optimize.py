@@ -11,12 +11,12 @@ from prox_spark.schemas import RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import Lease, hold, keys
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
-from prox_spark.tables.store import Store, open_store
+from prox_spark.tables.store import Store, complete_store, open_store
 
 _SMALL = 64 * 2**20
 """Tables of two files or more that are smaller than this on average are compacted, which ends that."""
 
-_FENCED = {"execute": WRITTEN, "ingest": ("documents", "quarantine", "files")}
+_FENCED = {"execute": WRITTEN, "ingest": ("documents", "quarantine", "files"), "annotate": ("annotations",)}
 """What a new holder of a lease has to fence off; of generation it is ``programs``."""
 
 
@@ -41,12 +41,14 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     has them, and a new version of that refinement commits the result.
     """
     store = open_store(spark, location)
+    complete_store(store)
     # A MERGE of programs that were asked again would fail over files that are rewritten under it.
     generating = [key for key in keys(store) if key.startswith("generate/")]
     held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (
         (["execute"], (*RESULT_TABLES, "quarantine", "refinements")),
         (["ingest"], ("documents", "files")),
         (generating, ("programs",)),
+        (["annotate"], ("annotations",)),
         ([], ("metrics", "leases", "pins", "forgotten", "receipts")),
     )
     files: dict[str, dict[str, int]] = {}

@@ -21,12 +21,15 @@ import pyarrow as pa
 import pytest
 from processes import members, wait_for
 
+from prox_spark.annotation.answers import read_scores
+from prox_spark.annotation.prompts import load_prompt
 from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.engines import wire
+from prox_spark.engines.chat import ChatEngine, ChatRequest
 from prox_spark.engines.openai_engine import OpenaiEngine
 from prox_spark.engines.protocol import Engine
 from prox_spark.engines.runtime import find_owner, place
-from prox_spark.engines.settings import EngineSettings, OpenaiSettings, TransformersSettings
+from prox_spark.engines.settings import EndpointSettings, EngineSettings, OpenaiSettings, TransformersSettings
 from prox_spark.engines.supervisor import SupervisedEngine
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.engines.vllm_engine import environment
@@ -64,6 +67,9 @@ def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model)]
     command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)]
+    form = log.with_name("chat.jinja")
+    form.write_text("{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}")
+    command += ["--chat-template", str(form)]
     command += ["--dtype", "float32", "--enforce-eager", "--max-model-len", "2048"]
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -159,3 +165,27 @@ def test_a_model_that_is_not_served_is_named(model: Path, url: str) -> None:
     settings = OpenaiSettings(kind="openai", model="large", base_url=url, refiner=str(model))
     with pytest.raises(EngineError, match=r"has no model 'large' \(404: .*large.*check engine\.model"):
         rows("document", settings, OpenaiEngine(settings, PromptTokenizer(model).decode))
+
+
+def test_a_conversation_is_held_to_its_schema(url: str) -> None:
+    """The model knows nothing: what it says fits the schema because the server holds it to that."""
+    whole = load_prompt("scores", 1000).schema
+    marks = {name: whole["properties"][name] for name in ("edu", "format")}
+    schema = {**whole, "properties": marks, "required": list(marks)}
+    settings = EndpointSettings(model="tiny", base_url=url)
+    parameters = {"temperature": 0.0, "max_tokens": 64}
+    engine = ChatEngine(settings, structured=True, parameters=parameters, section="annotate")
+    asked = (
+        ChatRequest(n, ({"role": "user", "content": text[:300]},), "scores", schema) for n, text in enumerate(TEXTS)
+    )
+
+    replies = sorted(engine.stream(asked), key=lambda reply: reply.id)
+
+    assert [reply.id for reply in replies] == list(range(len(TEXTS)))
+    for reply in replies:
+        assert reply.prompt_tokens
+        assert 0 < (reply.output_tokens or 0) <= 64
+        # Spaces are free between the parts: a model that writes nothing else is cut off.
+        assert reply.outcome in ("text", "cut")
+        if reply.outcome == "text":
+            read_scores(reply.text)

@@ -134,7 +134,7 @@ def test_help_lists_the_verbs_without_importing_spark_or_a_model() -> None:
     *helped, modules = done.stdout.splitlines()
     verbs = {line.replace("│", " ").split()[0] for line in helped if line.replace("│", " ").split()}
     assert {"ingest", "generate", "execute", "refine", "estimate", "doctor", "history", "sql"} <= verbs
-    assert {"compare", "pin", "rollback", "optimize", "forget"} <= verbs
+    assert {"compare", "pin", "rollback", "optimize", "forget", "adapt", "annotate"} <= verbs
     assert not {"pyspark", "torch", "vllm", "transformers", "numba", "pandas"} & set(modules.split())
 
 

@@ -8,17 +8,17 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from endpoint import Behaviour, Endpoint, Handler, body, half, hangs, serving, status, trickles
 from pydantic import TypeAdapter, ValidationError
 
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines import openai_engine
+from prox_spark.engines import openai_client
 from prox_spark.engines.openai_engine import OpenaiEngine
 from prox_spark.engines.protocol import Completion, Request
 from prox_spark.engines.settings import EngineSettings, OpenaiSettings, VllmSettings
@@ -31,52 +31,6 @@ from prox_spark.generation.tokens import PromptTokenizer
 
 KEY = "sk-very-secret-0123"
 KEEP, DROP = 11, 4
-
-Behaviour = Callable[["Handler", dict[str, Any]], None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: "Endpoint"
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        first = payload["prompt"][0]
-        with self.server.lock:
-            self.server.seen.append(payload)
-            self.server.keys.add(self.headers["Authorization"])
-            behave = next(self.server.behaviours.get(first, iter(())), self.server.usual)
-        behave(self, payload)
-
-    def say(self, status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Endpoint(ThreadingHTTPServer):
-    """``behaviours`` holds, by first token id, what the next attempts meet; ``usual`` is what all others do."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.lock = threading.Lock()
-        self.seen: list[dict[str, Any]] = []
-        self.keys: set[str | None] = set()
-        self.behaviours: dict[int, Iterator[Behaviour]] = {}
-        self.usual: Behaviour = answers()
-        self.stopped = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-    def handle_error(self, *_: object) -> None:
-        """A client that has gone is what some of these tests are about."""
 
 
 def answers(text: str | None = None, *, usage: int = 3, finish: str | None = "stop", **more: Any) -> Behaviour:
@@ -95,48 +49,15 @@ def decides(tokens: dict[str, float]) -> Behaviour:
     return answers("x", logprobs={"tokens": ["x"], "token_logprobs": [-1.0], "top_logprobs": [tokens]})
 
 
-def status(code: int, message: str = "no", **headers: str) -> Behaviour:
-    body = json.dumps({"error": {"message": message}}).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda handler, _: handler.say(code, body, named)
-
-
-def body(text: str) -> Behaviour:
-    return lambda handler, _: handler.say(200, text.encode())
-
-
-def half(handler: Handler, _: dict[str, Any]) -> None:
-    handler.say(200, b'{"choices": [{"te', length=1000)
-    handler.close_connection = True
-
-
-def hangs(handler: Handler, _: dict[str, Any]) -> None:
-    handler.server.stopped.wait()
-    handler.close_connection = True
-
-
-def trickles(handler: Handler, _: dict[str, Any]) -> None:
-    """Never silent for long, and never done."""
-    handler.say(200, b"", length=1_000_000)
-    while not handler.server.stopped.wait(0.01):
-        handler.wfile.write(b" ")
-    handler.close_connection = True
-
-
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(lambda payload: payload["prompt"][0], answers()) as server:
         yield server
-        server.stopped.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_engine, "_FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(openai_client, "_FIRST_WAIT_SECONDS", 0.0)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -292,7 +213,7 @@ def test_retry_after_is_honoured(endpoint: Endpoint) -> None:
 
 
 def test_retry_after_is_a_number_or_a_date_and_never_endless() -> None:
-    read = openai_engine._asked_wait
+    read = openai_client._asked_wait
     assert read({"retry-after": "7"}) == 7
     assert read({"retry-after": "86400"}) == read({"retry-after": "Fri, 31 Dec 2100 23:59:59 GMT"}) == 120
     for useless in ("Wed, 21 Oct 2015 07:28:00 GMT", "-1", "nan", "inf", "soon", ""):
@@ -380,7 +301,7 @@ def test_an_endpoint_that_is_not_there_is_an_error_of_the_engine() -> None:
 def test_nothing_but_failures_is_an_error_of_the_engine(
     endpoint: Endpoint, fault: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_engine, "IN_A_ROW", 3)
+    monkeypatch.setattr(openai_client, "IN_A_ROW", 3)
     endpoint.usual = fault
     found = []
     with pytest.raises(EngineError, match=r"failed 3 requests in a row.*always"):

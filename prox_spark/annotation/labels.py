@@ -1,0 +1,140 @@
+"""From a document's annotations to its labels: keep or drop it, which lines to keep, and the programs that say so."""
+
+import hashlib
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prox_spark.annotation.answers import keep_document
+from prox_spark.annotation.prompts import PROGRAM_TASKS, SCORES
+from prox_spark.programs import Call, Program, parse, render
+
+Fate = Literal["labelled", "incomplete", "over_limit", "skipped"]
+
+Row = Mapping[str, Any]
+"""A row of ``annotations``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProgram:
+    """The program for a chunk, whose line numbers count from the document, as ``execution.execute_batch`` takes it."""
+
+    line_start: int
+    line_end: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageLabels:
+    """A page's labels, 1 to keep a line and 0 to remove it, and each chunk's merged program; both for ``labelled`` pages only.
+
+    ``incomplete``: an answer about one of its chunks is missing or no use; ``over_limit``: more would go than may;
+    ``skipped``: there was nothing to ask about.
+    """
+
+    fate: Fate
+    keep: tuple[int, ...] = ()
+    programs: tuple[ChunkProgram, ...] = ()
+
+
+def document_label(rows: Iterable[Row]) -> tuple[int, int, int] | None:
+    """Edu score, Format score and 1 to keep the document or 0 to drop it; None without an answer that can be used."""
+    for row in rows:
+        if row["task"] == SCORES and row["status"] == "ok":
+            return row["edu"], row["format"], int(keep_document(row["edu"], row["format"]))
+    return None
+
+
+def page_labels(text: str | None, rows: Sequence[Row], max_removed_share: float) -> PageLabels:
+    """The labels of a page by its rows of the tasks about chunks."""
+    mine = [row for row in rows if row["task"] in PROGRAM_TASKS]
+    asked = [row for row in mine if row["status"] != "skipped"]
+    if text is None or (mine and not asked):
+        return PageLabels("skipped")
+    by_chunk: dict[int, dict[str, Row]] = {}
+    for row in asked:
+        by_chunk.setdefault(row["chunk"], {})[row["task"]] = row
+    usable = all(
+        len(chunk) == len(PROGRAM_TASKS) and all(row["status"] == "ok" for row in chunk.values())
+        for chunk in by_chunk.values()
+    )
+    if not by_chunk or not usable:
+        return PageLabels("incomplete")
+    lines = text.split("\n")
+    keep = [1] * len(lines)
+    programs = []
+    for _, chunk in sorted(by_chunk.items()):
+        first, last = (chunk[PROGRAM_TASKS[0]][name] for name in ("line_start", "line_end"))
+        calls = [call for task in PROGRAM_TASKS for call in map(stored_call, chunk[task]["calls"])]
+        merged = merge(calls, lines[first : last + 1], first)
+        programs.append(ChunkProgram(first, last, render(merged)))
+        keep[first : last + 1] = line_labels(merged, lines[first : last + 1], first)
+    words = [len(line.split()) for line in lines]
+    removed = sum(count for count, label in zip(words, keep, strict=True) if not label)
+    if removed > max_removed_share * sum(words):
+        return PageLabels("over_limit")
+    return PageLabels("labelled", tuple(keep), tuple(programs))
+
+
+def merge(calls: Iterable[Call], lines: Sequence[str], first: int) -> Program:
+    """One program of several for the same chunk (``lines``, the document's from number ``first`` on).
+
+    Ranges are united, in order; of edits of the same string the first stands, where the string is still in a line that
+    stays. Without any it is ``keep_chunk()``. It is what ``parse`` reads again from what ``render`` writes of it.
+    """
+    calls = list(calls)
+    removed = {number for call in calls if call.operation == "remove_lines" for number in _range(call)}
+    left = [line for number, line in enumerate(lines, first) if number not in removed]
+    merged = [Call("remove_lines", start, end) for start, end in _ranges(sorted(removed))]
+    edits: dict[str, Call] = {}
+    for call in calls:
+        if call.operation == "normalize" and call.source and any(call.source in line for line in left):
+            edits.setdefault(call.source, Call("normalize", source=call.source, target=call.target))
+    return parse(render(Program((*merged, *edits.values()) or (Call("keep_chunk"),))))
+
+
+def line_labels(program: Program, lines: Sequence[str], first: int) -> list[int]:
+    """1 for each line of the chunk that stays, 0 for one that is removed or of which edits leave nothing."""
+    removed = {number for call in program.calls if call.operation == "remove_lines" for number in _range(call)}
+    labels = []
+    for number, line in enumerate(lines, first):
+        edited = line
+        for call in program.calls:
+            if call.operation == "normalize" and call.source:
+                edited = edited.replace(call.source, call.target or "")
+        emptied = bool(line.strip()) and not edited.strip()
+        labels.append(0 if number in removed or emptied else 1)
+    return labels
+
+
+def stored_call(row: Mapping[str, Any]) -> Call:
+    """The call in a struct of the column ``calls``."""
+    return Call(row["operation"], row["line_start"], row["line_end"], row["source"], row["target"], row["outcome"])
+
+
+def is_validation(doc_id: str, url: str | None, seed: int, share: float) -> bool:
+    """Whether a document's site (the document itself, without one) is among the ``share`` that validates."""
+    try:
+        site = urllib.parse.urlsplit(url or "").hostname or doc_id
+    except ValueError:
+        site = doc_id
+    place = int.from_bytes(hashlib.sha256(f"{seed}/{site}".encode()).digest()[:8], "big")
+    return place < share * 2**64
+
+
+def _range(call: Call) -> range:
+    assert call.line_start is not None
+    assert call.line_end is not None
+    return range(call.line_start, call.line_end + 1)
+
+
+def _ranges(numbers: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Numbers in order as ranges without gaps."""
+    start = None
+    for place, number in enumerate(numbers):
+        if start is None:
+            start = number
+        if place + 1 == len(numbers) or numbers[place + 1] != number + 1:
+            yield start, number
+            start = None
