@@ -33,7 +33,8 @@ cd "$scratch"
 for kind in "$@"; do
     uv python install --quiet --no-bin --install-dir "$scratch/$kind" 3.11
     home=$(dirname "$(dirname "$(find "$scratch/$kind" -path '*/bin/python3.11' -not -path '*/.temp/*' | head -n 1)")")
-    extra=""
+    # Without a GPU nothing runs a model, but every verb after ingest reads the refiner's files.
+    extra="[refiner]"
     [ "$kind" = cpu ] || extra="[gpu]"
     uv pip install --quiet --break-system-packages --python "$home/bin/python3.11" "$wheel$extra"
     pack "environment-$kind.tar.gz" "$home"

@@ -41,6 +41,7 @@ def read(path: Path) -> dict[str, Any]:
     return tree
 
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 TREE = read(BUNDLE / "databricks.yml")
 VARIABLES = TREE["variables"]
 FILES = sorted(file for pattern in TREE["include"] for file in BUNDLE.glob(pattern))
@@ -102,14 +103,22 @@ def test_a_task_runs_a_verb_with_arguments_that_it_takes(job: str, task: dict[st
 
 @names
 def test_a_task_installs_the_wheel_that_the_bundle_builds(job: str, task: dict[str, Any]) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wheel = f"{project['name'].replace('-', '_')}-{prox_spark.__version__}-py3-none-any.whl"
-    (library,) = task["libraries"]
+    wheel = f"{PROJECT['name'].replace('-', '_')}-{prox_spark.__version__}-py3-none-any.whl"
+    library, *_ = task["libraries"]
     folder, pattern = (BUNDLE / "resources" / library["whl"]).parent.resolve(), Path(library["whl"]).name
     assert fnmatch.fnmatch(wheel, pattern)
     artifact = TREE["artifacts"]["wheel"]
     assert (artifact["type"], (BUNDLE / artifact["path"]).resolve()) == ("whl", ROOT)
     assert folder == ROOT / "dist", "where `uv build` writes"
+
+
+@names
+def test_a_verb_that_reads_a_refiner_without_running_it_has_what_reads_it(job: str, task: dict[str, Any]) -> None:
+    words = parameters(job, task)
+    on_gpus = "init_scripts" in cluster(job, task)
+    needs = words[0] in ("generate", "execute", "refine", "doctor") and not on_gpus
+    packages = [one["pypi"]["package"] for one in task["libraries"] if "pypi" in one]
+    assert packages == (PROJECT["optional-dependencies"]["refiner"] if needs else [])
 
 
 @names
@@ -163,11 +172,10 @@ def test_the_init_script_is_bash_and_installs_what_the_extra_names() -> None:
     (script,) = resolve(VARIABLES["gpu_cluster"]["default"])["init_scripts"]
     path = Path(script["workspace"]["destination"])
     subprocess.run(["bash", "-n", str(path)], check=True)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for requirement in project["optional-dependencies"]["gpu"]:
+    for requirement in PROJECT["optional-dependencies"]["gpu"]:
         assert f'"{requirement}"' in path.read_text(encoding="utf-8")
     # Spark and Delta are the runtime's: neither the wheel nor the script may bring others.
-    assert not [one for one in project["dependencies"] if one.startswith(("pyspark", "delta"))]
+    assert not [one for one in PROJECT["dependencies"] if one.startswith(("pyspark", "delta"))]
 
 
 @pytest.mark.parametrize(
