@@ -1,0 +1,87 @@
+"""Send the requests of this folder to EMR: ``python conf/emr/submit.py cluster|step|application|run [VERB ARGUMENT…]``.
+
+``${NAME}`` in a request is the environment variable of that name, ``${ARGUMENTS}`` the verb's arguments. ``--print``
+shows the request and sends nothing. Region and credentials are found as the AWS tools find them; botocore must be installed.
+"""
+
+import json
+import os
+import string
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+JOBS = FOLDER.parents[1] / "jobs"
+
+REQUESTS = {
+    "cluster": ("cluster.json", "emr", "run_job_flow", "JobFlowId"),
+    "step": ("step.json", "emr", "add_job_flow_steps", "StepIds"),
+    "application": ("application.json", "emr-serverless", "create_application", "applicationId"),
+    "run": ("job-run.json", "emr-serverless", "start_job_run", "jobRunId"),
+}
+"""What is sent: the request's file, the service, its operation, and the part of the answer that is printed."""
+
+_OF_A_VERB = ("step", "run")
+
+
+class SubmitError(Exception):
+    """Wrong usage: the message says what is missing."""
+
+
+def build(what: str, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The request for ``what``, filled. Raises ``SubmitError`` for an unknown word, verb or variable."""
+    if what not in REQUESTS:
+        raise SubmitError(f"{what!r} is none of {', '.join(REQUESTS)}")
+    values = dict(environment)
+    if what in _OF_A_VERB:
+        verb, *arguments = arguments or [""]
+        if not (JOBS / f"{verb}.py").is_file():
+            known = ", ".join(sorted(file.stem for file in JOBS.glob("*.py")))
+            raise SubmitError(f"{verb!r} is no verb: {known}")
+        values["VERB"] = verb
+    elif arguments:
+        raise SubmitError(f"{what} takes no arguments")
+    template = json.loads((FOLDER / REQUESTS[what][0]).read_text(encoding="utf-8"))
+    try:
+        request: dict[str, Any] = _fill(template, values, list(arguments))
+    except KeyError as missing:
+        raise SubmitError(f"{REQUESTS[what][0]} needs the environment variable {missing.args[0]}") from None
+    return request
+
+
+def _fill(node: Any, values: Mapping[str, str], arguments: list[str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _fill(value, values, arguments) for key, value in node.items()}
+    if isinstance(node, list):
+        filled = [arguments if item == "${ARGUMENTS}" else [_fill(item, values, arguments)] for item in node]
+        return [item for items in filled for item in items]
+    return string.Template(node).substitute(values) if isinstance(node, str) else node
+
+
+def send(what: str, request: dict[str, Any]) -> str:
+    """Send a request and return the id of what it made. Raises what botocore raises."""
+    import botocore.session
+
+    _, service, operation, answer = REQUESTS[what]
+    client = botocore.session.get_session().create_client(service)
+    made = getattr(client, operation)(**request)[answer]
+    return made if isinstance(made, str) else " ".join(made)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    only_print = list(words[:1]) == ["--print"]
+    what, *arguments = words[only_print:] or [""]
+    try:
+        request = build(what, arguments, os.environ)
+    except SubmitError as error:
+        sys.stderr.write(f"submit: {error}\n")
+        return 2
+    sys.stdout.write((json.dumps(request, indent=2) if only_print else send(what, request)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
