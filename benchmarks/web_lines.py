@@ -46,9 +46,9 @@ def f1(pages: list[dict[str, Any]], removed: dict[str, set[int]], dropped: set[s
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--files", nargs="*", default=[str(GOLD / name) for name in FILES])
-    parser.add_argument("--model", default="web-lines-1")
+    parser.add_argument("--model", default="web-lines-2")
     parser.add_argument("--engine", default="vllm")
-    parser.add_argument("--threshold", type=float, nargs="*", default=[0.35])
+    parser.add_argument("--threshold", type=float, nargs="*", default=[0.2, 0.35])
     options = parser.parse_args()
     spark = get_session()
     found: dict[str, Any] = {}

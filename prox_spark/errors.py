@@ -73,7 +73,17 @@ def first_line(error: BaseException) -> str:
     for line in lines:
         if line.startswith("prox_spark.errors."):
             return line.partition(": ")[2]
+    if len(lines) > 1 and lines[0].startswith("An error occurred while calling"):
+        return lines[1].lstrip(": ")
     return lines[0] if lines else "no message"
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer's Delta commit of the same transaction came first.
+
+    It reaches Python as an exception of Spark's or as one of the JVM's, by how the session runs.
+    """
+    return "ConcurrentTransaction" in str(error) or "DELTA_CONCURRENT_TRANSACTION" in str(error)
 
 
 _GONE = ("FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND", "DELTA_VERSION_NOT_FOUND", "Cannot time travel Delta table")

@@ -67,7 +67,7 @@ def version(refinement: str = "careful", execution: dict[str, Any] | None = None
         "package_version": "0.1.0",
         "counts": counts,
         "execution": execution or TO,
-        "refiners": {"document": "rules (2f40c1aa)", "chunk": "vllm web-lines-1 (90aa31cd)"},
+        "refiners": {"document": "rules (2f40c1aa)", "chunk": "vllm web-lines-2 (90aa31cd)"},
         "sources": (
             Source("c4", 11000, 30020331, 21000000),
             Source("dclm", 9000, 20000000, 13100000),

@@ -20,18 +20,17 @@ _KINDS = {
         "lines",
     ),
     "documents": (
-        "A document scorer for `prox_spark`: one pass over a document gives its probability to be kept",
+        "A document scorer for `prox_spark`: it gives each document's probability to be kept",
         "`document.engine.model`",
-        "F1 of kept documents at `execution.drop_document_below={threshold}`, and the area under the ROC curve; these\n"
-        "documents chose the checkpoint, the threshold and the calibration.",
+        "F1 of kept documents at `execution.drop_document_below={threshold}`, and the area under the ROC curve.",
         "documents",
     ),
 }
 
 _CARD = """# {name}
 
-{what}. {parameters:,} parameters
-({model}), trained by `prox-spark adapt`; use it as {key}.
+{what}. {parameters:,} parameters ({model}), trained by
+`prox-spark adapt`; use it as {key}.
 
 ## Scores
 {scores}
@@ -41,12 +40,18 @@ _CARD = """# {name}
 {rows}
 
 ## Recipe
-{pages:,} {pages_are}, {tokens:,} tokens seen, {epochs:g} epochs, batches of {batch_tokens:,} tokens, AdamW with a peak rate of
-{learning_rate}, seed {seed}; {seconds:,} seconds on {machine}, {date}. `training.json` holds every setting: the same
-configuration, pages, machine and number of threads give the same weights.
+{recipe}; {seconds:,} seconds on {machine}, {date}. `training.json` holds
+every setting: the same configuration, pages, machine and number of threads give the same weights.
 
 {card}
 """
+
+
+_STEPS = (
+    "{pages:,} {what}, {tokens:,} tokens seen, {epochs:g} epochs, batches of {batch_tokens:,} tokens, AdamW with a peak rate "
+    "of {rate}, seed {seed}"
+)
+_FOLDS = "{pages:,} documents, ridge regression over buckets, calibrated on folds left out, seed {seed}"
 
 
 def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
@@ -69,13 +74,15 @@ def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
             else f"{training['architecture']}, from {settings.base}",
             parameters=training["parameters"],
             rows=rows,
-            pages=training["examples"],
-            pages_are="documents" if settings.task == "documents" else "pages",
-            tokens=training["best"]["tokens"],
-            epochs=settings.epochs,
-            batch_tokens=settings.batch_tokens,
-            learning_rate=settings.learning_rate,
-            seed=settings.seed,
+            recipe=(_STEPS if "tokens" in training["best"] else _FOLDS).format(
+                pages=training["examples"],
+                what="documents" if settings.task == "documents" else "pages",
+                tokens=training["best"].get("tokens", 0),
+                epochs=settings.epochs,
+                batch_tokens=settings.batch_tokens,
+                rate=settings.learning_rate,
+                seed=settings.seed,
+            ),
             seconds=training["seconds"],
             machine=training["machine"],
             date=training["date"],

@@ -13,12 +13,15 @@ from typing import Any
 
 from prox_spark import __version__
 from prox_spark.adapt.card import card
+from prox_spark.adapt.documents import fit_documents, score_documents
+from prox_spark.adapt.pages import read_documents
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.training import train
 from prox_spark.errors import TrainingError
 from prox_spark.generation.refiner import Refiner
+from prox_spark.statistics.scorer import load_scorer, save_scorer
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,43 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
     """Train a refiner as told; ``report`` hears of each evaluation.
 
     The folder holds safetensors (bfloat16), tokenizer, ``config.json``, ``refiner.json``, ``training.json`` and a card
-    (``README.md``). Until it is complete the work lies beside it, in a folder whose name is made of the settings: the same
-    command goes on there after an interruption. Raises ``TrainingError`` where the output exists or the pages do not serve.
+    (``README.md``); a document scorer without ``base`` has its weights in ``statistics.json`` alone. Until it is complete
+    the work lies beside it, in a folder whose name is made of the settings: the same command goes on there after an
+    interruption. Raises ``TrainingError`` where the output exists or the pages do not serve.
     """
     output = Path(settings.output).expanduser()
     if output.exists():
         raise TrainingError(f"{output} exists; name another adapt.output, or move it away")
     work = output.with_name(f".{output.name}.{_digest(settings)[:12]}")
     work.mkdir(parents=True, exist_ok=True)
+    if settings.task == "documents" and settings.base is None:
+        done = _fit(settings, work)
+        work.rename(output)
+        return done
     if settings.processes > 1:
         from prox_spark.adapt.distributed import train_together
 
-        done = train_together(settings, str(work), report)
+        done = train_together(settings, str(work))
     else:
         done = run(settings, work, report)
     (work / "checkpoint.pt").unlink()
     work.rename(output)
+    return done
+
+
+def _fit(settings: AdaptConfig, work: Path) -> Adapted:
+    """A scorer of text statistics: fitted in a second, no model."""
+    started = time.monotonic()
+    documents = read_documents(settings.train)
+    scorer, unseen = fit_documents(documents, settings.seed)
+    save_scorer(scorer, work)
+    scorer = load_scorer(work)
+    threshold, f1 = best_threshold([unseen])
+    validation = {path: score_documents(scorer, read_documents([path])) for path in settings.validation}
+    scores = {f"the {len(documents)} themselves, as folds left out, three times": _scores(unseen, threshold)}
+    scores |= {Path(path).name: _scores(one, threshold) for path, one in validation.items()}
+    done = Adapted(settings.output, {"threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
+    _describe(work, settings, done, "statistics", len(documents), len(scorer.weights) + 1)
     return done
 
 
@@ -75,7 +99,7 @@ def run(
     # What is shipped is what is measured: the weights as they are saved.
     model.to(torch.bfloat16)
     scored = recipe.task.score(model)
-    if recipe.refiner.label is not None:
+    if settings.task == "lines":
         # Twice: the second finds what rounding the calibrated head has left.
         for _ in range(2):
             _calibrate(model, *calibration(list(scored.values())))
@@ -132,9 +156,18 @@ def _refiner_file(refiner: Refiner) -> Mapping[str, Any]:
 
 
 def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> None:
+    recipe.model.save_pretrained(work, safe_serialization=True)
+    (work / "refiner.json").write_text(json.dumps(_refiner_file(recipe.refiner), indent=2) + "\n", encoding="utf-8")
+    parameters = sum(value.numel() for value in recipe.model.parameters())
+    _describe(work, settings, done, type(recipe.model).__name__, recipe.examples, parameters)
+
+
+def _describe(
+    work: Path, settings: AdaptConfig, done: Adapted, architecture: str, examples: int, parameters: int
+) -> None:
+    """``training.json`` and the card."""
     import torch
 
-    recipe.model.save_pretrained(work, safe_serialization=True)
     gpu = f"one {torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
     training = {
         "settings": {
@@ -142,9 +175,9 @@ def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> 
             "train": [Path(path).name for path in settings.train],
             "validation": [Path(path).name for path in settings.validation],
         },
-        "examples": recipe.examples,
-        "architecture": type(recipe.model).__name__,
-        "parameters": sum(value.numel() for value in recipe.model.parameters()),
+        "examples": examples,
+        "architecture": architecture,
+        "parameters": parameters,
         "best": done.best,
         "scores": done.scores,
         "seconds": round(done.seconds),
@@ -152,6 +185,5 @@ def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> 
         "date": datetime.now(UTC).date().isoformat(),
         "package_version": __version__,
     }
-    for name, value in (("refiner.json", _refiner_file(recipe.refiner)), ("training.json", training)):
-        (work / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    (work / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
     (work / "README.md").write_text(card(settings, training), encoding="utf-8")

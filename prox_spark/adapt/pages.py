@@ -20,10 +20,11 @@ class LabelledPage:
 
 @dataclass(frozen=True, slots=True)
 class LabelledDocument:
-    """A document and whether it is kept."""
+    """A document and whether it is kept; ``sure`` where its annotators agreed (column ``unanimous``, if there is one)."""
 
     text: str
     keep: int
+    sure: bool = True
 
 
 def read_documents(paths: Sequence[str]) -> list[LabelledDocument]:
@@ -100,4 +101,4 @@ def _document(record: dict[str, Any], where: str) -> LabelledDocument:
         )
     if str(keep) not in ("0", "1"):
         raise TrainingError(f"{where}: gold_keep_doc is {str(keep)[:40]!r}; 0 or 1 is needed")
-    return LabelledDocument(text, int(keep))
+    return LabelledDocument(text, int(keep), str(record.get("unanimous", 1)) in ("1", "True"))

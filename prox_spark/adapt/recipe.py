@@ -1,7 +1,7 @@
 """What is trained for each task: the refiner as it will be asked, its vocabulary, its model, what it learns from."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,8 +13,8 @@ from prox_spark.adapt.programs import ProgramTask, Writer
 from prox_spark.adapt.scores import ScoreTask
 from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.tokenizer import write_tokenizer
-from prox_spark.adapt.windows import Window, cut_document, encode_documents, encode_pages, windows
-from prox_spark.engines.models import check_folder, resolve_model
+from prox_spark.adapt.windows import cut_document, encode_documents, encode_pages, windows
+from prox_spark.engines.models import resolve_model
 from prox_spark.errors import TrainingError
 from prox_spark.generation.marks import MARKS
 from prox_spark.generation.numbers import END, ENTRIES, HINTS
@@ -25,7 +25,7 @@ from prox_spark.generation.tokens import PromptTokenizer
 
 _SAMPLED_LINE = 80
 """Characters of a line that a vocabulary learns from: a clipped template sends little more of one."""
-_MAX_TOKENS = {"programs": 256, "documents": 1}
+_MAX_TOKENS = {"lines": 0, "programs": 256, "documents": 1}
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
 DECISION = ("keep", "drop")
 """The words that a causal model decides documents with."""
@@ -61,16 +61,11 @@ def make_recipe(settings: AdaptConfig, folder: Path) -> Recipe:
     pages = read(settings.train)
     validation = {path: read([path]) for path in settings.validation}
     torch.manual_seed(settings.seed)
-    if settings.base is None:
-        size = _new_tokenizer(settings, pages, folder)
-        context, model = settings.context, None
-    else:
-        base = resolve_model(settings.base, settings.revision)
-        check_folder(base)
-        _copy_tokenizer(base, folder)
-        model = existing(base, causal=settings.task != "lines")
-        context = int(getattr(model.config, "max_position_embeddings", settings.context))
-        size = 0
+    model = _base(settings, folder) if settings.base is not None else None
+    size = 0 if model is not None else _new_tokenizer(settings, pages, folder)
+    context = (
+        settings.context if model is None else int(getattr(model.config, "max_position_embeddings", settings.context))
+    )
     refiner = refiner_of(settings, context)
     tokenizer = PromptTokenizer(folder)
     prompter = Prompter(refiner, tokenizer)
@@ -79,36 +74,32 @@ def make_recipe(settings: AdaptConfig, folder: Path) -> Recipe:
             f"adapt.window {settings.window}, {prompter.overhead} tokens of the template and {refiner.max_tokens} of the "
             f"answer do not fit into the model's context of {context}"
         )
+
+    def encoded(encode: Any) -> tuple[Any, dict[str, Any]]:
+        return encode(prompter, pages), {path: encode(prompter, chosen) for path, chosen in validation.items()}
+
     if settings.task == "programs":
-        end = tokenizer.entries([END])[0] if model is None else _end_of(model, base)
+        end = tokenizer.entries([END])[0] if model is None else _end_of(model, settings)
+        hints = None
         if model is None:
-            model = new_writer(settings.shape, size, context, settings.dropout, end)
-        remove, keep = tokenizer.entries(HINTS) if settings.base is None else (0, 0)
-        writer = Writer(prompter, end, (remove, keep) if settings.base is None else None)
-        encoded = {path: encode_pages(prompter, chosen) for path, chosen in validation.items()}
-        task: Any = ProgramTask(writer, encode_pages(prompter, pages), encoded, settings, refiner.max_tokens)
-        return Recipe(refiner, model, task, len(pages))
-    columns = (0, 1)
-    if model is None:
-        model = new_classifier(settings.shape, size, context, settings.dropout)
+            remove, keep = tokenizer.entries(HINTS)
+            hints = (remove, keep)
+        model = model or new_writer(settings.shape, size, context, settings.dropout, end)
+        writer = Writer(prompter, end, hints)
+        task: Any = ProgramTask(writer, *encoded(encode_pages), settings, refiner.max_tokens)
     elif settings.task == "documents":
         kept, dropped = tokenizer.decision_ids(DECISION)
-        columns = (dropped, kept)
-    encode: Any = encode_pages if settings.task == "lines" else encode_documents
-    encoded = {path: encode(prompter, chosen) for path, chosen in validation.items()}
-
-    def cut(page: Any, size: int) -> Iterator[Window]:
-        if settings.task == "lines":
-            return windows(prompter, page, size)
-        return cut_document(prompter, page, at_end=refiner.decision is not None)
-
-    task = ScoreTask(cut, encode(prompter, pages), encoded, settings, columns)
+        documents = encoded(encode_documents)
+        task = ScoreTask(lambda document, _: cut_document(prompter, document), *documents, settings, (dropped, kept))
+    else:
+        model = model or new_classifier(settings.shape, size, context, settings.dropout)
+        task = ScoreTask(lambda page, size: windows(prompter, page, size), *encoded(encode_pages), settings)
     return Recipe(refiner, model, task, len(pages))
 
 
 def refiner_of(settings: AdaptConfig, context: int) -> Refiner:
     """As ``refiner.json`` will describe it."""
-    scored = settings.task == "lines" or (settings.task == "documents" and settings.base is None)
+    scored = settings.task == "lines"
     numbered = template(template_of(settings)).numbered
     return Refiner(
         stage="document" if settings.task == "documents" else "chunk",
@@ -119,13 +110,22 @@ def refiner_of(settings: AdaptConfig, context: int) -> Refiner:
         numbering="chunk" if numbered else "none" if scored else "document",
         window=settings.window,
         context=context,
-        max_tokens=0 if scored else _MAX_TOKENS[settings.task],
-        decision=DECISION if settings.task == "documents" and not scored else None,
+        max_tokens=_MAX_TOKENS[settings.task],
+        decision=DECISION if settings.task == "documents" else None,
         label=1 if scored else None,
     )
 
 
-def _new_tokenizer(settings: AdaptConfig, pages: list[LabelledPage], folder: Path) -> int:
+def _base(settings: AdaptConfig, folder: Path) -> Any:
+    """The base's model; its tokenizer goes into ``folder``."""
+    base = resolve_model(str(settings.base), settings.revision)
+    for pattern in _TOKENIZER_FILES:
+        for file in base.glob(pattern):
+            shutil.copy2(file, folder / file.name)
+    return existing(base, causal=settings.task != "lines")
+
+
+def _new_tokenizer(settings: AdaptConfig, pages: Sequence[LabelledPage], folder: Path) -> int:
     lines = chain.from_iterable(page.text.split("\n") for page in pages)
     sampled = (line[:_SAMPLED_LINE] for line in lines)
     if settings.task == "programs":
@@ -134,15 +134,9 @@ def _new_tokenizer(settings: AdaptConfig, pages: list[LabelledPage], folder: Pat
     return write_tokenizer(folder, sampled, settings.shape.vocabulary, MARKS)
 
 
-def _copy_tokenizer(base: Path, folder: Path) -> None:
-    for pattern in _TOKENIZER_FILES:
-        for file in base.glob(pattern):
-            shutil.copy2(file, folder / file.name)
-
-
-def _end_of(model: Any, base: Path) -> int:
+def _end_of(model: Any, settings: AdaptConfig) -> int:
     end = model.generation_config.eos_token_id
     end = end[0] if isinstance(end, list) else end
     if end is None:
-        raise TrainingError(f"adapt.base {base} has no end token (eos_token_id): a program would never end")
+        raise TrainingError(f"adapt.base {settings.base} has no end token (eos_token_id): a program would never end")
     return int(end)

@@ -74,11 +74,11 @@ def encode_documents(prompter: Prompter, documents: Sequence[LabelledDocument]) 
     return [EncodedDocument(one, float(document.keep)) for one, document in zip(asked, documents, strict=True)]
 
 
-def cut_document(prompter: Prompter, document: EncodedDocument, at_end: bool) -> Iterator[Window]:
-    """The prompt of a document, read at its last token or at its first."""
+def cut_document(prompter: Prompter, document: EncodedDocument) -> Iterator[Window]:
+    """The prompt of a document, read at its last token: what a causal model would write next."""
     ids = np.asarray(prompter.prompt(document.asked, 0), np.int64)
     one = np.ones(1, np.float32)
-    yield Window(ids, np.asarray([len(ids) - 1 if at_end else 0], np.int64), one * document.keep, one)
+    yield Window(ids, np.asarray([len(ids) - 1]), one * document.keep, one)
 
 
 def batches(chosen: Sequence[Any], tokens: int) -> Iterator[list[Any]]:

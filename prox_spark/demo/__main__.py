@@ -18,7 +18,7 @@ from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 
 FOLDER = Path("artifacts/demo")
-REFINER = "web-lines-1"
+DOCUMENTS, LINES = "web-documents-1", "web-lines-2"
 CORPUS = {
     "c4": "c4-demo.00000-of-00001.json.gz",
     "dclm": "dclm-demo-shard_00000000.jsonl.zst",
@@ -43,14 +43,14 @@ FURTHER = "SELECT text, count(*) AS n FROM dropped_lines GROUP BY text ORDER BY 
 
 
 def main() -> int:
-    """Refine the demo corpus: rules choose the pages, the shipped line scorer their lines. Returns an exit code."""
+    """Refine the demo corpus with the refiners that ship with the package. Returns an exit code."""
     logging.getLogger("py4j").setLevel(logging.ERROR)
     if FOLDER.exists():
         shutil.rmtree(FOLDER)
     corpus = FOLDER / "corpus"
     write_corpus(corpus)
     write_line(f"demo: {len(CORPUS)} corpus files in {corpus}: C4, DCLM, FineWeb and a WARC")
-    write_line(f"demo: rules choose the pages; {REFINER}, through real vLLM on this CPU, scores their lines")
+    write_line(f"demo: {DOCUMENTS} chooses the pages; {LINES}, through real vLLM on this CPU, scores their lines")
     _show(get_session(), corpus)
     return 0
 
@@ -97,13 +97,15 @@ def _config(corpus: Path, format_name: str) -> Config:
         None,
         [
             f"store={FOLDER / 'store'}",
-            f"refinement={REFINER}",
+            "refinement=demo",
             f"input.path={corpus / CORPUS[format_name]}",
             f"input.format={format_name}",
-            "document.engine.kind=rules",
+            "document.engine.kind=statistics",
+            f"document.engine.model={DOCUMENTS}",
             "chunk.engine.kind=vllm",
-            f"chunk.engine.model={REFINER}",
-            "execution.drop_line_below=0.35",
+            f"chunk.engine.model={LINES}",
+            "execution.drop_document_below=0.1",
+            "execution.drop_line_below=0.2",
         ],
     )
 

@@ -25,14 +25,25 @@ def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> 
     folder = _local(model)
     if folder is None:
         if not _REPOSITORY.match(model) or Path(model).expanduser().exists():
-            shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
             raise RefinerError(
                 f"model {model!r}: no such folder, no name of a model repository (owner/name), and none that ships with "
-                f"the package ({shipped})"
+                f"the package ({_shipped()})"
             )
         folder = _download(model, revision, weights)
     check_folder(folder, weights=weights)
     return folder.resolve()
+
+
+def local_folder(model: str) -> Path:
+    """The folder of a model that is never downloaded. Raises ``RefinerError`` where there is none."""
+    folder = _local(model)
+    if folder is None:
+        raise RefinerError(f"model {model!r}: no such folder, and none that ships with the package ({_shipped()})")
+    return folder.resolve()
+
+
+def _shipped() -> str:
+    return ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
 
 
 def _local(model: str) -> Path | None:

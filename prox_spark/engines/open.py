@@ -1,10 +1,18 @@
 """From an engine's settings to an engine."""
 
-from prox_spark.engines.models import refiner_folder
+from prox_spark.engines.models import local_folder, refiner_folder
 from prox_spark.engines.protocol import Engine
-from prox_spark.engines.settings import EngineSettings, OpenaiSettings, RulesSettings, ScriptedSettings, VllmSettings
+from prox_spark.engines.settings import (
+    EngineSettings,
+    OpenaiSettings,
+    RulesSettings,
+    ScriptedSettings,
+    StatisticsSettings,
+    VllmSettings,
+)
 from prox_spark.generation.refiner import Refiner
 from prox_spark.generation.tokens import PromptTokenizer
+from prox_spark.statistics.scorer import load_scorer
 
 
 def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = None) -> Engine:
@@ -16,6 +24,10 @@ def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = N
         from prox_spark.engines.rules import RulesEngine
 
         return RulesEngine(refiner.stage, refiner.rules)
+    if isinstance(engine, StatisticsSettings):
+        from prox_spark.engines.statistics import StatisticsEngine
+
+        return StatisticsEngine(load_scorer(local_folder(engine.model)))
     if isinstance(engine, ScriptedSettings):
         from prox_spark.engines.scripted import ScriptedEngine
 

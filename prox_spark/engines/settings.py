@@ -32,6 +32,14 @@ class RulesSettings(_Settings):
         return names
 
 
+class StatisticsSettings(_Settings):
+    """Documents scored by weights on statistics of their text: no model runs, every weight can be read. Document stage."""
+
+    kind: Literal["statistics"]
+    model: str
+    """A folder that ``adapt`` made (``adapt.task=documents``), or one that ships with the package."""
+
+
 class ScriptedSettings(_Settings):
     """Answers from a table, with faults on demand: what tests of everything around an engine run with.
 
@@ -130,6 +138,6 @@ ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings
 """Engines whose refiner is a model: prompts are token ids."""
 
 EngineSettings = Annotated[
-    RulesSettings | ScriptedSettings | TransformersSettings | VllmSettings | OpenaiSettings,
+    RulesSettings | StatisticsSettings | ScriptedSettings | TransformersSettings | VllmSettings | OpenaiSettings,
     Field(discriminator="kind"),
 ]

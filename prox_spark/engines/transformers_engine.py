@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from prox_spark.engines import wire
+from prox_spark.engines.precision import slow_bfloat16
 
 _BATCH = 16
 """Prompts of one step: the middle way between padding lost and matrices too small."""
@@ -21,7 +22,8 @@ class TransformersBackend:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._label = hello.label
         kind: Any = AutoModelForCausalLM if hello.label is None else AutoModelForTokenClassification
-        model: Any = kind.from_pretrained(hello.model, dtype="auto", trust_remote_code=False, use_safetensors=True)
+        dtype = torch.float32 if self._device == "cpu" and slow_bfloat16() else "auto"
+        model: Any = kind.from_pretrained(hello.model, dtype=dtype, trust_remote_code=False, use_safetensors=True)
         self._model = model.to(self._device).eval()
         self._folder = hello.model
         self._context = hello.context

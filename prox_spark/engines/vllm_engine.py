@@ -12,6 +12,7 @@ from typing import Any
 
 from prox_spark.engines import wire
 from prox_spark.engines.backend import EngineDiedError
+from prox_spark.engines.precision import slow_bfloat16
 from prox_spark.errors import ConfigError
 
 _OURS = {
@@ -63,7 +64,8 @@ def environment(base: dict[str, str], slot: str) -> dict[str, str]:
     defaults = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
     if slot == "cpu":
         # Compiling the rank kernel of log-probabilities takes a CPU 25 s and wins nothing for two tokens.
-        defaults |= {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1"}
+        # It keeps a core for a front end of its own otherwise: of two cores, one would be idle.
+        defaults |= {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
     result = {**defaults, **base}
     if slot not in ("cpu", "gpu"):
         result["CUDA_VISIBLE_DEVICES"] = slot
@@ -88,6 +90,7 @@ class VllmBackend:
             # Pages share no prefix but the template's few tokens.
             "enable_prefix_caching": False,
             **({"enforce_eager": True} if current_platform.is_cpu() else {}),
+            **({"dtype": "float32"} if current_platform.is_cpu() and slow_bfloat16() else {}),
             **({} if hello.label is None else {"runner": "pooling"}),
             **hello.options,
         }

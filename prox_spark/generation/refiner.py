@@ -19,13 +19,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prox_spark.engines.models import refiner_folder
-from prox_spark.engines.settings import EngineSettings, ModelSettings, OpenaiSettings, RulesSettings, ScriptedSettings
+from prox_spark.engines.models import local_folder, refiner_folder
+from prox_spark.engines.settings import (
+    EngineSettings,
+    ModelSettings,
+    OpenaiSettings,
+    RulesSettings,
+    ScriptedSettings,
+    StatisticsSettings,
+)
 from prox_spark.errors import RefinerError
 from prox_spark.generation.templates import template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 from prox_spark.rules.catalogue import VERSION as RULES_VERSION
 from prox_spark.rules.catalogue import select_rules
+from prox_spark.statistics.scorer import FILE as STATISTICS_FILE
+from prox_spark.statistics.scorer import load_scorer
+from prox_spark.statistics.text import VERSION as STATISTICS_VERSION
 
 Stage = Literal["document", "chunk"]
 Numbering = Literal["document", "chunk", "none"]
@@ -49,7 +59,7 @@ class Refiner:
 
     stage: Stage
     name: str
-    kind: Literal["rules", "scripted", "model"]
+    kind: Literal["rules", "statistics", "scripted", "model"]
     sources: tuple[tuple[str, str], ...]
     revision: str | None = None
     template: str | None = None
@@ -118,6 +128,8 @@ def load_refiner(
     if isinstance(engine, RulesSettings):
         rules = select_rules(stage, engine.rules)
         return Refiner(stage, "rules", "rules", (("rules", str(RULES_VERSION)),), rules=rules)
+    if isinstance(engine, StatisticsSettings):
+        return _statistics(stage, engine)
     if isinstance(engine, ScriptedSettings):
         table = json.dumps([engine.answers, engine.default], sort_keys=True).encode()
         sources = (("answers", hashlib.sha256(table).hexdigest()),)
@@ -143,6 +155,16 @@ def load_refiner(
     if refiner.decision is None and refiner.label is None and held:
         refiner = replace(refiner, grammar=DOCUMENT_EBNF if stage == "document" else EBNF)
     return refiner
+
+
+def _statistics(stage: Stage, engine: StatisticsSettings) -> Refiner:
+    if stage != "document":
+        raise RefinerError(f"chunk.engine: {engine.model} scores whole documents; it belongs to document.engine")
+    folder = local_folder(engine.model)
+    load_scorer(folder)
+    digest = hashlib.sha256((folder / STATISTICS_FILE).read_bytes()).hexdigest()
+    sources = ((STATISTICS_FILE, digest), ("statistics", str(STATISTICS_VERSION)))
+    return Refiner("document", folder.name, "statistics", sources)
 
 
 def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:

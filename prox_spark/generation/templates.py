@@ -47,7 +47,7 @@ class Template:
             self.chunk.prefix,
             self.chunk.suffix,
             self.clip,
-            *([self.numbered] if self.numbered else []),
+            *(["numbered"] if self.numbered else []),
         ]
         return json.dumps(parts)
 

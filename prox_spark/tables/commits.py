@@ -11,7 +11,7 @@ from typing import Literal
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from prox_spark.errors import StoreError
+from prox_spark.errors import StoreError, is_conflict
 from prox_spark.tables.leases import Lease, lost
 from prox_spark.tables.store import Store, spark_schema
 
@@ -74,8 +74,20 @@ def commit(
         .option("txnVersion", transaction)
         .option("userMetadata", metadata)
     )
-    store.save(writer, table)
+    with _unrivalled(lease):
+        store.save(writer, table)
     return _committed(store, lease, table, metadata)
+
+
+@contextmanager
+def _unrivalled(lease: Lease) -> Iterator[None]:
+    """A conflict over the lease's transaction is another holder's commit."""
+    try:
+        yield
+    except Exception as error:
+        if is_conflict(error):
+            raise lost(lease.key) from error
+        raise
 
 
 def _next(lease: Lease, table: str, purpose: Purpose) -> tuple[int, str]:
@@ -135,7 +147,7 @@ def _merge(
     rows.createOrReplaceTempView(view)
     condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys)
     try:
-        with _transaction(store, lease, table, purpose) as metadata:
+        with _transaction(store, lease, table, purpose) as metadata, _unrivalled(lease):
             store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
     finally:
         store.spark.catalog.dropTempView(view)

@@ -21,7 +21,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError
+from prox_spark.errors import LeaseError, is_conflict
 from prox_spark.tables.store import Store
 
 EXPIRY = timedelta(minutes=10)
@@ -101,8 +101,8 @@ def _acquire(store: Store, key: str) -> Lease:
     lease = Lease(key, 1 if row is None else row["token"] + 1, holder, contested=not released)
     try:
         won = _append(store, lease, datetime.now(UTC), EXPIRY, transaction=lease.token)
-    except PySparkException as error:
-        if "CONCURRENT" not in str(error).upper():
+    except Exception as error:
+        if not is_conflict(error):
             raise
         won = False
     if not won:

@@ -24,8 +24,8 @@ def names(line: str, *others: str) -> list[str]:
 @pytest.fixture(scope="module")
 def prompter(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
     folder = tmp_path_factory.mktemp("vocabulary")
-    write_tokenizer(folder, [LONG] * 3, 512)
-    refiner = Refiner("chunk", "r", "model", (), template="marked/1", numbering="none", window=40, label=1)
+    write_tokenizer(folder, [LONG] * 3, 512, MARKS)
+    refiner = Refiner("chunk", "r", "model", (), template="marked/2", numbering="none", window=40, label=1)
     return Prompter(refiner, PromptTokenizer(folder))
 
 
@@ -35,21 +35,23 @@ def test_marks_tell_length_ending_repeats_place_and_shape() -> None:
     assert names("Home", "home ") != names("Home", "Menu")
     assert names("one two three.") != names("one two three")
     assert names("2024 10 11") != names("each and all")
+    assert names("Read more stories") != names("Good old stories")
+    assert names("so it is as it was") != names("stones tower quietly near harbour walls")
     _, marks = page_marks([LONG] * 20)
     assert marks[0] != marks[-1]
     assert page_marks([LONG])[0] != page_marks(["Home"] * 20)[0]
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=40), min_size=1, max_size=30))
-def test_every_line_of_any_page_has_three_marks_of_the_vocabulary(lines: list[str]) -> None:
+def test_every_line_of_any_page_has_four_marks_of_the_vocabulary(lines: list[str]) -> None:
     page, marks = page_marks(lines)
     assert len(marks) == len(lines)
     kinds = [[MARKS[mark].split()[0] for mark in line] for line in marks]
-    assert kinds == [["<|place", "<|shape", "<|line"]] * len(lines)
-    assert MARKS[page].startswith("<|page ")
+    assert kinds == [["<|place", "<|shape", "<|prose", "<|line"]] * len(lines)
+    assert [MARKS[mark].split()[0] for mark in page] == ["<|page", "<|form"]
 
 
-def test_a_prompt_is_a_page_mark_and_clipped_lines_that_end_in_their_marks(prompter: Prompter) -> None:
+def test_a_prompt_is_page_marks_and_clipped_lines_that_end_in_their_marks(prompter: Prompter) -> None:
     lines = ["Home", LONG, "", "The end."]
     (asked,) = prompter.ask(["\n".join(lines)])
     request = prompter.request(0, asked, 0)
@@ -58,11 +60,11 @@ def test_a_prompt_is_a_page_mark_and_clipped_lines_that_end_in_their_marks(promp
     assert len(ids) <= 40
     page, marks = page_marks(lines)
     first = min(prompter._marks)
-    assert ids[0] == first + page
-    assert [ids[position] - first for position in request.positions or []] == [line[2] for line in marks]
+    assert ids[:2] == [first + mark for mark in page]
+    assert [ids[position] - first for position in request.positions or []] == [line[3] for line in marks]
     positions = request.positions or []
-    assert positions[1] - positions[0] == 6 + 2 + 3
-    assert positions[2] - positions[1] == 3
+    assert positions[1] - positions[0] == 6 + 2 + 4
+    assert positions[2] - positions[1] == 4
 
 
 def test_chunks_hold_their_window_and_all_lines(prompter: Prompter) -> None:
@@ -74,10 +76,10 @@ def test_chunks_hold_their_window_and_all_lines(prompter: Prompter) -> None:
 
 def test_marks_in_a_page_are_text(prompter: Prompter) -> None:
     (asked,) = prompter.ask([MARKS[0]])
-    assert len(asked.ids[0]) > 1 + 1 + 3
+    assert len(asked.ids[0]) > 2 + 1 + 4
 
 
 def test_a_tokenizer_without_marks_is_refused(tiny_model: Path) -> None:
-    refiner = Refiner("chunk", "r", "model", (), template="marked/1", window=40, label=1)
-    with pytest.raises(RefinerError, match="lacks 162 of the template's entries"):
+    refiner = Refiner("chunk", "r", "model", (), template="marked/2", window=40, label=1)
+    with pytest.raises(RefinerError, match="lacks 258 of the template's entries"):
         Prompter(refiner, PromptTokenizer(tiny_model))

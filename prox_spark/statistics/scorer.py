@@ -1,0 +1,48 @@
+"""A document scorer: a weight for each statistic's buckets and an intercept, as the log-odds that a document is kept."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prox_spark.errors import RefinerError
+from prox_spark.statistics.text import NAMES, VERSION, buckets
+
+FILE = "statistics.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """``weights`` in the order of ``NAMES``, a bucket further up adds its weight once more."""
+
+    weights: tuple[float, ...]
+    intercept: float
+
+    def score(self, text: str) -> float:
+        """P(keep) of a document, in [0, 1]."""
+        logit = self.intercept + sum(w * bucket for w, bucket in zip(self.weights, buckets(text), strict=True))
+        return 1.0 / (1.0 + math.exp(-max(min(logit, 700.0), -700.0)))
+
+
+def save_scorer(scorer: Scorer, folder: Path) -> None:
+    """Write the scorer's file."""
+    weights = dict(zip(NAMES, (round(weight, 5) for weight in scorer.weights), strict=True))
+    whole = {"version": VERSION, "weights": weights, "intercept": round(scorer.intercept, 5)}
+    (folder / FILE).write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """The scorer of a folder. Raises ``RefinerError`` where it is none, or one of other statistics."""
+    file = folder / FILE
+    try:
+        read: Any = json.loads(file.read_bytes())
+        version, weights, intercept = read["version"], read["weights"], float(read["intercept"])
+        found = tuple(float(weights[name]) for name in NAMES)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RefinerError(f"{file} is no document scorer: {type(error).__name__}: {error}") from None
+    if version != VERSION or set(weights) != set(NAMES):
+        raise RefinerError(f"{file} was fitted to statistics {version}, this package has {VERSION}; run `adapt` again")
+    if not all(map(math.isfinite, (*found, intercept))):
+        raise RefinerError(f"{file} has weights that are no numbers")
+    return Scorer(found, intercept)
