@@ -1,4 +1,4 @@
-"""Training a line scorer on a page each of which anyone could label, and what is refused."""
+"""Training refiners on pages each of which anyone could label, going on after a kill, and what is refused."""
 
 import json
 import random
@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prox_spark.adapt import training
 from prox_spark.adapt.job import adapt
-from prox_spark.adapt.pages import read_pages
-from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1
-from prox_spark.adapt.settings import AdaptConfig, ScorerShape
-from prox_spark.engines.settings import TransformersSettings
-from prox_spark.errors import TrainingError
+from prox_spark.adapt.pages import read_documents, read_pages
+from prox_spark.adapt.programs import removals, removed
+from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
+from prox_spark.adapt.settings import AdaptConfig, Shape
+from prox_spark.engines.settings import StatisticsSettings, TransformersSettings
+from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.errors import RefinerError, TrainingError
 from prox_spark.generation.refiner import load_refiner
 
 
@@ -29,7 +32,8 @@ def page(random_: random.Random) -> dict[str, Any]:
         words = [random_.choice(["house", "sea", "room", "light", "stone"]) for _ in range(12 if content else 2)]
         lines.append(" ".join(words) + ("." if content else ""))
         keep.append(int(content))
-    return {"raw_content": "\n".join(lines), "gold_keep": keep}
+    text = "\n".join(lines)
+    return {"raw_content": text, "gold_keep": keep, "text": text, "gold_keep_doc": int(sum(keep) * 2 > len(keep))}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 def settings(files: tuple[str, str], output: Path, **more: Any) -> AdaptConfig:
-    shape = ScorerShape(vocabulary=512, hidden=64, feed_forward=64, layers=1)
+    shape = Shape(vocabulary=512, hidden=64, feed_forward=64, layers=1)
     given = {"window": 96, "batch_tokens": 1024, "epochs": 4, "evaluations": 2, "shape": shape, **more}
     return AdaptConfig(name="small", output=str(output), train=[files[0]], validation=[files[1]], **given)
 
@@ -57,7 +61,7 @@ def test_a_scorer_learns_is_calibrated_and_comes_as_a_refiner(files: tuple[str, 
         path.name for path in folder.iterdir()
     }
     refiner = load_refiner("chunk", TransformersSettings(kind="transformers", model=str(folder)))
-    assert (refiner.template, refiner.label, refiner.window) == ("marked/1", 1, 96)
+    assert (refiner.template, refiner.label, refiner.window) == ("marked/2", 1, 96)
     recorded = json.loads((folder / "training.json").read_text())
     assert recorded["settings"]["train"] == ["train.jsonl"]
     assert f"{done.scores['dev.jsonl']['f1']:.4f}" in (folder / "README.md").read_text()
@@ -105,3 +109,156 @@ def test_calibration_finds_scale_and_shift_and_the_scores_know() -> None:
     assert calibration_error(calibrated) < 0.02 < calibration_error(scored)
     threshold, f1 = best_threshold([calibrated])
     assert f1 == keep_f1(calibrated, threshold) >= keep_f1(calibrated, 0.5)
+
+
+class _KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_weights(
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"average": 0.9, "noise": 0.1, "evaluations": 3, "epochs": 3}
+    whole = adapt(settings(files, tmp_path / "whole", **given))
+    save = training._save
+
+    def killed_after_the_second(*state: Any) -> None:
+        save(*state)
+        if state[1].evaluated == 2:
+            raise _KilledError
+
+    monkeypatch.setattr(training, "_save", killed_after_the_second)
+    with pytest.raises(_KilledError):
+        adapt(settings(files, tmp_path / "cut", **given))
+    assert not (tmp_path / "cut").exists()
+    monkeypatch.setattr(training, "_save", save)
+    told: list[dict[str, float]] = []
+
+    done = adapt(settings(files, tmp_path / "cut", **given), told.append)
+
+    assert len(told) == 1
+    assert (done.best, done.scores) == (whole.best, whole.scores)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_a_writer_is_trained_and_comes_as_a_refiner(files: tuple[str, str], tmp_path: Path) -> None:
+    done = adapt(settings(files, tmp_path / "writer", task="programs", epochs=1, evaluations=1, average=0.5))
+
+    refiner = load_refiner("chunk", TransformersSettings(kind="transformers", model=str(tmp_path / "writer")))
+    assert (refiner.template, refiner.numbering, refiner.label, refiner.max_tokens) == (
+        "numbered/1",
+        "chunk",
+        None,
+        256,
+    )
+    assert set(done.scores) == {"dev.jsonl"}
+    assert "writes `remove_lines` calls" in (tmp_path / "writer" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("task", "stage"), [("programs", "chunk"), ("documents", "document")])
+def test_a_base_model_is_tuned_with_its_own_vocabulary(
+    files: tuple[str, str], tmp_path: Path, task: str, stage: Any
+) -> None:
+    base = build_tiny_model(tmp_path / "base", ["house sea room light stone keep drop"] * 3)
+    given = {"task": task, "base": str(base), "epochs": 1, "evaluations": 1, "window": 128, "learning_rate": 1e-4}
+    adapt(settings(files, tmp_path / "tuned", **given))
+
+    refiner = load_refiner(stage, TransformersSettings(kind="transformers", model=str(tmp_path / "tuned")))
+    assert refiner.template == "lines/1"
+    assert refiner.decision == (("keep", "drop") if task == "documents" else None)
+
+
+def document(random_: random.Random) -> dict[str, Any]:
+    keep = random_.random() < 0.5
+    words = (
+        ["the old house", "was by the sea", "and we had stone", "of that light"]
+        if keep
+        else ["Add To Cart", "Sale 50%"]
+    )
+    return {"text": (". " if keep else " | ").join(random_.choices(words, k=40)), "gold_keep_doc": int(keep)}
+
+
+def test_documents_are_scored_by_weights(tmp_path: Path) -> None:
+    random_ = random.Random(2)
+    files = [write(tmp_path / f"{name}.jsonl", [document(random_) for _ in range(40)]) for name in ("train", "dev")]
+    done = adapt(settings((files[0], files[1]), tmp_path / "documents", task="documents"))
+
+    engine = StatisticsSettings(kind="statistics", model=str(tmp_path / "documents"))
+    assert load_refiner("document", engine).kind == "statistics"
+    assert all(score["auc"] > 0.99 for score in done.scores.values())
+
+
+def test_removals_are_few_runs_and_blank_lines_go_with_their_neighbours() -> None:
+    assert removals([1, 0, 1, 0, 1, 1], [5, 2, 0, 2, 0, 5]) == [(1, 3)]
+    assert removals([0, 0, 1], [0, 0, 3]) == []
+    assert removals([0, 1, 0], [1, 1, 1]) == [(0, 0), (2, 2)]
+    gone = removed("remove_lines(011,012)\nremove_lines(10,900)\nnonsense(", first=10, lines=4)
+    assert gone.tolist() == [True, True, True, True]
+    assert removed("remove_lines(1,2)", 0, 4).tolist() == [False, True, True, False]
+
+
+def test_the_area_under_the_curve_counts_pairs_in_order() -> None:
+    keep = np.array([1, 0, 1, 0], np.float32)
+    assert roc_area(Scored(np.array([4.0, 3.0, 2.0, 1.0]), keep, keep)) == 0.75
+    assert roc_area(Scored(np.zeros(4), keep, keep)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": 5000}, "do not fit into the model's context"),
+        ({"base": "nowhere"}, "no such folder"),
+        ({"learning_rate": 1e30}, "lower adapt.learning_rate"),
+    ],
+)
+def test_what_cannot_be_trained_is_told(
+    files: tuple[str, str], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((TrainingError, RefinerError), match=message):
+        adapt(settings(files, tmp_path / "none", **{"epochs": 30, **change}))
+    assert not (tmp_path / "none").exists()
+
+
+def test_out_of_memory_says_what_to_lower(
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 20 GiB\nmore words")
+
+    monkeypatch.setattr(training, "_step", full)
+    with pytest.raises(TrainingError, match=r"lower adapt.batch_tokens \(1024\).*20 GiB\)$"):
+        adapt(settings(files, tmp_path / "none"))
+
+
+def test_a_named_size_is_the_papers() -> None:
+    given = {"name": "n", "output": "o", "train": ["t"], "validation": ["v"]}
+    assert AdaptConfig.model_validate({**given, "shape": "xs"}).shape.hidden == 1280
+    with pytest.raises(ValueError, match="known are xs, s, m"):
+        AdaptConfig.model_validate({**given, "shape": "xl"})
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([], "no documents"),
+        ([{"text": "a", "gold_keep_doc": 1}], "only documents labelled 1"),
+        ([{"text": "a", "gold_keep_doc": 2}], "gold_keep_doc is '2'"),
+        ([{"text": "a"}], "needs text"),
+    ],
+)
+def test_documents_that_nothing_can_be_learnt_from_are_refused(
+    tmp_path: Path, records: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        read_documents([write(tmp_path / "documents.jsonl", records)])
+
+
+@pytest.mark.slow  # Two processes that each load torch, and Spark's launcher.
+def test_two_processes_train_one_refiner(files: tuple[str, str], tmp_path: Path) -> None:
+    done = adapt(settings(files, tmp_path / "both", processes=2, epochs=2))
+
+    assert done.scores["dev.jsonl"]["f1"] > 0.9
+    assert load_refiner("chunk", TransformersSettings(kind="transformers", model=str(tmp_path / "both"))).label == 1
