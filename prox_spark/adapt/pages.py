@@ -32,7 +32,7 @@ def read_documents(paths: Sequence[str]) -> list[LabelledDocument]:
 
     Raises ``TrainingError`` as ``read_pages`` does.
     """
-    documents = [_document(record, where) for path in paths for record, where in _read(Path(path))]
+    documents = [check_document(record, where) for path in paths for record, where in read_records(Path(path))]
     documents = [document for document in documents if not document.text.isspace() and document.text]
     labels = {document.keep for document in documents}
     if labels != {0, 1}:
@@ -47,7 +47,7 @@ def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
     Raises ``TrainingError`` with file and record where a column is missing or labels do not fit the lines, and where
     nothing can be learnt: no page at all, or all lines of one label.
     """
-    pages = [_page(record, where) for path in paths for record, where in _read(Path(path))]
+    pages = [check_page(record, where) for path in paths for record, where in read_records(Path(path))]
     labels = {label for page in pages for label in page.keep}
     if labels != {0, 1}:
         found = "no pages" if not pages else f"only lines labelled {', '.join(map(str, sorted(labels)))}"
@@ -55,8 +55,8 @@ def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
     return pages
 
 
-def _read(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Records, each with its place."""
+def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """Records of a file, each with its place. Raises ``TrainingError`` where the file cannot be read."""
     try:
         for number, record in enumerate(_records(path)):
             if not isinstance(record, dict):
@@ -82,7 +82,8 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _page(record: dict[str, Any], where: str) -> LabelledPage:
+def check_page(record: dict[str, Any], where: str) -> LabelledPage:
+    """A record as a page. Raises ``TrainingError`` where it is none."""
     text, keep = record.get("raw_content", record.get("text")), record.get("gold_keep")
     if not isinstance(text, str) or not isinstance(keep, list):
         raise TrainingError(f"{where}: needs raw_content (or text) and gold_keep, has {', '.join(record) or 'nothing'}")
@@ -93,7 +94,8 @@ def _page(record: dict[str, Any], where: str) -> LabelledPage:
     return LabelledPage(text, tuple(keep))
 
 
-def _document(record: dict[str, Any], where: str) -> LabelledDocument:
+def check_document(record: dict[str, Any], where: str) -> LabelledDocument:
+    """A record as a document. Raises ``TrainingError`` where it is none."""
     text, keep = record.get("text", record.get("raw_content")), record.get("gold_keep_doc")
     if not isinstance(text, str) or keep is None:
         raise TrainingError(

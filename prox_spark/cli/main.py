@@ -203,6 +203,56 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     tell(asdict(run(loaded.adapt, show)), output)
 
 
+@app.command()
+def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Measure the refiners on labelled pages and documents."""
+    from prox_spark.evaluation.job import evaluate as run
+
+    loaded = load_config(config, overrides or ())
+    found = run(session(loaded), loaded)
+    if output == "json":
+        write_json(asdict(found))
+        return
+    columns = (
+        "file",
+        "F1 kept words",
+        "precision",
+        "recall",
+        "keep everything",
+        "removed lines F1",
+        "kept words",
+        "failed",
+    )
+    rows = [
+        [
+            name,
+            *(f"{one['keep']['words'][key]:.4f}" for key in ("f1", "precision", "recall")),
+            f"{one['keep_everything']['words']:.4f}",
+            f"{one['remove']['lines']['f1']:.4f}",
+            f"{one['kept_words']:.1%}",
+            f"{one['chunks']['failed_share']:.2%}",
+        ]
+        for name, one in found.pages.items()
+    ]
+    if rows:
+        write_table(columns, rows, "Lines of pages")
+    names = ("file", "documents", "F1 kept", "keep everything", "area under ROC", "calibration error", "failed")
+    scored = [
+        [
+            name,
+            one["documents"],
+            f"{one['keep']['f1']:.4f}",
+            f"{one['keep_everything']:.4f}",
+            *(f"{one['scores'][key]:.4f}" if one["scores"] else "" for key in ("auc", "calibration_error")),
+            one["failed"],
+        ]
+        for name, one in found.documents.items()
+    ]
+    if scored:
+        write_table(names, scored, "Documents")
+    write_line(f"everything, with sources, page types and thresholds: {found.output}/evaluation.json")
+
+
 for verb in (history, sql, compare, report, pin, rollback, optimize, forget):
     app.command()(verb)
 

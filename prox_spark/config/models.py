@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.annotation.settings import AnnotateConfig
 from prox_spark.engines.settings import EngineSettings
+from prox_spark.evaluation.settings import EvaluateConfig
 from prox_spark.execution import ExecutionSettings
 
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
@@ -153,6 +154,8 @@ class Config(Section):
     generate: GenerateConfig = GenerateConfig()
     adapt: AdaptConfig | None = None
     """How ``adapt`` trains a refiner; no part of a refinement."""
+    evaluate: EvaluateConfig | None = None
+    """How ``evaluate`` measures the refiners on labels; no part of a refinement."""
     annotate: AnnotateConfig | None = None
     """How ``annotate`` has a sample of the documents labelled; no part of a refinement."""
     spark: dict[str, str] = {}

@@ -1,0 +1,192 @@
+"""``evaluate``: refines labelled files with the configuration's refiners and compares with the labels.
+
+Each file gets a store of its own, so that what is measured is what a refinement does, guards and failures counted, and a
+second run asks no model.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.config.models import Config, FuseConfig, InputConfig
+from prox_spark.errors import ConfigError, InstallationError
+from prox_spark.evaluation.labels import LabelFile, read_labels
+from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
+from prox_spark.evaluation.settings import EvaluateConfig
+from prox_spark.generation.job import generate, plan
+from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.refinement.job import execute
+from prox_spark.tables.store import open_store
+
+_NAME = "evaluated"
+_ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), failed_chunks=1.0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured, by file; the folder with ``evaluation.json`` and the picture."""
+
+    output: str
+    pages: dict[str, dict[str, Any]]
+    documents: dict[str, dict[str, Any]]
+
+
+def evaluate(spark: SparkSession, config: Config) -> Evaluation:
+    """Measure the chunk refiner on ``evaluate.pages`` and the document refiner on ``evaluate.documents``.
+
+    Raises ``ConfigError`` where a stage that is to be measured is null, ``TrainingError`` for files without labels.
+    """
+    settings = config.evaluate
+    if settings is None:
+        raise ConfigError("evaluate is not set: evaluate.pages or evaluate.documents names files with labels")
+    for files, stage in ((settings.pages, config.chunk), (settings.documents, config.document)):
+        if files and stage is None:
+            raise ConfigError("a stage is null that evaluate has labels for; set document.engine or chunk.engine")
+    plan(config)
+    output = Path(settings.output).expanduser().absolute()
+    output.mkdir(parents=True, exist_ok=True)
+    pages = {path: _pages(spark, config, settings, read_labels(path, documents=False)) for path in settings.pages}
+    documents = {
+        path: _documents(spark, config, settings, read_labels(path, documents=True)) for path in settings.documents
+    }
+    done = Evaluation(str(output), _named(pages), _named(documents))
+    _draw({**done.pages, **done.documents}, output / "thresholds.svg")
+    whole = {"pages": done.pages, "documents": done.documents}
+    (output / "evaluation.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return done
+
+
+def _named(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By file name where these are enough to tell files apart."""
+    names = [Path(path).name for path in found]
+    return dict(zip(names if len(set(names)) == len(names) else list(found), found.values(), strict=True))
+
+
+def _pages(spark: SparkSession, config: Config, settings: EvaluateConfig, file: LabelFile) -> dict[str, Any]:
+    run = _run(config, settings, file, document=None)
+    version = _refine(spark, run)
+    store = open_store(spark, run.store)
+    labels = file.labels
+    stays = {name: np.ones(len(one.keep)) for name, one in labels.items()}
+    removed = store.read("dropped_lines", version["dropped_lines"]).where("replacement IS NULL")
+    for row in removed.select("doc_id", "line_number").toLocalIterator():
+        stays[row[0]][row[1]] = 0.0
+    for row in store.read("dropped_documents", version["dropped_documents"]).select("doc_id").toLocalIterator():
+        stays[row[0]][:] = 0.0
+    names = sorted(labels)
+    ordered, kept = [labels[name] for name in names], [stays[name] for name in names]
+    programs = store.read("programs").where("stage = 'chunk'")
+    found = judge(ordered, kept) | {"groups": judge_groups(ordered, kept), "chunks": _chunks(programs)}
+    scores = _line_scores(programs, {name: len(labels[name].keep) for name in names})
+    if scores is not None:
+        keep, words = (np.concatenate([getattr(one, key) for one in ordered]) for key in ("keep", "words"))
+        given = np.concatenate([scores[name] for name in names])
+        asked = ~np.isnan(given)
+        found["sweep"] = sweep(keep, np.nan_to_num(given, nan=1.0), words, settings.thresholds)
+        found["scores"] = judge_scores(keep[asked], given[asked])
+    return found
+
+
+def _documents(spark: SparkSession, config: Config, settings: EvaluateConfig, file: LabelFile) -> dict[str, Any]:
+    run = _run(config, settings, file, chunk=None)
+    _refine(spark, run)
+    rows = (
+        open_store(spark, run.store)
+        .read("programs")
+        .where("stage = 'document'")
+        .select("doc_id", "keep_score")
+        .collect()
+    )
+    scores = {row[0]: row[1] for row in rows if row[1] is not None}
+    names = sorted(name for name in file.labels if name in scores)
+    keep = np.array([file.labels[name].keep[0] for name in names])
+    given = np.array([scores[name] for name in names])
+    ones = np.ones(len(names))
+    stays = (given >= config.execution.drop_document_below).astype(float)
+    return {
+        "documents": len(file.labels),
+        "failed": len(file.labels) - len(names),
+        "keep": rates(keep, stays, ones),
+        "remove": rates(1 - keep, 1 - stays, ones),
+        "keep_everything": rates(keep, ones, ones)["f1"],
+        "scores": judge_scores(keep, given) if len(names) else None,
+        "sweep": sweep(keep, given, ones, settings.thresholds),
+    }
+
+
+def _run(config: Config, settings: EvaluateConfig, file: LabelFile, **off: None) -> Config:
+    """The configuration with the file as its corpus, in a store beside the evaluation, one stage off."""
+    format_name = "parquet" if file.path.endswith(".parquet") else "json"
+    columns = {"doc_id": "doc_id", "text": file.text_column}
+    stage = "documents" if "chunk" in off else "pages"
+    changed = {
+        "store": str(Path(settings.output).expanduser().absolute() / f"{stage}-{Path(file.path).name.split('.')[0]}"),
+        "refinement": None,
+        "input": InputConfig(path=file.path, format=format_name, columns=columns),
+        "fuse": _ANYTHING,
+        **off,
+    }
+    return config.model_copy(update=changed)
+
+
+def _refine(spark: SparkSession, run: Config) -> dict[str, int]:
+    """Refine, and give the versions of the result tables."""
+    ingest(spark, run, find_files(run))
+    generate(spark, run)
+    done = execute(spark, run)
+    row = (
+        open_store(spark, run.store)
+        .read("refinements")
+        .where((F.col("refinement") == done.refinement) & (F.col("version") == done.version))
+        .select("dropped_lines_version", "dropped_documents_version")
+        .first()
+    )
+    assert row is not None, "execute ends with a row of refinements"
+    return {"dropped_lines": row[0], "dropped_documents": row[1]}
+
+
+def _chunks(programs: DataFrame) -> dict[str, Any]:
+    """How many chunks there are of each status, and which share failed or was no program."""
+    counts = {row[0]: row[1] for row in programs.groupBy("status").count().orderBy("status").collect()}
+    total = sum(counts.values())
+    bad = counts.get("failed", 0) + counts.get("invalid", 0)
+    return {"total": total, "by_status": counts, "failed_share": bad / total if total else 0.0}
+
+
+def _line_scores(programs: DataFrame, lines: dict[str, int]) -> dict[str, Any] | None:
+    """Each page's scores, NaN for lines that were not asked about; None where the refiner gives none."""
+    rows = programs.where("line_scores IS NOT NULL").select("doc_id", "line_start", "line_scores").collect()
+    if not rows:
+        return None
+    found = {name: np.full(count, np.nan) for name, count in lines.items()}
+    for name, start, scores in rows:
+        found[name][start : start + len(scores)] = scores
+    return found
+
+
+def _draw(found: dict[str, dict[str, Any]], file: Path) -> None:
+    """F1 of keeping over thresholds, a line for each file."""
+    drawn: Sequence[tuple[str, Any]] = [(name, one["sweep"]) for name, one in found.items() if "sweep" in one]
+    if not drawn:
+        return
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise InstallationError(
+            f"evaluate's picture needs {error.name}, which is not installed: pip install 'prox-spark[report]'"
+        ) from None
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, rows in drawn:
+        axes.plot([row["threshold"] for row in rows], [row["f1"] for row in rows], marker="o", markersize=3, label=name)
+    axes.set_xlabel("what scores less is dropped")
+    axes.set_ylabel("F1 of what is kept (pages: by words)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, format="svg", metadata={"Date": None})
