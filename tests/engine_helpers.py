@@ -35,9 +35,10 @@ def end_engine() -> None:
             time.sleep(0.05)
 
 
-def run(stage: Any, engine: EngineSettings, texts: list[str]) -> dict[tuple[str, int], dict[str, Any]]:
-    """All rows of a stage, by document and chunk."""
-    plan = plan_stage(stage, DocumentConfig(engine=engine) if stage == "document" else ChunkConfig(engine=engine))
+def run(stage: Any, engine: EngineSettings, texts: list[str], **more: Any) -> dict[tuple[str, int], dict[str, Any]]:
+    """All rows of a stage, by document and chunk; ``more`` are settings of the stage."""
+    section = DocumentConfig if stage == "document" else ChunkConfig
+    plan = plan_stage(stage, section(engine=engine, **more))
     ids = [f"d{n}" for n in range(len(texts))]
     columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": texts}
     batches = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan)
