@@ -1,0 +1,140 @@
+"""Programs in a DataFrame or in SQL of one's own, without a store: what a store adds (versions, logs, resuming) is not here.
+
+>>> from prox_spark.config import load_config
+>>> from prox_spark.functions import apply_program, generate_programs
+>>> config = load_config(None, ["store=unused", "document=null", "chunk.engine.kind=rules"])
+>>> pages = spark.createDataFrame([("Log in | Register\\nThe mill stands still, and the tide turns twice a day.",)], ["text"])
+>>> refined = pages.select(apply_program("text", generate_programs(config)("text")).alias("text"))
+>>> refined.first()["text"]
+'The mill stands still, and the tide turns twice a day.'
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.config.models import Config
+from prox_spark.execution import ExecutionSettings, execute_batch
+from prox_spark.generation.job import plan
+from prox_spark.generation.plan import StagePlan
+from prox_spark.generation.task import generate_programs as generate_rows
+
+PROGRAMS_TYPE = (
+    "array<struct<line_start:bigint,line_end:bigint,output:string,numbering_offset:bigint,line_scores:array<float>>>"
+)
+"""A document's programs: covered lines, what was written, what its numbers count from, the lines' scores where there are any."""
+
+_ARROW = pa.list_(
+    pa.struct(
+        [
+            ("line_start", pa.int64()),
+            ("line_end", pa.int64()),
+            ("output", pa.string()),
+            ("numbering_offset", pa.int64()),
+            ("line_scores", pa.list_(pa.float32())),
+        ]
+    )
+)
+
+
+def generate_programs(config: Config) -> Callable[[str | Column], Column]:
+    """A function from a column of texts to one of their programs (``PROGRAMS_TYPE``), by the configuration's refiners.
+
+    A document below ``execution.drop_document_below`` gets the program ``drop_doc()``; null stays null. Tasks share their
+    executor's engine. Raises ``RefinerError`` here, before any row, where a refiner cannot be used; a document whose own
+    answer fails has an empty program.
+    """
+    plans = plan(config)
+    below = config.execution.drop_document_below
+
+    @F.arrow_udf(PROGRAMS_TYPE)  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+    def programs(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for texts in batches:
+            yield _generate(texts, plans.document, plans.chunk, below)
+
+    return lambda text: programs(_column(text))
+
+
+def apply_program(
+    text: str | Column, program: str | Column, mode: Literal["strict", "compat"] = "strict", **settings: Any
+) -> Column:
+    """The refined text: ``""`` where the program drops the document, null where the text is null or cannot be executed.
+
+    ``program`` is a column of strings, each a program for its whole document, or one that ``generate_programs`` made.
+    ``settings`` are those of ``execution`` (``drop_line_below``, ``max_removed_share``, …) in ``strict`` mode. Raises
+    ``ConfigError`` for values that do not fit.
+    """
+    return _applying(mode, ExecutionSettings(**settings))(_column(text), _column(program))
+
+
+def register(spark: SparkSession) -> None:
+    """Make ``apply_program(text, program)`` known to the session's SQL, for programs that are strings.
+
+    >>> from prox_spark.functions import register
+    >>> register(spark)
+    >>> spark.sql("SELECT apply_program('Home\\nWords', 'remove_lines(0, 0)')").first()[0]
+    'Words'
+    """
+    spark.udf.register("apply_program", _applying("strict", ExecutionSettings(max_removed_share=1.0, min_words=0)))
+
+
+def _applying(mode: Literal["strict", "compat"], settings: ExecutionSettings) -> Any:
+    @F.arrow_udf("string")  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+    def applied(texts: pa.Array, programs: pa.Array) -> pa.Array:
+        if pa.types.is_string(programs.type) or pa.types.is_large_string(programs.type):
+            whole = pc.fill_null(programs.cast(pa.string()), "")
+            programs = pa.ListArray.from_arrays(pa.array(range(len(whole) + 1), pa.int32()), whole)
+        return execute_batch(texts, programs, mode, settings=settings).texts.cast(pa.string())
+
+    return applied
+
+
+def _column(given: str | Column) -> Column:
+    return F.col(given) if isinstance(given, str) else given
+
+
+def _generate(texts: pa.Array, document: StagePlan | None, chunk: StagePlan | None, below: float) -> pa.Array:
+    """The programs of one Arrow batch, in its order."""
+    ids = pa.array([str(place) for place in range(len(texts))])
+    unit = pa.array([0] * len(texts), pa.int64())
+    batch = pa.RecordBatch.from_arrays([ids, ids, unit, texts], ["doc_id", "content_hash", "unit", "text"])
+    found: list[list[dict[str, Any]] | None] = [None if text is None else [] for text in texts.to_pylist()]
+    asked = pc.is_valid(texts)
+    if document is not None:
+        dropped = {
+            int(row["doc_id"]) for row in _rows(batch.filter(asked), document) if (row["keep_score"] or 0.0) < below
+        }
+        for place in dropped:
+            found[place] = [_program(0, None, "drop_doc()", 0, None)]
+        asked = pc.and_(asked, pa.array([place not in dropped for place in range(len(texts))]))
+    if chunk is not None:
+        for row in _rows(batch.filter(asked), chunk):
+            if row["line_start"] is not None:
+                one = _program(
+                    row["line_start"], row["line_end"], row["output"], row["line_offset"], row["line_scores"]
+                )
+                programs = found[int(row["doc_id"])]
+                assert programs is not None, "a null text is not asked about"
+                programs.append(one)
+    return pa.array(found, _ARROW)
+
+
+def _rows(batch: pa.RecordBatch, stage: StagePlan) -> Iterator[dict[str, Any]]:
+    for made in generate_rows(iter([batch]), stage):
+        yield from made.to_pylist()
+
+
+def _program(
+    start: int, end: int | None, output: str | None, offset: int, scores: list[float] | None
+) -> dict[str, Any]:
+    return {
+        "line_start": start,
+        "line_end": end,
+        "output": output or "",
+        "numbering_offset": offset,
+        "line_scores": scores,
+    }
