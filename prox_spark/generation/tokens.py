@@ -24,8 +24,12 @@ class PromptTokenizer:
 
     def __init__(self, folder: Path) -> None:
         serialised = _serialised(folder)
-        from tokenizers import Tokenizer
-
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise RefinerError(
+                f"{folder}: its tokenizer needs a package that is not installed: pip install 'prox-spark[refiner]'"
+            ) from None
         try:
             self._first = Tokenizer.from_str(serialised)
             self._next = Tokenizer.from_str(_continuing(serialised))

@@ -1,5 +1,6 @@
 """Marks of lines, and prompts that are made of them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,10 @@ def test_a_tokenizer_without_marks_is_refused(tiny_model: Path) -> None:
     refiner = Refiner("chunk", "r", "model", (), template="marked/2", window=40, label=1)
     with pytest.raises(RefinerError, match="lacks 258 of the template's entries"):
         Prompter(refiner, PromptTokenizer(tiny_model))
+
+
+def test_a_missing_package_is_told_with_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tokenizer(tmp_path, [LONG], 512, MARKS)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(RefinerError, match=r"pip install 'prox-spark\[refiner\]'"):
+        PromptTokenizer(tmp_path)
