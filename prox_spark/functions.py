@@ -18,15 +18,18 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
+from prox_spark.errors import ConfigError
 from prox_spark.execution import ExecutionSettings, execute_batch
 from prox_spark.generation.job import plan
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.task import generate_programs as generate_rows
 
 PROGRAMS_TYPE = (
-    "array<struct<line_start:bigint,line_end:bigint,output:string,numbering_offset:bigint,line_scores:array<float>>>"
+    "array<struct<line_start:bigint,line_end:bigint,output:string,numbering_offset:bigint,line_scores:array<float>,"
+    "confidences:array<float>>>"
 )
-"""A document's programs: covered lines, what was written, what its numbers count from, the lines' scores where there are any."""
+"""A document's programs: covered lines, what was written, what its numbers count from, scores of the lines and confidences of
+the calls where there are any."""
 
 _ARROW = pa.list_(
     pa.struct(
@@ -36,6 +39,7 @@ _ARROW = pa.list_(
             ("output", pa.string()),
             ("numbering_offset", pa.int64()),
             ("line_scores", pa.list_(pa.float32())),
+            ("confidences", pa.list_(pa.float32())),
         ]
     )
 )
@@ -65,14 +69,19 @@ def apply_program(
     """The refined text: ``""`` where the program drops the document, null where the text is null or cannot be executed.
 
     ``program`` is a column of strings, each a program for its whole document, or one that ``generate_programs`` made.
-    ``settings`` are those of ``execution`` (``drop_line_below``, ``max_removed_share``, …) in ``strict`` mode. Raises
-    ``ConfigError`` for values that do not fit.
+    ``settings`` are those of ``execution`` in ``strict`` mode, with their defaults (``drop_line_below`` is 0.5 unless given,
+    whatever the configuration of ``generate_programs`` says). Raises ``ConfigError`` for values that do not fit, and for
+    any in ``compat`` mode, which has none.
     """
+    if mode == "compat" and settings:
+        raise ConfigError(f"compat mode has no settings: leave out {', '.join(settings)}")
     return _applying(mode, ExecutionSettings(**settings))(_column(text), _column(program))
 
 
 def register(spark: SparkSession) -> None:
     """Make ``apply_program(text, program)`` known to the session's SQL, for programs that are strings.
+
+    It removes what the program says: the guards for short and nearly empty results are off.
 
     >>> from prox_spark.functions import register
     >>> register(spark)
@@ -105,22 +114,23 @@ def _generate(texts: pa.Array, document: StagePlan | None, chunk: StagePlan | No
     found: list[list[dict[str, Any]] | None] = [None if text is None else [] for text in texts.to_pylist()]
     asked = pc.is_valid(texts)
     if document is not None:
-        dropped = {
-            int(row["doc_id"]) for row in _rows(batch.filter(asked), document) if (row["keep_score"] or 0.0) < below
-        }
+        dropped = {int(row["doc_id"]) for row in _rows(batch.filter(asked), document) if _is_dropped(row, below)}
         for place in dropped:
-            found[place] = [_program(0, None, "drop_doc()", 0, None)]
+            found[place] = [_program({"line_start": 0, "output": "drop_doc()"})]
         asked = pc.and_(asked, pa.array([place not in dropped for place in range(len(texts))]))
     if chunk is not None:
         for row in _rows(batch.filter(asked), chunk):
             if row["line_start"] is not None:
-                one = _program(
-                    row["line_start"], row["line_end"], row["output"], row["line_offset"], row["line_scores"]
-                )
                 programs = found[int(row["doc_id"])]
                 assert programs is not None, "a null text is not asked about"
-                programs.append(one)
+                programs.append(_program(row))
     return pa.array(found, _ARROW)
+
+
+def _is_dropped(row: dict[str, Any], below: float) -> bool:
+    """A blank document is asked nothing and goes; one whose answer failed stays."""
+    score = row["keep_score"]
+    return bool(row["status"] == "skipped" if score is None else score < below)
 
 
 def _rows(batch: pa.RecordBatch, stage: StagePlan) -> Iterator[dict[str, Any]]:
@@ -128,13 +138,13 @@ def _rows(batch: pa.RecordBatch, stage: StagePlan) -> Iterator[dict[str, Any]]:
         yield from made.to_pylist()
 
 
-def _program(
-    start: int, end: int | None, output: str | None, offset: int, scores: list[float] | None
-) -> dict[str, Any]:
+def _program(row: dict[str, Any]) -> dict[str, Any]:
+    calls = row.get("calls")
     return {
-        "line_start": start,
-        "line_end": end,
-        "output": output or "",
-        "numbering_offset": offset,
-        "line_scores": scores,
+        "line_start": row["line_start"],
+        "line_end": row.get("line_end"),
+        "output": row["output"] or "",
+        "numbering_offset": row.get("line_offset") or 0,
+        "line_scores": row.get("line_scores"),
+        "confidences": [call["confidence"] for call in calls] if calls else None,
     }

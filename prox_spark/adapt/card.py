@@ -21,7 +21,7 @@ _KINDS = {
     ),
     "documents": (
         "A document scorer for `prox_spark`: it gives each document's probability to be kept",
-        "`document.engine.model`",
+        "`document.engine.model`, with `document.engine.kind=statistics` where it has a `statistics.json`",
         "F1 of kept documents at `execution.drop_document_below={threshold}`, and the area under the ROC curve.",
         "documents",
     ),
@@ -35,13 +35,14 @@ _CARD = """# {name}
 ## Scores
 {scores}
 
-| file | {examples} | F1 | keeping everything | area under ROC | calibration error |
-|---|---|---|---|---|---|
+| file | {examples} | F1 | keeping everything |{scored}
+|---|---|---|---|{rules}
 {rows}
 
 ## Recipe
 {recipe}; {seconds:,} seconds on {machine}, {date}. `training.json` holds
-every setting: the same configuration, pages, machine and number of threads give the same weights.
+every setting. On a CPU the same configuration, pages and number of threads give the same weights; a GPU's differ in their
+last digits.
 
 {card}
 """
@@ -57,9 +58,11 @@ _FOLDS = "{pages:,} documents, ridge regression over buckets, calibrated on fold
 def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
     """The card (Markdown) of a refiner that was trained as ``training.json`` says."""
     what, key, scores, examples = _KINDS[settings.task]
+    # A program says nothing of how sure it is about a line.
+    scored = settings.task != "programs"
     rows = "\n".join(
-        f"| {name} | {score['examples']:,} | {score['f1']:.4f} | {score['f1_keep_everything']:.4f} "
-        f"| {score['auc']:.4f} | {score['calibration_error']:.3f} |"
+        f"| {name} | {score['examples']:,} | {score['f1']:.4f} | {score['f1_keep_everything']:.4f} |"
+        + (f" {score['auc']:.4f} | {score['calibration_error']:.3f} |" if scored else "")
         for name, score in training["scores"].items()
     )
     return (
@@ -74,6 +77,8 @@ def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
             else f"{training['architecture']}, from {settings.base}",
             parameters=training["parameters"],
             rows=rows,
+            scored=" area under ROC | calibration error |" if scored else "",
+            rules="---|---|" if scored else "",
             recipe=(_STEPS if "tokens" in training["best"] else _FOLDS).format(
                 pages=training["examples"],
                 what="documents" if settings.task == "documents" else "pages",

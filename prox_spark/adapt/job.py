@@ -18,10 +18,12 @@ from prox_spark.adapt.pages import read_documents
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.training import train
+from prox_spark.adapt.training import CHECKPOINT, train
 from prox_spark.errors import TrainingError
 from prox_spark.generation.refiner import Refiner
 from prox_spark.statistics.scorer import load_scorer, save_scorer
+
+_CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Adapted:
 
 
 def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = lambda _: None) -> Adapted:
-    """Train a refiner as told; ``report`` hears of each evaluation.
+    """Train a refiner as told; ``report`` hears of each evaluation (where there are several processes: standard error).
 
     The folder holds safetensors (bfloat16), tokenizer, ``config.json``, ``refiner.json``, ``training.json`` and a card
     (``README.md``); a document scorer without ``base`` has its weights in ``statistics.json`` alone. Until it is complete
@@ -47,19 +49,31 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
         raise TrainingError(f"{output} exists; name another adapt.output, or move it away")
     work = output.with_name(f".{output.name}.{_digest(settings)[:12]}")
     work.mkdir(parents=True, exist_ok=True)
-    if settings.task == "documents" and settings.base is None:
+    if (work / _CARD).is_file():
+        done = _finished(work, settings)
+    elif settings.task == "documents" and settings.base is None:
         done = _fit(settings, work)
-        work.rename(output)
-        return done
-    if settings.processes > 1:
+    elif settings.processes > 1:
         from prox_spark.adapt.distributed import train_together
 
-        done = train_together(settings, str(work))
+        done = train_together(_absolute(settings), str(work.absolute()))
     else:
         done = run(settings, work, report)
-    (work / "checkpoint.pt").unlink()
+    (work / CHECKPOINT).unlink(missing_ok=True)
     work.rename(output)
     return done
+
+
+def _finished(work: Path, settings: AdaptConfig) -> Adapted:
+    """What a run wrote that was killed between its last file, the card, and the folder's name."""
+    training = json.loads((work / "training.json").read_text(encoding="utf-8"))
+    return Adapted(settings.output, training["best"], training["scores"], training["seconds"])
+
+
+def _absolute(settings: AdaptConfig) -> AdaptConfig:
+    """Executors have another working directory."""
+    paths = {name: [str(Path(path).absolute()) for path in getattr(settings, name)] for name in ("train", "validation")}
+    return settings.model_copy(update=paths)
 
 
 def _fit(settings: AdaptConfig, work: Path) -> Adapted:
@@ -74,7 +88,7 @@ def _fit(settings: AdaptConfig, work: Path) -> Adapted:
     scores = {f"the {len(documents)} themselves, as folds left out, three times": _scores(unseen, threshold)}
     scores |= {Path(path).name: _scores(one, threshold) for path, one in validation.items()}
     done = Adapted(settings.output, {"threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
-    _describe(work, settings, done, "statistics", len(documents), len(scorer.weights) + 1)
+    _describe(work, settings, done, "statistics", len(documents), len(scorer.weights) + 1, platform.machine())
     return done
 
 
@@ -87,7 +101,6 @@ def run(
     """Train in ``work`` and leave the whole refiner there. ``share`` as ``prox_spark.adapt.training.train`` has it."""
     import torch
 
-    started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         # Every process makes the same vocabulary; the first one's stays.
         recipe = make_recipe(settings, work if share[0] == 0 else Path(scratch))
@@ -96,18 +109,18 @@ def run(
     torch.backends.cuda.enable_cudnn_sdp(False)
     model = recipe.model.to(device)
     best = train(model, recipe.task, settings, work, report, share)
-    # What is shipped is what is measured: the weights as they are saved.
-    model.to(torch.bfloat16)
-    scored = recipe.task.score(model)
+    # What is measured is what is shipped: the weights as they are saved, at the precision that every device computes.
+    scored = recipe.task.score(_rounded(model))
     if settings.task == "lines":
         # Twice: the second finds what rounding the calibrated head has left.
         for _ in range(2):
             _calibrate(model, *calibration(list(scored.values())))
-            scored = recipe.task.score(model)
+            scored = recipe.task.score(_rounded(model))
     threshold = best_threshold(list(scored.values()))[0] if settings.task != "programs" else 0.5
     scores = {Path(path).name: _scores(one, threshold) for path, one in scored.items()}
     f1 = sum(score["f1"] for score in scores.values()) / len(scores)
-    done = Adapted(settings.output, {**best, "threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
+    seconds = best.pop("seconds")
+    done = Adapted(settings.output, {**best, "threshold": threshold, "f1": f1}, scores, seconds)
     if share[0] == 0:
         _write(work, recipe, settings, done)
     return done
@@ -118,6 +131,13 @@ def _digest(settings: AdaptConfig) -> str:
     files = [Path(path).stat() for path in (*settings.train, *settings.validation) if Path(path).exists()]
     whole = [settings.model_dump(mode="json"), [(file.st_size, file.st_mtime_ns) for file in files], __version__]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _rounded(model: Any) -> Any:
+    """The model with its weights rounded to bfloat16, in single precision: a CPU computes bfloat16 slowly."""
+    import torch
+
+    return model.to(torch.bfloat16).to(torch.float32)
 
 
 def _calibrate(model: Any, scale: float, shift: float) -> None:
@@ -156,19 +176,21 @@ def _refiner_file(refiner: Refiner) -> Mapping[str, Any]:
 
 
 def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> None:
-    recipe.model.save_pretrained(work, safe_serialization=True)
+    import torch
+
+    recipe.model.to(torch.bfloat16).save_pretrained(work, safe_serialization=True)
     (work / "refiner.json").write_text(json.dumps(_refiner_file(recipe.refiner), indent=2) + "\n", encoding="utf-8")
     parameters = sum(value.numel() for value in recipe.model.parameters())
-    _describe(work, settings, done, type(recipe.model).__name__, recipe.examples, parameters)
+    device = f"{torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
+    many = f"{settings.processes} processes, each on " if settings.processes > 1 else ""
+    machine = f"{platform.machine()}, {many}{device}, torch {torch.__version__}"
+    _describe(work, settings, done, type(recipe.model).__name__, recipe.examples, parameters, machine)
 
 
 def _describe(
-    work: Path, settings: AdaptConfig, done: Adapted, architecture: str, examples: int, parameters: int
+    work: Path, settings: AdaptConfig, done: Adapted, architecture: str, examples: int, parameters: int, machine: str
 ) -> None:
-    """``training.json`` and the card."""
-    import torch
-
-    gpu = f"one {torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
+    """``training.json`` and, last, the card."""
     training = {
         "settings": {
             **settings.model_dump(mode="json", exclude={"card", "output"}),
@@ -181,9 +203,9 @@ def _describe(
         "best": done.best,
         "scores": done.scores,
         "seconds": round(done.seconds),
-        "machine": f"{platform.machine()}, {gpu}, torch {torch.__version__}",
+        "machine": machine,
         "date": datetime.now(UTC).date().isoformat(),
         "package_version": __version__,
     }
     (work / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
-    (work / "README.md").write_text(card(settings, training), encoding="utf-8")
+    (work / _CARD).write_text(card(settings, training), encoding="utf-8")

@@ -72,7 +72,7 @@ def existing(folder: Path, causal: bool) -> Any:
             return AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
             )
-        return AutoModelForTokenClassification.from_pretrained(
+        model: Any = AutoModelForTokenClassification.from_pretrained(
             folder,
             dtype=torch.float32,
             trust_remote_code=False,
@@ -81,6 +81,9 @@ def existing(folder: Path, causal: bool) -> Any:
             label2id={label: number for number, label in LABELS.items()},
             ignore_mismatched_sizes=True,
         )
+        if getattr(getattr(model, "classifier", None), "bias", None) is None:
+            raise ValueError(f"{type(model).__name__} has no linear head named classifier")
+        return model
     except (OSError, ValueError, KeyError) as error:
         kind = "a causal language model" if causal else "an encoder for token classification"
         raise TrainingError(f"adapt.base {folder} cannot be loaded as {kind}: {error}") from error

@@ -14,13 +14,13 @@ import numpy as np
 from prox_spark.adapt.scores import pooled
 from prox_spark.adapt.scoring import Scored, keep_f1
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.windows import EncodedPage, Window, padded, windows
+from prox_spark.adapt.windows import EncodedPage, Window, batches, padded, windows
 from prox_spark.generation.prompts import Prompter
 from prox_spark.programs import parse
 from prox_spark.programs.model import Call, Program, render
 
-_AT_ONCE = 512
-"""Chunks whose programs are written together."""
+_AT_ONCE = 4
+"""Times a step's tokens that are written for together: nothing is kept for a backward pass."""
 _SURE = 10.0
 """Log-odds that stand for a decision without a probability."""
 
@@ -112,7 +112,9 @@ class ProgramTask:
         settings, shuffled = self._settings, random.Random(f"{self._settings.seed}/{number}")
         chosen: list[Example] = []
         for page in self._pages:
-            chosen.extend(self._examples(page, shuffled.randint(settings.window // 2, settings.window)))
+            examples = self._examples(page, shuffled.randint(settings.window // 2, settings.window))
+            # A program that the token limit cuts off teaches nothing; validation counts its page all the same.
+            chosen.extend(one for one in examples if len(one.ids) - one.first <= self._max_tokens)
         made = pooled(chosen, settings.batch_tokens, shuffled)
         if settings.noise:
             generator = np.random.default_rng([settings.seed, number])
@@ -155,11 +157,8 @@ class ProgramTask:
         """What greedily written programs do to each validation file."""
         found = {}
         for name, chosen in self._validation.items():
-            gone = [
-                lines
-                for start in range(0, len(chosen), _AT_ONCE)
-                for lines in self._write(model, chosen[start:][:_AT_ONCE])
-            ]
+            together = batches(chosen, _AT_ONCE * self._settings.batch_tokens)
+            gone = [lines for batch in together for lines in self._write(model, batch)]
             found[name] = Scored(
                 np.where(np.concatenate(gone), -_SURE, _SURE),
                 np.concatenate([example.window.keep for example in chosen]),
@@ -200,10 +199,8 @@ class ProgramTask:
         found = []
         for window in windows(self._writer.prompter, page, size):
             spans = [(start + window.first, end + window.first) for start, end in removals(window.keep, window.words)]
-            program = self._writer.ids(spans)
-            if len(program) <= self._max_tokens:
-                ids = np.concatenate([window.ids, np.asarray(program, np.int64)])
-                found.append(Example(ids, len(window.ids), window))
+            ids = np.concatenate([window.ids, np.asarray(self._writer.ids(spans), np.int64)])
+            found.append(Example(ids, len(window.ids), window))
         return found
 
 

@@ -50,7 +50,7 @@ class AdaptConfig(_Settings):
     """Files with labels: ``raw_content`` (or ``text``) and ``gold_keep``, a 0 or 1 for each line; for ``documents``
     ``gold_keep_doc``, a 0 or 1."""
     validation: Annotated[list[str], Field(min_length=1)]
-    """Files of other sites, of the same form: they choose the best checkpoint and calibrate it; each is reported."""
+    """Files of other sites, of the same form, each reported: they choose the best checkpoint, and calibrate a line scorer."""
     base: str | None = None
     """A model to start from, a folder or a repository (causal, or a token classifier's encoder); random weights of
     ``shape`` and a vocabulary of the pages' own without it."""
@@ -88,7 +88,8 @@ class AdaptConfig(_Settings):
     processes: Annotated[int, Field(ge=1)] = 1
     """Processes that share each step, started by PySpark's ``TorchDistributor``; a GPU each where there are GPUs."""
     cluster: bool = False
-    """Whether those processes run on the cluster's executors; on the driver otherwise."""
+    """Whether those processes run on the cluster's executors (with GPUs where ``spark.task.resource.gpu.amount`` is set); on the
+    driver otherwise."""
     card: str = ""
     """What the card says beside recipe and scores: credits of the data, limits (Markdown)."""
 

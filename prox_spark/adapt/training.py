@@ -1,10 +1,12 @@
 """The training loop, the same for every task: schedule, averaging, evaluations, checkpoints.
 
-An interrupted run goes on from its last evaluation and ends with the weights that it would have had undisturbed: all that
-is random is drawn from the seed and the epoch, or its state stands in the checkpoint.
+An interrupted run goes on from its last evaluation. What is random is drawn from the seed, the epoch and the step, so that on a
+CPU it ends with the weights that it would have had undisturbed; a GPU's sums differ in their last digits from run to run.
 """
 
 import math
+import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.errors import TrainingError
 
 _WARM_UP = 0.03
-_CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.pt"
 _SKIPPED = 0.01
 """Share of steps without a usable gradient above which training stops."""
 
@@ -49,6 +51,7 @@ class _State:
     seen: int = 0
     evaluated: int = 0
     skipped: int = 0
+    seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
 
 
@@ -75,7 +78,7 @@ def train(
     state = _State()
     best: dict[str, Any] = {}
     average = {name: value.detach().clone() for name, value in model.state_dict().items()} if settings.average else None
-    saved = folder / _CHECKPOINT
+    saved = folder / CHECKPOINT
     if saved.is_file():
         state, best, average = _resume(saved, model, optimizer, device)
     if len(task.epoch(0)) < processes:
@@ -84,6 +87,7 @@ def train(
             f"({settings.batch_tokens}) or adapt.processes"
         )
     losses: list[Any] = []
+    started = time.monotonic() - state.seconds
     model.train()
     while state.seen < whole:
         for group in _steps(task.epoch(state.epoch), processes, state.batch):
@@ -91,12 +95,10 @@ def train(
             for parameters in optimizer.param_groups:
                 parameters["lr"] = rate
             try:
+                torch.manual_seed(zlib.crc32(f"{settings.seed}/{state.step}/{rank}".encode()))
                 loss = _step(model, task, group[rank], optimizer, processes)
             except torch.OutOfMemoryError as error:
-                raise TrainingError(
-                    f"out of memory in step {state.step + 1}: lower adapt.batch_tokens ({settings.batch_tokens}), "
-                    f"adapt.window or the model's size ({str(error).splitlines()[0]})"
-                ) from error
+                raise _full(f"step {state.step + 1}", settings, error) from error
             state.step += 1
             state.batch += 1
             if loss is not None:
@@ -116,13 +118,17 @@ def train(
                 mean = float(torch.stack(losses).mean()) if losses else float("nan")
                 losses = []
                 found = {"step": state.step, "tokens": state.seen, "loss": mean}
-                found |= _evaluated(model, task, average)
+                try:
+                    found |= _evaluated(model, task, average)
+                except torch.OutOfMemoryError as error:
+                    raise _full("an evaluation", settings, error) from error
                 if rank == 0:
                     report(found)
                 if found["f1"] > state.best.get("f1", -1.0):
                     state.best = found
                     chosen = average if average is not None else model.state_dict()
                     best = {name: value.detach().clone() for name, value in chosen.items()}
+                state.seconds = time.monotonic() - started
                 if rank == 0:
                     _save(saved, state, best, average, model, optimizer)
             if state.seen >= whole:
@@ -132,7 +138,14 @@ def train(
             state.batch = 0
     model.load_state_dict(best)
     model.eval()
-    return state.best
+    return {**state.best, "seconds": state.seconds}
+
+
+def _full(where: str, settings: AdaptConfig, error: Exception) -> TrainingError:
+    return TrainingError(
+        f"out of memory in {where}: lower adapt.batch_tokens ({settings.batch_tokens}), adapt.window or the model's size "
+        f"({str(error).splitlines()[0]})"
+    )
 
 
 def _groups(model: Any, settings: AdaptConfig) -> list[dict[str, Any]]:
@@ -214,8 +227,6 @@ def _save(
         "average": average,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "random_gpu": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
     partial = saved.with_suffix(".partial")
     torch.save(whole, partial)
@@ -230,7 +241,4 @@ def _resume(
     whole = torch.load(saved, map_location=device, weights_only=True)
     model.load_state_dict(whole["model"])
     optimizer.load_state_dict(whole["optimizer"])
-    torch.set_rng_state(whole["random"].cpu())
-    if torch.cuda.is_available() and whole["random_gpu"] is not None:
-        torch.cuda.set_rng_state(whole["random_gpu"].cpu())
     return _State(**whole["state"]), whole["best"], whole["average"]

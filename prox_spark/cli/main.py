@@ -190,7 +190,7 @@ def annotate(
 
 @app.command()
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Train a refiner on labelled pages: a folder to use as `chunk.engine.model`."""
+    """Train a refiner on labelled pages or documents: a folder to use as `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.job import adapt as run
 
     loaded = load_config(config, overrides or ())
@@ -243,7 +243,7 @@ def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: O
             one["documents"],
             f"{one['keep']['f1']:.4f}",
             f"{one['keep_everything']:.4f}",
-            *(f"{one['scores'][key]:.4f}" if one["scores"] else "" for key in ("auc", "calibration_error")),
+            *(_figure((one["scores"] or {}).get(key)) for key in ("auc", "calibration_error")),
             one["failed"],
         ]
         for name, one in found.documents.items()
@@ -251,6 +251,10 @@ def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: O
     if scored:
         write_table(names, scored, "Documents")
     write_line(f"everything, with sources, page types and thresholds: {found.output}/evaluation.json")
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 for verb in (history, sql, compare, report, pin, rollback, optimize, forget):

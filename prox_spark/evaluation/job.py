@@ -4,6 +4,7 @@ Each file gets a store of its own, so that what is measured is what a refinement
 second run asks no model.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ from prox_spark.errors import ConfigError, InstallationError
 from prox_spark.evaluation.labels import LabelFile, read_labels
 from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
 from prox_spark.evaluation.settings import EvaluateConfig
-from prox_spark.generation.job import generate, plan
+from prox_spark.generation.job import Plans, generate, plan
+from prox_spark.generation.plan import StagePlan
 from prox_spark.ingestion.job import find_files, ingest
 from prox_spark.refinement.job import execute
-from prox_spark.tables.store import open_store
+from prox_spark.tables.store import Store, open_store
 
-_NAME = "evaluated"
 _ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), failed_chunks=1.0)
 
 
@@ -47,18 +48,26 @@ def evaluate(spark: SparkSession, config: Config) -> Evaluation:
         raise ConfigError("evaluate is not set: evaluate.pages or evaluate.documents names files with labels")
     for files, stage in ((settings.pages, config.chunk), (settings.documents, config.document)):
         if files and stage is None:
-            raise ConfigError("a stage is null that evaluate has labels for; set document.engine or chunk.engine")
-    plan(config)
+            name, key = (
+                ("chunk", "pages") if stage is config.chunk and files is settings.pages else ("document", "documents")
+            )
+            raise ConfigError(
+                f"evaluate.{key} is given, and {name} is null: set {name}.engine, or leave evaluate.{key} out"
+            )
+    plans = plan(config)
     output = Path(settings.output).expanduser().absolute()
     output.mkdir(parents=True, exist_ok=True)
-    pages = {path: _pages(spark, config, settings, read_labels(path, documents=False)) for path in settings.pages}
+    pages = {
+        path: _pages(spark, config, settings, plans, read_labels(path, documents=False)) for path in settings.pages
+    }
     documents = {
-        path: _documents(spark, config, settings, read_labels(path, documents=True)) for path in settings.documents
+        path: _documents(spark, config, settings, plans, read_labels(path, documents=True))
+        for path in settings.documents
     }
     done = Evaluation(str(output), _named(pages), _named(documents))
     _draw({**done.pages, **done.documents}, output / "thresholds.svg")
     whole = {"pages": done.pages, "documents": done.documents}
-    (output / "evaluation.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    (output / "evaluation.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return done
 
 
@@ -68,7 +77,9 @@ def _named(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return dict(zip(names if len(set(names)) == len(names) else list(found), found.values(), strict=True))
 
 
-def _pages(spark: SparkSession, config: Config, settings: EvaluateConfig, file: LabelFile) -> dict[str, Any]:
+def _pages(
+    spark: SparkSession, config: Config, settings: EvaluateConfig, plans: Plans, file: LabelFile
+) -> dict[str, Any]:
     run = _run(config, settings, file, document=None)
     version = _refine(spark, run)
     store = open_store(spark, run.store)
@@ -79,10 +90,12 @@ def _pages(spark: SparkSession, config: Config, settings: EvaluateConfig, file: 
         stays[row[0]][row[1]] = 0.0
     for row in store.read("dropped_documents", version["dropped_documents"]).select("doc_id").toLocalIterator():
         stays[row[0]][:] = 0.0
-    names = sorted(labels)
+    read = {row[0] for row in store.read("documents").select("doc_id").collect()}
+    names = sorted(name for name in labels if name in read)
     ordered, kept = [labels[name] for name in names], [stays[name] for name in names]
-    programs = store.read("programs").where("stage = 'chunk'")
+    programs = _programs(store, plans.chunk)
     found = judge(ordered, kept) | {"groups": judge_groups(ordered, kept), "chunks": _chunks(programs)}
+    found["unread"] = len(labels) - len(names)
     scores = _line_scores(programs, {name: len(labels[name].keep) for name in names})
     if scores is not None:
         keep, words = (np.concatenate([getattr(one, key) for one in ordered]) for key in ("keep", "words"))
@@ -93,16 +106,12 @@ def _pages(spark: SparkSession, config: Config, settings: EvaluateConfig, file: 
     return found
 
 
-def _documents(spark: SparkSession, config: Config, settings: EvaluateConfig, file: LabelFile) -> dict[str, Any]:
+def _documents(
+    spark: SparkSession, config: Config, settings: EvaluateConfig, plans: Plans, file: LabelFile
+) -> dict[str, Any]:
     run = _run(config, settings, file, chunk=None)
     _refine(spark, run)
-    rows = (
-        open_store(spark, run.store)
-        .read("programs")
-        .where("stage = 'document'")
-        .select("doc_id", "keep_score")
-        .collect()
-    )
+    rows = _programs(open_store(spark, run.store), plans.document).select("doc_id", "keep_score").collect()
     scores = {row[0]: row[1] for row in rows if row[1] is not None}
     names = sorted(name for name in file.labels if name in scores)
     keep = np.array([file.labels[name].keep[0] for name in names])
@@ -124,15 +133,24 @@ def _run(config: Config, settings: EvaluateConfig, file: LabelFile, **off: None)
     """The configuration with the file as its corpus, in a store beside the evaluation, one stage off."""
     format_name = "parquet" if file.path.endswith(".parquet") else "json"
     columns = {"doc_id": "doc_id", "text": file.text_column}
-    stage = "documents" if "chunk" in off else "pages"
+    path = Path(file.path).absolute()
+    # A store for each file as it is now: another of its name, or its next version, has its own.
+    written = path.stat()
+    mark = hashlib.sha256(f"{path} {written.st_size} {written.st_mtime_ns}".encode()).hexdigest()[:8]
     changed = {
-        "store": str(Path(settings.output).expanduser().absolute() / f"{stage}-{Path(file.path).name.split('.')[0]}"),
+        "store": str(Path(settings.output).expanduser().absolute() / f"{path.name.split('.')[0]}-{mark}"),
         "refinement": None,
         "input": InputConfig(path=file.path, format=format_name, columns=columns),
         "fuse": _ANYTHING,
         **off,
     }
     return config.model_copy(update=changed)
+
+
+def _programs(store: Store, stage: StagePlan | None) -> DataFrame:
+    """What this refiner wrote; the store may hold what others did, evaluated before."""
+    assert stage is not None, "a stage that is null is refused before"
+    return store.read("programs").where((F.col("stage") == stage.stage) & (F.col("refiner") == stage.fingerprint))
 
 
 def _refine(spark: SparkSession, run: Config) -> dict[str, int]:

@@ -13,8 +13,6 @@ from prox_spark.errors import TrainingError
 GROUPS = ("source", "page_type", "lang")
 """Columns by which scores are also given, where the table has them."""
 
-Floats = "np.ndarray[tuple[int], np.dtype[np.float64]]"
-
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
@@ -47,18 +45,26 @@ def read_labels(path: str, *, documents: bool) -> LabelFile:
         groups = tuple((key, str(record[key])) for key in GROUPS if record.get(key))
         if documents:
             document = check_document(record, where)
-            column = column or ("text" if isinstance(record.get("text"), str) else "raw_content")
+            column = _same(column, "text" if isinstance(record.get("text"), str) else "raw_content", where)
             found[name] = Labelled(
                 np.array([document.keep], float), np.array([len(document.text.split())], float), groups
             )
         else:
             page = check_page(record, where)
-            column = column or ("raw_content" if "raw_content" in record else "text")
+            column = _same(column, "raw_content" if "raw_content" in record else "text", where)
             words = np.array([len(line.split()) for line in page.text.split("\n")], float)
             found[name] = Labelled(np.array(page.keep, float), words, groups)
     if not found:
         raise TrainingError(f"{path}: no records")
     return LabelFile(path, column, found)
+
+
+def _same(column: str, found: str, where: str) -> str:
+    if column and column != found:
+        raise TrainingError(
+            f"{where}: its text stands in {found}, that of the records before in {column}; one is needed"
+        )
+    return found
 
 
 def members(labels: Sequence[Labelled]) -> dict[str, dict[str, list[int]]]:

@@ -64,7 +64,8 @@ def sweep(keep: Array, scores: Array, weight: Array, thresholds: Iterable[float]
 
 
 def judge_scores(keep: Array, scores: Array) -> dict[str, Any]:
-    """Area under the ROC curve and calibration: expected error, and for each tenth of the scores what was kept."""
+    """Area under the ROC curve (None where all labels are the same) and calibration: the expected error, and for each tenth of
+    the scores what was kept."""
     p = np.clip(scores, 1e-9, 1 - 1e-9)
     scored = Scored(np.log(p / (1 - p)), keep.astype(np.float32), np.ones(len(keep), np.float32))
     place = np.minimum((p * _BINS).astype(int), _BINS - 1)
@@ -73,4 +74,9 @@ def judge_scores(keep: Array, scores: Array) -> dict[str, Any]:
         for number in range(_BINS)
         if (at := place == number).any()
     ]
-    return {"auc": roc_area(scored), "calibration_error": calibration_error(scored, _BINS), "calibration": bins}
+    both = 0 < keep.sum() < len(keep)
+    return {
+        "auc": roc_area(scored) if both else None,
+        "calibration_error": calibration_error(scored, _BINS),
+        "calibration": bins,
+    }

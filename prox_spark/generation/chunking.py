@@ -17,7 +17,7 @@ def cut(lines: Sequence[str], costs: Sequence[int | None], labels: Sequence[int]
 
     ``costs[i]`` is what line ``i`` costs in tokens, its line end counted, and its label where labels count through the
     document; ``None`` stands for more than any window. ``labels[k]`` is the cost of a chunk's k-th label where they
-    count from the chunk's first line; empty where labels are in ``costs``.
+    count from the chunk's first line, and no chunk has more lines than labels; empty where labels are in ``costs``.
     A line that costs more than the window is in no chunk and ends the one before it. A chunk of blank lines alone has
     nothing to ask about and is left out. Linear in the number of lines.
     """
@@ -34,6 +34,9 @@ def cut(lines: Sequence[str], costs: Sequence[int | None], labels: Sequence[int]
             close(number - 1)
             start, used, blank = -1, 0, True
             continue
+        if labels and start >= 0 and number - start == len(labels):
+            close(number - 1)
+            start = -1
         label = labels[number - start] if labels and start >= 0 else first_label
         if start >= 0 and used + cost + label > window:
             close(number - 1)

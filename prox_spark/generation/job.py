@@ -77,14 +77,21 @@ class Plans:
 def plan(config: Config) -> Plans:
     """The stages that ``config`` asks for, with their refiners' fingerprints. No Spark needed.
 
-    Raises ``ConfigError`` when both are null, ``RefinerError`` when a refiner cannot be used.
+    Raises ``ConfigError`` when both are null or compat cannot execute the chunk refiner's programs, ``RefinerError`` when a
+    refiner cannot be used.
     """
     if config.document is None and config.chunk is None:
         raise ConfigError(
             "document and chunk are both null: there is nothing to refine with; configure at least one stage"
         )
     document = plan_stage("document", config.document) if config.document else None
-    return Plans(document, plan_stage("chunk", config.chunk) if config.chunk else None)
+    chunk = plan_stage("chunk", config.chunk) if config.chunk else None
+    if chunk is not None and chunk.refiner.numbering == "chunk" and config.execution.mode == "compat":
+        raise ConfigError(
+            f"execution.mode is compat, which counts lines through the document, and {chunk.refiner.name} numbers them from "
+            "each chunk's first: take strict"
+        )
+    return Plans(document, chunk)
 
 
 def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:

@@ -37,12 +37,14 @@ def load_scorer(folder: Path) -> Scorer:
     file = folder / FILE
     try:
         read: Any = json.loads(file.read_bytes())
-        version, weights, intercept = read["version"], read["weights"], float(read["intercept"])
-        found = tuple(float(weights[name]) for name in NAMES)
+        version, weights = read["version"], read["weights"]
+        if version != VERSION or set(weights) != set(NAMES):
+            raise RefinerError(
+                f"{file} was fitted to statistics {version}, this package has {VERSION}; run `adapt` again"
+            )
+        found, intercept = tuple(float(weights[name]) for name in NAMES), float(read["intercept"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefinerError(f"{file} is no document scorer: {type(error).__name__}: {error}") from None
-    if version != VERSION or set(weights) != set(NAMES):
-        raise RefinerError(f"{file} was fitted to statistics {version}, this package has {VERSION}; run `adapt` again")
     if not all(map(math.isfinite, (*found, intercept))):
         raise RefinerError(f"{file} has weights that are no numbers")
     return Scorer(found, intercept)
