@@ -67,6 +67,15 @@ def test_what_is_measured_is_what_the_refinement_did(
     assert (tmp_path / "calls").read_text() == asked
     assert "Lines of pages" in capsys.readouterr().out
 
+    other = json.dumps(
+        {"kind": "scripted", "answers": {"Home": [0.9, 0.9, 0.9], "stone": [0.1, 0.1], "page": [0.9, 0.1]}}
+    )
+    kept = [one for one in config if not one.startswith(("chunk.", "document.", "evaluate.documents"))]
+    assert main(["evaluate", "--output", "json", *kept, f"chunk.engine={other}"]) == 0
+    (again,) = json.loads(capsys.readouterr().out)["pages"].values()
+    assert again["chunks"]["total"] == 3
+    assert again["keep"]["lines"]["f1"] < 1
+
 
 @pytest.mark.parametrize(
     ("change", "message"),

@@ -43,3 +43,8 @@ def test_blank_lines_alone_are_no_chunk() -> None:
 def test_chunks_by_number_of_lines() -> None:
     assert cut_by_count(5, 2) == [Chunk(0, 1), Chunk(2, 3), Chunk(4, 4)]
     assert cut_by_count(5, None) == [Chunk(0, 4)]
+
+
+def test_no_chunk_has_more_lines_than_labels() -> None:
+    chunks = cut(["a"] * 7, [1] * 7, [1, 1, 1], 100)
+    assert [(chunk.line_start, chunk.line_end) for chunk in chunks] == [(0, 2), (3, 5), (6, 6)]
