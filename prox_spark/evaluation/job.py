@@ -46,11 +46,12 @@ def evaluate(spark: SparkSession, config: Config) -> Evaluation:
     settings = config.evaluate
     if settings is None:
         raise ConfigError("evaluate is not set: evaluate.pages or evaluate.documents names files with labels")
-    for files, stage in ((settings.pages, config.chunk), (settings.documents, config.document)):
+    asked = (
+        ("pages", settings.pages, "chunk", config.chunk),
+        ("documents", settings.documents, "document", config.document),
+    )
+    for key, files, name, stage in asked:
         if files and stage is None:
-            name, key = (
-                ("chunk", "pages") if stage is config.chunk and files is settings.pages else ("document", "documents")
-            )
             raise ConfigError(
                 f"evaluate.{key} is given, and {name} is null: set {name}.engine, or leave evaluate.{key} out"
             )

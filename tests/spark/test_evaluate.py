@@ -1,4 +1,7 @@
-"""``evaluate`` measures what a refinement does to labelled files: by hand for a scripted refiner, twice without a model."""
+"""``evaluate`` measures what a refinement does to labelled files: by hand for a scripted refiner, twice without a model.
+
+Slow where five refinements are made.
+"""
 
 import json
 from pathlib import Path
@@ -43,6 +46,7 @@ def config(tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_what_is_measured_is_what_the_refinement_did(
     config: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -80,7 +84,7 @@ def test_what_is_measured_is_what_the_refinement_did(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("chunk=null", "a stage is null"),
+        ("chunk=null", "chunk is null"),
         ("evaluate=null", "evaluate is not set"),
         ("evaluate.pages=[gone.jsonl]", "gone.jsonl"),
     ],
