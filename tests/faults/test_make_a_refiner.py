@@ -97,13 +97,14 @@ def test_a_refiner_is_made_and_used_though_every_step_is_killed_once(
 
     annotate = ["annotate", "--config", str(path)]
     kill_when(annotate, lambda: verbs(store, "annotations").count("annotate") >= 1, tmp_path / "annotate.log")
-    answered = query(spark, str(store), "SELECT count(*) AS n FROM annotations").collect()[0]["n"]
+    asked = "SELECT count(*) AS n FROM annotations WHERE status <> 'skipped'"
+    answered = query(spark, str(store), asked).collect()[0]["n"]
     assert answered > 0
     endpoint.seen.clear()
     assert main(annotate) == 0
     keys = query(spark, str(store), "SELECT doc_id, task, chunk, prompt_version, model FROM annotations").collect()
     assert max(Counter(map(tuple, keys)).values()) == 1
-    assert len(endpoint.seen) == len(keys) - answered
+    assert len(endpoint.seen) == query(spark, str(store), asked).collect()[0]["n"] - answered
 
     adapt = ["adapt", "--config", str(path)]
     kill_when(adapt, lambda: any(tmp_path.glob(".mine.*/checkpoint.pt")), tmp_path / "adapt.log")
