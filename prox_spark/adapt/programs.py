@@ -4,14 +4,13 @@ The loss is that of the program's tokens. A model with random weights learns to 
 at each line's label it also says whether the line stays, with two entries of its vocabulary that it never writes.
 """
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from prox_spark.adapt.scores import pooled
+from prox_spark.adapt.scores import epoch_of
 from prox_spark.adapt.scoring import Scored, keep_f1
 from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.windows import EncodedPage, Window, batches, padded, windows
@@ -109,17 +108,11 @@ class ProgramTask:
 
     def epoch(self, number: int) -> list[list[Example]]:
         """As for scores: windows of another size every epoch."""
-        settings, shuffled = self._settings, random.Random(f"{self._settings.seed}/{number}")
-        chosen: list[Example] = []
-        for page in self._pages:
-            examples = self._examples(page, shuffled.randint(settings.window // 2, settings.window))
-            # A program that the token limit cuts off teaches nothing; validation counts its page all the same.
-            chosen.extend(one for one in examples if len(one.ids) - one.first <= self._max_tokens)
-        made = pooled(chosen, settings.batch_tokens, shuffled)
-        if settings.noise:
-            generator = np.random.default_rng([settings.seed, number])
-            made = [[_hide(example, settings.noise, generator) for example in batch] for batch in made]
-        return made
+        return epoch_of(self._pages, self._taught, _hide, self._settings, number)
+
+    def _taught(self, page: EncodedPage, size: int) -> list[Example]:
+        """A program that the token limit cuts off teaches nothing; validation counts its page all the same."""
+        return [one for one in self._examples(page, size) if len(one.ids) - one.first <= self._max_tokens]
 
     def tokens(self, batch: Sequence[Example]) -> int:
         """See ``Task``."""

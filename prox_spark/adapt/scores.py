@@ -46,16 +46,7 @@ class ScoreTask:
 
     def epoch(self, number: int) -> list[list[Window]]:
         """Every epoch cuts the pages into windows of other sizes, so that lines meet other neighbours."""
-        settings, shuffled = self._settings, random.Random(f"{self._settings.seed}/{number}")
-        chosen: list[Window] = []
-        for page in self._pages:
-            size = shuffled.randint(settings.window // 2, settings.window)
-            chosen.extend(self._cut(page, size))
-        made = pooled(chosen, settings.batch_tokens, shuffled)
-        if settings.noise:
-            generator = np.random.default_rng([settings.seed, number])
-            made = [[_hide(window, settings.noise, generator) for window in batch] for batch in made]
-        return made
+        return epoch_of(self._pages, self._cut, _hide, self._settings, number)
 
     def tokens(self, batch: Sequence[Window]) -> int:
         """See ``Task``."""
@@ -111,7 +102,26 @@ class ScoreTask:
         return logits[:, keep] - logits[:, remove]
 
 
-def pooled(chosen: list[Any], tokens: int, shuffled: random.Random) -> list[list[Any]]:
+def epoch_of(
+    pages: Sequence[Any],
+    cut: Callable[[Any, int], Iterable[Any]],
+    hide: Callable[[Any, float, np.random.Generator], Any],
+    settings: AdaptConfig,
+    number: int,
+) -> list[list[Any]]:
+    """The batches of an epoch: pages cut at random sizes, in random order, a share of their tokens hidden."""
+    shuffled = random.Random(f"{settings.seed}/{number}")
+    chosen: list[Any] = []
+    for page in pages:
+        chosen.extend(cut(page, shuffled.randint(settings.window // 2, settings.window)))
+    made = _pooled(chosen, settings.batch_tokens, shuffled)
+    if settings.noise:
+        generator = np.random.default_rng([settings.seed, number])
+        made = [[hide(example, settings.noise, generator) for example in batch] for batch in made]
+    return made
+
+
+def _pooled(chosen: list[Any], tokens: int, shuffled: random.Random) -> list[list[Any]]:
     """Examples in random order, as batches of like lengths."""
     shuffled.shuffle(chosen)
     made: list[list[Any]] = []

@@ -74,23 +74,25 @@ def train(
     rank, processes = share
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate, betas=(0.9, 0.98))
-    whole = max(sum(map(task.tokens, task.epoch(0))) * settings.epochs, 1.0)
+    first = task.epoch(0)
+    if len(first) < processes:
+        raise TrainingError(
+            f"{len(first)} batches in an epoch for {processes} processes: lower adapt.batch_tokens "
+            f"({settings.batch_tokens}) or adapt.processes"
+        )
+    whole = max(sum(map(task.tokens, first)) * settings.epochs, 1.0)
     state = _State()
     best: dict[str, Any] = {}
     average = {name: value.detach().clone() for name, value in model.state_dict().items()} if settings.average else None
     saved = folder / CHECKPOINT
     if saved.is_file():
         state, best, average = _resume(saved, model, optimizer, device)
-    if len(task.epoch(0)) < processes:
-        raise TrainingError(
-            f"{len(task.epoch(0))} batches in an epoch for {processes} processes: lower adapt.batch_tokens "
-            f"({settings.batch_tokens}) or adapt.processes"
-        )
     losses: list[Any] = []
     started = time.monotonic() - state.seconds
     model.train()
     while state.seen < whole:
-        for group in _steps(task.epoch(state.epoch), processes, state.batch):
+        batches = task.epoch(state.epoch) if state.epoch else first
+        for group in _steps(batches, processes, state.batch):
             rate = settings.learning_rate * _schedule(min(state.seen / whole, 1.0), settings.final_rate)
             for parameters in optimizer.param_groups:
                 parameters["lr"] = rate

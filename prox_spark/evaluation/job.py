@@ -25,6 +25,7 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.ingestion.job import find_files, ingest
 from prox_spark.refinement.job import execute
 from prox_spark.tables.store import Store, open_store
+from prox_spark.versions.sql import query
 
 _ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), failed_chunks=1.0)
 
@@ -82,14 +83,14 @@ def _pages(
     spark: SparkSession, config: Config, settings: EvaluateConfig, plans: Plans, file: LabelFile
 ) -> dict[str, Any]:
     run = _run(config, settings, file, document=None)
-    version = _refine(spark, run)
+    refined = _refine(spark, run)
     store = open_store(spark, run.store)
     labels = file.labels
     stays = {name: np.ones(len(one.keep)) for name, one in labels.items()}
-    removed = store.read("dropped_lines", version["dropped_lines"]).where("replacement IS NULL")
-    for row in removed.select("doc_id", "line_number").toLocalIterator():
+    removed = f"SELECT doc_id, line_number FROM `dropped_lines@{refined}` WHERE replacement IS NULL"
+    for row in query(spark, run.store, removed).toLocalIterator():
         stays[row[0]][row[1]] = 0.0
-    for row in store.read("dropped_documents", version["dropped_documents"]).select("doc_id").toLocalIterator():
+    for row in query(spark, run.store, f"SELECT doc_id FROM `dropped_documents@{refined}`").toLocalIterator():
         stays[row[0]][:] = 0.0
     read = {row[0] for row in store.read("documents").select("doc_id").collect()}
     names = sorted(name for name in labels if name in read)
@@ -154,20 +155,12 @@ def _programs(store: Store, stage: StagePlan | None) -> DataFrame:
     return store.read("programs").where((F.col("stage") == stage.stage) & (F.col("refiner") == stage.fingerprint))
 
 
-def _refine(spark: SparkSession, run: Config) -> dict[str, int]:
-    """Refine, and give the versions of the result tables."""
+def _refine(spark: SparkSession, run: Config) -> str:
+    """Refine, and give the refinement's name and version, as SQL over the store takes it."""
     ingest(spark, run, find_files(run))
     generate(spark, run)
     done = execute(spark, run)
-    row = (
-        open_store(spark, run.store)
-        .read("refinements")
-        .where((F.col("refinement") == done.refinement) & (F.col("version") == done.version))
-        .select("dropped_lines_version", "dropped_documents_version")
-        .first()
-    )
-    assert row is not None, "execute ends with a row of refinements"
-    return {"dropped_lines": row[0], "dropped_documents": row[1]}
+    return f"{done.refinement}:{done.version}"
 
 
 def _chunks(programs: DataFrame) -> dict[str, Any]:
