@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.adapt.scores import epoch_of
+from prox_spark.adapt.rows import batches, inputs, padded
+from prox_spark.adapt.scores import epoch_of, lay_out
 from prox_spark.adapt.scoring import Scored, keep_f1
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.windows import EncodedPage, Window, batches, padded, windows
+from prox_spark.adapt.windows import EncodedPage, Window, windows
 from prox_spark.generation.prompts import Prompter
 from prox_spark.programs import parse
 from prox_spark.programs.model import Call, Program, render
@@ -123,14 +124,16 @@ class ProgramTask:
         import torch
 
         device = next(model.parameters()).device
-        # Padding comes last, and a causal model's tokens do not see what comes after them: no mask is needed.
-        tokens = torch.from_numpy(padded([example.ids for example in batch])[0]).to(device)
-        hidden = model.model(input_ids=tokens).last_hidden_state
+        rows = lay_out(batch, self._settings)
+        given = inputs(model, rows)
+        if rows.segments is None:
+            # Padding comes last, and a causal model's tokens do not see what comes after them.
+            del given["attention_mask"]
+        hidden = model.model(**given).last_hidden_state
 
         def entropy(places: Sequence[Any], targets: Any, weight: Any) -> Any:
-            rows = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(place) for place in places])).to(device)
-            at = torch.from_numpy(np.concatenate(places)).to(device)
-            logits = model.lm_head(hidden[rows, at]).float()
+            row, column = rows.places(places)
+            logits = model.lm_head(hidden[row, column]).float()
             loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).to(device), reduction="none")
             weights = torch.from_numpy(weight).to(device)
             return (loss * weights).sum() / weights.sum()
@@ -168,9 +171,8 @@ class ProgramTask:
 
         device = next(model.parameters()).device
         # Padded on the left, so that every prompt ends where the program begins.
-        ids, mask = padded([example.ids[: example.first][::-1] for example in batch])
-        prompts = torch.from_numpy(np.ascontiguousarray(ids[:, ::-1])).to(device)
-        masks = torch.from_numpy(np.ascontiguousarray(mask[:, ::-1])).to(device)
+        given = inputs(model, padded([example.ids[: example.first][::-1] for example in batch]))
+        prompts, masks = (given[name].flip(1) for name in ("input_ids", "attention_mask"))
         with (
             torch.inference_mode(),
             torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"),

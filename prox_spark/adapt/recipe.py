@@ -7,9 +7,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prox_spark.adapt.models import existing, new_classifier, new_writer
 from prox_spark.adapt.pages import LabelledPage, read_documents, read_pages
 from prox_spark.adapt.programs import ProgramTask, Writer
+from prox_spark.adapt.rows import check_packing
 from prox_spark.adapt.scores import ScoreTask
 from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.tokenizer import write_tokenizer
@@ -94,6 +97,8 @@ def make_recipe(settings: AdaptConfig, folder: Path) -> Recipe:
     else:
         model = model or new_classifier(settings.shape, size, context, settings.dropout)
         task = ScoreTask(lambda page, size: windows(prompter, page, size), *encoded(encode_pages), settings)
+    if settings.packing:
+        check_packing(model, [np.arange(1, 9), np.arange(5, 21), np.arange(3, 10)])
     return Recipe(refiner, model, task, len(pages))
 
 

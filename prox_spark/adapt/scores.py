@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from prox_spark.adapt.rows import Rows, batches, inputs, packed, padded
 from prox_spark.adapt.scoring import Scored, best_threshold
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.windows import Window, batches, padded
+from prox_spark.adapt.windows import Window
 
 _POOL = 400
 """Windows that are sorted by length together, so that a step pads little and order stays random."""
@@ -56,7 +57,7 @@ class ScoreTask:
         """Binary cross-entropy of all lines of the batch."""
         import torch
 
-        logits = self._logits(model, batch)
+        logits = self._logits(model, batch, lay_out(batch, self._settings))
         keep, words = (
             torch.from_numpy(np.concatenate([getattr(window, name) for window in batch])).to(logits.device)
             for name in ("keep", "words")
@@ -73,7 +74,7 @@ class ScoreTask:
         for name, chosen in self._validation.items():
             with torch.inference_mode():
                 logits = [
-                    self._logits(model, batch).double().cpu().numpy()
+                    self._logits(model, batch, padded([window.ids for window in batch])).double().cpu().numpy()
                     for batch in batches(chosen, 2 * self._settings.batch_tokens)
                 ]
             found[name] = Scored(
@@ -88,18 +89,17 @@ class ScoreTask:
         threshold, f1 = best_threshold(list(self.score(model).values()))
         return {"threshold": threshold, "f1": f1}
 
-    def _logits(self, model: Any, batch: Sequence[Window]) -> Any:
+    def _logits(self, model: Any, batch: Sequence[Window], rows: Rows) -> Any:
         """The log-odds of keep wherever the batch is read, in order."""
-        import torch
-
-        device = next(model.parameters()).device
-        ids, mask = padded([window.ids for window in batch])
-        rows = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(window.ends) for window in batch])).to(device)
-        ends = torch.from_numpy(np.concatenate([window.ends for window in batch])).to(device)
-        output = model(input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(mask).to(device))
-        logits = output.logits[rows, ends].float()
+        row, column = rows.places([window.ends for window in batch])
+        logits = model(**inputs(model, rows)).logits[row, column].float()
         remove, keep = self._columns
         return logits[:, keep] - logits[:, remove]
+
+
+def lay_out(batch: Sequence[Any], settings: AdaptConfig) -> Rows:
+    """A batch's examples as they are trained on."""
+    return (packed if settings.packing else padded)([example.ids for example in batch])
 
 
 def epoch_of(
@@ -114,20 +114,22 @@ def epoch_of(
     chosen: list[Any] = []
     for page in pages:
         chosen.extend(cut(page, shuffled.randint(settings.window // 2, settings.window)))
-    made = _pooled(chosen, settings.batch_tokens, shuffled)
+    made = _batched(chosen, settings, shuffled)
     if settings.noise:
         generator = np.random.default_rng([settings.seed, number])
         made = [[hide(example, settings.noise, generator) for example in batch] for batch in made]
     return made
 
 
-def _pooled(chosen: list[Any], tokens: int, shuffled: random.Random) -> list[list[Any]]:
-    """Examples in random order, as batches of like lengths."""
+def _batched(chosen: list[Any], settings: AdaptConfig, shuffled: random.Random) -> list[list[Any]]:
+    """Examples in random order; as batches of like lengths where each has a row of its own."""
     shuffled.shuffle(chosen)
+    if settings.packing:
+        return list(batches(chosen, settings.batch_tokens, packing=True))
     made: list[list[Any]] = []
     for start in range(0, len(chosen), _POOL):
         pool = sorted(chosen[start : start + _POOL], key=lambda example: len(example.ids))
-        made.extend(batches(pool, tokens))
+        made.extend(batches(pool, settings.batch_tokens))
     shuffled.shuffle(made)
     return made
 

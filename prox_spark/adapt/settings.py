@@ -69,6 +69,8 @@ class AdaptConfig(_Settings):
     """Passes over the training pages."""
     batch_tokens: Annotated[int, Field(gt=0)] = 8192
     """Tokens of a step and process, padding counted."""
+    packing: bool = False
+    """Several examples share a row, each seeing itself alone, where batches of like lengths are padded otherwise."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """At its peak: a short linear rise, then a cosine."""
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.03

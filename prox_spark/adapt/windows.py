@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -79,32 +78,3 @@ def cut_document(prompter: Prompter, document: EncodedDocument) -> Iterator[Wind
     ids = np.asarray(prompter.prompt(document.asked, 0), np.int64)
     one = np.ones(1, np.float32)
     yield Window(ids, np.asarray([len(ids) - 1]), one * document.keep, one)
-
-
-def batches(chosen: Sequence[Any], tokens: int) -> Iterator[list[Any]]:
-    """Examples in their order, as many together as fit into so many tokens with padding; at least one."""
-    batch: list[Any] = []
-    longest = 0
-    for example in chosen:
-        longer = max(longest, len(example.ids))
-        if batch and longer * (len(batch) + 1) > tokens:
-            yield batch
-            batch, longer = [], len(example.ids)
-        batch.append(example)
-        longest = longer
-    if batch:
-        yield batch
-
-
-def padded(rows: Sequence["np.ndarray[Any, Any]"]) -> tuple[Any, Any]:
-    """Rows as one matrix, padded on the right with zeros, and its mask (int64 both).
-
-    The width is a multiple of 8, which a GPU's matrix units want.
-    """
-    width = -(-max(map(len, rows)) // 8) * 8
-    ids = np.zeros((len(rows), width), np.int64)
-    mask = np.zeros((len(rows), width), np.int64)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
-    return ids, mask

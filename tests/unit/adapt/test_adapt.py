@@ -12,6 +12,9 @@ from prox_spark.adapt import training
 from prox_spark.adapt.job import adapt
 from prox_spark.adapt.pages import read_documents, read_pages
 from prox_spark.adapt.programs import removals, removed
+from prox_spark.adapt.recipe import make_recipe
+from prox_spark.adapt.rows import check_packing
+from prox_spark.adapt.scores import lay_out
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig, Shape
 from prox_spark.engines.settings import StatisticsSettings, TransformersSettings
@@ -154,6 +157,37 @@ def test_a_writer_is_trained_and_comes_as_a_refiner(files: tuple[str, str], tmp_
     )
     assert set(done.scores) == {"dev.jsonl"}
     assert "writes `remove_lines` calls" in (tmp_path / "writer" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("task", ["lines", "programs"])
+def test_examples_that_share_rows_teach_what_they_teach_alone(
+    files: tuple[str, str], tmp_path: Path, task: str
+) -> None:
+    losses, sizes = [], []
+    for packing in (False, True):
+        folder = tmp_path / str(packing)
+        folder.mkdir()
+        recipe = make_recipe(settings(files, folder, task=task, packing=packing, dropout=0.0), folder)
+        batch = [example for batch in recipe.task.epoch(0) for example in batch]
+        batch.sort(key=lambda example: example.ids.tolist())
+        losses.append(float(recipe.task.loss(recipe.model, batch[:20]).detach()))
+        sizes.append(lay_out(batch, settings(files, folder, packing=packing)).ids.size)
+        tokens = recipe.task.tokens(batch)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert tokens <= sizes[1] < 1.1 * tokens < sizes[0]
+
+
+def test_a_scorer_learns_from_rows_that_are_shared(files: tuple[str, str], tmp_path: Path) -> None:
+    done = adapt(settings(files, tmp_path / "shared", packing=True))
+    assert done.scores["dev.jsonl"]["f1"] > 0.95
+
+
+def test_an_architecture_that_mixes_examples_of_a_row_is_refused() -> None:
+    from transformers import BloomConfig, BloomForCausalLM
+
+    bloom = BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2))
+    with pytest.raises(TrainingError, match="a bloom does not keep examples of one row apart"):
+        check_packing(bloom, [np.arange(1, 9), np.arange(3, 10)])
 
 
 @pytest.mark.parametrize(("task", "stage"), [("programs", "chunk"), ("documents", "document")])
