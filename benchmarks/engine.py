@@ -146,7 +146,7 @@ def run_job(folder: Path, texts: Sequence[str], model: Path) -> tuple[float, Any
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--documents", type=int, default=100)
+    parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--output-tokens", type=int, default=24, help="a program of two or three calls")
     parser.add_argument("--batch", type=int, default=64, help="documents in the naive way's Arrow batches")

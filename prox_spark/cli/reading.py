@@ -74,13 +74,20 @@ def compare(
     output: OutputOption = "text",
     limit: Annotated[int, typer.Option("--limit", min=0, help="So many movers and sampled lines.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", metavar="T", help="Keep it in this Delta table, too: a path, or catalog.schema.table."),
+    ] = None,
 ) -> None:
     """What differs between two refinement versions."""
     from prox_spark.versions.compare import compare as run
+    from prox_spark.versions.compared import save
     from prox_spark.versions.summary import summarize
 
     location, loaded = store_of(store, config, overrides)
-    found = summarize(run(session(loaded), location, before, after), limit, seed)
+    comparison = run(session(loaded), location, before, after)
+    saved = {"table": asdict(save(comparison, table))} if table else {}
+    found = summarize(comparison, limit, seed) | saved
     if output == "json":
         write_json(found)
     else:
@@ -106,6 +113,9 @@ def _show_comparison(found: dict[str, Any]) -> None:
     for title in ("movers", "sample"):
         if found[title]:
             write_table(list(found[title][0]), (list(row.values()) for row in found[title]), title)
+    if "table" in found:
+        write_line("table")
+        write_facts(found["table"], "  ")
 
 
 def _show_sides(title: str, names: list[str], entries: list[dict[str, Any]]) -> None:

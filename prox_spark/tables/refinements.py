@@ -11,6 +11,7 @@ from prox_spark.schemas import RESULT_TABLES
 from prox_spark.tables.commits import Purpose, commit, commits_since, restore
 from prox_spark.tables.leases import Lease
 from prox_spark.tables.store import Store
+from prox_spark.tables.views import publish
 
 WRITTEN = (*RESULT_TABLES, "quarantine", "refinements")
 """The tables that belong to the lease ``execute``."""
@@ -67,11 +68,15 @@ def check_conservation(name: str, counts: Mapping[str, int]) -> None:
 
 
 def append_refinement(store: Store, lease: Lease, row: dict[str, Any]) -> None:
-    """Append a row of ``refinements`` (all columns but ``created_at``): it commits the versions that it names."""
+    """Append a row of ``refinements`` (all columns but ``created_at``): it commits the versions that it names.
+
+    A catalog's views follow; where a job dies in between they show the version before until the next commit.
+    """
     schema = store.read("refinements").drop("created_at").schema
     rows = store.spark.createDataFrame([tuple(row[name] for name in schema.names)], schema)
     purpose = Purpose(row["verb"], row["refinement"], row["version"])
     commit(store, lease, "refinements", rows.withColumn("created_at", F.current_timestamp()), purpose)
+    publish(store, row)
 
 
 def renewed(store: Store, row: Row, verb: str, changed: dict[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,11 @@ class Store:
         return int(row[0])
 
 
+def quoted(text: str) -> str:
+    """The text as a string of SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def spark_schema(name: str) -> StructType:
     """The Spark schema of a table."""
     return from_arrow_schema(TABLES[name])
@@ -137,9 +142,14 @@ def create_table(store: Store, kind: str, name: str | None = None) -> None:
 def _store(spark: SparkSession, location: str) -> Store:
     if _CATALOG_SCHEMA.match(location) and not Path(location).exists():
         return Store(spark, location, is_catalog=True)
+    return Store(spark, whole_path(location), is_catalog=False)
+
+
+def whole_path(location: str) -> str:
+    """A URL as it is, any other path from the root: Spark's working folder need not be this process's."""
     if "://" in location or location.startswith("dbfs:"):
-        return Store(spark, location.rstrip("/"), is_catalog=False)
-    return Store(spark, str(Path(location).expanduser().absolute()), is_catalog=False)
+        return location.rstrip("/")
+    return str(Path(location).expanduser().absolute())
 
 
 def _store_version(store: Store) -> int | None:

@@ -207,6 +207,43 @@ def test_the_command_prints_one_document_or_tables(store: str, capsys: pytest.Ca
     assert "strict:0 -> other:0" in out
 
 
+def test_a_table_keeps_a_comparison_once_beside_others(
+    spark: Any, store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "compared")
+
+    def kept(before: str, after: str) -> dict[str, Any]:
+        capsys.readouterr()
+        words = ["compare", "--store", store, "--from", before, "--to", after, "--table", path, "--output", "json"]
+        assert main(words) == 0
+        return json.loads(capsys.readouterr().out)["table"]
+
+    expected = {pair: changes(spark, store, *pair) for pair in [("loose:1", "other:0"), ("strict:0", "loose:0")]}
+    assert kept("loose", "other:0") == {"table": path, "documents": len(expected["loose:1", "other:0"]), "new": True}
+    assert kept("strict", "loose:0")["new"]
+    assert not kept("loose:1", "other")["new"]
+    rows = spark.read.format("delta").load(path).collect()
+    for (before, after), wanted in expected.items():
+        own = [row for row in rows if (row["store"], row["from"], row["to"]) == (store, before, after)]
+        assert {row["doc_id"]: row["change"] for row in own} == wanted
+        lines = compare(spark, store, before, after).lines.orderBy("line_number").drop("unit").collect()
+        by_document = {doc: [r for r in lines if r["doc_id"] == doc] for doc in wanted}
+        assert {row["doc_id"]: [r["line_number"] for r in row["lines"]] for row in own} == {
+            doc: [r["line_number"] for r in lines] for doc, lines in by_document.items()
+        }
+        assert [r["text"] for row in own for r in row["lines"]] == [
+            r["text"] for row in own for r in by_document[row["doc_id"]]
+        ]
+    assert len(rows) == sum(map(len, expected.values()))
+
+
+def test_a_table_of_something_else_is_left_alone(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", "--store", store, "--from", "strict", "--to", "other", "--table", f"{store}/documents"]
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "a table of something else" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

@@ -11,6 +11,7 @@ from claims import PAGE, PROSE, run
 from prox_spark.config import load_config
 from prox_spark.errors import UsageError
 from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.schemas import RESULT_TABLES, TABLES
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
 
@@ -53,6 +54,24 @@ def test_plain_names_read_the_newest_refinement(ask: Ask) -> None:
         ("keeps", 0),
         ("removes", 1),
     ]
+
+
+def test_other_readers_read_every_table(store: str, ask: Ask) -> None:
+    """delta-rs, which Polars and many others read through, and DuckDB over it: each table and each committed version."""
+    readers = pytest.importorskip("deltalake")
+    duckdb = pytest.importorskip("duckdb")
+    connection = duckdb.connect()
+    for table in TABLES:
+        connection.register("t", readers.DeltaTable(f"{store}/{table}").to_pyarrow_dataset())
+        (found,) = connection.sql("SELECT count(*) FROM t").fetchall()
+        # A question to `sql` reads result tables as committed; here the head is that version.
+        assert [found] == ask(f"SELECT count(*) FROM {table}"), table
+    asked = ", ".join(f"{table}_version" for table in RESULT_TABLES)
+    for name, version, *versions in ask(f"SELECT refinement, version, {asked} FROM refinements"):
+        for table, at in zip(RESULT_TABLES, versions, strict=True):
+            connection.register("t", readers.DeltaTable(f"{store}/{table}", version=at).to_pyarrow_dataset())
+            rows = connection.sql("SELECT doc_id, unit FROM t ORDER BY doc_id").fetchall()
+            assert rows == ask(f"SELECT doc_id, unit FROM `{table}@{name}:{version}` ORDER BY doc_id")
 
 
 def test_a_refinement_is_read_by_its_name_and_by_name_and_version(ask: Ask) -> None:
