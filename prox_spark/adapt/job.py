@@ -18,10 +18,11 @@ from prox_spark.adapt.pages import read_documents
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.training import CHECKPOINT, train
+from prox_spark.adapt.training import train
 from prox_spark.errors import TrainingError
 from prox_spark.generation.refiner import Refiner
 from prox_spark.statistics.scorer import load_scorer, save_scorer
+from prox_spark.training.steps import CHECKPOINT, device_of, machine
 
 _CARD = "README.md"
 
@@ -99,15 +100,10 @@ def run(
     share: tuple[int, int] = (0, 1),
 ) -> Adapted:
     """Train in ``work`` and leave the whole refiner there. ``share`` as ``prox_spark.adapt.training.train`` has it."""
-    import torch
-
     with tempfile.TemporaryDirectory() as scratch:
         # Every process makes the same vocabulary; the first one's stays.
         recipe = make_recipe(settings, work if share[0] == 0 else Path(scratch))
-    device = torch.device("cuda", share[0] % torch.cuda.device_count()) if torch.cuda.is_available() else "cpu"
-    # Its backward pass gives no numbers, now and then, for rows that see padding alone (seen with torch 2.11 on an H200).
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    model = recipe.model.to(device)
+    model = recipe.model.to(device_of(share[0]))
     best = train(model, recipe.task, settings, work, report, share)
     # What is measured is what is shipped: the weights as they are saved, at the precision that every device computes.
     scored = recipe.task.score(_rounded(model))
@@ -181,10 +177,8 @@ def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> 
     recipe.model.to(torch.bfloat16).save_pretrained(work, safe_serialization=True)
     (work / "refiner.json").write_text(json.dumps(_refiner_file(recipe.refiner), indent=2) + "\n", encoding="utf-8")
     parameters = sum(value.numel() for value in recipe.model.parameters())
-    device = f"{torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
-    many = f"{settings.processes} processes, each on " if settings.processes > 1 else ""
-    machine = f"{platform.machine()}, {many}{device}, torch {torch.__version__}"
-    _describe(work, settings, done, type(recipe.model).__name__, recipe.examples, parameters, machine)
+    ran_on = machine(settings.processes)
+    _describe(work, settings, done, type(recipe.model).__name__, recipe.examples, parameters, ran_on)
 
 
 def _describe(

@@ -5,6 +5,7 @@ from typing import Any
 
 from prox_spark.adapt.settings import Shape
 from prox_spark.errors import TrainingError
+from prox_spark.training.models import existing_causal, new_llama
 
 LABELS = {0: "remove", 1: "keep"}
 _LOCAL = 128
@@ -41,37 +42,29 @@ def new_classifier(shape: Shape, vocabulary: int, context: int, dropout: float) 
 
 def new_writer(shape: Shape, vocabulary: int, context: int, dropout: float, end: int) -> Any:
     """A Llama with random weights, input and output embeddings shared; ``end`` ends a program."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    heads = shape.heads or shape.hidden // 64
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=shape.hidden,
-        intermediate_size=shape.feed_forward,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=heads,
-        num_key_value_heads=shape.kv_heads or heads,
-        max_position_embeddings=context,
+    return new_llama(
+        hidden=shape.hidden,
+        feed_forward=shape.feed_forward,
+        layers=shape.layers,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        vocabulary=vocabulary,
+        context=context,
+        end=end,
         attention_dropout=dropout,
         tie_word_embeddings=True,
         pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=end,
-        attn_implementation="sdpa",
     )
-    return LlamaForCausalLM(config)
 
 
 def existing(folder: Path, causal: bool) -> Any:
     """The model of a folder, in single precision; a token classifier gets a new head. Raises ``TrainingError``."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+    from transformers import AutoModelForTokenClassification
 
+    if causal:
+        return existing_causal(folder, "adapt.base")
     try:
-        if causal:
-            return AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-            )
         model: Any = AutoModelForTokenClassification.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -85,5 +78,6 @@ def existing(folder: Path, causal: bool) -> Any:
             raise ValueError(f"{type(model).__name__} has no linear head named classifier")
         return model
     except (OSError, ValueError, KeyError) as error:
-        kind = "a causal language model" if causal else "an encoder for token classification"
-        raise TrainingError(f"adapt.base {folder} cannot be loaded as {kind}: {error}") from error
+        raise TrainingError(
+            f"adapt.base {folder} cannot be loaded as an encoder for token classification: {error}"
+        ) from error

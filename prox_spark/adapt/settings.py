@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from prox_spark.training.models import PAPER_SIZES, named_shape
+
 Task = Literal["lines", "programs", "documents"]
 
 
@@ -28,12 +30,8 @@ class Shape(_Settings):
     """Heads of keys and values (Llama); as many as heads unless given."""
 
 
-SIZES = {
-    "xs": Shape(vocabulary=32_000, hidden=1280, feed_forward=2048, layers=24, heads=16, kv_heads=1),
-    "s": Shape(vocabulary=32_000, hidden=1536, feed_forward=4864, layers=24, heads=24, kv_heads=2),
-    "m": Shape(vocabulary=32_000, hidden=2048, feed_forward=8192, layers=24, heads=32, kv_heads=32),
-}
-"""ProX's own sizes by their names (its appendix on models); their context is 2,048 tokens."""
+SIZES = {name: Shape(vocabulary=32_000, **size) for name, size in PAPER_SIZES.items()}
+"""ProX's own sizes by their names."""
 
 
 class AdaptConfig(_Settings):
@@ -98,8 +96,4 @@ class AdaptConfig(_Settings):
     @model_validator(mode="before")
     @classmethod
     def _sized(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(given.get("shape"), str):
-            if given["shape"] not in SIZES:
-                raise ValueError(f"shape {given['shape']!r}: known are {', '.join(SIZES)}, or a mapping")
-            return {**given, "shape": SIZES[given["shape"]]}
-        return given
+        return named_shape(given, SIZES)

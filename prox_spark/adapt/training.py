@@ -9,16 +9,22 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.errors import TrainingError
+from prox_spark.training.steps import (
+    CHECKPOINT,
+    check_skipped,
+    load_checkpoint,
+    parameter_groups,
+    save_checkpoint,
+    take_step,
+)
 
 _WARM_UP = 0.03
-CHECKPOINT = "checkpoint.pt"
-_SKIPPED = 0.01
-"""Share of steps without a usable gradient above which training stops."""
 
 
 class Task(Protocol):
@@ -72,8 +78,9 @@ def train(
     import torch
 
     rank, processes = share
-    device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.98)
+    )
     first = task.epoch(0)
     if len(first) < processes:
         raise TrainingError(
@@ -86,7 +93,7 @@ def train(
     average = {name: value.detach().clone() for name, value in model.state_dict().items()} if settings.average else None
     saved = folder / CHECKPOINT
     if saved.is_file():
-        state, best, average = _resume(saved, model, optimizer, device)
+        state, best, average = _resume(saved, model, optimizer)
     losses: list[Any] = []
     started = time.monotonic() - state.seconds
     model.train()
@@ -98,7 +105,7 @@ def train(
                 parameters["lr"] = rate
             try:
                 torch.manual_seed(zlib.crc32(f"{settings.seed}/{state.step}/{rank}".encode()))
-                loss = _step(model, task, group[rank], optimizer, processes)
+                loss = take_step(model, optimizer, [(1.0, partial(task.loss, model, group[rank]))], processes)
             except torch.OutOfMemoryError as error:
                 raise _full(f"step {state.step + 1}", settings, error) from error
             state.step += 1
@@ -107,11 +114,7 @@ def train(
                 losses.append(loss)
             else:
                 state.skipped += 1
-                if state.skipped > max(10, _SKIPPED * state.step):
-                    raise TrainingError(
-                        f"the gradient of {state.skipped} of {state.step} steps was no number: lower adapt.learning_rate "
-                        f"({settings.learning_rate})"
-                    )
+                check_skipped(state.skipped, state.step, "adapt", settings.learning_rate)
             state.seen += sum(map(task.tokens, group))
             if average is not None:
                 _blend(average, model, min(settings.average, (1 + state.step) / (10 + state.step)))
@@ -150,40 +153,10 @@ def _full(where: str, settings: AdaptConfig, error: Exception) -> TrainingError:
     )
 
 
-def _groups(model: Any, settings: AdaptConfig) -> list[dict[str, Any]]:
-    """Matrices decay; biases and norms do not."""
-    named = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in named if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
 def _steps(batches: Sequence[Any], processes: int, first: int) -> Iterator[Sequence[Any]]:
     """The batches of each step from step ``first`` on, one a process; a short last step is left out."""
     for start in range(first * processes, len(batches) - processes + 1, processes):
         yield batches[start : start + processes]
-
-
-def _step(model: Any, task: Task, batch: Any, optimizer: Any, processes: int) -> Any:
-    """One step; returns its loss, or ``None`` where it was left out, as its gradient was no number."""
-    import torch
-
-    device = next(model.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        loss = task.loss(model, batch)
-    optimizer.zero_grad()
-    loss.backward()
-    if processes > 1:
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                torch.distributed.all_reduce(parameter.grad)
-                parameter.grad.div_(processes)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not torch.isfinite(norm):
-        return None
-    optimizer.step()
-    return loss.detach().float()
 
 
 def _schedule(done: float, floor: float) -> float:
@@ -220,9 +193,6 @@ def _evaluated(model: Any, task: Task, average: dict[str, Any] | None) -> dict[s
 def _save(
     saved: Path, state: _State, best: dict[str, Any], average: dict[str, Any] | None, model: Any, optimizer: Any
 ) -> None:
-    """The whole state in one file that stands complete or not at all."""
-    import torch
-
     whole = {
         "state": {name: getattr(state, name) for name in _State.__slots__},
         "best": best,
@@ -230,17 +200,9 @@ def _save(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    partial = saved.with_suffix(".partial")
-    torch.save(whole, partial)
-    partial.replace(saved)
+    save_checkpoint(saved, whole)
 
 
-def _resume(
-    saved: Path, model: Any, optimizer: Any, device: Any
-) -> tuple[_State, dict[str, Any], dict[str, Any] | None]:
-    import torch
-
-    whole = torch.load(saved, map_location=device, weights_only=True)
-    model.load_state_dict(whole["model"])
-    optimizer.load_state_dict(whole["optimizer"])
+def _resume(saved: Path, model: Any, optimizer: Any) -> tuple[_State, dict[str, Any], dict[str, Any] | None]:
+    whole = load_checkpoint(saved, model, optimizer)
     return _State(**whole["state"]), whole["best"], whole["average"]

@@ -262,7 +262,7 @@ def test_out_of_memory_says_what_to_lower(
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("tried to allocate 20 GiB\nmore words")
 
-    monkeypatch.setattr(training, "_step", full)
+    monkeypatch.setattr(training, "take_step", full)
     with pytest.raises(TrainingError, match=r"lower adapt.batch_tokens \(1024\).*20 GiB\)$"):
         adapt(settings(files, tmp_path / "none"))
 

@@ -1,0 +1,1 @@
+"""What every training loop needs: steps, checkpoints, models with random weights, several processes."""

@@ -1,0 +1,106 @@
+"""Optimizer steps and checkpoints, the same for refiners (``adapt``) and for models of a corpus (``pretrain``)."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from prox_spark.errors import TrainingError
+
+CHECKPOINT = "checkpoint.pt"
+_SKIPPED = 0.01
+"""Share of steps without a usable gradient above which training stops."""
+
+
+def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
+    """For the optimizer: matrices decay; biases and norms do not."""
+    named = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in named if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def take_step(model: Any, optimizer: Any, losses: Iterable[tuple[float, Callable[[], Any]]], processes: int = 1) -> Any:
+    """One step; returns this process's loss, or ``None`` where it was left out, as its gradient was no number.
+
+    ``losses`` are the parts of this process's share, each computed when its turn comes (in bfloat16 on a GPU), with weights
+    that sum to 1. Gradients are averaged over ``processes`` and clipped to a norm of 1.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    optimizer.zero_grad()
+    whole: Any = 0.0
+    for weight, compute in losses:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            loss = compute()
+        (loss * weight).backward()
+        whole = whole + loss.detach().float() * weight
+    if processes > 1:
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                torch.distributed.all_reduce(parameter.grad)
+                parameter.grad.div_(processes)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not torch.isfinite(norm):
+        return None
+    optimizer.step()
+    return whole
+
+
+def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
+    """Raise ``TrainingError`` where too many steps had to be left out; ``section`` is the configuration's."""
+    if skipped > max(10, _SKIPPED * steps):
+        raise TrainingError(
+            f"the gradient of {skipped} of {steps} steps was no number: lower {section}.learning_rate ({rate})"
+        )
+
+
+def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
+    """The whole state in one file that stands complete or not at all."""
+    import torch
+
+    partial = file.with_suffix(".partial")
+    torch.save(whole, partial)
+    partial.replace(file)
+
+
+def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
+    """The state that ``save_checkpoint`` wrote, its ``model`` and ``optimizer`` put into those given.
+
+    Raises ``TrainingError`` where it is another model's or cannot be read. No code in the file is run.
+    """
+    import pickle
+
+    import torch
+
+    device = next(model.parameters()).device
+    try:
+        whole: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+        model.load_state_dict(whole["model"])
+        optimizer.load_state_dict(whole["optimizer"])
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"{file} is no checkpoint of this model ({' '.join(str(error).split())[:300]}); move its folder away to begin anew"
+        ) from error
+    return whole
+
+
+def machine(processes: int) -> str:
+    """What the training ran on, in words."""
+    import platform
+
+    import torch
+
+    device = f"{torch.cuda.get_device_name()}" if torch.cuda.is_available() else f"{torch.get_num_threads()} threads"
+    many = f"{processes} processes, each on " if processes > 1 else ""
+    return f"{platform.machine()}, {many}{device}, torch {torch.__version__}"
+
+
+def device_of(rank: int) -> Any:
+    """The GPU of a process, or the CPU."""
+    import torch
+
+    # Its backward pass gives no numbers, now and then, for rows that see padding alone (seen with torch 2.11 on an H200).
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
