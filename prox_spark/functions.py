@@ -18,6 +18,7 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
+from prox_spark.engines.settings import SelectionSettings
 from prox_spark.errors import ConfigError
 from prox_spark.execution import ExecutionSettings, execute_batch
 from prox_spark.generation.job import plan
@@ -50,9 +51,15 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
 
     A document below ``execution.drop_document_below`` gets the program ``drop_doc()``; null stays null. Tasks share their
     executor's engine. Raises ``RefinerError`` here, before any row, where a refiner cannot be used; a document whose own
-    answer fails has an empty program.
+    answer fails has an empty program. Raises ``ConfigError`` for engines that go by more than a text
+    (``dsir``, ``random``, ``column``).
     """
     plans = plan(config)
+    if plans.document is not None and isinstance(plans.document.engine, SelectionSettings):
+        raise ConfigError(
+            f"document.engine.kind={plans.document.engine.kind} goes by a document's id or metadata, which a column of texts "
+            "has not; refine a store, or take document=null"
+        )
     below = config.execution.drop_document_below
 
     @F.arrow_udf(PROGRAMS_TYPE)  # type: ignore[call-overload,untyped-decorator,unused-ignore]

@@ -45,9 +45,9 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
     the work lies beside it, in a folder whose name is made of the settings: the same command goes on there after an
     interruption. Raises ``TrainingError`` where the output exists or the pages do not serve.
     """
-    output = Path(settings.output).expanduser()
-    if output.exists():
-        raise TrainingError(f"{output} exists; name another adapt.output, or move it away")
+    if settings.task == "selection":
+        raise TrainingError("adapt.task=selection reads a store: it is fitted by prox_spark.selection.job")
+    output = free_output(settings)
     work = output.with_name(f".{output.name}.{_digest(settings)[:12]}")
     work.mkdir(parents=True, exist_ok=True)
     if (work / _CARD).is_file():
@@ -63,6 +63,14 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
     (work / CHECKPOINT).unlink(missing_ok=True)
     work.rename(output)
     return done
+
+
+def free_output(settings: AdaptConfig) -> Path:
+    """The folder that is to be made. Raises ``TrainingError`` where it exists."""
+    output = Path(settings.output).expanduser()
+    if output.exists():
+        raise TrainingError(f"{output} exists; name another adapt.output, or move it away")
+    return output
 
 
 def _finished(work: Path, settings: AdaptConfig) -> Adapted:

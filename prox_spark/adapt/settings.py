@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from prox_spark.selection.settings import TargetConfig
 from prox_spark.training.models import PAPER_SIZES, named_shape
 
-Task = Literal["lines", "programs", "documents"]
+Task = Literal["lines", "programs", "documents", "selection"]
 
 
 class _Settings(BaseModel):
@@ -43,12 +44,14 @@ class AdaptConfig(_Settings):
     """Folder that is made; it must not exist."""
     task: Task = "lines"
     """``lines``: P(keep) of each line. ``programs``: a causal model that writes ``remove_lines``. ``documents``:
-    ``keep_score`` of a whole document."""
-    train: Annotated[list[str], Field(min_length=1)]
+    ``keep_score`` of a whole document. ``selection``: how much the store's documents resemble ``target`` (``docs/selection.md``);
+    of the other keys it reads ``min_words``, ``raw_documents``, ``seed`` and ``card``."""
+    train: list[str] = []
     """Files with labels: ``raw_content`` (or ``text``) and ``gold_keep``, a 0 or 1 for each line; for ``documents``
-    ``gold_keep_doc``, a 0 or 1."""
-    validation: Annotated[list[str], Field(min_length=1)]
-    """Files of other sites, of the same form, each reported: they choose the best checkpoint, and calibrate a line scorer."""
+    ``gold_keep_doc``, a 0 or 1. Required but for ``selection``."""
+    validation: list[str] = []
+    """Files of other sites, of the same form, each reported: they choose the best checkpoint, and calibrate a line scorer.
+    Required but for ``selection``."""
     base: str | None = None
     """A model to start from, a folder or a repository (causal, or a token classifier's encoder); random weights of
     ``shape`` and a vocabulary of the pages' own without it."""
@@ -90,6 +93,13 @@ class AdaptConfig(_Settings):
     cluster: bool = False
     """Whether those processes run on the cluster's executors (with GPUs where ``spark.task.resource.gpu.amount`` is set); on the
     driver otherwise."""
+    target: TargetConfig | None = None
+    """``selection``: the corpus that chosen documents resemble."""
+    min_words: Annotated[int, Field(ge=1)] = 100
+    """``selection``: documents of fewer words get ``keep_score`` 0; DSIR's own number."""
+    raw_documents: Annotated[int, Field(ge=1)] = 1_000_000
+    """``selection``: about so many of the store's documents are the raw corpus, drawn by a hash of their id and the seed; all,
+    where it has no more."""
     card: str = ""
     """What the card says beside recipe and scores: credits of the data, limits (Markdown)."""
 
@@ -97,3 +107,13 @@ class AdaptConfig(_Settings):
     @classmethod
     def _sized(cls, given: Any) -> Any:
         return named_shape(given, SIZES)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "AdaptConfig":
+        needed = ("target",) if self.task == "selection" else ("train", "validation")
+        for name in ("train", "validation", "target"):
+            if name in needed and not getattr(self, name):
+                raise ValueError(f"{name} is missing: task {self.task} needs it")
+            if name not in needed and getattr(self, name):
+                raise ValueError(f"{name} is given, which task {self.task} does not read")
+        return self

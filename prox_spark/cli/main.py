@@ -190,12 +190,17 @@ def annotate(
 
 @app.command()
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Train a refiner on labelled pages or documents: a folder to use as `chunk.engine.model` or `document.engine.model`."""
+    """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.job import adapt as run
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
         raise ConfigError("adapt is not set: name, output, train and validation are needed (see conf/adapt/)")
+    if loaded.adapt.task == "selection":
+        from prox_spark.selection.job import fit
+
+        tell(asdict(fit(session(loaded), loaded)), output)
+        return
 
     def show(found: dict[str, Any]) -> None:
         sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")

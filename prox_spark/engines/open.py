@@ -7,6 +7,7 @@ from prox_spark.engines.settings import (
     OpenaiSettings,
     RulesSettings,
     ScriptedSettings,
+    SelectionSettings,
     StatisticsSettings,
     VllmSettings,
 )
@@ -28,6 +29,10 @@ def open_engine(engine: EngineSettings, refiner: Refiner, *, gpu: str | None = N
         from prox_spark.engines.statistics import StatisticsEngine
 
         return StatisticsEngine(load_scorer(local_folder(engine.model)))
+    if isinstance(engine, SelectionSettings):
+        from prox_spark.engines.selection import open_selection
+
+        return open_selection(engine)
     if isinstance(engine, ScriptedSettings):
         from prox_spark.engines.scripted import ScriptedEngine
 

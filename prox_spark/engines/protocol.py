@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 class Request:
     """One question to a model.
 
-    ``text`` is the document's or chunk's own text, without labels or template: what engines without a model read.
+    ``text`` is the document's or chunk's own text, without labels or template: what engines without a model read; some of
+    them read ``doc_id``, or ``score``, the document's value in the column that the refiner names.
     ``token_ids`` is the whole prompt for engines with a model, template included (``None`` without a tokenizer).
     One prefill decides, and nothing is generated, where ``decision`` holds two token ids (keep, drop): the answer is
     ``keep_score``; or where ``positions`` holds places in ``token_ids``: the answer is ``scores``, P(keep) at each.
@@ -23,6 +24,8 @@ class Request:
     id: int
     stage: Literal["document", "chunk"]
     text: str
+    doc_id: str = ""
+    score: str | None = None
     token_ids: list[int] | None = None
     max_tokens: int = 0
     decision: tuple[int, int] | None = None

@@ -1,6 +1,7 @@
 """Which engine writes the programs, as it stands in a configuration: one frozen model for each ``kind``."""
 
 import difflib
+import math
 import urllib.parse
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,51 @@ class StatisticsSettings(_Settings):
     kind: Literal["statistics"]
     model: str
     """A folder that ``adapt`` made (``adapt.task=documents``), or one that ships with the package."""
+
+
+class DsirSettings(_Settings):
+    """Documents chosen to resemble a target corpus: hashed n-gram importance resampling (DSIR). Document stage.
+
+    ``keep_score`` is a document's rank in the raw corpus, so that ``execution.drop_document_below: 0.8`` keeps a fifth.
+    """
+
+    kind: Literal["dsir"]
+    model: str
+    """A folder that ``adapt`` made (``adapt.task=selection``)."""
+
+
+class RandomSettings(_Settings):
+    """Documents chosen by chance, the baseline of every selection. Document stage.
+
+    ``keep_score`` is a uniform number that follows from the document's id, the same on any cluster:
+    ``execution.drop_document_below: 0.8`` keeps a fifth.
+    """
+
+    kind: Literal["random"]
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
+    """Another seed chooses others."""
+
+
+class ColumnSettings(_Settings):
+    """Documents chosen by a score that the corpus brings: of QuRating, DsDm, MATES, a classifier, a perplexity. Document stage.
+
+    A document without a number there fails, alone, and is counted.
+    """
+
+    kind: Literal["column"]
+    column: str
+    """A column of ``documents``, else a key of its ``metadata``, where ingest puts all columns of the corpus that it does not
+    know."""
+    scale: tuple[float, float] | None = None
+    """The values that become 0 and 1, linearly; what lies beyond is clipped. The first is the larger one where less is better.
+    Without it the values are in [0, 1], and a document with another one fails."""
+
+    @field_validator("scale")
+    @classmethod
+    def _apart(cls, scale: tuple[float, float] | None) -> tuple[float, float] | None:
+        if scale is not None and not (all(map(math.isfinite, scale)) and scale[0] != scale[1]):
+            raise ValueError(f"{list(scale)}: two different numbers are needed, those that become 0 and 1")
+        return scale
 
 
 class ScriptedSettings(_Settings):
@@ -134,10 +180,21 @@ class OpenaiSettings(EndpointSettings):
     """How prompts are sent; ``text`` for endpoints that take nothing else: they tokenise it again, and add their BOS."""
 
 
+SelectionSettings = ColumnSettings | DsirSettings | RandomSettings
+"""Engines that choose documents by a number, without a model."""
+
 ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings
 """Engines whose refiner is a model: prompts are token ids."""
 
 EngineSettings = Annotated[
-    RulesSettings | StatisticsSettings | ScriptedSettings | TransformersSettings | VllmSettings | OpenaiSettings,
+    RulesSettings
+    | StatisticsSettings
+    | DsirSettings
+    | RandomSettings
+    | ColumnSettings
+    | ScriptedSettings
+    | TransformersSettings
+    | VllmSettings
+    | OpenaiSettings,
     Field(discriminator="kind"),
 ]

@@ -20,6 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import Config
 from prox_spark.engines.settings import TransformersSettings, VllmSettings
 from prox_spark.errors import ConfigError
+from prox_spark.generation.columns import check_column, with_score
 from prox_spark.generation.plan import StagePlan, plan_stage
 from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
@@ -143,9 +144,14 @@ def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
 def _run_stage(
     store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
 ) -> Generated:
-    """Ask again what failed, where that is wanted, then what is pending; one self-test before the first work."""
-    # Cached: once for both.
-    check = cache(partial(run_self_test, store.spark, plan)) if config.generate.self_test else lambda: None
+    """Ask again what failed, where that is wanted, then what is pending; one check before the first work."""
+
+    @cache  # Once for both.
+    def check() -> None:
+        check_column(documents, plan)
+        if config.generate.self_test:
+            run_self_test(store.spark, plan)
+
     total = Generated(plan.stage, plan.fingerprint)
     if retry_failed:
         total += _run_units(store, config, plan, documents, failed, _retry, check)
@@ -194,7 +200,7 @@ def _run_batch(
     store: Store, config: Config, lease: Lease, plan: StagePlan, documents: DataFrame, todo: DataFrame, write: Write
 ) -> Generated:
     """Generate and commit the programs of one batch of units."""
-    rows = documents.drop("unit").join(F.broadcast(todo), ["doc_id", "content_hash"])
+    rows = with_score(documents, plan).drop("unit").join(F.broadcast(todo), ["doc_id", "content_hash"])
     generated = generate_rows(store.spark, rows, plan, config.generate.partitions)
     seen = Observation()
     counted = generated.observe(
@@ -230,7 +236,9 @@ def generate_rows(
 ) -> DataFrame:
     """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
     profile = stage_profile(spark) if isinstance(plan.engine, VllmSettings | TransformersSettings) else None
-    names = [name for name in ("doc_id", "content_hash", "unit", "text", "chunks") if name in documents.columns]
+    names = [
+        name for name in ("doc_id", "content_hash", "unit", "text", "chunks", "score") if name in documents.columns
+    ]
     # Set explicitly: the files of `documents` decide otherwise, and one large file would feed one task.
     spread = documents.select(*names).repartition(partitions or default_partitions(spark))
     if profile is None:

@@ -21,13 +21,16 @@ a long document costs its window and not its length."""
 class Asked:
     """What is asked about one document: its chunks, in order, and their prompts' ids (without template).
 
-    ``ends`` are the places of each chunk's line ends in its ids, where lines are scored.
+    ``ends`` are the places of each chunk's line ends in its ids, where lines are scored. ``doc_id`` and ``score`` as in
+    ``Request``.
     """
 
     chunks: list[Chunk]
     texts: list[str]
     ids: list["array[int]"] = field(default_factory=list)
     ends: list[list[int]] = field(default_factory=list)
+    doc_id: str = ""
+    score: str | None = None
 
 
 @dataclass(slots=True)
@@ -67,7 +70,8 @@ class TextAsker:
 
     def request(self, number: int, asked: Asked, index: int) -> Request:
         """See ``Asker``."""
-        return Request(id=number, stage=self._refiner.stage, text=asked.texts[index])
+        text = asked.texts[index]
+        return Request(id=number, stage=self._refiner.stage, text=text, doc_id=asked.doc_id, score=asked.score)
 
     def _one(self, text: str) -> Asked:
         per_chunk = self._refiner.lines_per_chunk

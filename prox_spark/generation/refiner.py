@@ -21,11 +21,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prox_spark.engines.models import local_folder, refiner_folder
 from prox_spark.engines.settings import (
+    ColumnSettings,
     EngineSettings,
     ModelSettings,
     OpenaiSettings,
+    RandomSettings,
     RulesSettings,
     ScriptedSettings,
+    SelectionSettings,
     StatisticsSettings,
 )
 from prox_spark.errors import RefinerError
@@ -49,17 +52,18 @@ _WEIGHTS = "*.safetensors"
 class Refiner:
     """What writes a stage's programs.
 
-    ``sources`` are (name, sha256) of the files, answers or rules that it consists of; a model at an endpoint has its name
-    there in place of its weights. ``window`` is the number of tokens of a chunk (document stage: of a document, which is
-    cut there); 0 where nothing is counted. ``decision`` are the two words whose first tokens' probabilities decide (keep,
-    drop); without them a program is generated, of at most ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there
-    is one. ``label`` is the class that a token classifier is asked for, in place of all that. ``numbering`` says whether
-    line labels count through the document or from each chunk's first line, or whether there are none.
+    ``sources`` are (name, sha256) of the files or answers that it consists of; rules have their version there, engines
+    without files their settings, and a model at an endpoint its name in place of its weights. ``window`` is the number of
+    tokens of a chunk (document stage: of a document, which is cut there); 0 where nothing is counted. ``decision`` are the
+    two words whose first tokens' probabilities decide (keep, drop); without them a program is generated, of at most
+    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``label`` is the class that a token classifier is
+    asked for, in place of all that. ``numbering`` says whether line labels count through the document or from each chunk's
+    first line, or whether there are none.
     """
 
     stage: Stage
     name: str
-    kind: Literal["rules", "statistics", "scripted", "model"]
+    kind: Literal["rules", "statistics", "dsir", "random", "column", "scripted", "model"]
     sources: tuple[tuple[str, str], ...]
     revision: str | None = None
     template: str | None = None
@@ -130,6 +134,8 @@ def load_refiner(
         return Refiner(stage, "rules", "rules", (("rules", str(RULES_VERSION)),), rules=rules)
     if isinstance(engine, StatisticsSettings):
         return _statistics(stage, engine)
+    if isinstance(engine, SelectionSettings):
+        return _selection(stage, engine)
     if isinstance(engine, ScriptedSettings):
         table = json.dumps([engine.answers, engine.default], sort_keys=True).encode()
         sources = (("answers", hashlib.sha256(table).hexdigest()),)
@@ -165,6 +171,27 @@ def _statistics(stage: Stage, engine: StatisticsSettings) -> Refiner:
     digest = hashlib.sha256((folder / STATISTICS_FILE).read_bytes()).hexdigest()
     sources = ((STATISTICS_FILE, digest), ("statistics", str(STATISTICS_VERSION)))
     return Refiner("document", folder.name, "statistics", sources)
+
+
+def _selection(stage: Stage, engine: SelectionSettings) -> Refiner:
+    # Compiled code, which only some refiners need.
+    from prox_spark.selection.chance import VERSION as CHANCE_VERSION
+    from prox_spark.selection.dsir import VERSION as DSIR_VERSION
+    from prox_spark.selection.folder import load_dsir
+
+    if stage != "document":
+        raise RefinerError(f"chunk.engine: {engine.kind} chooses whole documents; it belongs to document.engine")
+    if isinstance(engine, RandomSettings):
+        return Refiner("document", "random", "random", (("random", str(CHANCE_VERSION)), ("seed", str(engine.seed))))
+    if isinstance(engine, ColumnSettings):
+        return Refiner("document", engine.column, "column", (("column", engine.column), ("scale", str(engine.scale))))
+    folder = local_folder(engine.model)
+    dsir = load_dsir(folder)
+    # Not the digest of refiner.json, which holds a name, too.
+    fitted = {"short": dsir.short, "min_words": dsir.min_words, "seed": dsir.seed}
+    sources = [("dsir", str(DSIR_VERSION)), ("random", str(CHANCE_VERSION))]
+    sources += [(name, repr(value)) for name, value in fitted.items()]
+    return Refiner("document", folder.name, "dsir", (*_digests(folder), *sources))
 
 
 def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:

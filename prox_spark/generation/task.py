@@ -41,8 +41,9 @@ def generate_programs(
 ) -> Iterator[pa.RecordBatch]:
     """Programs of a stage for the documents in ``batches``.
 
-    Columns in: ``doc_id``, ``content_hash``, ``unit``, ``text`` and, where only some chunks of a document are asked
-    for, their numbers in ``chunks`` (null: all of them); out: ``GENERATED``. ``gpu`` is the address of the task's GPU,
+    Columns in: ``doc_id``, ``content_hash``, ``unit``, ``text``; where only some chunks of a document are asked for,
+    their numbers in ``chunks`` (null: all of them); where the refiner reads a column, its values in ``score`` (strings).
+    Out: ``GENERATED``. ``gpu`` is the address of the task's GPU,
     where it has one. Document stage: one row a document, chunk 0, without covered lines. Chunk stage: one row a chunk,
     or one ``skipped`` row (chunk 0, no covered lines) where nothing can be sent. Raises ``EngineError`` where the engine
     is beyond its restart budget.
@@ -89,7 +90,8 @@ class _Document:
     content_hash: str | None
     unit: int | None
     text: str | None
-    wanted: list[int] | None = None
+    chunks: list[int] | None = None
+    score: str | None = None
     asked: Asked | None = None
     answers: list[tuple[Completion, int] | None] | None = None
     missing: int = 0
@@ -150,7 +152,7 @@ class _Stage:
             self.rows.add_without_answer(document.key, "skipped", None)
             return
         chunks = range(len(document.asked.chunks))
-        wanted = chunks if document.wanted is None else [index for index in document.wanted if index in chunks]
+        wanted = chunks if document.chunks is None else [index for index in document.chunks if index in chunks]
         document.missing = len(wanted)
         document.answers = [None] * len(chunks)
         for index in wanted:
@@ -164,6 +166,7 @@ class _Stage:
         filled = [(document, document.text) for document in slab if document.text and not document.text.isspace()]
         try:
             for (document, _), asked in zip(filled, self._asker.ask([text for _, text in filled]), strict=True):
+                asked.doc_id, asked.score = document.doc_id, document.score
                 document.asked = asked
         except Exception as error:  # noqa: BLE001 -- recorded as the document's own row
             if len(slab) > 1:
@@ -188,8 +191,8 @@ def _asker(plan: StagePlan) -> tuple[Asker, PromptTokenizer | None]:
 
 def _slabs(batch: pa.RecordBatch) -> Iterator[list[_Document]]:
     """The documents of an Arrow batch, a bounded amount of text at a time."""
-    names = ("doc_id", "content_hash", "unit", "text", "chunks")
-    columns = [batch.column(name) for name in names if name in batch.schema.names]
+    names = ("doc_id", "content_hash", "unit", "text", "chunks", "score")
+    columns = [batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows) for name in names]
     start = 0
     while start < batch.num_rows:
         part = [column.slice(start, _SLAB_DOCUMENTS) for column in columns]

@@ -7,7 +7,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StringType
+from pyspark.sql.types import BooleanType, NumericType, StringType
 
 from prox_spark.config.models import InputConfig
 from prox_spark.corpora.records import content_hash
@@ -36,8 +36,9 @@ def read_source(spark: SparkSession, source: InputConfig, first_unit: int, unit_
     pairs = [
         (
             F.lit(field.name),
+            # Numbers as they stand in the metadata of files.
             F.col(f"`{field.name}`").cast("string")
-            if isinstance(field.dataType, StringType)
+            if isinstance(field.dataType, StringType | NumericType | BooleanType)
             else F.to_json(F.struct(f"`{field.name}`")),
         )
         for field in others

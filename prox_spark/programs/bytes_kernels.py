@@ -6,7 +6,7 @@ Kernels never keep an address over a statement: the array that owns it could be 
 Kernels are cached by the file of the function that is called from Python: after a change here, touch those files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numba
@@ -122,3 +122,12 @@ def read_only(buffer: Any, length: int | None = None) -> Bytes:
     array = array if length is None else array[:length]
     array.flags.writeable = False
     return array
+
+
+def side_by_side(texts: Sequence[str]) -> tuple[Bytes, Integers, Integers]:
+    """The texts' UTF-8 side by side, and where each starts and ends."""
+    # Half of a surrogate pair is no character, but no reason to fail either.
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    places = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+    # A byte more: an empty array has no address that kernels could take.
+    return np.frombuffer(b"".join([*parts, b"\0"]), np.uint8), places[:-1], places[1:]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from prox_spark.programs.bytes_kernels import side_by_side
 from prox_spark.rules.catalogue import DOCUMENT_RULES, MEASURES
 from prox_spark.rules.characters import classes
 from prox_spark.rules.flags import rule_bits
@@ -19,7 +20,7 @@ _NGRAM_MEASURES = MEASURES[MEASURES.index("top_2_gram") :]
 
 def measure(texts: Sequence[str], *, ngrams: bool = True) -> Any:
     """Measures of texts (float64): a row each, a column for each of ``MEASURES``; without ``ngrams`` those are zeros."""
-    return measure_documents(*_bytes_of(texts), classes(), _KEY, ngrams)
+    return measure_documents(*side_by_side(texts), classes(), _KEY, ngrams)
 
 
 def drop_reasons(texts: Sequence[str], rules: Sequence[str]) -> list[str | None]:
@@ -51,15 +52,6 @@ def line_programs(texts: Sequence[str], rules: Sequence[str]) -> list[str]:
     >>> line_programs(["Menu\n\nHome\nA line of prose, with its full stop."], ["c4_few_words"])
     ['remove_lines(start=0, end=2)']
     """
-    programs, stops = write_line_programs(*_bytes_of(texts), classes(), rule_bits(rules))
+    programs, stops = write_line_programs(*side_by_side(texts), classes(), rule_bits(rules))
     written, ends = programs.tobytes().decode("ascii"), stops.tolist()
     return [written[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _bytes_of(texts: Sequence[str]) -> tuple[Any, Any, Any]:
-    """The texts' UTF-8 side by side, and where each starts and ends."""
-    # Half of a surrogate pair is no character, but no reason to fail either.
-    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    places = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    # A byte more: an empty array has no address that kernels could take.
-    return np.frombuffer(b"".join([*parts, b"\0"]), np.uint8), places[:-1], places[1:]

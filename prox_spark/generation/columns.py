@@ -1,0 +1,45 @@
+"""The column of scores that a refiner reads: how documents come by it, and what is said where nobody has it."""
+
+import difflib
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from prox_spark.engines.settings import ColumnSettings
+from prox_spark.errors import ConfigError
+from prox_spark.generation.plan import StagePlan
+
+_NO_SCORES = ("text", "metadata", "chunks")
+_LOOKED_AT = 1000
+
+
+def with_score(documents: DataFrame, plan: StagePlan) -> DataFrame:
+    """The documents with ``score``, a string, where the stage's refiner reads a column."""
+    if not isinstance(plan.engine, ColumnSettings):
+        return documents
+    return documents.withColumn("score", _score(documents, plan.engine.column))
+
+
+def check_column(documents: DataFrame, plan: StagePlan) -> None:
+    """Raises ``ConfigError``, with the nearest names, where not one document has the column that the refiner reads."""
+    if not isinstance(plan.engine, ColumnSettings):
+        return
+    wanted = plan.engine.column
+    if wanted in _columns(documents) or not documents.where(_score(documents, wanted).isNotNull()).isEmpty():
+        return
+    some = documents.limit(_LOOKED_AT).select(F.explode(F.map_keys("metadata")).alias("name")).distinct()
+    keys = sorted(row["name"] for row in some.limit(_LOOKED_AT).collect())
+    near = difflib.get_close_matches(wanted, keys, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(keys) or 'no key'}"
+    raise ConfigError(
+        f"document.engine.column: no document has {wanted!r}, neither as a column nor in its metadata ({hint})"
+    )
+
+
+def _columns(documents: DataFrame) -> list[str]:
+    return [name for name in documents.columns if name not in _NO_SCORES]
+
+
+def _score(documents: DataFrame, name: str) -> Column:
+    found = F.col(f"`{name}`") if name in _columns(documents) else F.try_element_at("metadata", F.lit(name))
+    return found.cast("string")

@@ -1,0 +1,30 @@
+"""Scores that the user brings, as they stand in a column, on the way to ``keep_score``."""
+
+import math
+
+
+def keep_score(given: str | None, column: str, scale: tuple[float, float] | None) -> float | str:
+    """A ``keep_score`` in [0, 1], or the reason why there is none.
+
+    ``scale`` are the values that become 0 and 1, the first the larger where less is better; what lies beyond is clipped.
+
+    >>> keep_score("3", "edu", (0, 5)), keep_score("800", "perplexity", (1000, 0))
+    (0.6, 0.2)
+    >>> keep_score("3", "edu", None)
+    'edu is 3, outside of [0, 1]: give engine.scale'
+    """
+    if given is None:
+        return f"{column} is null"
+    try:
+        # Python's digits may have underscores, numbers elsewhere have not.
+        number = float(given.replace("_", "?"))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        return f"{column} is {given[:40]!r}, no number"
+    if scale is not None:
+        low, high = scale
+        return min(max((number - low) / (high - low), 0.0), 1.0)
+    if not 0.0 <= number <= 1.0:
+        return f"{column} is {number:g}, outside of [0, 1]: give engine.scale"
+    return number
