@@ -268,10 +268,11 @@ for verb in (history, sql, compare, report, pin, rollback, optimize, forget):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    words = sys.argv[1:] if arguments is None else arguments
+    # SQL may begin with a comment, which is no option.
+    words = [f" {word}" if word.startswith("-- ") else word for word in words]
     try:
-        code = app(
-            args=list(sys.argv[1:] if arguments is None else arguments), prog_name="prox-spark", standalone_mode=False
-        )
+        code = app(args=words, prog_name="prox-spark", standalone_mode=False)
     except typer.Abort:
         return _fail("interrupted", 1)
     except _WRONG_ARGUMENTS as error:

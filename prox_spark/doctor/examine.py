@@ -1,5 +1,6 @@
 """All checks in their order: the machine, Spark and Delta, then what a configuration names."""
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -85,7 +86,9 @@ def _master(spark: "SparkSession") -> str:
 
 def _delta(spark: "SparkSession") -> Check:
     """A table written and read in a temporary folder, where the tasks see this machine's."""
-    if _master(spark) != "local" and not _master(spark).startswith("local["):
+    from prox_spark.session import is_connect
+
+    if is_connect(spark) or not re.match(r"local(\[|$)", _master(spark)):
         found = "not tried: the executors do not share this machine's temporary folder"
         return Check("delta", "warning", found, "with --config the store itself is read")
     try:

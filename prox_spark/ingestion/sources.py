@@ -13,6 +13,7 @@ from prox_spark.config.models import InputConfig
 from prox_spark.corpora.records import content_hash
 from prox_spark.errors import ConfigError, InputError
 from prox_spark.ingestion.task import READ, Task
+from prox_spark.tables.store import analyzed
 
 SPARK_SOURCES = ("delta", "table")
 
@@ -62,7 +63,9 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
     if not isinstance(source.path, str):
         raise ConfigError("input.path: one table at a time for the formats delta and table")
     try:
-        rows = spark.read.format("delta").load(source.path) if source.format == "delta" else spark.table(source.path)
+        rows = analyzed(
+            spark.read.format("delta").load(source.path) if source.format == "delta" else spark.table(source.path)
+        )
     except AnalysisException as error:
         raise InputError(
             f"input.path: {source.path} cannot be read as {source.format} ({error.getCondition()})"

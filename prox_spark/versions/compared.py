@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.errors import UsageError
-from prox_spark.tables.store import quoted, whole_path
+from prox_spark.tables.store import analyzed, quoted, whole_path
 from prox_spark.versions.compare import Comparison
 
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}\Z", re.ASCII)
@@ -71,12 +71,10 @@ def _rows(comparison: Comparison) -> DataFrame:
 
 
 def _read(spark: SparkSession, name: str) -> DataFrame | None:
-    """The table, or None where there is none. A DataFrame of Connect finds out when it is asked for its columns."""
+    """The table, or None where there is none."""
     try:
-        rows = spark.sql(f"SELECT * FROM {name}")
-        rows.schema  # noqa: B018
+        return analyzed(spark.sql(f"SELECT * FROM {name}"))
     except AnalysisException as error:
         if any(word in str(error) for word in ("TABLE_OR_VIEW_NOT_FOUND", "PATH_NOT_FOUND", "PATH_DOES_NOT_EXIST")):
             return None
         raise
-    return rows

@@ -29,7 +29,7 @@ from prox_spark.tables.refinements import (
     renewed,
     settle,
 )
-from prox_spark.tables.store import Store, complete_store, open_store, spark_schema
+from prox_spark.tables.store import Store, analyzed, complete_store, open_store, spark_schema
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
 from prox_spark.versions.pin import pinned_tables
@@ -117,9 +117,11 @@ def _chosen(store: Store, ids: Sequence[str], where: str | None) -> DataFrame:
     documents = store.read("documents")
     if where is not None:
         try:
-            chosen = documents.where(where).select("doc_id")
+            chosen = analyzed(documents.where(where).select("doc_id"))
         except (ParseException, AnalysisException) as error:
-            raise UsageError(f"--where: {' '.join(str(error).split('JVM stacktrace')[0].split())}") from None
+            # Without Spark's plan and stack.
+            message = str(error).split("JVM stacktrace")[0].split(";\n")[0]
+            raise UsageError(f"--where: {' '.join(message.split())}") from None
     else:
         chosen = documents.where("false").select("doc_id")
     return chosen.unionByName(documents.select("doc_id").join(_listed(store, ids), "doc_id", "left_semi")).distinct()

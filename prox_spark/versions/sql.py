@@ -13,7 +13,7 @@ from sqlglot.errors import SqlglotError
 
 from prox_spark.errors import UsageError
 from prox_spark.schemas import RESULT_TABLES, TABLES, VERSIONED
-from prox_spark.tables.store import Store, open_store
+from prox_spark.tables.store import Store, analyzed, open_store
 from prox_spark.versions.names import newest_version, open_version
 
 
@@ -43,7 +43,7 @@ def query(spark: SparkSession, location: str, text: str) -> DataFrame:
             table.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
         table.set("this", exp.to_identifier(views[name]))
     try:
-        return spark.sql(tree.sql(dialect="spark"))
+        return analyzed(spark.sql(tree.sql(dialect="spark")))
     except (ParseException, AnalysisException) as error:
         message = _plain(str(error).split("\nJVM stacktrace")[0].split(";\n")[0])
         for name, view in views.items():

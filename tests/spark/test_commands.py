@@ -69,7 +69,8 @@ def test_json_output_is_one_document_for_every_verb(
     assert (row["refinement"], row["version"], row["counts"]["lines_removed"]) == ("first", 0, 2)
     assert row["configuration"]["chunk"]["engine"]["kind"] == "scripted"
 
-    question = "SELECT doc_id, line_number, text FROM dropped_lines ORDER BY doc_id"
+    # With a comment before it, as in every file of conf/sql.
+    question = "-- What went?\nSELECT doc_id, line_number, text FROM dropped_lines ORDER BY doc_id"
     assert answer(capsys, "sql", "--store", refined, question) == {
         "columns": ["doc_id", "line_number", "text"],
         "rows": [
