@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
 from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
@@ -262,7 +263,7 @@ def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-for verb in (history, sql, compare, report, pin, rollback, optimize, forget):
+for verb in (history, sql, compare, report, export, pin, rollback, optimize, forget):
     app.command()(verb)
 
 

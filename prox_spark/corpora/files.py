@@ -59,8 +59,8 @@ def open_file(path: str) -> BinaryIO:
     try:
         if local is not None:
             return Path(local).open("rb")
-        file_system, name = _file_system(path)
-        return cast(BinaryIO, file_system.open(name, "rb"))
+        files, name = file_system(path)
+        return cast(BinaryIO, files.open(name, "rb"))
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
 
@@ -128,8 +128,11 @@ def _local_info(path: str) -> FileInfo:
     return FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def _file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL and the URL's path in it: fsspec's own where its package is there, else pyarrow's."""
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL and the URL's path in it: fsspec's own where its package is there, else pyarrow's.
+
+    A local path is one, too. Raises ``InputError`` where no file system is known for it, or it cannot be reached.
+    """
     try:
         return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
     except (ImportError, ValueError) as missing:
@@ -138,10 +141,10 @@ def _file_system(url: str) -> tuple[Any, str]:
         scheme, rest = url.split("://", 1)
         arrow_url = f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{rest}"
         try:
-            file_system, name = fs.FileSystem.from_uri(arrow_url)
+            found, name = fs.FileSystem.from_uri(arrow_url)
         except (ArrowException, ValueError, OSError) as error:
             raise InputError(f"{url}: no file system for {scheme}://: {missing}; pyarrow: {_reason(error)}") from error
-        return ArrowFSWrapper(file_system), name
+        return ArrowFSWrapper(found), name
     except OSError as error:
         raise InputError(f"{url}: its file system cannot be reached: {_reason(error)}") from error
 
@@ -149,29 +152,29 @@ def _file_system(url: str) -> tuple[Any, str]:
 def _list_remote(url: str) -> Iterator[FileInfo]:
     # pyarrow would read a glob's "?" as a query: the file system is made from what precedes the first magic letter.
     cut = min((url.index(letter) for letter in _MAGIC if letter in url), default=len(url))
-    file_system, fixed = _file_system(url[:cut].rstrip("/") or url)
+    files, fixed = file_system(url[:cut].rstrip("/") or url)
     name = fixed + url[len(url[:cut].rstrip("/")) :] if cut < len(url) else fixed
-    file_system.invalidate_cache()
+    files.invalidate_cache()
     try:
-        if file_system.exists(name):
+        if files.exists(name):
             roots = [name]
         elif cut < len(url):
             first = name.rsplit("/", 1)[-1][:1]
             roots = [
                 match
-                for match in file_system.glob(name)
+                for match in files.glob(name)
                 if not _hidden(match.rsplit("/", 1)[-1]) or match.rsplit("/", 1)[-1].startswith(first)
             ]
         else:
             roots = []
         for root in roots:
-            info = file_system.info(root)
-            below = file_system.find(root, detail=True).values() if info["type"] == "directory" else [info]
+            info = files.info(root)
+            below = files.find(root, detail=True).values() if info["type"] == "directory" else [info]
             for file in below:
                 inner = file["name"].removeprefix(root).strip("/")
                 if file["type"] == "file" and not any(map(_hidden, inner.split("/"))):
                     full = _full_url(url, name, file["name"])
-                    yield FileInfo(full, int(file["size"] or 0), _modified(file))
+                    yield FileInfo(full, int(file["size"] or 0), modified(file))
     except OSError as error:
         raise InputError(f"{url}: cannot be listed: {_reason(error)}") from error
 
@@ -184,7 +187,8 @@ def _full_url(url: str, name: str, found: str) -> str:
     return f"{scheme}://{authority}/{found.removeprefix(root).lstrip('/')}"
 
 
-def _modified(info: dict[str, Any]) -> datetime:
+def modified(info: dict[str, Any]) -> datetime:
+    """When a file of a file system was changed last, by what ``fsspec`` says of it; 1970-01-01 where it does not know."""
     for key in _MODIFIED_KEYS:
         value = info.get(key)
         if isinstance(value, str):

@@ -34,6 +34,20 @@ def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> 
     return folder.resolve()
 
 
+def resolve_tokenizer(name: str) -> Path:
+    """The local folder of a tokenizer: itself where it is one, a refiner that ships with the package, else a download of
+    that repository's files without its weights.
+
+    Raises ``RefinerError`` where it is none of these.
+    """
+    folder = _local(name)
+    if folder is None:
+        if not _REPOSITORY.match(name) or Path(name).expanduser().exists():
+            raise RefinerError(f"tokenizer {name!r}: no such folder, and no name of a model repository (owner/name)")
+        folder = _download(name, None, weights=False)
+    return folder.resolve()
+
+
 def local_folder(model: str) -> Path:
     """The folder of a model that is never downloaded. Raises ``RefinerError`` where there is none."""
     folder = _local(model)

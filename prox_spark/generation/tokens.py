@@ -9,13 +9,13 @@ ids of the whole prompt tokenised at once. What looks like a special token in a 
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from prox_spark.errors import RefinerError
 
-_SLAB = 1 << 20
+SLAB = 1 << 20
 """Characters that go to the tokenizer at a time, so that memory does not grow with a document."""
 
 
@@ -23,22 +23,7 @@ class PromptTokenizer:
     """A model folder's fast tokenizer. Raises ``RefinerError`` where there is none."""
 
     def __init__(self, folder: Path) -> None:
-        serialised = _serialised(folder)
-        try:
-            from tokenizers import Tokenizer
-        except ImportError:
-            raise RefinerError(
-                f"{folder}: its tokenizer needs a package that is not installed: pip install 'prox-spark[refiner]'"
-            ) from None
-        try:
-            self._first = Tokenizer.from_str(serialised)
-            self._next = Tokenizer.from_str(_continuing(serialised))
-        except Exception as error:  # tokenizers raises nothing narrower
-            raise RefinerError(f"{folder}: its tokenizer cannot be read: {error}") from error
-        for tokenizer in (self._first, self._next):
-            tokenizer.encode_special_tokens = True
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
+        self._first, self._next = open_tokenizers(serialised(folder), str(folder))
         self.begin_id = self._begin_id(folder)
         self.longest = max(map(len, self._first.get_vocab(with_added_tokens=False)), default=1)
         """Characters of the longest entry: ``n`` characters are at least ``n / longest`` tokens."""
@@ -49,17 +34,7 @@ class PromptTokenizer:
 
     def pieces(self, texts: list[str]) -> list["array[int]"]:
         """Ids of pieces that follow others: unsigned 32-bit integers, one array a piece."""
-        ids: list[array[int]] = []
-        start = 0
-        while start < len(texts):
-            end, size = start, 0
-            while end < len(texts) and (end == start or size + len(texts[end]) <= _SLAB):
-                size += len(texts[end])
-                end += 1
-            encodings = self._next.encode_batch_fast(texts[start:end], add_special_tokens=False)
-            ids.extend([array("I", encoding.ids) for encoding in encodings])
-            start = end
-        return ids
+        return list(encode(self._next, texts))
 
     def entries(self, names: Sequence[str]) -> list[int]:
         """Ids of entries of the vocabulary. Raises ``RefinerError`` where it lacks one."""
@@ -102,8 +77,46 @@ class PromptTokenizer:
         return None if found is None else int(found)
 
 
-def _serialised(folder: Path) -> str:
-    """The tokenizer as JSON: ``tokenizer.json``, or what transformers makes of an older format."""
+def open_tokenizers(serialised: str, name: str) -> tuple[Any, Any]:
+    """A tokenizer from its JSON, for a text's beginning and for what continues one; without padding and truncation.
+
+    ``name`` is what errors call it. Raises ``RefinerError`` where it cannot be read.
+    """
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise RefinerError(
+            f"{name}: its tokenizer needs a package that is not installed: pip install 'prox-spark[refiner]'"
+        ) from None
+    try:
+        first, following = Tokenizer.from_str(serialised), Tokenizer.from_str(_continuing(serialised))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise RefinerError(f"{name}: its tokenizer cannot be read: {error}") from error
+    for tokenizer in (first, following):
+        tokenizer.encode_special_tokens = True
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+    return first, following
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> Iterator["array[int]"]:
+    """Ids of each text, without special tokens; ``SLAB`` characters of them go to the tokenizer at a time."""
+    start = 0
+    while start < len(texts):
+        end, size = start, 0
+        while end < len(texts) and (end == start or size + len(texts[end]) <= SLAB):
+            size += len(texts[end])
+            end += 1
+        encodings = tokenizer.encode_batch_fast(texts[start:end], add_special_tokens=False)
+        yield from [array("I", encoding.ids) for encoding in encodings]
+        start = end
+
+
+def serialised(folder: Path) -> str:
+    """The tokenizer of a folder as JSON: ``tokenizer.json``, or what transformers makes of an older format.
+
+    Raises ``RefinerError`` where there is none.
+    """
     file = folder / "tokenizer.json"
     if file.is_file():
         return file.read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ _NAME = 60
 
 def read_facts(readings: Sequence[Reading]) -> Facts:
     """What the page says of one or two versions, the newer last."""
-    names = _largest_sources(readings[-1])
+    names = largest_sources(readings[-1])
     versions = tuple(_version(reading, names) for reading in readings)
     return Facts(readings[-1].store.location, versions, _differences(readings))
 
@@ -31,9 +31,9 @@ def _version(reading: Reading, names: Sequence[str]) -> Version:
     row = reading.row
     configuration = json.loads(row["configuration"])
     with ThreadPoolExecutor(max_workers=2) as pool:
-        sources = pool.submit(_sources, reading, names)
+        sources = pool.submit(read_sources, reading, names)
         operations = pool.submit(_operations, reading)
-        drops = pool.submit(_drops, reading)
+        drops = pool.submit(read_drops, reading)
         scores = pool.submit(_scores, reading)
     return Version(
         refinement=row["refinement"],
@@ -42,7 +42,7 @@ def _version(reading: Reading, names: Sequence[str]) -> Version:
         package_version=row["package_version"],
         counts=row["counts"].asDict(),
         execution=configuration["execution"],
-        refiners=_refiners(row, configuration),
+        refiners=described_refiners(row, configuration),
         sources=sources.result(),
         operations=operations.result(),
         drops=drops.result(),
@@ -50,7 +50,7 @@ def _version(reading: Reading, names: Sequence[str]) -> Version:
     )
 
 
-def _refiners(row: Row, configuration: dict[str, Any]) -> dict[str, str]:
+def described_refiners(row: Row, configuration: dict[str, Any]) -> dict[str, str]:
     """The engine and model of each stage, with the first digits of the refiner's fingerprint."""
     found = {}
     for stage in ("document", "chunk"):
@@ -83,13 +83,14 @@ def _texts_by_source(reading: Reading) -> DataFrame:
     )
 
 
-def _largest_sources(reading: Reading) -> list[str]:
+def largest_sources(reading: Reading) -> list[str]:
+    """The sources with most characters, those that have a figure of their own."""
     characters = F.sum("characters").alias("characters")
     sources = _texts_by_source(reading).groupBy("source").agg(characters)
     return [row["source"] for row in sources.orderBy(F.desc("characters"), "source").limit(_SOURCES).collect()]
 
 
-def _sources(reading: Reading, names: Sequence[str]) -> tuple[Source, ...]:
+def read_sources(reading: Reading, names: Sequence[str]) -> tuple[Source, ...]:
     """Of each of ``names``, in their order, and of all others together, which come last."""
     own = F.when(F.col("source").isin(list(names)), F.col("source")).alias("name")
     sums = [F.sum(column).alias(column) for column in ("documents", "characters", "kept")]
@@ -111,7 +112,8 @@ def _operations(reading: Reading) -> tuple[Operation, ...]:
     return tuple(Operation(row["operation"], row["lines"], row["characters"]) for row in found)
 
 
-def _drops(reading: Reading) -> tuple[Drop, ...]:
+def read_drops(reading: Reading) -> tuple[Drop, ...]:
+    """Dropped documents by stage and reason, the most frequent first."""
     sums = (F.count("*").alias("documents"), F.sum("n_characters").alias("characters"))
     rows = reading.read("dropped_documents").groupBy("stage", "reason").agg(*sums)
     found = rows.orderBy(F.desc("documents"), "stage", "reason").collect()

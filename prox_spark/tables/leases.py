@@ -90,9 +90,9 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
 
 
 def _acquire(store: Store, key: str) -> Lease:
-    holder = _myself()
+    holder = myself()
     row = _newest(store, key)
-    if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and _alive(row["holder"]):
+    if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and alive(row["holder"]):
         raise LeaseError(
             f"another job holds the lease {key} ({row['holder']}, until {row['expires_at']:%Y-%m-%d %H:%M:%S} UTC unless "
             "renewed); wait for it or end it, then run this again"
@@ -162,14 +162,14 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
         return
 
 
-def _myself() -> str:
+def myself() -> str:
     """host:pid:start:nonce of this process; the nonce tells two sessions of one process apart."""
     started = int(psutil.Process().create_time())
     return f"{socket.gethostname()}:{os.getpid()}:{started}:{uuid.uuid4().hex[:8]}"
 
 
-def _alive(holder: str) -> bool:
-    """False only when the holder ran on this host and is gone for certain."""
+def alive(holder: str) -> bool:
+    """Whether a holder as ``myself`` names it may live: False only when it ran on this host and is gone for certain."""
     host, pid, started, _ = holder.rsplit(":", 3)
     if host != socket.gethostname():
         return True

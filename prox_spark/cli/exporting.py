@@ -1,0 +1,32 @@
+"""The verb that gives a refinement to others: ``export``."""
+
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, NAME:VERSION, or @N for version N of `refined`.")],
+    folder: Annotated[str, typer.Option("--to", metavar="FOLDER", help="The folder to make; a path or a URL.")],
+    format: Annotated[
+        Literal["parquet", "jsonl", "huggingface", "tokens"], typer.Option("--format", help="What is written there.")
+    ],
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    output: OutputOption = "text",
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="For tokens: a folder, or a repository on the model hub.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the documents' order.")] = 0,
+    raw: Annotated[bool, typer.Option("--raw", help="The original documents that this version covers.")] = False,
+) -> None:
+    """Write a refinement as files: Parquet, JSON lines, a Hugging Face dataset, or token shards to train on."""
+    from prox_spark.export.job import make_request, write
+
+    location, loaded = store_of(store, config, overrides)
+    request = make_request(folder, format, tokenizer=tokenizer, seed=seed, raw=raw)
+    tell({"store": location, **asdict(write(session(loaded), location, name, request))}, output)
