@@ -97,8 +97,8 @@ def inputs(model: Any, rows: Rows) -> dict[str, Any]:
     device = next(model.parameters()).device
     ids = torch.from_numpy(rows.ids).to(device)
     if rows.segments is None:
-        mask = np.arange(rows.ids.shape[1]) < rows.lengths[:, None]
-        return {"input_ids": ids, "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(device)}
+        filled = np.arange(rows.ids.shape[1]) < rows.lengths[:, None]
+        return {"input_ids": ids, "attention_mask": torch.from_numpy(filled.astype(np.int64)).to(device)}
     positions = np.zeros_like(rows.ids)
     for row, start, length in zip(rows.row, rows.start, rows.lengths, strict=True):
         positions[row, start : start + length] = np.arange(length)
@@ -108,7 +108,7 @@ def inputs(model: Any, rows: Rows) -> dict[str, Any]:
     distance = ahead[:, None] - ahead
     causal = _is_causal(model)
     full = together & (distance >= 0) if causal else together
-    mask = full
+    mask: Any = full
     if "sliding_attention" in (getattr(model.config, "layer_types", None) or ()):
         window = model.config.sliding_window
         near = distance < window if causal else distance.abs() <= window

@@ -60,9 +60,10 @@ class Store:
         return self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
 
     def save(self, writer: DataFrameWriter, name: str) -> None:
-        """Let a configured writer write to the table."""
+        """Let a configured writer write to the table; its columns are the table's, in their order."""
         if self.is_catalog:
-            writer.saveAsTable(self.table(name))
+            # `saveAsTable` would replace the table where it overwrites, its properties and all.
+            writer.insertInto(self.table(name))
         else:
             writer.save(f"{self.location}/{name}")
 

@@ -32,7 +32,7 @@ def config(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Con
     pages = [{"id": f"d{number}", "text": text} for number, text in enumerate(texts)]
     (folder / "pages.json").write_text("".join(json.dumps(page) + "\n" for page in pages))
     keys = [f"store={STORE}", f"input.path={folder / 'pages.json'}", "input.format=json"]
-    keys += ["document.engine.kind=scripted", 'document.engine.answers={"Cheap": 0.4}', "document.engine.default=0.9"]
+    keys += ["document.engine.kind=scripted", 'document.engine.answers={"Cheap": 0.4, "Page": 0.9}']
     keys += ["chunk.engine.kind=scripted", "chunk.min_keep_score=0.3"]
     keys += ['chunk.engine.default="remove_lines(start=1, end=1)"']
     run(spark, load_config(None, [*keys, "refinement=loose", "execution.drop_document_below=0.3"]))
