@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from prox_spark.cli.evaluated import tables
 from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
@@ -202,65 +203,39 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
 
         tell(asdict(fit(session(loaded), loaded)), output)
         return
+    tell(asdict(run(loaded.adapt, _show)), output)
 
-    def show(found: dict[str, Any]) -> None:
-        sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
 
-    tell(asdict(run(loaded.adapt, show)), output)
+@app.command()
+def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
+    """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
+    from prox_spark.pretraining.job import pretrain as run
+
+    loaded = load_config(config, overrides or ())
+    if loaded.pretrain is None:
+        raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see conf/pretrain/)")
+    tell(asdict(run(loaded.pretrain, _show)), output)
+
+
+def _show(found: dict[str, Any]) -> None:
+    sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
 
 
 @app.command()
 def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Measure the refiners on labelled pages and documents."""
+    """Measure the refiners on labelled pages and documents, and pretrained models on clean text and tasks."""
     from prox_spark.evaluation.job import evaluate as run
 
     loaded = load_config(config, overrides or ())
-    found = run(session(loaded), loaded)
+    found = run(lambda: session(loaded), loaded)
     if output == "json":
         write_json(asdict(found))
         return
-    columns = (
-        "file",
-        "F1 kept words",
-        "precision",
-        "recall",
-        "keep everything",
-        "removed lines F1",
-        "kept words",
-        "failed",
-    )
-    rows = [
-        [
-            name,
-            *(f"{one['keep']['words'][key]:.4f}" for key in ("f1", "precision", "recall")),
-            f"{one['keep_everything']['words']:.4f}",
-            f"{one['remove']['lines']['f1']:.4f}",
-            f"{one['kept_words']:.1%}",
-            f"{one['chunks']['failed_share']:.2%}",
-        ]
-        for name, one in found.pages.items()
-    ]
-    if rows:
-        write_table(columns, rows, "Lines of pages")
-    names = ("file", "documents", "F1 kept", "keep everything", "area under ROC", "calibration error", "failed")
-    scored = [
-        [
-            name,
-            one["documents"],
-            f"{one['keep']['f1']:.4f}",
-            f"{one['keep_everything']:.4f}",
-            *(_figure((one["scores"] or {}).get(key)) for key in ("auc", "calibration_error")),
-            one["failed"],
-        ]
-        for name, one in found.documents.items()
-    ]
-    if scored:
-        write_table(names, scored, "Documents")
+    for columns, rows, title in tables(found):
+        write_table(columns, rows, title)
+    for note in found.compute.get("notes", ()):
+        write_line(f"- {note}")
     write_line(f"everything, with sources, page types and thresholds: {found.output}/evaluation.json")
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 for verb in (history, sql, compare, report, export, pin, rollback, optimize, forget):

@@ -13,6 +13,7 @@ from prox_spark.annotation.settings import AnnotateConfig
 from prox_spark.engines.settings import EngineSettings
 from prox_spark.evaluation.settings import EvaluateConfig
 from prox_spark.execution import ExecutionSettings
+from prox_spark.pretraining.settings import PretrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
@@ -155,7 +156,9 @@ class Config(Section):
     adapt: AdaptConfig | None = None
     """How ``adapt`` trains a refiner; no part of a refinement."""
     evaluate: EvaluateConfig | None = None
-    """How ``evaluate`` measures the refiners on labels; no part of a refinement."""
+    """How ``evaluate`` measures refiners on labels, and pretrained models; no part of a refinement."""
+    pretrain: PretrainConfig | None = None
+    """How ``pretrain`` trains a model on exported tokens; no part of a refinement."""
     annotate: AnnotateConfig | None = None
     """How ``annotate`` has a sample of the documents labelled; no part of a refinement."""
     spark: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""``evaluate``: refines labelled files with the configuration's refiners and compares with the labels.
+"""``evaluate``: refines labelled files with the configuration's refiners and compares with the labels; measures models.
 
 Each file gets a store of its own, so that what is measured is what a refinement does, guards and failures counted, and a
 second run asks no model.
@@ -6,8 +6,8 @@ second run asks no model.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config, FuseConfig, InputConfig
-from prox_spark.errors import ConfigError, InstallationError
+from prox_spark.errors import ConfigError
 from prox_spark.evaluation.labels import LabelFile, read_labels
 from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
+from prox_spark.evaluation.models import evaluate_models, named_folders, refinements_named
+from prox_spark.evaluation.pictures import draw_thresholds
+from prox_spark.evaluation.refining import refinement_stages
 from prox_spark.evaluation.settings import EvaluateConfig
 from prox_spark.generation.job import Plans, generate, plan
 from prox_spark.generation.plan import StagePlan
 from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.pretraining.compute import Stage
 from prox_spark.refinement.job import execute
 from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.sql import query
@@ -32,21 +36,29 @@ _ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), fa
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, by file; the folder with ``evaluation.json`` and the picture."""
+    """What was measured, by file; the folder with ``evaluation.json`` and the pictures.
+
+    ``models`` and ``compute`` are as ``evaluation.models.evaluate_models`` gives them, empty where no model was measured.
+    """
 
     output: str
     pages: dict[str, dict[str, Any]]
     documents: dict[str, dict[str, Any]]
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    compute: dict[str, Any] = field(default_factory=dict)
 
 
-def evaluate(spark: SparkSession, config: Config) -> Evaluation:
-    """Measure the chunk refiner on ``evaluate.pages`` and the document refiner on ``evaluate.documents``.
+def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
+    """Measure the chunk refiner on ``evaluate.pages``, the document refiner on ``evaluate.documents``, and ``evaluate.models``.
 
+    ``start`` gives the session; models alone need none unless they were trained on a refinement, whose compute the store knows.
     Raises ``ConfigError`` where a stage that is to be measured is null, ``TrainingError`` for files without labels.
     """
     settings = config.evaluate
     if settings is None:
-        raise ConfigError("evaluate is not set: evaluate.pages or evaluate.documents names files with labels")
+        raise ConfigError(
+            "evaluate is not set: evaluate.pages or evaluate.documents names files with labels, evaluate.models folders of models"
+        )
     asked = (
         ("pages", settings.pages, "chunk", config.chunk),
         ("documents", settings.documents, "document", config.document),
@@ -56,9 +68,28 @@ def evaluate(spark: SparkSession, config: Config) -> Evaluation:
             raise ConfigError(
                 f"evaluate.{key} is given, and {name} is null: set {name}.engine, or leave evaluate.{key} out"
             )
-    plans = plan(config)
+    folders = named_folders(settings)
+    labelled = bool(settings.pages or settings.documents)
+    plans = plan(config) if labelled else None
+    spark = start() if labelled or refinements_named(folders) else None
     output = Path(settings.output).expanduser().absolute()
     output.mkdir(parents=True, exist_ok=True)
+    whole: dict[str, Any] = {"pages": {}, "documents": {}}
+    if plans is not None and spark is not None:
+        whole = _labels(spark, config, settings, plans)
+        draw_thresholds({**whole["pages"], **whole["documents"]}, output / "thresholds.svg")
+    if folders:
+
+        def refining(refinement: str) -> list[Stage]:
+            assert spark is not None, "it is started where a model names a refinement"
+            return refinement_stages(spark, config.store, refinement)
+
+        whole |= evaluate_models(settings, folders, output, refining)
+    (output / "evaluation.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return Evaluation(str(output), **whole)
+
+
+def _labels(spark: SparkSession, config: Config, settings: EvaluateConfig, plans: Plans) -> dict[str, Any]:
     pages = {
         path: _pages(spark, config, settings, plans, read_labels(path, documents=False)) for path in settings.pages
     }
@@ -66,11 +97,7 @@ def evaluate(spark: SparkSession, config: Config) -> Evaluation:
         path: _documents(spark, config, settings, plans, read_labels(path, documents=True))
         for path in settings.documents
     }
-    done = Evaluation(str(output), _named(pages), _named(documents))
-    _draw({**done.pages, **done.documents}, output / "thresholds.svg")
-    whole = {"pages": done.pages, "documents": done.documents}
-    (output / "evaluation.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return done
+    return {"pages": _named(pages), "documents": _named(documents)}
 
 
 def _named(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -180,25 +207,3 @@ def _line_scores(programs: DataFrame, lines: dict[str, int]) -> dict[str, Any] |
     for name, start, scores in rows:
         found[name][start : start + len(scores)] = scores
     return found
-
-
-def _draw(found: dict[str, dict[str, Any]], file: Path) -> None:
-    """F1 of keeping over thresholds, a line for each file."""
-    drawn: Sequence[tuple[str, Any]] = [(name, one["sweep"]) for name, one in found.items() if "sweep" in one]
-    if not drawn:
-        return
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InstallationError(
-            f"evaluate's picture needs {error.name}, which is not installed: pip install 'prox-spark[report]'"
-        ) from None
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for name, rows in drawn:
-        axes.plot([row["threshold"] for row in rows], [row["f1"] for row in rows], marker="o", markersize=3, label=name)
-    axes.set_xlabel("what scores less is dropped")
-    axes.set_ylabel("F1 of what is kept (pages: by words)")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file, format="svg", metadata={"Date": None})

@@ -6,7 +6,7 @@ from typing import Any
 
 from prox_spark.errors import TrainingError
 
-PAPER_SIZES: dict[str, dict[str, int]] = {
+PAPER_SIZES: dict[str, dict[str, Any]] = {
     "xs": {"hidden": 1280, "feed_forward": 2048, "layers": 24, "heads": 16, "kv_heads": 1},
     "s": {"hidden": 1536, "feed_forward": 4864, "layers": 24, "heads": 24, "kv_heads": 2},
     "m": {"hidden": 2048, "feed_forward": 8192, "layers": 24, "heads": 32, "kv_heads": 32},

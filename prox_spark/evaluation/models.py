@@ -1,0 +1,159 @@
+"""Pretrained models measured: perplexity of clean text, a suite of tasks, compute. Needs no Spark."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prox_spark.engines.models import resolve_model
+from prox_spark.errors import ConfigError, StoreError, UsageError
+from prox_spark.evaluation.pictures import draw_compute
+from prox_spark.evaluation.settings import EvaluateConfig
+from prox_spark.pretraining.compute import Stage, Trained, account, count_parameters, curve_of, refining_flops
+from prox_spark.pretraining.perplexity import begin_token, encode, measure
+from prox_spark.pretraining.prose import Prose, read_prose
+from prox_spark.pretraining.record import read_record
+from prox_spark.pretraining.suites import Prepared, load_suite, prepare, run_suite
+from prox_spark.training.models import existing_causal
+from prox_spark.training.steps import device_of
+
+Refining = Callable[[str], list[Stage]]
+"""The stages of a refinement by its name, from the store."""
+
+
+def named_folders(settings: EvaluateConfig) -> dict[str, Path]:
+    """The models' folders by the names under which they are reported. Raises ``RefinerError`` where one cannot be used."""
+    folders = [resolve_model(model, None) for model in settings.models]
+    short = [folder.name for folder in folders]
+    names = short if len(set(short)) == len(short) else settings.models
+    if len(set(names)) < len(names):
+        raise ConfigError(f"evaluate.models names a model twice: {', '.join(settings.models)}")
+    return dict(zip(names, folders, strict=True))
+
+
+def refinements_named(folders: Mapping[str, Path]) -> set[str]:
+    """The refinements that these models were trained on, as their ``pretraining.json`` say."""
+    records = [read_record(folder) for folder in folders.values()]
+    return {str(one["data"]["refinement"]) for one in records if one is not None and one["data"]["refinement"]}
+
+
+def evaluate_models(
+    settings: EvaluateConfig, folders: Mapping[str, Path], output: Path, refining: Refining
+) -> dict[str, Any]:
+    """``models`` (each one's measurements by its name) and ``compute`` (``compute_of``); draws ``compute.svg``."""
+    texts = {path: read_prose(path, settings.text_key, settings.perplexity_bytes) for path in settings.perplexity}
+    suite = prepare(load_suite(settings.suite), settings.tasks) if settings.suite is not None else None
+    models = {name: _measured(folder, settings, texts, suite) for name, folder in folders.items()}
+    compute = compute_of(folders, refining)
+    draw_compute(compute.pop("points"), output / "compute.svg")
+    return {"models": models, "compute": compute}
+
+
+def _measured(
+    folder: Path, settings: EvaluateConfig, texts: Mapping[str, list[Prose]], suite: Prepared | None
+) -> dict[str, Any]:
+    from transformers import AutoTokenizer
+
+    model = existing_causal(folder, "evaluate.models").to(device_of(0))
+    model.eval()
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    window = _window(settings, model, folder)
+    counted = count_parameters((name, tuple(value.shape)) for name, value in model.named_parameters())
+    found: dict[str, Any] = {"folder": str(folder), "parameters": asdict(counted), "window": window, "perplexity": {}}
+    if texts:
+        begin = begin_token(folder, tokenizer)
+        for path, documents in texts.items():
+            found["perplexity"][path] = measure(model, encode(tokenizer, documents, begin), documents, window)
+    if suite is not None:
+        found["suite"] = run_suite(suite, model, tokenizer, window)
+    return found
+
+
+def _window(settings: EvaluateConfig, model: Any, folder: Path) -> int:
+    context = int(getattr(model.config, "max_position_embeddings", 0) or settings.window or 2048)
+    if settings.window is not None and settings.window > context:
+        raise ConfigError(
+            f"evaluate.window {settings.window} is more than the context of {folder.name}, {context} tokens"
+        )
+    return settings.window or context
+
+
+def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any]:
+    """The compute of models that ``pretrain`` made: ``rows`` (``pretraining.compute.account``), ``stages`` of each refinement,
+    ``points`` of a picture by model (FLOPs, bits per byte), and ``notes`` on what could not be counted or compared.
+
+    ``report`` and others may call it for folders of their own.
+    """
+    notes: list[str] = []
+    stages: dict[str, list[Stage] | None] = {}
+    trained: list[Trained] = []
+    measured: dict[str, str | None] = {}
+    for name, folder in folders.items():
+        record = read_record(folder)
+        if record is None:
+            notes.append(f"{name} was not made by `pretrain`: its compute is not known")
+            continue
+        refinement = record["data"]["refinement"]
+        if refinement and refinement not in stages:
+            stages[refinement] = _stages(refining, refinement, notes)
+        measured[name] = record["validation_sha256"]
+        trained.append(_trained(name, record, stages.get(refinement, []) if refinement else []))
+    trained = _comparable(trained, measured, notes)
+    return {
+        "rows": account(trained) if trained else [],
+        "stages": {
+            refinement: None if found is None else [{**asdict(stage), "flops": stage.flops} for stage in found]
+            for refinement, found in stages.items()
+        },
+        "notes": notes,
+        "points": {model.name: _points(model) for model in trained},
+    }
+
+
+def _stages(refining: Refining, refinement: str, notes: list[str]) -> list[Stage] | None:
+    try:
+        found = refining(refinement)
+    except (UsageError, StoreError) as error:
+        notes.append(f"what refining {refinement} cost is not known: {error}")
+        return None
+    notes += [
+        f"what the {stage.stage} stage of {refinement} cost is not known: the weights of {stage.refiner} are not here"
+        for stage in found
+        if stage.parameters is None
+    ]
+    return found
+
+
+def _trained(name: str, record: Mapping[str, Any], stages: Sequence[Stage] | None) -> Trained:
+    return Trained(
+        name,
+        record["parameters"]["without_embeddings"],
+        record["tokens"],
+        record["data"]["tokens"],
+        curve_of(record["curve"]),
+        None if stages is None else refining_flops(stages),
+    )
+
+
+def _comparable(trained: list[Trained], measured: Mapping[str, str | None], notes: list[str]) -> list[Trained]:
+    """Without the curves of models that were measured on another text than the first one."""
+    found = []
+    for model in trained:
+        if measured[model.name] is None:
+            notes.append(f"{model.name} was trained without pretrain.validation: it has no curve to compare")
+        elif measured[model.name] != measured[trained[0].name]:
+            notes.append(
+                f"{model.name} was measured on another text than {trained[0].name}: their curves are not compared"
+            )
+            model = Trained(model.name, model.parameters, model.tokens, model.corpus, (), model.refining)
+        found.append(model)
+    return found
+
+
+def _points(model: Trained) -> list[tuple[float, float]]:
+    found = []
+    for point in model.curve:
+        charged = model.charged(point.tokens)
+        if charged is not None:
+            found.append((model.cost(point.tokens) + charged, point.bits_per_byte))
+    return found

@@ -1,0 +1,186 @@
+"""Suites of tasks, run by EleutherAI's lm-evaluation-harness (the extra ``harness``).
+
+A suite is a YAML file in ``conf/suites``: its tasks by the names people know, with the harness's name, the metric that counts,
+and the examples shown before a question.
+"""
+
+import difflib
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
+
+_FOLDERS = (Path("conf/suites"), Path(__file__).parents[2] / "conf" / "suites")
+"""Where a suite's name is looked up: the working directory, as the jobs have it, then this checkout."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    task: str
+    metric: str
+    shots: int | None = Field(default=None, ge=0)
+    absent: str | None = None
+    """Why the harness may not have it; without a reason a task that it does not know is an error."""
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    about: str = ""
+    tasks: list[_Entry] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite: its name, its tasks in order."""
+
+    name: str
+    tasks: tuple[_Entry, ...]
+
+
+def load_suite(name: str) -> Suite:
+    """A suite of ``conf/suites`` by its name, or of a file by its path (``….yaml``).
+
+    Raises ``ConfigError`` with the nearest names where there is none, and where the file is no suite.
+    """
+    file = Path(name).expanduser() if name.endswith((".yaml", ".yml")) else _named(name)
+    try:
+        read = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"evaluate.suite {name}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"evaluate.suite {file}: is no suite ({' '.join(str(error).split())[:300]})") from None
+    return Suite(file.stem, tuple(read.tasks))
+
+
+def _named(name: str) -> Path:
+    known: dict[str, Path] = {}
+    for folder in reversed(_FOLDERS):
+        known |= {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known)) or 'none here'}"
+        raise ConfigError(f"evaluate.suite {name!r}: no such suite ({hint}); or name a file of one, ending in .yaml")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A suite that the installed harness can run: the tasks that it has, and why others are left out."""
+
+    suite: Suite
+    tasks: tuple[_Entry, ...]
+    absent: dict[str, str]
+    manager: Any
+
+
+def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
+    """Look every task up, in the folder of ``own_tasks`` (task files of the harness) first.
+
+    Raises ``InstallationError`` where the harness is not installed, ``ConfigError`` for a task that it does not know.
+    """
+    try:
+        from lm_eval.tasks import TaskManager
+    except ModuleNotFoundError as error:
+        raise InstallationError(
+            f"evaluate.suite needs {error.name}, which is not installed: pip install 'prox-spark[harness]'"
+        ) from None
+    if own_tasks is not None and not Path(own_tasks).is_dir():
+        raise ConfigError(f"evaluate.tasks {own_tasks}: no such folder")
+    wanted = {entry.task for entry in suite.tasks}
+    manager = None
+    # The harness's own ten thousand tasks take seconds to list: they are left where none is asked for.
+    if own_tasks is not None:
+        manager = TaskManager(include_path=own_tasks, include_defaults=False)
+    if manager is None or not wanted <= set(manager.all_tasks):
+        manager = TaskManager(include_path=own_tasks)
+    known = set(manager.all_tasks)
+    unknown = [entry for entry in suite.tasks if entry.task not in known]
+    for entry in unknown:
+        if entry.absent is None:
+            near = difflib.get_close_matches(entry.task, known, n=3)
+            raise ConfigError(
+                f"evaluate.suite {suite.name}: the harness has no task {entry.task!r} ({entry.name}); the nearest are "
+                f"{', '.join(near) or 'none'}. A folder of evaluate.tasks may bring it"
+            )
+    return Prepared(
+        suite,
+        tuple(entry for entry in suite.tasks if entry.task in known),
+        {entry.name: str(entry.absent) for entry in unknown},
+        manager,
+    )
+
+
+def run_suite(prepared: Prepared, model: Any, tokenizer: Any, window: int) -> dict[str, Any]:
+    """What the model scores: each task's metric in percent with its standard error, and their mean.
+
+    Raises ``ProxSparkError`` where a task's data cannot be had.
+    """
+    found: dict[str, Any] = {}
+    harness = _harness_model(model, tokenizer, window)
+    for entry in prepared.tasks:
+        found[entry.name] = _score(entry, _run(prepared, entry, harness))
+    scores = [one["score"] for one in found.values()]
+    return {
+        "suite": prepared.suite.name,
+        "tasks": found,
+        "absent": prepared.absent,
+        "mean": sum(scores) / len(scores) if scores else None,
+    }
+
+
+def _harness_model(model: Any, tokenizer: Any, window: int) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", max_length=window, batch_size=8)
+
+
+def _run(prepared: Prepared, entry: _Entry, model: Any) -> dict[str, Any]:
+    from lm_eval import simple_evaluate
+
+    try:
+        # Tasks print; standard output belongs to the verb's answer.
+        with redirect_stdout(sys.stderr):
+            done = simple_evaluate(
+                model,
+                tasks=[entry.task],
+                num_fewshot=entry.shots,
+                task_manager=prepared.manager,
+                log_samples=False,
+            )
+    # Reading a task's data ends in errors of the data sets' and of the network's libraries, without a common base.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ProxSparkError(
+            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; tasks "
+            "of the harness read their data from the model hub, or from its cache (HF_HOME) where there is no network"
+        ) from error
+    results: dict[str, Any] = done["results"]
+    return {**results.get(entry.task, {}), "version": done.get("versions", {}).get(entry.task)}
+
+
+def _score(entry: _Entry, results: dict[str, Any]) -> dict[str, Any]:
+    names = (f"{entry.metric},none", entry.metric) if "," not in entry.metric else (entry.metric,)
+    for name in names:
+        if name in results:
+            metric, _, chosen = name.partition(",")
+            error = results.get(f"{metric}_stderr,{chosen}" if chosen else f"{metric}_stderr")
+            return {
+                "task": entry.task,
+                "metric": entry.metric,
+                "score": 100 * float(results[name]),
+                "stderr": 100 * float(error) if isinstance(error, int | float) else None,
+                "version": results["version"],
+            }
+    raise ConfigError(
+        f"the harness gives {entry.task} no metric {entry.metric!r}; it has "
+        f"{', '.join(sorted(key for key, value in results.items() if isinstance(value, int | float)))}"
+    )
