@@ -13,12 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def submit(verb: str) -> list[str]:
-    """The command for ``jobs/VERB.py``; the verb's arguments follow."""
-    settings = {**DELTA, "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2"}
-    command = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local[2]"]
-    command += ["--jars", ",".join(map(str, delta_jars()))]
-    command += [word for key, value in settings.items() for word in ("--conf", f"{key}={value}")]
-    return [*command, str(ROOT / "jobs" / f"{verb}.py")]
+    """The command for ``jobs/VERB.py`` on two cores of this machine; the verb's arguments follow."""
+    return [*command("local[2]", {"spark.sql.shuffle.partitions": "2"}), str(ROOT / "jobs" / f"{verb}.py")]
+
+
+def command(master: str, settings: dict[str, str]) -> list[str]:
+    """``spark-submit`` with Delta and these properties; what is submitted follows."""
+    settings = {**DELTA, "spark.ui.enabled": "false", **settings}
+    words = [str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", master]
+    words += ["--jars", ",".join(map(str, delta_jars()))]
+    return [*words, *(word for key, value in settings.items() for word in ("--conf", f"{key}={value}"))]
 
 
 def environment() -> dict[str, str]:

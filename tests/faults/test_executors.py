@@ -7,19 +7,16 @@ import json
 import os
 import shutil
 import signal
-import socket
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
-import pyspark
 import pytest
-import submitting
 import yaml
 from claims import PROSE, check_conservation, check_once, check_rederivation, verbs
+from cluster_processes import environment, fake_gpu, standalone
 from processes import COMMAND, ended, engines_of, python_workers, started, wait_for
 
 from prox_spark.config import Config, load_config
@@ -70,49 +67,17 @@ def job(tmp_path: Path, empty_store: Path) -> Job:
     return make
 
 
-def environment(home: Path) -> dict[str, str]:
-    """As ``submitting.environment``; ``home`` is made a Spark installation.
-
-    Workers write under SPARK_HOME: it is a folder of links, not the installed package.
-    """
-    home.mkdir()
-    for entry in Path(pyspark.__file__).parent.iterdir():
-        (home / entry.name).symlink_to(entry)
-    spark = {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": "2.13"}
-    return submitting.environment() | spark | {"PYSPARK_DRIVER_PYTHON": sys.executable}
-
-
 @pytest.fixture
 def two_hosts(tmp_path: Path) -> Iterator[str]:
-    """A standalone cluster of two workers on two of this machine's loopback addresses; its URL.
-
-    Spark gives a task's copy to another host only, and all executors of ``local-cluster`` are on one.
-    """
-    own = environment(tmp_path / "standalone") | {"SPARK_DAEMON_MEMORY": "256m"}
-    start = [str(tmp_path / "standalone" / "bin" / "spark-class"), "org.apache.spark.deploy"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"spark://127.0.0.1:{probe.getsockname()[1]}"
-
-    def daemon(name: str, host: str, *arguments: str) -> AbstractContextManager[psutil.Process]:
-        words = [start[0], f"{start[1]}.{name.lower()}.{name}", "--host", host, "--webui-port", "0", *arguments]
-        return started(words, tmp_path / f"{name}-{host}.log", own | {"SPARK_LOCAL_IP": host})
-
-    with ExitStack() as stack:
-        stack.enter_context(daemon("Master", "127.0.0.1", "--port", url.rpartition(":")[2]))
-        for host in ("127.0.0.2", "127.0.0.3"):
-            stack.enter_context(daemon("Worker", host, "-c", "1", "-m", "1g", url))
+    """A standalone cluster of two workers; its URL."""
+    with standalone(tmp_path) as url:
         yield url
 
 
 @pytest.fixture
 def gpu(tmp_path: Path) -> dict[str, str]:
     """Settings of a cluster whose every executor has one GPU; there is none behind it."""
-    script = tmp_path / "discover.sh"
-    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0"]}'\n""")
-    script.chmod(0o755)
-    of = {"amount": "1", "discoveryScript": str(script)}
-    return {f"spark.{who}.resource.gpu.{key}": value for who in ("executor", "worker") for key, value in of.items()}
+    return fake_gpu(tmp_path)
 
 
 def executors() -> list[psutil.Process]:

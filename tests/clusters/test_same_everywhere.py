@@ -1,0 +1,230 @@
+"""One corpus refined on a standalone cluster by the built wheel, on ``local-cluster``, on ``local[*]`` and through Spark
+Connect: one reader finds the same rows in all tables.
+
+Slow: four Sparks with a JVM each for driver, executors and daemons, and the wheel's kernels are compiled anew.
+"""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from claims import PROSE
+from cluster_processes import environment, fake_gpu, remote, standalone
+from processes import COMMAND
+from submitting import ROOT, command
+
+from prox_spark.tables.store import open_store
+
+pytestmark = pytest.mark.slow
+
+PLACES = ("standalone", "local-cluster", "local", "connect")
+FILES, PAGES = 4, 50
+STAMP = "9.9.9"
+TABLES = {
+    "documents": (),
+    "programs": (),
+    "refined": (),
+    "dropped_lines": (),
+    "dropped_documents": (),
+    "quarantine": ("quarantined_at",),
+    "files": ("read_at",),
+}
+"""What is compared, and the columns that say when it was written."""
+
+PROBE = """
+import json, sys
+from pyspark.sql import SparkSession
+from prox_spark.generation.scheduling import stage_profile, why_not
+
+def where(batches):
+    import pyarrow as pa
+    from pyspark import TaskContext
+    import prox_spark
+    for batch in batches:
+        gpus = TaskContext.get().resources()["gpu"].addresses
+        yield pa.RecordBatch.from_pydict({"file": [prox_spark.__file__], "gpu": [",".join(gpus)]})
+
+spark = SparkSession.builder.getOrCreate()
+rows = spark.range(0, 8, 1, 8).mapInArrow(where, "file string, gpu string", profile=stage_profile(spark)).distinct()
+import prox_spark
+print(json.dumps({"driver": prox_spark.__file__, "tasks": [list(r) for r in rows.collect()], "not": why_not(spark)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Small pages in several files; among them what no page should be."""
+    folder = tmp_path_factory.mktemp("corpus")
+    draw = random.Random(0)
+    odd: list[Any] = [
+        None,
+        "",
+        " \n\t\n ",
+        "\u2028\r\n",
+        "x" * 20_000,
+        "北方海湾的潮汐\n" * 9,
+        "a\x00b\ud83d\ude00\nMenu\r\nend",
+    ]
+    menu = ["Home | About | Contact", "Log in | Register", "Accept all cookies", "Share this", "© 2026", "lorem ipsum"]
+    for file in range(FILES):
+        rows: list[dict[str, Any]] = []
+        for page in range(PAGES):
+            lines = [f"{PROSE} It is number {draw.randrange(40)}." for _ in range(draw.randrange(1, 12))]
+            for _ in range(draw.randrange(5)):
+                lines.insert(draw.randrange(len(lines) + 1), draw.choice(menu))
+            row = {"id": f"{file}/{page}", "url": f"https://site{page % 3}.example/{page}", "text": "\n".join(lines)}
+            rows.append({**row, "tags": [page, None], "source": None if page % 2 else "web"})
+        for number, text in enumerate(odd):
+            rows.insert(draw.randrange(PAGES), {"id": f"odd {file}/{number}", "text": text})
+        # Twice in one file, once more in the next with another text, and twice without an id.
+        rows += [rows[3], {**rows[4], "id": f"{file + 1}/7"}, {"text": rows[5]["text"]}, {"text": rows[5]["text"]}]
+        written = [json.dumps(row) for row in rows]
+        written.insert(9, '{"id": "half", "text": ')
+        (folder / f"{file}.json").write_text("\n".join(written) + "\n")
+    return str(folder / "*.json")
+
+
+def keys(store: Path, corpus: str) -> list[str]:
+    return [
+        f"store={store}",
+        "refinement=same",
+        f"input.path={corpus}",
+        "input.format=json",
+        # Units of a few pages, two commits of each verb.
+        *("ingest.unit_bytes=10000", "ingest.batch_bytes=120000", "generate.batch_units=12"),
+        *("document.engine.kind=rules", "chunk.engine={kind: rules, rules: [all]}", "--output", "json"),
+    ]
+
+
+def done(words: list[str], own: dict[str, str], folder: Path) -> dict[str, Any]:
+    """What a command prints as JSON; it runs in ``folder``."""
+    ended = subprocess.run(words, env=own, cwd=folder, capture_output=True, text=True, check=False, timeout=800)
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(ended.stdout)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the wheel holds, built from a copy of this checkout that calls itself version ``STAMP``."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    shutil.copytree(ROOT / "prox_spark", source / "prox_spark", ignore=shutil.ignore_patterns("__pycache__"))
+    version = source / "prox_spark" / "__init__.py"
+    here = version.read_text().replace('__version__ = "', f'__version__ = "{STAMP}"  # "')
+    version.write_text(here)
+    uv = [str(Path(sys.executable).with_name("uv")), "build", "--quiet", "--wheel", "--no-build-isolation", "--offline"]
+    subprocess.run([*uv, "--python", sys.executable, "--out-dir", str(folder), str(source)], check=True, timeout=300)
+    (built,) = folder.glob(f"prox_spark-{STAMP}-*.whl")
+    zipfile.ZipFile(built).extractall(folder / "installed")
+    shutil.rmtree(source)
+    return folder / "installed"
+
+
+@pytest.fixture(scope="module")
+def on_standalone(
+    corpus: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """The store that ``spark-submit`` of the wheel wrote on a standalone cluster, what it said, and what the probe saw."""
+    folder = tmp_path_factory.mktemp("standalone")
+    gpu = fake_gpu(folder)
+    (folder / "probe.py").write_text(PROBE)
+    own = {"PYTHONPATH": str(wheel)}
+    settings = {
+        **{key: value for key, value in gpu.items() if key.startswith("spark.executor.")},
+        "spark.executor.memory": "800m",
+        "spark.driver.memory": "1g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "2",
+        # As a local session has it: Delta's log is read in 50 tasks otherwise.
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.executorEnv.PYTHONPATH": str(wheel),
+    }
+    workers = {key: value for key, value in gpu.items() if key.startswith("spark.worker.")}
+    with standalone(folder, workers) as url:
+        submit = command(url, settings)
+        driver = environment(folder / "driver") | own
+        said = done([*submit, str(ROOT / "jobs" / "refine.py"), *keys(folder / "store", corpus)], driver, folder)
+        probed = done([*submit, str(folder / "probe.py")], driver, folder)
+    return folder / "store", said, probed
+
+
+@pytest.fixture(scope="module")
+def stores(
+    corpus: str,
+    on_standalone: tuple[Path, dict[str, Any], dict[str, Any]],
+    connect: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
+    """The store of every place."""
+    folder = tmp_path_factory.mktemp("places")
+    found = {"standalone": on_standalone[0], **{place: folder / place for place in PLACES[1:]}}
+    masters = {"local-cluster": "local-cluster[2,1,1024]", "local": "local[*]"}
+    for place, master in masters.items():
+        spark = {"spark.master": master, "spark.driver.memory": "1g", "spark.executor.memory": "800m"}
+        words = [*keys(found[place], corpus), f"spark={json.dumps(spark)}"]
+        done([str(COMMAND), "refine", *words], environment(folder / f"{place} spark"), folder)
+    done([str(COMMAND), "refine", *keys(found["connect"], corpus)], remote(connect), folder)
+    return found
+
+
+def read(spark: Any, store: Path, table: str, *left_out: str) -> list[str]:
+    """The rows of a table as text, sorted."""
+    rows = open_store(spark, str(store)).read(table).drop(*left_out).collect()
+    return sorted(json.dumps(row.asDict(recursive=True), sort_keys=True, default=str) for row in rows)
+
+
+def test_the_job_ran_from_the_wheel_and_its_tasks_have_a_share_of_a_gpu(
+    spark: Any, on_standalone: tuple[Path, dict[str, Any], dict[str, Any]], wheel: Path
+) -> None:
+    store, said, probed = on_standalone
+    here = str(wheel / "prox_spark" / "__init__.py")
+    assert probed == {"driver": here, "tasks": [[here, "0"]], "not": []}
+    (row,) = open_store(spark, str(store)).read("refinements").collect()
+    assert (row["package_version"], row["refinement"], row["version"]) == (STAMP, "same", 0)
+    assert said["counts"] == row["counts"].asDict()
+
+
+def test_the_corpus_has_what_can_go_wrong(spark: Any, stores: dict[str, Path]) -> None:
+    store = open_store(spark, str(stores["local"]))
+    assert store.read("documents").select("unit").distinct().count() >= 12
+    assert {row[0] for row in store.read("quarantine").select("error_class").distinct().collect()} >= {
+        "NullText",
+        "DuplicateId",
+    }
+    reasons = {row[0] for row in store.read("dropped_documents").select("reason").distinct().collect()}
+    assert {"empty", "keep_score"} <= reasons
+    assert all(not store.read(table).isEmpty() for table in TABLES)
+    assert store.version("programs") == 4
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "local"])
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_is_the_same(spark: Any, stores: dict[str, Path], place: str, table: str) -> None:
+    here, there = (read(spark, stores[one], table, *TABLES[table]) for one in ("local", place))
+    assert here == there
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "local"])
+def test_the_refinement_is_the_same(spark: Any, stores: dict[str, Path], place: str) -> None:
+    own = ("refinement", "version", "verb", "last_unit", "fingerprint", "identity", "document_refiner", "chunk_refiner")
+    rows = [open_store(spark, str(stores[one])).read("refinements").select(*own, "counts") for one in ("local", place)]
+    assert rows[0].collect() == rows[1].collect()
+
+
+def test_a_store_is_done_wherever_it_was_written(
+    spark: Any, stores: dict[str, Path], corpus: str, connect: str, tmp_path: Path
+) -> None:
+    before = {table: open_store(spark, str(stores["standalone"])).version(table) for table in TABLES}
+    again = done([str(COMMAND), "refine", *keys(stores["standalone"], corpus)], remote(connect), tmp_path)
+    assert (again["new"], again["ingest"]["documents"], again["version"]) == (False, 0, 0)
+    assert before == {table: open_store(spark, str(stores["standalone"])).version(table) for table in TABLES}
