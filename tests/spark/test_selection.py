@@ -136,7 +136,7 @@ def test_a_selection_of_each_kind_keeps_its_share(
         "d12": "quality is null",
     }
     assert (scores[100], scores[11]) == (0.25, None)
-    with pytest.raises(ConfigError, match="no document has 'qualty'.*did you mean 'quality'"):
+    with pytest.raises(ConfigError, match=r"no document has 'qualty'.*did you mean 'quality'"):
         generate(spark, reconfigured(config, "none", kind="column", column="qualty"))
     by_position = plan(reconfigured(config, "none", kind="column", column="position")).document
     assert by_position is not None
