@@ -29,18 +29,20 @@ SAMPLE = 100
 TARGET = 1000
 
 
-def hash_of(data: bytes) -> int:
+def bucket(ngram: str, buckets: int) -> int:
     value = 0xCBF29CE484222325
-    for byte in data:
+    for byte in ngram.encode():
         value = ((value ^ byte) * 0x100000001B3) % 2**64
-    return value
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        value = ((value ^ value >> 33) * factor) % 2**64
+    return (value ^ value >> 33) % buckets
 
 
 def plain_weight(text: str, log_ratio: list[float]) -> float:
     """What anyone would write first."""
     words = re.findall(r"\w+|[^\w\s]+", text.lower())
     ngrams = [*words, *(" ".join(pair) for pair in itertools.pairwise(words))]
-    return sum(log_ratio[hash_of(ngram.encode()) % len(log_ratio)] for ngram in ngrams)
+    return sum(log_ratio[bucket(ngram, len(log_ratio))] for ngram in ngrams)
 
 
 def scoring(texts: list[str], folder: Path) -> dict[str, Any]:

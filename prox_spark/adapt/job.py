@@ -25,6 +25,7 @@ from prox_spark.statistics.scorer import load_scorer, save_scorer
 from prox_spark.training.steps import CHECKPOINT, device_of, machine
 
 _CARD = "README.md"
+_OF_SELECTIONS = ("target", "min_words", "raw_documents")
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _describe(
     """``training.json`` and, last, the card."""
     training = {
         "settings": {
-            **settings.model_dump(mode="json", exclude={"card", "output"}),
+            **settings.model_dump(mode="json", exclude={"card", "output", *_OF_SELECTIONS}),
             "train": [Path(path).name for path in settings.train],
             "validation": [Path(path).name for path in settings.validation],
         },

@@ -2,7 +2,8 @@
 
 Words are those of NLTK's ``WordPunctTokenizer`` over the lower-cased text: runs of letters, digits and ``_``, and runs of
 anything else that is no white space (``\\w+|[^\\w\\s]+``). Each word and each two words, with a space between, fall into one of
-10,000 buckets: by 64-bit FNV-1a over their UTF-8, where DSIR's code takes SHA-256. Linear in the text, whatever it is.
+10,000 buckets: by 64-bit FNV-1a over their UTF-8 and MurmurHash3's finalizer (FNV alone leaves words that differ in their last
+letters together), where DSIR's code takes SHA-256. Linear in the text, whatever it is.
 
 Machine code is cached by this file: after a change in a module that the kernels are made of, touch it.
 """
@@ -26,6 +27,7 @@ _ROWS = 0x33480
 # Unsigned, so that products wrap around and the remainder is of the whole hash.
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _BLANK, _N_BUCKETS = np.uint64(32), np.uint64(BUCKETS)
+_SHIFT, _FIRST, _SECOND = np.uint64(33), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 
 
 @functools.cache
@@ -39,12 +41,19 @@ def _kinds() -> Any:
 
 
 @inner
+def _bucket(value: Any) -> Any:
+    value = (value ^ (value >> _SHIFT)) * _FIRST
+    value = (value ^ (value >> _SHIFT)) * _SECOND
+    return (value ^ (value >> _SHIFT)) % _N_BUCKETS
+
+
+@inner
 def _emit(one: Any, two: Any, out: Integers, n: int, words: int) -> int:
     """Write the buckets of a word and, unless it is the first, of it and the word before; how many are written then."""
-    out[n] = one % _N_BUCKETS
+    out[n] = _bucket(one)
     if words == 0:
         return n + 1
-    out[n + 1] = two % _N_BUCKETS
+    out[n + 1] = _bucket(two)
     return n + 2
 
 

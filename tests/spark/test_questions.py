@@ -131,6 +131,13 @@ def test_why_documents_went(ask: Ask) -> None:
     assert (row["lowest_score"], row["characters"]) == (0.1, 4)
 
 
+def test_the_threshold_at_which_others_have_the_same_size(ask: Ask) -> None:
+    found = ask("equal-size")
+    # Without its removed lines the strict one is smaller than any choice of whole documents.
+    assert [(row["refinement"], row["drop_document_below"]) for row in found] == [("keeps", 1.0), ("strict", None)]
+    assert found[0]["characters"] == found[0]["characters_kept"] > found[1]["characters_kept"]
+
+
 def test_every_question_is_tested_says_what_it_answers_and_is_documented() -> None:
     own, page = Path(__file__).read_text(), (FOLDER.parents[1] / "docs" / "versions.md").read_text()
     files = sorted(FOLDER.glob("*.sql"))

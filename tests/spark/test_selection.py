@@ -13,21 +13,26 @@ from claims import check_conservation, rows
 from prox_spark.cli import main
 from prox_spark.config import Config
 from prox_spark.errors import ConfigError, TrainingError
+from prox_spark.generation.columns import with_score
 from prox_spark.generation.estimate import estimate
-from prox_spark.generation.job import generate
+from prox_spark.generation.job import generate, plan
 from prox_spark.ingestion.job import find_files, ingest
 from prox_spark.refinement.job import execute
 from prox_spark.selection.chance import uniform
-from prox_spark.selection.dsir import fit_log_ratio
-from prox_spark.selection.folder import FILE, WEIGHTS, load_dsir
-from prox_spark.selection.job import Fitted, fit
+from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
+from prox_spark.selection.folder import load_dsir
+from prox_spark.selection.job import fit
 from prox_spark.selection.ngrams import BUCKETS, add_counts
+from prox_spark.tables.store import open_store
+from prox_spark.versions.sql import query
 
 SEA = ["tide", "harbour", "boat", "wave", "sail", "storm", "coast", "gull", "anchor", "rope", "mast", "salt"]
 SHOP = ["cart", "price", "offer", "shoes", "sale", "order", "discount", "shipping", "brand", "buy", "deal", "coupon"]
 COMMON = ["the", "of", "and", "to", "in", "a", "is", "that", "it", "was", "for", "on"]
 N = 400
+IDS = [f"d{number}" for number in range(N)]
 KEEP = 0.3
+EQUAL_SIZE = Path(__file__).resolve().parents[2] / "conf" / "sql" / "equal-size.sql"
 
 
 def page(words: list[str], count: int, chance: random.Random) -> str:
@@ -56,14 +61,14 @@ def counts(some: list[str]) -> Any:
     return counted
 
 
-def alone(config: Config, spark: Any) -> tuple[dict[str, float | None], dict[str, str | None], Any]:
-    """Generate and execute a document stage: scores and errors by document, and what was committed."""
+def scores_of(spark: Any, config: Config) -> tuple[list[float | None], dict[str, str]]:
+    """Generate a document stage: each document's score, and the errors."""
     (stage,) = generate(spark, config)
-    programs = [row for row in rows(spark, config, "programs") if row["refiner"] == stage.refiner]
-    assert len(programs) == stage.documents
-    done = execute(spark, config)
-    check_conservation(spark, config)
-    return ({r["doc_id"]: r["keep_score"] for r in programs}, {r["doc_id"]: r["error"] for r in programs}, done)
+    programs = {row["doc_id"]: row for row in rows(spark, config, "programs") if row["refiner"] == stage.refiner}
+    assert len(programs) == stage.documents == N
+    errors = {name: row["error"] for name, row in programs.items() if row["error"]}
+    assert stage.failed == len(errors)
+    return [programs[name]["keep_score"] for name in IDS], errors
 
 
 def test_a_selection_of_each_kind_keeps_its_share(
@@ -76,72 +81,73 @@ def test_a_selection_of_each_kind_keeps_its_share(
     chance = random.Random(9)
     target = [page(SEA, 150, chance) for _ in range(40)]
     write_pages(target, "target.json")
-    corpus = write_pages(texts(), id=[f"d{n}" for n in range(N)], quality=qualities())
+    folder = tmp_path / "sea"
     adapting = [
-        *("adapt.name=sea", "adapt.task=selection", f"adapt.output={tmp_path / 'sea'}"),
+        *("adapt.name=sea", "adapt.task=selection", f"adapt.output={folder}"),
         *(f"adapt.target.path={tmp_path / 'target.json'}", "adapt.target.format=json"),
     ]
-    dsir = ["document.engine.kind=dsir", f"document.engine.model={tmp_path / 'sea'}", "chunk=null"]
+    dsir = ["document.engine.kind=dsir", f"document.engine.model={folder}", "chunk=null"]
     threshold = f"execution.drop_document_below={1 - KEEP}"
+    corpus = write_pages(texts(), id=IDS, quality=qualities())
     config = configure(*adapting, *dsir, threshold, path=corpus)
     ingest(spark, config, find_files(config))
 
-    # The command line fits; the same again gives the same bytes.
+    # What Spark fits is, to the bit, what numpy makes of all texts at once.
     assert main(["adapt", f"store={config.store}", *adapting, "--output", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    again = fit(spark, changed(config, output=str(tmp_path / "again")))
-    for name in (FILE, WEIGHTS):
-        assert (tmp_path / "sea" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
-    assert Fitted(**{**told, "target": again.target, "raw": again.raw, "output": "", "seconds": 0}) == Fitted(
-        **{**vars_of(again), "output": "", "seconds": 0}
-    )
-    loaded = load_dsir(tmp_path / "sea")
-    assert loaded.log_ratio == pytest.approx(fit_log_ratio(counts(target), counts(texts())), abs=1e-12)
-    assert (again.target.documents, again.raw.documents, again.documents) == (40, N, N)
-    assert again.short == loaded.short == pytest.approx(0.2)
-    card = (tmp_path / "sea" / "README.md").read_text()
-    assert f"| {again.target.ngrams:,} |" in card
+    log_ratio = fit_log_ratio(counts(target), counts(texts()))
+    weights = noisy_weights(texts(), IDS, log_ratio, 100, 0)
+    long = np.isfinite(weights)
+    direct = Dsir(log_ratio, fit_quantiles(*np.unique(bins(weights[long]), return_counts=True)), 0.2, 100, 0)
+    fitted = load_dsir(folder)
+    assert (fitted.log_ratio == direct.log_ratio).all()
+    assert (fitted.quantiles == direct.quantiles).all()
+    assert (fitted.short, fitted.min_words, fitted.seed) == (0.2, 100, 0)
+    assert (told["target"]["documents"], told["raw"]["documents"], told["documents"]) == (40, N, N)
+    card = (folder / "README.md").read_text()
+    assert f"| {counts(target).sum():,} |" in card
     assert "20.0% of the raw corpus" in card
 
-    scores, _, done = alone(config, spark)
-
-    direct = loaded.keep_scores(texts(), [f"d{n}" for n in range(N)])
-    assert scores == {f"d{n}": score for n, score in enumerate(direct.tolist())}
+    scores, errors = scores_of(spark, config)
+    done = execute(spark, config)
+    assert (scores, errors) == (direct.keep_scores(texts(), IDS).tolist(), {})
     assert done.counts["refined"] == pytest.approx(KEEP * N, abs=2)
     kept = {int(row["doc_id"][1:]) for row in rows(spark, config, "refined")}
-    assert all(n % 2 and n % 10 > 1 for n in kept)
+    assert all(n % 2 and n % 10 > 1 for n in kept), "long documents of the sea alone"
+    check_conservation(spark, config)
 
-    # By chance, over the same documents.
+    # By chance, over the same documents, and at the threshold that has the first one's size.
     by_chance = reconfigured(config, "random", kind="random", seed=5)
     assert [one.engine_hours for one in estimate(spark, by_chance).stages] == [0.0]
-    scores, _, done = alone(by_chance, spark)
-    ids = [f"d{n}" for n in range(N)]
-    assert [scores[name] for name in ids] == uniform(ids, 5, "random").tolist()
+    scores, errors = scores_of(spark, by_chance)
+    done = execute(spark, by_chance)
+    assert (scores, errors) == (uniform(IDS, 5, "random").tolist(), {})
     assert done.counts["refined"] == pytest.approx(KEEP * N, abs=4 * np.sqrt(N * KEEP * (1 - KEEP)))
+    (equal,) = query(spark, config.store, EQUAL_SIZE.read_text()).collect()
+    assert (equal.refinement, equal.drop_document_below) == ("first", pytest.approx(1 - KEEP, abs=0.1))
+    assert 0.95 * equal.characters_kept < equal.characters <= equal.characters_kept
 
-    # By the column that the corpus brings; documents without a number are quarantined.
+    # By the column that the corpus brings; a document without a number there fails.
     by_column = reconfigured(config, "column", kind="column", column="quality")
-    scores, errors, done = alone(by_column, spark)
-    assert {name: error for name, error in errors.items() if error} == {
+    scores, errors = scores_of(spark, by_column)
+    assert errors == {
         "d10": "quality is 'high', no number",
         "d11": "quality is 1.5, outside of [0, 1]: give engine.scale",
         "d12": "quality is null",
     }
-    assert scores["d100"] == 0.25
-    assert (done.counts["refined"], done.counts["quarantined"]) == (KEEP * N, 3)
-    with pytest.raises(ConfigError, match="did you mean 'quality'"):
+    assert (scores[100], scores[11]) == (0.25, None)
+    with pytest.raises(ConfigError, match=r"no document has 'qualty'.*did you mean 'quality'"):
         generate(spark, reconfigured(config, "none", kind="column", column="qualty"))
-    # A column of the table itself: by position in the file.
-    first = reconfigured(config, "position", kind="column", column="position", scale=[N, 0])
-    scores, _, _ = alone(first, spark)
-    assert (scores["d0"], scores["d100"]) == (1.0, 0.75)
+    by_position = plan(reconfigured(config, "none", kind="column", column="position")).document
+    assert by_position is not None
+    documents = open_store(spark, config.store).read("documents").where("position = 7")
+    assert [row["score"] for row in with_score(documents, by_position).collect()] == ["7"]
 
-    # Towards the documents that a refinement kept: those by the column are the last ones, of both kinds.
-    of_a_refinement = {"path": config.store, "format": "store", "refinement": "first"}
+    # Towards what a refinement kept, with a part of the store as the raw corpus.
+    of_a_refinement = {"path": config.store, "format": "store", "refinement": "first:0"}
     found = fit(spark, changed(config, output=str(tmp_path / "kept"), target=of_a_refinement, raw_documents=200))
-    assert found.target.documents == len(kept)
+    assert (found.target.documents, found.documents) == (len(kept), N)
     assert found.raw.documents == pytest.approx(200, abs=40)
-    assert found.documents == N
 
 
 def test_nothing_to_learn_from_is_said_with_its_place(
@@ -172,10 +178,6 @@ def test_nothing_to_learn_from_is_said_with_its_place(
     (tmp_path / "out").mkdir()
     with pytest.raises(TrainingError, match="exists"):
         fit(spark, config)
-
-
-def vars_of(done: Fitted) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in Fitted.__dataclass_fields__}
 
 
 def changed(config: Config, **changes: Any) -> Config:
