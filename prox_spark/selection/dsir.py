@@ -66,8 +66,8 @@ def bins(weights: Floats) -> Integers:
 
     Counts in bins are the same in whatever order they are summed, so that a table of quantiles is, too.
     """
-    # Minus zero becomes zero: it is the same weight, of other bits.
-    bits = (weights + 0.0).astype(np.float32).view(np.int32)
+    # There is a zero below zero, too, by its bits; the sum is the other one.
+    bits = (weights.astype(np.float32) + np.float32(0.0)).view(np.int32)
     # The order of numbers below zero is the reverse of their bits'.
     return np.asarray(np.where(bits < 0, -(bits & 0x7FFFFFFF) - 1, bits) >> _BIN_BITS)
 
