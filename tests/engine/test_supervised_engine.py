@@ -2,6 +2,8 @@
 
 ``transformers`` loads in seconds and stands in where only the processes matter; vLLM runs where it is about vLLM. The
 tests share one engine for each of the two, in the order in which they stand here.
+
+Slow where vLLM's own worker is killed: it starts twice more, and the supervisor's restart is shown by the other tests.
 """
 
 import os
@@ -204,6 +206,7 @@ def test_a_grammar_keeps_a_random_models_programs_valid(model: Path) -> None:
         assert all(call.outcome == "ok" for call in (calls[:-1] if row["status"] == "truncated" else calls))
 
 
+@pytest.mark.slow
 def test_a_killed_engine_core_is_replaced_in_mid_run(model: Path) -> None:
     engine = SupervisedEngine(hello(model, "vllm", dtype="float32"))
     stream = engine.stream(requests(2000, max_tokens=16))

@@ -1,4 +1,7 @@
-"""The main job over small corpora: what is kept, what is logged, what a second run does."""
+"""The main job over small corpora: what is kept, what is logged, what a second run does.
+
+Slow where two refinements take turns: three whole runs.
+"""
 
 import json
 from collections.abc import Callable
@@ -83,6 +86,7 @@ def test_new_files_under_the_same_name_add_a_version_and_touch_only_new_document
     check_rederivation(spark, second)
 
 
+@pytest.mark.slow
 def test_switching_between_refinements_never_mixes_two_in_one_table(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """What failed is asked again on demand: the answers replace the failed rows, and a new version the results.
 
-Slow where a document failed: two whole refinements more, over the same steps as where a chunk did.
+Slow where the rows are compared with an undisturbed run's: two whole refinements more, for chunks and for documents.
 """
 
 from collections.abc import Callable
@@ -27,10 +27,8 @@ DOCUMENT_FAILS = ["document.engine.error_on=Poison"]
 PAGES = [PAGE, "Poison\n" + PAGE, "Spam\n" + PAGE, "Poison Spam\n" + PAGE]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(CHUNK_FAILS, id="chunk"), pytest.param(DOCUMENT_FAILS, id="document", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [pytest.param(CHUNK_FAILS, id="chunk"), pytest.param(DOCUMENT_FAILS, id="document")])
 def test_a_retry_ends_with_the_rows_of_an_undisturbed_run(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path, fault: list[str]
 ) -> None:
