@@ -96,7 +96,7 @@ def keys(store: Path, corpus: str) -> list[str]:
         f"input.path={corpus}",
         "input.format=json",
         # A file is a unit; two commits of each verb.
-        *("ingest.unit_bytes=1000", "ingest.batch_bytes=150000", "generate.batch_units=3"),
+        *("ingest.unit_bytes=1000", "ingest.batch_bytes=160000", "generate.batch_units=3"),
         *("document.engine.kind=rules", "chunk.engine={kind: rules, rules: [all]}", "--output", "json"),
     ]
 
