@@ -5,7 +5,6 @@ Slow: a second refinement and a second fit, for what the unit tests tell of chan
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,30 +173,21 @@ def test_chance_keeps_its_share_and_a_refinement_can_be_the_target(spark: Any, c
     assert found.raw.documents == pytest.approx(200, abs=40)
 
 
-def test_nothing_to_learn_from_is_said_with_its_place(
-    spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
-) -> None:
-    write_pages(["", "  \n"], "wordless.json")
-    write_pages([], "empty.json")
-    write_pages(["Some words."], "target.json")
-    config = configure(
-        *("adapt.name=n", "adapt.task=selection", f"adapt.output={tmp_path / 'out'}"),
-        *(f"adapt.target.path={tmp_path / 'target.json'}", "adapt.target.format=json"),
-        path=write_pages(["Only four words here.", "And five words are here."]),
-    )
-    ingest(spark, config, find_files(config))
+def test_nothing_to_learn_from_is_said_with_its_place(spark: Any, config: Config, tmp_path: Path) -> None:
+    output = str(tmp_path / "out")
+    write(tmp_path / "wordless.json", [{"text": ""}, {"text": "  \n"}])
+    write(tmp_path / "empty.json", [])
     for name, message in (("empty", "no documents in"), ("wordless", "2 documents without a word")):
-        target = {"path": str(tmp_path / f"{name}.json"), "format": "json"}
+        nothing = {"path": str(tmp_path / f"{name}.json"), "format": "json"}
         with pytest.raises(TrainingError, match=f"adapt.target: {message}"):
-            fit(spark, changed(config, target=target))
-    with pytest.raises(TrainingError, match="none of 2 documents has 100 words"):
-        fit(spark, config)
+            fit(spark, changed(config, output=output, target=nothing))
+    with pytest.raises(TrainingError, match=f"none of {N} documents has 1000 words"):
+        fit(spark, changed(config, output=output, min_words=1000))
     with pytest.raises(ConfigError, match=r"adapt\.target: .*did you mean 'json'"):
-        fit(spark, changed(config, target={"path": "t", "format": "jso"}))
+        fit(spark, changed(config, output=output, target={"path": "t", "format": "jso"}))
     with pytest.raises(ConfigError, match=r"adapt\.target is not set"):
         fit(spark, config.model_copy(update={"adapt": None}))
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
-    (tmp_path / "out").mkdir()
     with pytest.raises(TrainingError, match="exists"):
         fit(spark, config)
 
