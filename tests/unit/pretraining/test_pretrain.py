@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pretraining_helpers import prose, settings, texts, write_shards
 
+from prox_spark.config import load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
 from prox_spark.pretraining import job, training
@@ -184,7 +185,7 @@ def test_the_rate_rises_to_its_peak_and_ends_at_the_floor() -> None:
 @pytest.mark.parametrize(
     ("name", "whole"),
     # Parameters of the paper's models: facts of its appendix, counted here from hidden, feed-forward, heads and layers.
-    [("xs", 354), ("s", 758), ("m", 1742)],
+    [("xs", 354), ("s", 758), ("m", 1741)],
 )
 def test_a_named_size_is_the_papers(name: str, whole: int) -> None:
     shape = SIZES[name]
@@ -217,6 +218,13 @@ def test_settings_that_do_not_hold_together_are_refused(change: dict[str, Any], 
     }
     with pytest.raises(ValueError, match=message):
         PretrainConfig.model_validate(given | change)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("tiny", 244), ("tlm-s", 12_500), ("continual-math", 7_500)])
+def test_the_configurations_that_come_with_the_package_are_the_runs_that_they_say(name: str, steps: int) -> None:
+    found = load_config(Path(__file__).parents[3] / "conf" / "pretrain" / f"{name}.yaml").pretrain
+    assert found is not None
+    assert found.steps == steps
 
 
 @pytest.mark.slow  # Two processes that each load torch, and Spark's launcher.

@@ -89,7 +89,7 @@ def test_shards_that_do_not_fit_their_manifest_are_refused(
 
 
 def test_a_folder_that_is_no_export_is_told_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"no manifest.json \(No such file.*`export`"):
+    with pytest.raises(TrainingError, match=r"no manifest.json \(No such file.*`export --format tokens`"):
         open_shards(tmp_path)
     (tmp_path / "manifest.json").write_text("[1]")
     with pytest.raises(TrainingError, match="no manifest of token shards"):
