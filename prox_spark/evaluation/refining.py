@@ -37,12 +37,12 @@ def stages_of(version: Version) -> list[Stage]:
             continue
         row = counted[stage]
         refiner = str(engine.get("refiner") or engine.get("model") or engine["kind"])
-        found.append(Stage(stage, refiner, _parameters(engine), row["prompt"] or 0, row["output"] or 0))
+        found.append(Stage(stage, refiner, engine_parameters(engine), row["prompt"] or 0, row["output"] or 0))
     return found
 
 
-def _parameters(engine: Mapping[str, Any]) -> int | None:
-    """Of the engine's model, without embeddings; ``None`` where its weights are not on this machine."""
+def engine_parameters(engine: Mapping[str, Any]) -> int | None:
+    """Parameters of the engine's model without embeddings, 0 where it asks none; ``None`` where its weights are not here."""
     if engine["kind"] in _WITHOUT_A_MODEL:
         return 0
     folder = _folder(str(engine.get("refiner") or engine["model"]), engine.get("revision"))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pretraining_helpers import prose, settings, texts, write_shards
 
+from prox_spark.config import load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
 from prox_spark.pretraining import job, training
@@ -217,6 +218,13 @@ def test_settings_that_do_not_hold_together_are_refused(change: dict[str, Any], 
     }
     with pytest.raises(ValueError, match=message):
         PretrainConfig.model_validate(given | change)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("tiny", 244), ("tlm-s", 12_500), ("continual-math", 7_500)])
+def test_the_configurations_that_come_with_the_package_are_the_runs_that_they_say(name: str, steps: int) -> None:
+    found = load_config(Path(__file__).parents[3] / "conf" / "pretrain" / f"{name}.yaml").pretrain
+    assert found is not None
+    assert found.steps == steps
 
 
 @pytest.mark.slow  # Two processes that each load torch, and Spark's launcher.

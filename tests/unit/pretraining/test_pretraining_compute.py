@@ -9,7 +9,7 @@ import pytest
 
 from prox_spark.errors import UsageError
 from prox_spark.evaluation.models import compute_of
-from prox_spark.evaluation.refining import folder_parameters
+from prox_spark.evaluation.refining import engine_parameters, folder_parameters
 from prox_spark.pretraining.compute import (
     Parameters,
     Point,
@@ -99,6 +99,10 @@ def test_embeddings_are_counted_apart_in_names_of_several_architectures(tmp_path
     save_file({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, tmp_path / "model.safetensors")
     assert folder_parameters(tmp_path) == Parameters(57, 15)
     assert folder_parameters(tmp_path / "empty") is None
+    # Of an engine's model where its weights are here; rules ask none.
+    assert engine_parameters({"kind": "vllm", "model": str(tmp_path)}) == 15
+    assert engine_parameters({"kind": "rules"}) == 0
+    assert engine_parameters({"kind": "vllm", "model": "nobody-has/this"}) is None
 
 
 def record(folder: Path, refinement: str | None, validation: str | None, curve: list[tuple[int, float]]) -> Path:
