@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint format setup constraints clean
+.PHONY: demo test test-all study lint format setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -14,6 +14,10 @@ test: setup
 
 test-all: setup
 	@$(BIN)/python -m pytest
+
+# docs/study.md: from labelled pages to models, in artifacts/study; goes on where it was interrupted.
+study: setup
+	@$(BIN)/python benchmarks/study.py
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+from prox_spark.pretraining.compute import Stage
 from prox_spark.report.documents import MAX_CHARACTERS, Document, Found, document
 from prox_spark.report.figures import BINS, Drop, Facts, Operation, Scores, Source, Version
 from prox_spark.schemas import COUNTS
@@ -78,6 +79,7 @@ def version(refinement: str = "careful", execution: dict[str, Any] | None = None
         "operations": (Operation("remove_lines", 212004, 9120331), Operation("normalize", 4410, 88123)),
         "drops": (Drop("document", "keep_score", 6000, 9000000), Drop("chunk", "removed_share", 702, 110220)),
         "scores": scores,
+        "stages": (Stage("document", "rules", 0, 0, 0), Stage("chunk", "web-lines-2", 2_700_000, 20_330_114, 0)),
     }
     return Version(**(values | changed))
 

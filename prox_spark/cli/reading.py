@@ -141,10 +141,15 @@ def report(
     ] = None,
     sample: Annotated[int, typer.Option("--sample", min=1, max=5000, help="So many documents to look at.")] = 500,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other documents.")] = 0,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option("--evaluation", metavar="FILE", help="An evaluation.json, to show its models' compute."),
+    ] = None,
 ) -> None:
     """Write a page that shows a refinement, or what changed between two: numbers, pictures, documents."""
     from prox_spark.report.job import report as run
 
     location, loaded = store_of(store, config, overrides)
-    done = run(session(loaded), location, output_file, before=before, after=after, sample=sample, seed=seed)
+    asked: dict[str, Any] = {"before": before, "after": after, "sample": sample, "seed": seed, "evaluation": evaluation}
+    done = run(session(loaded), location, output_file, **asked)
     tell(asdict(done), output)

@@ -45,7 +45,7 @@ def evaluate_models(
     suite = prepare(load_suite(settings.suite), settings.tasks) if settings.suite is not None else None
     models = {name: _measured(folder, settings, texts, suite) for name, folder in folders.items()}
     compute = compute_of(folders, refining)
-    draw_compute(compute.pop("points"), output / "compute.svg")
+    draw_compute(compute["points"], output / "compute.svg")
     return {"models": models, "compute": compute}
 
 

@@ -36,6 +36,12 @@ def count_parameters(tensors: Iterable[tuple[str, Sequence[int]]]) -> Parameters
     return Parameters(whole, inner)
 
 
+def llama_parameters(*, hidden: int, feed_forward: int, layers: int, heads: int, kv_heads: int) -> int:
+    """Parameters without embeddings of a Llama of this shape: attention, gated feed-forward, norms."""
+    attention = 2 * hidden * hidden + 2 * hidden * (hidden // heads) * kv_heads
+    return layers * (attention + 3 * hidden * feed_forward + 2 * hidden) + hidden
+
+
 def training_flops(parameters: int, tokens: float) -> float:
     """6·N·D: a forward and a backward pass over ``tokens``."""
     return 6.0 * parameters * tokens

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from prox_spark.report.figures import BINS, Drop, Facts, Operation, Scores, Source, Version
+from prox_spark.errors import UsageError
+from prox_spark.evaluation.refining import stages_of
+from prox_spark.report.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, Version
 from prox_spark.report.text import clean, shortened
 from prox_spark.versions.names import Version as Reading
 from prox_spark.versions.names import own_rows
@@ -20,11 +23,28 @@ _NO_SOURCE = "(no source)"
 _NAME = 60
 
 
-def read_facts(readings: Sequence[Reading]) -> Facts:
-    """What the page says of one or two versions, the newer last."""
+def read_facts(readings: Sequence[Reading], models: tuple[Model, ...] = ()) -> Facts:
+    """What the page says of one or two versions, the newer last, and of models that were trained on them."""
     names = largest_sources(readings[-1])
     versions = tuple(_version(reading, names) for reading in readings)
-    return Facts(readings[-1].store.location, versions, _differences(readings))
+    return Facts(readings[-1].store.location, versions, _differences(readings), models)
+
+
+def read_models(file: Path) -> tuple[Model, ...]:
+    """The models of an ``evaluation.json`` whose compute is known. Raises ``UsageError`` where it is none or has none."""
+    try:
+        compute = json.loads(file.read_text(encoding="utf-8"))["compute"]
+        found = tuple(
+            Model(clean(row["model"]), row, tuple((float(x), float(y)) for x, y in compute["points"][row["model"]]))
+            for row in compute["rows"]
+        )
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{file}: no evaluation.json of `evaluate` with evaluate.models") from None
+    if not found:
+        raise UsageError(f"{file}: its models were not made by `pretrain`, so that their compute is not known")
+    return found
 
 
 def _version(reading: Reading, names: Sequence[str]) -> Version:
@@ -47,6 +67,7 @@ def _version(reading: Reading, names: Sequence[str]) -> Version:
         operations=operations.result(),
         drops=drops.result(),
         scores=scores.result(),
+        stages=tuple(stages_of(reading)),
     )
 
 

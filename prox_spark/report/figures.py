@@ -1,8 +1,10 @@
 """The numbers of a report, as values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from prox_spark.pretraining.compute import Stage
 
 BINS = 100
 """Scores from 0 to 1 are counted in so many bins: thresholds of two digits fall between them."""
@@ -64,6 +66,7 @@ class Version:
     operations: tuple[Operation, ...]
     drops: tuple[Drop, ...]
     scores: Scores
+    stages: tuple[Stage, ...]
 
     @property
     def name(self) -> str:
@@ -72,12 +75,24 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Model:
+    """A pretrained model as ``evaluate`` measured it: a row of its table of compute, and the points of its picture (FLOPs of
+    training and of the refining charged, bits per byte)."""
+
+    name: str
+    row: Mapping[str, Any]
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What a report says beside its documents: the newer version last, and the settings in which two differ."""
+    """What a report says beside its documents: the newer version last, the settings in which two differ, and models that were
+    trained on what they made."""
 
     store: str
     versions: tuple[Version, ...]
     differences: tuple[tuple[str, str, str], ...]
+    models: tuple[Model, ...] = ()
 
 
 def share(part: int, whole: int) -> float | None:

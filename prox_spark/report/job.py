@@ -6,7 +6,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from prox_spark.errors import InstallationError, UsageError
-from prox_spark.report.facts import read_facts
+from prox_spark.report.facts import read_facts, read_models
 from prox_spark.report.reading import readings
 from prox_spark.report.sample import read_sample
 from prox_spark.tables.store import open_store
@@ -31,11 +31,13 @@ def report(
     after: str | None = None,
     sample: int = 500,
     seed: int = 0,
+    evaluation: Path | None = None,
 ) -> Written:
     """Write a page about the refinement that ``after`` names (the newest unless given), or what changed from ``before``.
 
-    ``sample`` documents can be looked at in it, the same ones for the same ``seed``.
-    Raises ``UsageError`` for names that do not exist or a file that cannot be written, ``InstallationError`` where what
+    ``sample`` documents can be looked at in it, the same ones for the same ``seed``. ``evaluation``: an ``evaluation.json``
+    whose models it shows, too.
+    Raises ``UsageError`` for names that do not exist, files that cannot be read or written, ``InstallationError`` where what
     draws the page is not installed.
     """
     try:
@@ -47,8 +49,9 @@ def report(
         ) from None
     if not file.parent.is_dir():
         raise UsageError(f"{file}: the folder {file.parent} does not exist")
+    models = () if evaluation is None else read_models(evaluation)
     shown = readings(open_store(spark, location), before, after)
-    facts = read_facts(shown)
+    facts = read_facts(shown, models)
     documents = read_sample(shown, sample, seed)
     write(render(facts, pictures(facts), documents, seed), file)
     return Written(str(file), [version.name for version in facts.versions], len(documents), file.stat().st_size)

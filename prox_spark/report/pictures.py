@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 from matplotlib import rc_context
@@ -11,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from prox_spark.report.figures import BINS, Facts, Operation, Version, below, rebinned, share
+from prox_spark.pretraining.compute import Stage, llama_parameters, refining_flops, training_flops
+from prox_spark.report.figures import BINS, Facts, Model, Operation, Version, below, rebinned, share
 from prox_spark.report.svg import ROLES, inline
-from prox_spark.report.text import shortened
+from prox_spark.report.text import clean, shortened
+from prox_spark.training.models import PAPER_SIZES
 
 _WIDTH = 420
 _POINTS = 72
@@ -55,7 +58,10 @@ class Picture:
 
 def pictures(facts: Facts) -> tuple[Picture, ...]:
     """Every picture that the numbers of these versions allow."""
-    drawn: tuple[Callable[[Facts], Picture | None], ...] = (_sources, _operations, _documents, _lines, _sweep, _calls)
+    drawn: tuple[Callable[[Facts], Picture | None], ...] = (
+        *(_sources, _operations, _documents, _lines, _sweep, _calls),
+        *(_refining, _models),
+    )
     with rc_context(_STYLE), warnings.catch_warnings():
         # The page's fonts have what matplotlib's, which only measures, lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
@@ -201,6 +207,66 @@ def _sweep(facts: Facts) -> Picture | None:
         for edge in range(0, BINS + 1, BINS // _BARS)
     )
     return Picture("Threshold sweep", note + _whose(facts, "drop_line_below"), svg, columns, rows)
+
+
+def _refining(facts: Facts) -> Picture | None:
+    """What the models' reading cost, in tokens that models of the paper's sizes are trained on for as much."""
+    costs = [refining_flops(version.stages) for version in facts.versions]
+    if not any(costs):
+        return None
+    sizes = {name: llama_parameters(**shape) for name, shape in PAPER_SIZES.items()}
+    names = [f"{name} ({parameters / 1e9:.2g}B)" for name, parameters in sizes.items()]
+    tokens = [[(cost or 0.0) / training_flops(size, 1) for size in sizes.values()] for cost in costs]
+    title = "Training tokens that cost as much as the refining"
+    svg = _bars(facts, names, tokens, "refining", title, of_all=False)
+    rows = tuple(_stage_row(version, stage) for version in facts.versions for stage in version.stages)
+    columns = ("Stage", "Refiner", "Parameters", "Tokens read and written", "FLOPs")
+    note = (
+        "Training tokens that cost as many FLOPs as the refining did, for models of the paper's sizes: what it must save to pay "
+        "(6 per parameter and training token, 2 per parameter and token that a refiner read or wrote)."
+    )
+    return Picture("Break-even of refining", note, svg, columns, rows)
+
+
+def _stage_row(version: Version, stage: Stage) -> tuple[str, ...]:
+    parameters = "not known" if stage.parameters is None else f"{stage.parameters:,}"
+    flops = "not known" if stage.flops is None else f"{stage.flops:.3g}"
+    tokens = f"{stage.prompt_tokens + stage.output_tokens:,}"
+    return f"{stage.stage}, {version.name}", clean(stage.refiner), parameters, tokens, flops
+
+
+_LOOKS = [(role, line) for line in ("-", "--", ":") for role in ("one", "two", "ink", "muted")]
+"""Colours and lines of models, in their order; more than these share them."""
+
+
+def _models(facts: Facts) -> Picture | None:
+    shown = [(model, look) for model, look in zip(facts.models, cycle(_LOOKS)) if model.points]
+    if not shown:
+        return None
+    with _axes(230) as (figure, axes):
+        for model, (role, line) in shown:
+            label = shortened(model.name, _LABEL)
+            axes.plot(*zip(*model.points, strict=True), line, color=ROLES[role], marker="o", markersize=3, label=label)
+        axes.set_xscale("log")
+        axes.set_xlabel("FLOPs of training and of the refining it needed")
+        axes.grid(axis="y", color=ROLES["grid"], linewidth=0.8)
+        figure.legend(loc="outside upper left", frameon=False, ncols=2, handlelength=2, borderpad=0)
+        svg = inline(figure, "models", "Bits per byte of held-out text over compute, by model")
+    rows = tuple(_model_row(model) for model in facts.models)
+    columns = (
+        *("Model", "Trained tokens", "Training FLOPs", "Refining FLOPs charged", "Break-even tokens", "FLOPs saved"),
+        "Bits per byte at the end",
+    )
+    note = "Bits per byte of held-out text as training went on; less is better. From evaluate."
+    return Picture("Quality by compute", note, svg, columns, rows)
+
+
+def _model_row(model: Model) -> tuple[str, ...]:
+    keys = ("training_flops", "charged_refining_flops", "break_even_tokens", "saved_flops")
+    figures = [model.row.get(key) for key in keys]
+    end = f"{model.points[-1][1]:.4f}" if model.points else ""
+    said = ("" if value is None else f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.3g}" for value in figures)
+    return model.name, f"{model.row['tokens']:,}", *said, end
 
 
 def _score_axis(axes: Axes, label: str) -> None:

@@ -25,6 +25,7 @@ from prox_spark.errors import ConservationError, StoreError, UsageError
 from prox_spark.export import job
 from prox_spark.export.job import export, shuffle
 from prox_spark.export.tokens import DocumentTokenizer, read_tokenizer
+from prox_spark.pretraining.data import open_shards
 from prox_spark.tables.store import open_store
 from prox_spark.versions.forget import forget
 
@@ -195,6 +196,10 @@ def test_tokens_decode_to_the_texts_and_the_same_export_again_does_nothing(
     texts = {one["doc_id"]: decoder.decode(ids[one["start"] : one["start"] + one["tokens"]]) for one in places}
     assert texts == refined
     assert [ids[one["start"] + one["tokens"]] for one in places] == [chosen.end_id] * 36
+    # What `pretrain` reads is the same stream.
+    shards = open_shards(target)
+    assert (shards.refinement, shards.end, shards.vocabulary) == ("first:0", chosen.end_id, chosen.vocabulary)
+    assert shards.read(0, shards.tokens).tolist() == ids.tolist()
 
     before = {path: path.stat().st_mtime_ns for path in target.rglob("*")}
     assert main([*words, "--output", "json"]) == 0

@@ -1,0 +1,279 @@
+"""Is the refined corpus better? One small study on labelled web pages, from the pages to the table: ``docs/study.md``.
+
+The same small model is trained on as many tokens of the raw pages, of what all rules leave, and of what ProX leaves (document
+stage, chunk stage, both), with several seeds, and measured on clean prose that nothing was trained on. Cross-fitted: the
+pages are divided by site into two halves, each with its own store, and each half is cleaned by a line scorer that was trained
+on the other half's labels. (The document scorer learnt from other documents altogether.)
+
+Everything lies in ``--folder``; what stands there is not made again, so that an interrupted study goes on. ``study.json`` holds
+no times: with the same options, seeds, threads and versions of torch it is the same to the last digit. ``study.md`` and
+``study.svg`` are made from it. By default the files are those of ``shared/gold`` beside the repository.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from pyspark.sql import SparkSession
+from timing import SHARED, arguments, report
+
+from prox_spark.adapt.job import adapt
+from prox_spark.adapt.pages import read_records
+from prox_spark.adapt.tokenizer import write_tokenizer
+from prox_spark.config import load_config
+from prox_spark.evaluation.pictures import draw_compute
+from prox_spark.evaluation.refining import refinement_stages
+from prox_spark.export.job import export
+from prox_spark.generation.job import generate
+from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.pretraining.compute import Point, Stage, Trained, account, curve_of, refining_flops
+from prox_spark.pretraining.job import pretrain
+from prox_spark.pretraining.record import read_record
+from prox_spark.refinement.job import execute
+from prox_spark.session import get_session
+
+GOLD = SHARED / "gold"
+CONF = Path(__file__).resolve().parent.parent / "conf"
+HALVES = ("a", "b")
+RAW = "raw"
+# `both` stands before `chunk`: its chunk stage is then asked about the kept documents alone, as its compute says.
+ARMS = (RAW, "rules", "document", "both", "chunk")
+_END = "<|end|>"
+# Where the cards of the shipped refiners find the best F1 on whole pages, and what is almost certainly junk.
+_LINES_BELOW, _DOCUMENTS_BELOW = 0.35, 0.1
+
+
+def other(half: str) -> str:
+    return HALVES[1 - HALVES.index(half)]
+
+
+def divide(files: Sequence[Path], folder: Path, pages: int | None) -> dict[str, int]:
+    """The labelled pages by a hash of their site into one file a half; how many each got."""
+    counts = dict.fromkeys(HALVES, 0)
+    with (folder / "half-a.jsonl").open("w") as first, (folder / "half-b.jsonl").open("w") as second:
+        for record, _ in chain.from_iterable(map(read_records, files)):
+            half = HALVES[hashlib.sha256(record["site"].encode()).digest()[0] % 2]
+            if pages is None or counts[half] < pages:
+                counts[half] += 1
+                kept = {key: record[key] for key in ("doc_id", "raw_content", "gold_keep")}
+                (first if half == "a" else second).write(json.dumps(kept) + "\n")
+    return counts
+
+
+def train_refiners(folder: Path, options: Any) -> None:
+    """A line scorer from each half, a document scorer from documents that are no page here; those that do not stand yet."""
+    for half in HALVES:
+        if not (folder / f"lines-{half}").exists():
+            told = [
+                f"adapt.name=lines-{half}",
+                f"adapt.output={folder}/lines-{half}",
+                "adapt.card=Made for a study.",
+                f"adapt.epochs={options.epochs}",
+                "adapt.evaluations=2",
+            ]
+            told += [f"adapt.train=[{folder}/half-{half}.jsonl]", f"adapt.validation=[{options.validation}]"]
+            learn("web-lines", told)
+    if not (folder / "documents").exists():
+        told = ["adapt.name=documents", f"adapt.output={folder}/documents", "adapt.card=Made for a study."]
+        told += [f"adapt.train=[{options.documents}]", f"adapt.validation=[{options.documents_validation}]"]
+        learn("web-documents", told)
+
+
+def learn(recipe: str, told: list[str]) -> None:
+    settings = load_config(str(CONF / "adapt" / f"{recipe}.yaml"), told).adapt
+    assert settings is not None, "the recipe has one"
+    adapt(settings)
+
+
+def make_tokenizer(folder: Path, vocabulary: int) -> Path:
+    """A vocabulary of the raw pages' own, with an end token; the same for every arm."""
+    target = folder / "tokenizer"
+    if not target.exists():
+        target.mkdir()
+        records = chain.from_iterable(read_records(folder / f"half-{half}.jsonl") for half in HALVES)
+        write_tokenizer(target, (record["raw_content"] for record, _ in records), vocabulary, [_END])
+        settings = target / "tokenizer_config.json"
+        settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token": _END}, indent=2) + "\n")
+    return target
+
+
+def refinement_of(arm: str) -> str:
+    return "rules" if arm == RAW else arm
+
+
+def configuration(folder: Path, half: str, arm: str) -> list[str]:
+    """Overrides that refine a half as an arm is; the raw pages are those that the rules' refinement covers."""
+    document, chunk = "document=null", "chunk=null"
+    if arm in ("document", "both"):
+        document = f"document.engine={{kind: statistics, model: {folder}/documents}}"
+    if arm in ("chunk", "both"):
+        chunk = f"chunk.engine={{kind: transformers, model: {folder}/lines-{other(half)}}}"
+    if arm in ("rules", RAW):
+        document, chunk = (f"{stage}.engine={{kind: rules, rules: [all]}}" for stage in ("document", "chunk"))
+    return [
+        *(f"store={folder}/store-{half}", f"refinement={refinement_of(arm)}", document, chunk),
+        *(f"input.path={folder}/half-{half}.jsonl", "input.format=json", "input.columns.text=raw_content"),
+        *(f"execution.drop_line_below={_LINES_BELOW}", f"execution.drop_document_below={_DOCUMENTS_BELOW}"),
+        *("fuse.kept_documents=[0,1]", "fuse.kept_characters=[0,1]"),
+    ]
+
+
+def refine(spark: SparkSession, folder: Path, half: str, arm: str, tokenizer: Path) -> dict[str, Any]:
+    """Refine a half as an arm is and export its tokens: what was kept of it, and what the stages read."""
+    config = load_config(None, configuration(folder, half, arm))
+    ingest(spark, config, find_files(config))
+    generate(spark, config)
+    counts = execute(spark, config).counts
+    target = folder / "tokens" / half / arm
+    told = {"tokenizer": str(tokenizer), "raw": arm == RAW}
+    done = export(spark, config.store, refinement_of(arm), str(target), "tokens", **told)
+    stages = [] if arm == RAW else refinement_stages(spark, config.store, arm)
+    return {
+        "documents": counts["documents"],
+        "documents_kept": done.documents,
+        "characters": counts["characters"],
+        "characters_kept": done.characters,
+        "tokens": done.tokens,
+        "stages": [asdict(stage) for stage in stages],
+    }
+
+
+def join(parts: Sequence[Path], target: Path) -> None:
+    """The halves' token shards under one manifest, one half after the other."""
+    if target.exists():
+        return
+    work = target.with_name(f".{target.name}")
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(parts[0] / "tokenizer", work / "tokenizer")
+    manifests = [json.loads((part / "manifest.json").read_text()) for part in parts]
+    files = []
+    for part, manifest in zip(parts, manifests, strict=True):
+        for file in manifest["files"]:
+            name = f"{part.parent.name}-{file['name']}"
+            shutil.copy2(part / file["name"], work / name)
+            files.append({"name": name, "tokens": file["tokens"]})
+    sums = {key: sum(manifest[key] for manifest in manifests) for key in ("documents", "tokens")}
+    first = {key: manifests[0][key] for key in ("refinement", "raw", "tokenizer", "dtype")}
+    (work / "manifest.json").write_text(json.dumps(first | sums | {"files": files}, indent=2))
+    work.rename(target)
+
+
+def train_model(folder: Path, arm: str, seed: int, options: Any) -> dict[str, Any]:
+    """Train the arm's model with a seed unless it stands; its record."""
+    target = folder / "models" / f"{arm}-{seed}"
+    if not target.exists():
+        told = [f"pretrain.name={arm}-{seed}", f"pretrain.data={folder}/tokens/{arm}", f"pretrain.output={target}"]
+        told += [f"pretrain.validation=[{','.join(map(str, options.prose))}]", f"pretrain.seed={seed}"]
+        told += [f"pretrain.tokens={options.tokens}", f"pretrain.passes={options.passes}", "pretrain.evaluations=5"]
+        settings = load_config(str(CONF / "pretrain" / "tiny.yaml"), told).pretrain
+        assert settings is not None, "the recipe has one"
+        target.parent.mkdir(exist_ok=True)
+        pretrain(settings)
+    record = read_record(target)
+    assert record is not None, "pretrain leaves one"
+    return record
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    return {"mean": mean(values), "deviation": stdev(values) if len(values) > 1 else None, "each": list(values)}
+
+
+def summarise(arms: Mapping[str, list[dict[str, Any]]], records: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """From halves and models to the study: bits per byte with spread, against raw seed by seed, and the compute."""
+    ends = {arm: [one["curve"][-1]["bits_per_byte"] for one in found] for arm, found in records.items()}
+    results = {}
+    for arm, halves in arms.items():
+        results[arm] = {
+            **{key: sum(half[key] for half in halves) for key in halves[0] if key != "stages"},
+            "stages": [stage for half in halves for stage in half["stages"]],
+            "bits_per_byte": spread(ends[arm]),
+            "against_raw": spread([own - raw for own, raw in zip(ends[arm], ends[RAW], strict=True)]),
+        }
+    return {"arms": results, "compute": account([trained(arm, one, records[arm]) for arm, one in results.items()])}
+
+
+def trained(arm: str, result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trained:
+    """An arm's models as one, its curve the mean of theirs."""
+    stages = [Stage(**stage) for stage in result["stages"]]
+    curves = zip(*(curve_of(record["curve"]) for record in records), strict=True)
+    curve = tuple(Point(points[0].tokens, mean(point.bits_per_byte for point in points)) for points in curves)
+    inner = records[0]["parameters"]["without_embeddings"]
+    return Trained(arm, inner, records[0]["tokens"], result["tokens"], curve, refining_flops(stages))
+
+
+def table(study: Mapping[str, Any]) -> str:
+    """The study as Markdown."""
+    rows = [
+        "| trained on | documents | characters | tokens | bits per byte | against raw, seed by seed | refining by training |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm, compute in zip(study["arms"].items(), study["compute"], strict=True):
+        name, found = arm
+        bits, change = found["bits_per_byte"], found["against_raw"]
+        cost = compute["charged_refining_flops"] / compute["training_flops"]
+        shares = [found[f"{what}_kept"] / found[what] for what in ("documents", "characters")]
+        against = "" if name == RAW else told(change, "+")
+        cells = (f"{shares[0]:.0%}", f"{shares[1]:.0%}", f"{found['tokens']:,}", told(bits), against, f"{cost:.2f}")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def told(values: Mapping[str, Any], sign: str = "") -> str:
+    deviation = "" if values["deviation"] is None else f" ± {values['deviation']:.4f}"
+    return f"{values['mean']:{sign}.4f}{deviation}"
+
+
+def points(study: Iterable[Trained]) -> dict[str, list[tuple[float, float]]]:
+    """The picture's: FLOPs of training and of the refining charged, bits per byte."""
+    return {
+        one.name: [
+            (one.cost(point.tokens) + (one.charged(point.tokens) or 0.0), point.bits_per_byte) for point in one.curve
+        ]
+        for one in study
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("artifacts/study"))
+    parser.add_argument("--pages", type=Path, nargs="+", default=[GOLD / "train.jsonl.zst"])
+    parser.add_argument("--validation", type=Path, default=GOLD / "dev.jsonl.zst", help="labelled pages of other sites")
+    parser.add_argument("--documents", type=Path, default=GOLD / "doclevel_dclm_train.jsonl.zst")
+    parser.add_argument("--documents-validation", type=Path, default=GOLD / "doclevel_dclm_dev.jsonl.zst")
+    prose = [GOLD / "clean_prose" / name for name in ("standardebooks.jsonl.zst", "wikitext-2.valid.txt")]
+    parser.add_argument("--prose", type=Path, nargs="+", default=prose)
+    parser.add_argument("--limit", type=int, help="so many pages of each half; all unless given")
+    parser.add_argument("--epochs", type=float, default=3.0, help="passes of the line scorers' training")
+    parser.add_argument("--vocabulary", type=int, default=4096)
+    parser.add_argument("--tokens", type=int, default=1_000_000, help="that each model is trained on")
+    parser.add_argument("--passes", type=float, default=1.0)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    started, folder = time.monotonic(), options.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = divide(options.pages, folder, options.limit)
+    train_refiners(folder, options)
+    tokenizer = make_tokenizer(folder, options.vocabulary)
+    spark = get_session()
+    arms = {arm: [refine(spark, folder, half, arm, tokenizer) for half in HALVES] for arm in ARMS}
+    spark.stop()
+    for arm in ARMS:
+        join([folder / "tokens" / half / arm for half in HALVES], folder / "tokens" / arm)
+    records = {arm: [train_model(folder, arm, seed, options) for seed in range(options.seeds)] for arm in ARMS}
+    study = {"pages": counts, "trained_tokens": records[RAW][0]["tokens"]} | summarise(arms, records)
+    (folder / "study.json").write_text(json.dumps(study, indent=1) + "\n")
+    (folder / "study.md").write_text(table(study))
+    draw_compute(points(trained(arm, study["arms"][arm], records[arm]) for arm in ARMS), folder / "study.svg")
+    report({"benchmark": "study", **study, "minutes": (time.monotonic() - started) / 60}, options.output)
+    print(table(study))
+
+
+if __name__ == "__main__":
+    main()
