@@ -141,8 +141,9 @@ def line_changes(one: Version, other: Version, documents: DataFrame, *about: Col
         rows = version.read("dropped_lines").select(
             *("doc_id", "unit", "line_number", "operation", "replacement"), F.struct(*about).alias("about")
         )
-        # By the unit, too: files without the units that were chosen are not read.
-        joined = rows.join(chosen, ["doc_id", "unit"])
+        # By the unit, too: files without the units that were chosen are not read. A semi join: Spark could take the log, of
+        # which the files say too little (equal lines compress to nothing), for the small side of another and broadcast it.
+        joined = rows.join(chosen, ["doc_id", "unit"], "left_semi")
         return joined.select("doc_id", "line_number", "unit", *(F.col(name).alias(f"{name}_{side}") for name in names))
 
     joined = logged(one, "before").join(logged(other, "after"), ["doc_id", "line_number", "unit"], "full_outer")

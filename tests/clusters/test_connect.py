@@ -229,7 +229,7 @@ def answers(handler: Handler, payload: dict[str, Any]) -> None:
         top = {f"token_id:{keep}": math.log(kept), f"token_id:{drop}": math.log(1 - kept)}
         choice["logprobs"] = {"tokens": ["x"], "token_logprobs": [-1.0], "top_logprobs": [top]}
     else:
-        lines = re.findall(r"\[(\d+)\] (?:Home|Menu|Login)", prompt)
+        lines = re.findall(r"\[(\d+)\] ?(?:Home|Menu|Login)", prompt)
         choice["text"] = (
             "\n".join(f"remove_lines(line_start={n}, line_end={n})" for n in map(int, lines)) or "keep_chunk()"
         )

@@ -1,7 +1,7 @@
 """One engine for all tasks of an executor's JVM: it outlives Spark's Python workers and goes with the JVM.
 
-A Spark program of its own, so that its JVM can be killed. Slow where Spark has to reap its workers: that takes a minute
-of idling, and the gap that an engine must outlive is two.
+A Spark program of its own, so that its JVM can be killed. Slow: each test starts Spark and an engine anew, and where Spark has
+to reap its workers that takes a minute of idling, and the gap that an engine must outlive is two.
 """
 
 import os
@@ -20,7 +20,7 @@ from processes import ENGINE, ended, engines_of, members, processes_about, pytho
 from prox_spark.engines.runtime import Owner, place, start_time
 from prox_spark.engines.tiny import build_tiny_model
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 GAP_SECONDS = 120.0
 
@@ -88,7 +88,6 @@ def test_spark_tasks_share_one_engine_that_goes_with_the_killed_jvm(tmp_path: Pa
     assert not where.socket.exists()
 
 
-@pytest.mark.slow
 def test_an_engine_outlives_a_gap_of_two_minutes_in_which_spark_reaps_its_workers(tmp_path: Path) -> None:
     with running(tmp_path, "true") as (program, jvm):
         began = time.monotonic()

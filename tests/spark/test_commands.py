@@ -1,4 +1,7 @@
-"""The command line: what it prints for programs and for people, in this process, as a process and under spark-submit."""
+"""The command line: what it prints for programs and for people, in this process, as a process and under spark-submit.
+
+Slow where the whole job runs twice, each time in a virtual machine of its own; ``test_gold.py`` does so over every format.
+"""
 
 import json
 import subprocess
@@ -107,6 +110,7 @@ def test_text_history_is_a_table_with_a_row_for_each_version(refined: str, capsy
     assert "lines removed" in out
 
 
+@pytest.mark.slow
 def test_the_command_and_spark_submit_answer_the_same(refined: str, arguments: list[str], tmp_path: Path) -> None:
     words = [f"store={tmp_path / 'store'}", *arguments[1:], "--output", "json"]
     first, again = (

@@ -1,7 +1,7 @@
 """``estimate`` says before a run what the run then asks of its engines, from a sample, and writes nothing.
 
 The random model is a real one under transformers: its tokenizer and prompts are what is counted. Slow where that model
-answers the whole demo corpus, and where all pages of a real file are tokenised twice.
+answers the whole demo corpus, where all pages of a real file are tokenised twice, and where a corpus must be large.
 """
 
 import json
@@ -147,6 +147,7 @@ def test_half_of_the_real_pages_tell_what_all_of_them_ask(
         assert one.prompt_tokens == pytest.approx(sum(rows.column("prompt_tokens").to_pylist()), rel=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_large_corpus_is_read_in_part_and_told_so(
     spark: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

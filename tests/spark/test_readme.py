@@ -1,4 +1,7 @@
-"""Every ``prox-spark`` command of the README runs, in its order, in a folder with the demo's C4 file as the corpus."""
+"""Every ``prox-spark`` command of the README runs, in its order, in a folder with the demo's C4 file as the corpus.
+
+Slow: it refines that corpus with the model and asks every verb of the store, one after the other.
+"""
 
 import re
 import shlex
@@ -20,6 +23,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for block in blocks for line in block.splitlines() if line.startswith("prox-spark ")]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
