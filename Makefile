@@ -15,7 +15,7 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest
 
-# docs/study.md: from labelled pages to models, in artifacts/study; goes on where it was interrupted.
+# benchmarks/study.py: from labelled pages to models, in artifacts/study; goes on where it was interrupted.
 study: setup
 	@$(BIN)/python benchmarks/study.py
 

@@ -1,13 +1,14 @@
-"""Is the refined corpus better? One small study on labelled web pages, from the pages to the table: ``docs/study.md``.
+"""Is the refined corpus better? One small study on labelled web pages, from the pages to a table.
 
 The same small model is trained on as many tokens of the raw pages, of what all rules leave, and of what ProX leaves (document
 stage, chunk stage, both), with several seeds, and measured on clean prose that nothing was trained on. Cross-fitted: the
 pages are divided by site into two halves, each with its own store, and each half is cleaned by a line scorer that was trained
 on the other half's labels. (The document scorer learnt from other documents altogether.)
 
-Everything lies in ``--folder``; what stands there is not made again, so that an interrupted study goes on. ``study.json`` holds
-no times: with the same options, seeds, threads and versions of torch it is the same to the last digit. ``study.md`` and
-``study.svg`` are made from it. By default the files are those of ``shared/gold`` beside the repository.
+Everything lies in ``--folder``; what stands there is not made again, so that an interrupted study goes on (other options need
+another folder). ``study.json`` holds no times: with the same options, seeds, threads and versions of torch it is the same to
+the last digit. ``study.md`` and ``study.svg`` are made from it. By default the files are those of ``shared/gold`` beside the
+repository.
 """
 
 import hashlib
@@ -54,17 +55,18 @@ def other(half: str) -> str:
     return HALVES[1 - HALVES.index(half)]
 
 
-def divide(files: Sequence[Path], folder: Path, pages: int | None) -> dict[str, int]:
-    """The labelled pages by a hash of their site into one file a half; how many each got."""
-    counts = dict.fromkeys(HALVES, 0)
-    with (folder / "half-a.jsonl").open("w") as first, (folder / "half-b.jsonl").open("w") as second:
-        for record, _ in chain.from_iterable(map(read_records, files)):
-            half = HALVES[hashlib.sha256(record["site"].encode()).digest()[0] % 2]
-            if pages is None or counts[half] < pages:
-                counts[half] += 1
-                kept = {key: record[key] for key in ("doc_id", "raw_content", "gold_keep")}
-                (first if half == "a" else second).write(json.dumps(kept) + "\n")
-    return counts
+def divide(files: Sequence[Path], folder: Path, limit: int | None) -> None:
+    """The labelled pages by a hash of their site into one file a half, unless these stand."""
+    halves: dict[str, list[str]] = {half: [] for half in HALVES}
+    for record, _ in chain.from_iterable(map(read_records, files)):
+        half = HALVES[hashlib.sha256(record["site"].encode()).digest()[0] % 2]
+        halves[half].append(json.dumps({key: record[key] for key in ("doc_id", "raw_content", "gold_keep")}))
+    for half, lines in halves.items():
+        # Never written again: a file of another time is another corpus to the stores.
+        if not (target := folder / f"half-{half}.jsonl").exists():
+            written = target.with_suffix(".partial")
+            written.write_text("\n".join(lines[:limit]) + "\n")
+            written.rename(target)
 
 
 def train_refiners(folder: Path, options: Any) -> None:
@@ -96,11 +98,13 @@ def make_tokenizer(folder: Path, vocabulary: int) -> Path:
     """A vocabulary of the raw pages' own, with an end token; the same for every arm."""
     target = folder / "tokenizer"
     if not target.exists():
-        target.mkdir()
+        work = folder / ".tokenizer"
+        work.mkdir(exist_ok=True)
         records = chain.from_iterable(read_records(folder / f"half-{half}.jsonl") for half in HALVES)
-        write_tokenizer(target, (record["raw_content"] for record, _ in records), vocabulary, [_END])
-        settings = target / "tokenizer_config.json"
+        write_tokenizer(work, (record["raw_content"] for record, _ in records), vocabulary, [_END])
+        settings = work / "tokenizer_config.json"
         settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token": _END}, indent=2) + "\n")
+        work.rename(target)
     return target
 
 
@@ -211,7 +215,7 @@ def trained(arm: str, result: Mapping[str, Any], records: Sequence[Mapping[str, 
 def table(study: Mapping[str, Any]) -> str:
     """The study as Markdown."""
     rows = [
-        "| trained on | documents | characters | tokens | bits per byte | against raw, seed by seed | refining by training |",
+        "| trained on | documents | characters | tokens | bits per byte | against raw, by seed | refining / training FLOPs |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm, compute in zip(study["arms"].items(), study["compute"], strict=True):
@@ -258,7 +262,7 @@ def main() -> None:
     options = parser.parse_args()
     started, folder = time.monotonic(), options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    counts = divide(options.pages, folder, options.limit)
+    divide(options.pages, folder, options.limit)
     train_refiners(folder, options)
     tokenizer = make_tokenizer(folder, options.vocabulary)
     spark = get_session()
@@ -267,7 +271,7 @@ def main() -> None:
     for arm in ARMS:
         join([folder / "tokens" / half / arm for half in HALVES], folder / "tokens" / arm)
     records = {arm: [train_model(folder, arm, seed, options) for seed in range(options.seeds)] for arm in ARMS}
-    study = {"pages": counts, "trained_tokens": records[RAW][0]["tokens"]} | summarise(arms, records)
+    study = {"trained_tokens": records[RAW][0]["tokens"]} | summarise(arms, records)
     (folder / "study.json").write_text(json.dumps(study, indent=1) + "\n")
     (folder / "study.md").write_text(table(study))
     draw_compute(points(trained(arm, study["arms"][arm], records[arm]) for arm in ARMS), folder / "study.svg")

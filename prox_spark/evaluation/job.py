@@ -20,7 +20,7 @@ from prox_spark.errors import ConfigError
 from prox_spark.evaluation.labels import LabelFile, read_labels
 from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
 from prox_spark.evaluation.models import evaluate_models, named_folders, refinements_named
-from prox_spark.evaluation.pictures import draw_thresholds
+from prox_spark.evaluation.pictures import check_drawing, draw_thresholds
 from prox_spark.evaluation.refining import refinement_stages
 from prox_spark.evaluation.settings import EvaluateConfig
 from prox_spark.generation.job import Plans, generate, plan
@@ -68,6 +68,7 @@ def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
             raise ConfigError(
                 f"evaluate.{key} is given, and {name} is null: set {name}.engine, or leave evaluate.{key} out"
             )
+    check_drawing()
     folders = named_folders(settings)
     labelled = bool(settings.pages or settings.documents)
     plans = plan(config) if labelled else None
@@ -80,9 +81,9 @@ def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
         draw_thresholds({**whole["pages"], **whole["documents"]}, output / "thresholds.svg")
     if folders:
 
-        def refining(refinement: str) -> list[Stage]:
+        def refining(refinement: str, fingerprint: str | None) -> list[Stage]:
             assert spark is not None, "it is started where a model names a refinement"
-            return refinement_stages(spark, config.store, refinement)
+            return refinement_stages(spark, config.store, refinement, fingerprint)
 
         whole |= evaluate_models(settings, folders, output, refining)
     (output / "evaluation.json").write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -17,14 +17,19 @@ from prox_spark.pretraining.suites import Prepared, load_suite, prepare, run_sui
 from prox_spark.training.models import existing_causal
 from prox_spark.training.steps import device_of
 
-Refining = Callable[[str], list[Stage]]
-"""The stages of a refinement by its name, from the store."""
+Refining = Callable[[str, str | None], list[Stage]]
+"""The stages of a refinement by its name and fingerprint (if that is known), from the store."""
+
+
+_WINDOW = 2048
+"""A whole context of a recent model, a hundred thousand tokens, would have more logits than memory holds."""
 
 
 def named_folders(settings: EvaluateConfig) -> dict[str, Path]:
     """The models' folders by the names under which they are reported. Raises ``RefinerError`` where one cannot be used."""
     folders = [resolve_model(model, None) for model in settings.models]
-    short = [folder.name for folder in folders]
+    # A download's folder is named after its commit.
+    short = [Path(model).name if Path(model).expanduser().is_dir() else model for model in settings.models]
     names = short if len(set(short)) == len(short) else settings.models
     if len(set(names)) < len(names):
         raise ConfigError(f"evaluate.models names a model twice: {', '.join(settings.models)}")
@@ -70,12 +75,12 @@ def _measured(
 
 
 def _window(settings: EvaluateConfig, model: Any, folder: Path) -> int:
-    context = int(getattr(model.config, "max_position_embeddings", 0) or settings.window or 2048)
+    context = int(getattr(model.config, "max_position_embeddings", 0) or settings.window or _WINDOW)
     if settings.window is not None and settings.window > context:
         raise ConfigError(
             f"evaluate.window {settings.window} is more than the context of {folder.name}, {context} tokens"
         )
-    return settings.window or context
+    return settings.window or min(context, _WINDOW)
 
 
 def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any
             continue
         refinement = record["data"]["refinement"]
         if refinement and refinement not in stages:
-            stages[refinement] = _stages(refining, refinement, notes)
+            stages[refinement] = _stages(refining, refinement, record["data"].get("fingerprint"), notes)
         measured[name] = record["validation_sha256"]
         trained.append(_trained(name, record, stages.get(refinement, []) if refinement else []))
     trained = _comparable(trained, measured, notes)
@@ -110,9 +115,9 @@ def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any
     }
 
 
-def _stages(refining: Refining, refinement: str, notes: list[str]) -> list[Stage] | None:
+def _stages(refining: Refining, refinement: str, fingerprint: str | None, notes: list[str]) -> list[Stage] | None:
     try:
-        found = refining(refinement)
+        found = refining(refinement, fingerprint)
     except (UsageError, StoreError) as error:
         notes.append(f"what refining {refinement} cost is not known: {error}")
         return None

@@ -7,6 +7,11 @@ from typing import Any
 from prox_spark.errors import InstallationError
 
 
+def check_drawing() -> None:
+    """Raise ``InstallationError`` where nothing can be drawn: before hours of measuring, not behind them."""
+    _figure()
+
+
 def draw_thresholds(found: Mapping[str, Mapping[str, Any]], file: Path) -> None:
     """F1 of keeping over thresholds, a line for each file."""
     drawn: Sequence[tuple[str, Any]] = [(name, one["sweep"]) for name, one in found.items() if "sweep" in one]

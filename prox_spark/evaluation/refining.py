@@ -9,20 +9,27 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.engines.models import local_folder
-from prox_spark.errors import RefinerError
+from prox_spark.errors import RefinerError, UsageError
 from prox_spark.pretraining.compute import Parameters, Stage, count_parameters
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version, own_rows
 
-_WITHOUT_A_MODEL = ("rules", "statistics", "scripted")
+_WITHOUT_A_MODEL = ("rules", "statistics", "scripted", "dsir", "random", "column")
 
 
-def refinement_stages(spark: SparkSession, location: str, refinement: str) -> list[Stage]:
+def refinement_stages(
+    spark: SparkSession, location: str, refinement: str, fingerprint: str | None = None
+) -> list[Stage]:
     """The stages of a refinement (``NAME`` or ``NAME:VERSION``) with their tokens and their models' parameters.
 
-    Raises ``UsageError`` or ``StoreError`` where store or refinement are not there.
+    Raises ``UsageError`` or ``StoreError`` where store or refinement are not there, or it is not the one of ``fingerprint``.
     """
-    return stages_of(open_version(open_store(spark, location), refinement))
+    version = open_version(open_store(spark, location), refinement)
+    if fingerprint is not None and version.row["fingerprint"] != fingerprint:
+        raise UsageError(
+            f"{location} has another refinement of this name; name the store that the model's data came from"
+        )
+    return stages_of(version)
 
 
 def stages_of(version: Version) -> list[Stage]:

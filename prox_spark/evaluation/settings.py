@@ -25,7 +25,7 @@ class EvaluateConfig(BaseModel):
     text_key: str = "text"
     """Key or column of the text in those files."""
     window: Annotated[int, Field(ge=8)] | None = None
-    """Tokens that a model reads at a time; its context unless given."""
+    """Tokens that a model reads at a time; its context unless given, at most 2,048."""
     suite: str | None = None
     """Tasks for the models: ``general`` or ``math`` (``conf/suites``), or a file of one; needs the extra ``harness``."""
     tasks: str | None = None

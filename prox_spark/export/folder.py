@@ -99,6 +99,8 @@ class Folder:
         files, path = self._system()
         _, other = there._system()
         if self.scheme != _LOCAL and files.exists(other):
+            if there.sizes():
+                raise FileExistsError(f"{there.url} holds files")
             # HDFS would put it inside an empty folder.
             files.rmdir(other)
         _move(self, files, path, other)
@@ -163,6 +165,8 @@ def open_folder(location: str) -> Folder:
     """The folder that a user names. Raises ``UsageError`` for an empty name, ``InputError`` for an unknown file system."""
     if not location.strip():
         raise UsageError("name the folder to write to")
+    if location.startswith("dbfs:"):
+        raise UsageError(f"{location}: name it as all machines see it, /Volumes/… or /dbfs/…")
     files, path = file_system(location)
     if "file" in ((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
         return Folder(path.rstrip("/") or "/")

@@ -70,8 +70,8 @@ class Staging:
             raise _made_meanwhile(self.target) from error
 
     def withdraw(self) -> None:
-        """Remove what this run has put into a target that it did not finish."""
-        if _holder(self.target) == self.holder:
+        """Remove what this run has put into a target that it did not finish: one without a manifest."""
+        if _holder(self.target) == self.holder and MANIFEST not in self.target.sizes():
             self.target.remove()
 
 
@@ -100,6 +100,9 @@ def look(target: Folder) -> bytes | None:
     """
     names = target.sizes()
     if MANIFEST in names:
+        if _MARK in names and _is_dead(target):
+            # Its run died between the two.
+            target.delete(_MARK)
         return target.read(MANIFEST)
     if names and not (_MARK in names and _is_dead(target)):
         kind = "what another run is writing" if _MARK in names else "files that are no finished export"

@@ -108,7 +108,17 @@ def _map(file: Path, tokens: int) -> Any:
 
 
 def _check_tokenizer(folder: Path, vocabulary: int, end: int) -> None:
-    size = max(vocabulary_of(folder).values(), default=-1) + 1
+    from tokenizers import Tokenizer
+
+    try:
+        # As `export` read it: transformers adds what the settings name and the file lacks.
+        entries = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8")).get_vocab(with_added_tokens=True)
+    # The tokenizers library raises plain Exception for a file that is none.
+    except Exception as error:
+        raise TrainingError(
+            f"{folder}: no tokenizer that can be loaded: {' '.join(str(error).split())[:300]}"
+        ) from error
+    size = max(entries.values(), default=-1) + 1
     if size != vocabulary:
         raise TrainingError(
             f"{folder} has {size} entries, the shards' {MANIFEST} says {vocabulary}: it is not the tokenizer that made them; "

@@ -174,6 +174,7 @@ def _record(
             "documents": shards.manifest.get("documents", 0),
             "tokens": shards.tokens,
             "refinement": shards.refinement,
+            "fingerprint": shards.manifest.get("fingerprint"),
             "vocabulary": shards.vocabulary,
             "end_token_id": shards.end,
         },

@@ -118,7 +118,7 @@ def read_sources(reading: Reading, names: Sequence[str]) -> tuple[Source, ...]:
     rows = {row["name"]: row for row in _texts_by_source(reading).groupBy(own).agg(*sums).collect()}
     return tuple(
         Source(
-            OTHERS if name is None else shortened(clean(name.replace("\n", " ")), _NAME),
+            OTHERS if name is None else clean(name.replace("\n", " ")),
             *(rows[name][column] for column in ("documents", "characters", "kept")),
         )
         for name in (*names, None)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
 
@@ -21,6 +21,7 @@ from prox_spark.training.models import PAPER_SIZES
 _WIDTH = 420
 _POINTS = 72
 _LABEL = 24
+_NAME = 60
 _BARS = 20
 _NEAR = 0.12
 
@@ -89,7 +90,7 @@ def _sources(facts: Facts) -> Picture | None:
     shares = [[each.get(name) or 0.0 for name in names] for each in kept]
     svg = _bars(facts, names, shares, "sources", "Share of characters kept, by source", of_all=True)
     rows = tuple(
-        (name, *(f"{value:.1%}" for value in values), f"{source.characters:,}")
+        (shortened(name, _NAME), *(f"{value:.1%}" for value in values), f"{source.characters:,}")
         for name, source, *values in zip(names, facts.versions[-1].sources, *shares, strict=True)
     )
     columns = ("Source", *(f"Kept, {version.name}" for version in facts.versions), "Characters")
@@ -211,19 +212,22 @@ def _sweep(facts: Facts) -> Picture | None:
 
 def _refining(facts: Facts) -> Picture | None:
     """What the models' reading cost, in tokens that models of the paper's sizes are trained on for as much."""
-    costs = [refining_flops(version.stages) for version in facts.versions]
-    if not any(costs):
+    costs = {version.name: refining_flops(version.stages) for version in facts.versions}
+    if not any(costs.values()):
         return None
+    unknown = [name for name, cost in costs.items() if cost is None]
+    known = replace(facts, versions=tuple(version for version in facts.versions if version.name not in unknown))
     sizes = {name: llama_parameters(**shape) for name, shape in PAPER_SIZES.items()}
     names = [f"{name} ({parameters / 1e9:.2g}B)" for name, parameters in sizes.items()]
-    tokens = [[(cost or 0.0) / training_flops(size, 1) for size in sizes.values()] for cost in costs]
+    tokens = [[(costs[one.name] or 0.0) / training_flops(size, 1) for size in sizes.values()] for one in known.versions]
     title = "Training tokens that cost as much as the refining"
-    svg = _bars(facts, names, tokens, "refining", title, of_all=False)
+    svg = _bars(known, names, tokens, "refining", title, of_all=False)
     rows = tuple(_stage_row(version, stage) for version in facts.versions for stage in version.stages)
     columns = ("Stage", "Refiner", "Parameters", "Tokens read and written", "FLOPs")
     note = (
         "Training tokens that cost as many FLOPs as the refining did, for models of the paper's sizes: what it must save to pay "
         "(6 per parameter and training token, 2 per parameter and token that a refiner read or wrote)."
+        + (f" Not known for {', '.join(unknown)}: a refiner's weights are not here." if unknown else "")
     )
     return Picture("Break-even of refining", note, svg, columns, rows)
 

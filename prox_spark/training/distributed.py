@@ -6,7 +6,7 @@ on a path that all of them see. On executors GPUs are used where ``spark.task.re
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from prox_spark.errors import TrainingError
@@ -26,7 +26,9 @@ def run_together(function: Callable[..., Any], *arguments: Any, processes: int, 
     gpu = cluster and spark.conf.get("spark.task.resource.gpu.amount", None) is not None
     try:
         distributor = TorchDistributor(num_processes=processes, local_mode=not cluster, use_gpu=gpu)
-        done: Any = distributor.run(function, *arguments)
+        # It prints what the processes say, on standard error too, to standard output, where only results belong.
+        with redirect_stdout(sys.stderr):
+            done: Any = distributor.run(function, *arguments)
     except RuntimeError as error:
         raise TrainingError(f"one of {processes} processes failed: {error}; its log stands above") from error
     if done is None:

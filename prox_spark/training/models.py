@@ -41,7 +41,7 @@ def new_llama(
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    heads = heads or hidden // 64
+    heads = heads or max(1, hidden // 64)
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,

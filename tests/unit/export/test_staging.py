@@ -125,6 +125,34 @@ def test_a_half_published_folder_is_no_export_and_is_made_anew() -> None:
     memory.store.clear()
 
 
+def test_what_a_run_left_that_died_once_it_was_done_goes() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    target = open_folder("memory://bucket/export")
+    target.write("manifest.json", b"{}")
+    target.write(".exporting", holder_of_a_dead_process().encode())
+    assert look(target) == b"{}"
+    assert set(target.sizes()) == {"manifest.json"}
+    memory.store.clear()
+
+
+def test_a_folder_that_holds_files_is_not_replaced() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    mine, there = open_folder("memory://bucket/mine"), open_folder("memory://bucket/there")
+    mine.write("manifest.json", b"mine")
+    there.write("manifest.json", b"theirs")
+    with pytest.raises(FileExistsError):
+        mine.rename(there)
+    assert there.read("manifest.json") == b"theirs"
+    memory.store.clear()
+
+
+def test_a_path_that_no_file_system_has_by_itself_is_refused() -> None:
+    with pytest.raises(UsageError, match="/Volumes/"):
+        open_folder("dbfs:/exports/x")
+
+
 def test_whoever_comes_second_does_not_write_over_the_first(target: Folder) -> None:
     def meanwhile() -> Iterator[tuple[str, bytes]]:
         run(target)

@@ -92,6 +92,21 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_losses_and_weights(
     assert weights[0] == weights[1]
 
 
+def test_a_base_s_dropout_goes_on_where_it_was(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrain(settings(data, tmp_path / "base"))
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config | {"attention_dropout": 0.5}))
+    given = {"base": str(tmp_path / "base"), "passes": 2.0}
+    pretrain(settings(data, tmp_path / "whole", **given))
+    taken = iter([steps.take_step] * 7)
+    monkeypatch.setattr(training, "take_step", lambda *arguments: next(taken)(*arguments))
+    with pytest.raises(StopIteration):
+        pretrain(settings(data, tmp_path / "cut", **given))
+    monkeypatch.undo()
+    pretrain(settings(data, tmp_path / "cut", **given))
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+
+
 def test_a_run_killed_before_its_name_was_given_is_only_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

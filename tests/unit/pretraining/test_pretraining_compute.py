@@ -101,7 +101,8 @@ def test_embeddings_are_counted_apart_in_names_of_several_architectures(tmp_path
     assert folder_parameters(tmp_path / "empty") is None
     # Of an engine's model where its weights are here; rules ask none.
     assert engine_parameters({"kind": "vllm", "model": str(tmp_path)}) == 15
-    assert engine_parameters({"kind": "rules"}) == 0
+    for kind in ("rules", "statistics", "scripted", "dsir", "random", "column"):
+        assert engine_parameters({"kind": kind}) == 0
     assert engine_parameters({"kind": "vllm", "model": "nobody-has/this"}) is None
 
 
@@ -126,7 +127,7 @@ def test_models_are_counted_from_their_records_and_what_cannot_be_is_said(tmp_pa
         "other": tmp_path,
     }
 
-    def refining(name: str) -> list[Stage]:
+    def refining(name: str, _: str | None) -> list[Stage]:
         if name == "gone:1":
             raise UsageError("no refinement gone:1")
         return [Stage("chunk", "web", 50, 100, 20)]

@@ -111,3 +111,10 @@ def test_the_refinement_is_named_as_sql_takes_it_and_raw_documents_have_none(tmp
     refined = open_shards(write_shards(tmp_path / "a", texts(5), 1, refinement="mine", version=3, raw=False))
     raw = open_shards(write_shards(tmp_path / "b", texts(5), 1, refinement="mine", version=3, raw=True))
     assert (refined.refinement, raw.refinement) == ("mine:3", None)
+
+
+def test_a_token_that_only_the_settings_name_makes_no_other_tokenizer(tmp_path: Path) -> None:
+    folder = write_shards(tmp_path / "shards", texts(20))
+    file = folder / "tokenizer" / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token": "[NEVER SEEN]"}))
+    assert open_shards(folder).tokens > 0

@@ -158,7 +158,11 @@ def test_the_break_even_is_what_the_paper_s_sizes_train_on_for_as_much() -> None
     # As the paper's appendix has them, embeddings left out.
     assert sizes == pytest.approx({"xs": 0.27, "s": 0.66, "m": 1.61}, abs=0.02)
     assert f"{2 * 2_700_000 * 20_330_114 / (6 * sizes['s'] * 1e9):,.0f}" in drawn.svg
-    unknown = values.facts(values.version(stages=(Stage("chunk", "elsewhere", None, 10, 0),)))
+    elsewhere = values.version("elsewhere", stages=(Stage("chunk", "elsewhere", None, 10, 0),))
+    (drawn,) = (one for one in pictures(values.facts(elsewhere, values.version())) if one.title == drawn.title)
+    assert "Not known for elsewhere:0" in drawn.note
+    assert "elsewhere:0" not in drawn.svg
+    unknown = values.facts(elsewhere)
     assert "Break-even of refining" not in {picture.title for picture in pictures(unknown)}
 
 
