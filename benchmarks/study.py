@@ -15,7 +15,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,7 @@ from prox_spark.adapt.job import adapt
 from prox_spark.adapt.pages import read_records
 from prox_spark.adapt.tokenizer import write_tokenizer
 from prox_spark.config import load_config
+from prox_spark.evaluation.models import points
 from prox_spark.evaluation.pictures import draw_compute
 from prox_spark.evaluation.refining import refinement_stages
 from prox_spark.export.job import export
@@ -46,7 +47,7 @@ HALVES = ("a", "b")
 RAW = "raw"
 # `both` stands before `chunk`: its chunk stage is then asked about the kept documents alone, as its compute says.
 ARMS = (RAW, "rules", "document", "both", "chunk")
-_END = "<|end|>"
+_END, _VOCABULARY = "<|end|>", 4096
 # Where the cards of the shipped refiners find the best F1 on whole pages, and what is almost certainly junk.
 _LINES_BELOW, _DOCUMENTS_BELOW = 0.35, 0.1
 
@@ -84,7 +85,8 @@ def train_refiners(folder: Path, options: Any) -> None:
             learn("web-lines", told)
     if not (folder / "documents").exists():
         told = ["adapt.name=documents", f"adapt.output={folder}/documents", "adapt.card=Made for a study."]
-        told += [f"adapt.train=[{options.documents}]", f"adapt.validation=[{options.documents_validation}]"]
+        files = (GOLD / f"doclevel_dclm_{part}.jsonl.zst" for part in ("train", "dev"))
+        told += [f"adapt.{key}=[{file}]" for key, file in zip(("train", "validation"), files, strict=True)]
         learn("web-documents", told)
 
 
@@ -94,14 +96,14 @@ def learn(recipe: str, told: list[str]) -> None:
     adapt(settings)
 
 
-def make_tokenizer(folder: Path, vocabulary: int) -> Path:
+def make_tokenizer(folder: Path) -> Path:
     """A vocabulary of the raw pages' own, with an end token; the same for every arm."""
     target = folder / "tokenizer"
     if not target.exists():
         work = folder / ".tokenizer"
         work.mkdir(exist_ok=True)
         records = chain.from_iterable(read_records(folder / f"half-{half}.jsonl") for half in HALVES)
-        write_tokenizer(work, (record["raw_content"] for record, _ in records), vocabulary, [_END])
+        write_tokenizer(work, (record["raw_content"] for record, _ in records), _VOCABULARY, [_END])
         settings = work / "tokenizer_config.json"
         settings.write_text(json.dumps(json.loads(settings.read_text()) | {"eos_token": _END}, indent=2) + "\n")
         work.rename(target)
@@ -175,7 +177,7 @@ def train_model(folder: Path, arm: str, seed: int, options: Any) -> dict[str, An
     if not target.exists():
         told = [f"pretrain.name={arm}-{seed}", f"pretrain.data={folder}/tokens/{arm}", f"pretrain.output={target}"]
         told += [f"pretrain.validation=[{','.join(map(str, options.prose))}]", f"pretrain.seed={seed}"]
-        told += [f"pretrain.tokens={options.tokens}", f"pretrain.passes={options.passes}", "pretrain.evaluations=5"]
+        told += [f"pretrain.tokens={options.tokens}", "pretrain.evaluations=5"]
         settings = load_config(str(CONF / "pretrain" / "tiny.yaml"), told).pretrain
         assert settings is not None, "the recipe has one"
         target.parent.mkdir(exist_ok=True)
@@ -234,37 +236,23 @@ def told(values: Mapping[str, Any], sign: str = "") -> str:
     return f"{values['mean']:{sign}.4f}{deviation}"
 
 
-def points(study: Iterable[Trained]) -> dict[str, list[tuple[float, float]]]:
-    """The picture's: FLOPs of training and of the refining charged, bits per byte."""
-    return {
-        one.name: [
-            (one.cost(point.tokens) + (one.charged(point.tokens) or 0.0), point.bits_per_byte) for point in one.curve
-        ]
-        for one in study
-    }
-
-
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--folder", type=Path, default=Path("artifacts/study"))
     parser.add_argument("--pages", type=Path, nargs="+", default=[GOLD / "train.jsonl.zst"])
     parser.add_argument("--validation", type=Path, default=GOLD / "dev.jsonl.zst", help="labelled pages of other sites")
-    parser.add_argument("--documents", type=Path, default=GOLD / "doclevel_dclm_train.jsonl.zst")
-    parser.add_argument("--documents-validation", type=Path, default=GOLD / "doclevel_dclm_dev.jsonl.zst")
     prose = [GOLD / "clean_prose" / name for name in ("standardebooks.jsonl.zst", "wikitext-2.valid.txt")]
     parser.add_argument("--prose", type=Path, nargs="+", default=prose)
     parser.add_argument("--limit", type=int, help="so many pages of each half; all unless given")
-    parser.add_argument("--epochs", type=float, default=3.0, help="passes of the line scorers' training")
-    parser.add_argument("--vocabulary", type=int, default=4096)
+    parser.add_argument("--epochs", type=float, default=1.5, help="passes of the line scorers' training")
     parser.add_argument("--tokens", type=int, default=1_000_000, help="that each model is trained on")
-    parser.add_argument("--passes", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     started, folder = time.monotonic(), options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     divide(options.pages, folder, options.limit)
     train_refiners(folder, options)
-    tokenizer = make_tokenizer(folder, options.vocabulary)
+    tokenizer = make_tokenizer(folder)
     spark = get_session()
     arms = {arm: [refine(spark, folder, half, arm, tokenizer) for half in HALVES] for arm in ARMS}
     spark.stop()
@@ -274,7 +262,8 @@ def main() -> None:
     study = {"trained_tokens": records[RAW][0]["tokens"]} | summarise(arms, records)
     (folder / "study.json").write_text(json.dumps(study, indent=1) + "\n")
     (folder / "study.md").write_text(table(study))
-    draw_compute(points(trained(arm, study["arms"][arm], records[arm]) for arm in ARMS), folder / "study.svg")
+    curves = {arm: points(trained(arm, study["arms"][arm], records[arm])) for arm in ARMS}
+    draw_compute(curves, folder / "study.svg")
     report({"benchmark": "study", **study, "minutes": (time.monotonic() - started) / 60}, options.output)
     print(table(study))
 

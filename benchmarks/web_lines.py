@@ -11,10 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zstandard
 from timing import SHARED, arguments, report
 
 from prox_spark.config import load_config
+from prox_spark.evaluation.measure import rates
 from prox_spark.generation.job import generate
 from prox_spark.ingestion.job import find_files, ingest
 from prox_spark.refinement.job import execute
@@ -31,16 +33,13 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def f1(pages: list[dict[str, Any]], removed: dict[str, set[int]], dropped: set[str]) -> float:
-    kept_right = kept = right = 0
+    keep, stays, words = [], [], []
     for page in pages:
         gone = removed.get(page["doc_id"], set())
-        for number, (line, keep) in enumerate(zip(page["raw_content"].split("\n"), page["gold_keep"], strict=True)):
-            words = len(line.split())
-            stays = number not in gone and page["doc_id"] not in dropped
-            kept_right += words * (keep and stays)
-            kept += words * stays
-            right += words * keep
-    return 2 * kept_right / (kept + right) if kept + right else 0.0
+        keep += page["gold_keep"]
+        stays += [page["doc_id"] not in dropped and number not in gone for number in range(len(page["gold_keep"]))]
+        words += [len(line.split()) for line in page["raw_content"].split("\n")]
+    return rates(*map(np.asarray, (keep, stays, words)))["f1"]
 
 
 def main() -> None:

@@ -42,13 +42,22 @@ def calibration(files: Sequence[Scored], steps: int = 200) -> tuple[float, float
     """Scale and shift of the logits that make probabilities of them (Platt, 1999), every line alike, by Newton steps."""
     z = np.concatenate([one.logits for one in files])
     y = np.concatenate([one.keep for one in files]).astype(np.float64)
-    weights: Any = np.array([1.0, 0.0])
     design = np.stack([z, np.ones_like(z)], axis=1)
+
+    def loss(weights: Any) -> float:
+        odds = design @ weights
+        return float((np.logaddexp(0.0, odds) - y * odds).sum())
+
+    weights: Any = np.zeros(2)
     for _ in range(steps):
         p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
         gradient = design.T @ (p - y)
         curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2) * 1e-6
         step = np.linalg.solve(curvature, gradient)
+        # A whole step overshoots where a model is sure of lines that it has wrong, and the next ones run away.
+        before = loss(weights)
+        while loss(weights - step) > before and float(np.abs(step).max()) >= 1e-9:
+            step = step / 2
         weights = weights - step
         if float(np.abs(step).max()) < 1e-9:
             break

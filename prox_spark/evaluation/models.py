@@ -1,10 +1,18 @@
-"""Pretrained models measured: perplexity of clean text, a suite of tasks, compute. Needs no Spark."""
+"""Pretrained models measured: perplexity of clean text, a suite of tasks, compute. Needs no Spark.
 
-from collections.abc import Callable, Mapping, Sequence
+What a model was measured to be stands in the output's folder ``models`` as soon as it is known: an interrupted run goes on with
+the next model, and the same command again measures nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prox_spark import __version__
 from prox_spark.engines.models import resolve_model
 from prox_spark.errors import ConfigError, StoreError, UsageError
 from prox_spark.evaluation.pictures import draw_compute
@@ -48,10 +56,36 @@ def evaluate_models(
     """``models`` (each one's measurements by its name) and ``compute`` (``compute_of``); draws ``compute.svg``."""
     texts = {path: read_prose(path, settings.text_key, settings.perplexity_bytes) for path in settings.perplexity}
     suite = prepare(load_suite(settings.suite), settings.tasks) if settings.suite is not None else None
-    models = {name: _measured(folder, settings, texts, suite) for name, folder in folders.items()}
+    models = {}
+    for name, folder in folders.items():
+        measured = output / "models" / f"{_mark(folder, settings)}.json"
+        models[name] = _once(measured, partial(_measured, folder, settings, texts, suite))
     compute = compute_of(folders, refining)
     draw_compute(compute["points"], output / "compute.svg")
     return {"models": models, "compute": compute}
+
+
+def _mark(folder: Path, settings: EvaluateConfig) -> str:
+    """Over all that a measurement depends on: settings, and each file that is read, by size and time of change."""
+    asked = settings.model_dump(mode="json", include={"perplexity_bytes", "text_key", "window", "suite"})
+    named = [folder, *map(Path, settings.perplexity), *(Path(one) for one in (settings.suite, settings.tasks) if one)]
+    files = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for one in named for file in _files(one)]
+    return hashlib.sha256(json.dumps([asked, files, __version__], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _files(path: Path) -> Iterator[Path]:
+    path = path.expanduser().resolve()
+    yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path] * path.is_file()
+
+
+def _once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        written = file.with_suffix(".partial")
+        written.write_text(json.dumps(measure(), allow_nan=False), encoding="utf-8")
+        written.replace(file)
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def _measured(
@@ -111,7 +145,7 @@ def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any
             for refinement, found in stages.items()
         },
         "notes": notes,
-        "points": {model.name: _points(model) for model in trained},
+        "points": {model.name: points(model) for model in trained},
     }
 
 
@@ -155,7 +189,8 @@ def _comparable(trained: list[Trained], measured: Mapping[str, str | None], note
     return found
 
 
-def _points(model: Trained) -> list[tuple[float, float]]:
+def points(model: Trained) -> list[tuple[float, float]]:
+    """A model's curve for ``draw_compute``: FLOPs, refining included, and bits per byte; empty where they are not known."""
     found = []
     for point in model.curve:
         charged = model.charged(point.tokens)

@@ -31,8 +31,8 @@ class EvaluateConfig(BaseModel):
     tasks: str | None = None
     """Folder of the harness's task files that a suite may name beside the harness's own."""
     output: str = "evaluation"
-    """Folder for ``evaluation.json``, ``thresholds.svg``, ``compute.svg`` and a store for each labelled file, on a path that all
-    tasks see."""
+    """Folder for ``evaluation.json``, ``thresholds.svg``, ``compute.svg``, a store for each labelled file and what each model
+    was measured to be, on a path that all tasks see."""
     thresholds: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)] = [
         round(0.05 * step, 2) for step in range(1, 20)
     ]

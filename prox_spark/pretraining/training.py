@@ -75,8 +75,6 @@ def train(
     if saved.is_file():
         whole = load_checkpoint(saved, model, optimizer)
         state = _State(**whole["state"])
-        # A base's dropout goes on where it was.
-        torch.set_rng_state(whole["random"].cpu())
     losses = _Losses(folder / LOSSES, state.step) if rank == 0 else None
     started = time.monotonic() - state.seconds
     model.train()
@@ -172,10 +170,7 @@ def _due(step: int, settings: PretrainConfig) -> bool:
 
 
 def _save(saved: Path, state: _State, model: Any, optimizer: Any) -> None:
-    import torch
-
     whole = {
-        "random": torch.get_rng_state(),
         "state": {name: getattr(state, name) for name in _State.__slots__},
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),

@@ -57,16 +57,17 @@ def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
 
 
 def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
-    """The whole state in one file that stands complete or not at all."""
+    """The whole state, torch's random numbers included, in one file that stands complete or not at all."""
     import torch
 
     partial = file.with_suffix(".partial")
-    torch.save(whole, partial)
+    torch.save({**whole, "random": torch.get_rng_state()}, partial)
     partial.replace(file)
 
 
 def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
-    """The state that ``save_checkpoint`` wrote, its ``model`` and ``optimizer`` put into those given.
+    """The state that ``save_checkpoint`` wrote, its ``model`` and ``optimizer`` put into those given; random numbers go on
+    where they were.
 
     Raises ``TrainingError`` where it is another model's or cannot be read. No code in the file is run.
     """
@@ -79,6 +80,7 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
         whole: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
         model.load_state_dict(whole["model"])
         optimizer.load_state_dict(whole["optimizer"])
+        torch.set_rng_state(whole["random"].cpu())
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"{file} is no checkpoint of this model ({' '.join(str(error).split())[:300]}); move its folder away to begin anew"

@@ -114,6 +114,18 @@ def test_calibration_finds_scale_and_shift_and_the_scores_know() -> None:
     assert f1 == keep_f1(calibrated, threshold) >= keep_f1(calibrated, 0.5)
 
 
+def test_calibration_of_a_model_that_is_sure_of_lines_it_has_wrong() -> None:
+    generator = np.random.default_rng(0)
+    keep = (generator.random(20_000) < 0.3).astype(np.float32)
+    z = np.where(keep > 0, 1, -1) * generator.normal(12, 4, 20_000)
+    z[generator.random(20_000) < 0.08] *= -1
+    scored = Scored(z, keep, np.ones(20_000, np.float32))
+    scale, shift = calibration([scored])
+    assert 0.05 < scale < 0.5
+    assert abs(shift) < 2
+    assert calibration_error(scored.calibrated(scale, shift)) < calibration_error(scored)
+
+
 class _KilledError(Exception):
     """Stands for the end of the process."""
 

@@ -9,6 +9,7 @@ from pretraining_helpers import prose, settings, texts, write_shards
 
 from prox_spark.cli import main
 from prox_spark.errors import ConfigError
+from prox_spark.evaluation import models
 from prox_spark.pretraining.job import pretrain
 from prox_spark.pretraining.suites import load_suite, prepare
 
@@ -46,7 +47,11 @@ def arguments(folders: tuple[Path, Path, str], tmp_path: Path) -> list[str]:
 
 
 def test_models_are_compared_by_perplexity_and_compute(
-    arguments: list[str], folders: tuple[Path, Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    folders: tuple[Path, Path, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert main(["evaluate", "--output", "json", *arguments]) == 0
 
@@ -63,6 +68,11 @@ def test_models_are_compared_by_perplexity_and_compute(
     written = json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())
     assert (written["models"], written["compute"]) == (found["models"], found["compute"])
     assert (tmp_path / "evaluation" / "compute.svg").read_text().startswith("<?xml")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(models, "_measured", lambda *_: pytest.fail("a second run measures nothing"))
+        assert main(["evaluate", "--output", "json", *arguments]) == 0
+    assert json.loads(capsys.readouterr().out) == found
 
     assert main(["evaluate", *arguments, "evaluate.perplexity_bytes=100"]) == 0
     told = capsys.readouterr().out
