@@ -55,8 +55,8 @@ class Endpoint(ThreadingHTTPServer):
         """A client that has gone is what some of these tests are about."""
 
 
-def status(code: int, message: str = "no", **headers: str) -> Behaviour:
-    body = json.dumps({"error": {"message": message}}).encode()
+def status(code: int, message: str = "no", kind: str | None = None, **headers: str) -> Behaviour:
+    body = json.dumps({"error": {"message": message, "code": kind}}).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler, _: handler.say(code, body, named)
 

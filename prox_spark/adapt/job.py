@@ -14,15 +14,17 @@ from typing import Any
 from prox_spark import __version__
 from prox_spark.adapt.card import card
 from prox_spark.adapt.documents import fit_documents, score_documents
-from prox_spark.adapt.pages import read_documents
+from prox_spark.adapt.pages import read_documents, short_names
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.adapt.training import train
+from prox_spark.adapt.training import smaller, train
+from prox_spark.engines.models import resolve_model
 from prox_spark.errors import TrainingError
 from prox_spark.generation.refiner import Refiner
 from prox_spark.statistics.scorer import load_scorer, save_scorer
-from prox_spark.training.steps import CHECKPOINT, device_of, machine
+from prox_spark.training.inputs import marks
+from prox_spark.training.steps import CHECKPOINT, device_of, machine, within_memory
 
 _CARD = "README.md"
 _OF_SELECTIONS = ("target", "min_words", "raw_documents")
@@ -82,8 +84,13 @@ def _finished(work: Path, settings: AdaptConfig) -> Adapted:
 
 def _absolute(settings: AdaptConfig) -> AdaptConfig:
     """Executors have another working directory."""
-    paths = {name: [str(Path(path).absolute()) for path in getattr(settings, name)] for name in ("train", "validation")}
-    return settings.model_copy(update=paths)
+    changed: dict[str, Any] = {
+        name: [str(Path(path).expanduser().absolute()) for path in getattr(settings, name)]
+        for name in ("train", "validation")
+    }
+    if settings.base is not None:
+        changed["base"] = str(resolve_model(settings.base, settings.revision))
+    return settings.model_copy(update=changed)
 
 
 def _fit(settings: AdaptConfig, work: Path) -> Adapted:
@@ -96,7 +103,8 @@ def _fit(settings: AdaptConfig, work: Path) -> Adapted:
     threshold, f1 = best_threshold([unseen])
     validation = {path: score_documents(scorer, read_documents([path])) for path in settings.validation}
     scores = {f"the {len(documents)} themselves, as folds left out, three times": _scores(unseen, threshold)}
-    scores |= {Path(path).name: _scores(one, threshold) for path, one in validation.items()}
+    named = zip(short_names(settings.validation), validation.values(), strict=True)
+    scores |= {name: _scores(one, threshold) for name, one in named}
     done = Adapted(settings.output, {"threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
     _describe(work, settings, done, "statistics", len(documents), len(scorer.weights) + 1, platform.machine())
     return done
@@ -112,17 +120,20 @@ def run(
     with tempfile.TemporaryDirectory() as scratch:
         # Every process makes the same vocabulary; the first one's stays.
         recipe = make_recipe(settings, work if share[0] == 0 else Path(scratch))
-    model = recipe.model.to(device_of(share[0]))
-    best = train(model, recipe.task, settings, work, report, share)
-    # What is measured is what is shipped: the weights as they are saved, at the precision that every device computes.
-    scored = recipe.task.score(_rounded(model))
-    if settings.task == "lines":
-        # Twice: the second finds what rounding the calibrated head has left.
-        for _ in range(2):
-            _calibrate(model, *calibration(list(scored.values())))
-            scored = recipe.task.score(_rounded(model))
+    with within_memory("training", smaller(settings)):
+        model = recipe.model.to(device_of(share[0]))
+        best = train(model, recipe.task, settings, work, report, share)
+        # What is measured is what is shipped: the weights as they are saved, at the precision that every device computes.
+        scored = recipe.task.score(_rounded(model))
+        if settings.task == "lines":
+            # Twice: the second finds what rounding the calibrated head has left.
+            for _ in range(2):
+                _calibrate(model, *calibration(list(scored.values())))
+                scored = recipe.task.score(_rounded(model))
     threshold = best_threshold(list(scored.values()))[0] if settings.task != "programs" else 0.5
-    scores = {Path(path).name: _scores(one, threshold) for path, one in scored.items()}
+    scores = {
+        name: _scores(one, threshold) for name, one in zip(short_names(list(scored)), scored.values(), strict=True)
+    }
     f1 = sum(score["f1"] for score in scores.values()) / len(scores)
     seconds = best.pop("seconds")
     done = Adapted(settings.output, {**best, "threshold": threshold, "f1": f1}, scores, seconds)
@@ -132,9 +143,9 @@ def run(
 
 
 def _digest(settings: AdaptConfig) -> str:
-    """Over the settings and the files that are read, by size and time of change: what a checkpoint belongs to."""
-    files = [Path(path).stat() for path in (*settings.train, *settings.validation) if Path(path).exists()]
-    whole = [settings.model_dump(mode="json"), [(file.st_size, file.st_mtime_ns) for file in files], __version__]
+    """Over the settings and the files that are read, the base's among them: what a checkpoint belongs to."""
+    base = [] if settings.base is None else [resolve_model(settings.base, settings.revision)]
+    whole = [settings.model_dump(mode="json"), marks([*settings.train, *settings.validation, *base]), __version__]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -197,8 +208,8 @@ def _describe(
     training = {
         "settings": {
             **settings.model_dump(mode="json", exclude={"card", "output", *_OF_SELECTIONS}),
-            "train": [Path(path).name for path in settings.train],
-            "validation": [Path(path).name for path in settings.validation],
+            "train": short_names(settings.train),
+            "validation": short_names(settings.validation),
         },
         "examples": examples,
         "architecture": architecture,

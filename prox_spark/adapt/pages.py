@@ -2,10 +2,13 @@
 ``gold_keep_doc``."""
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import zstandard
 
 from prox_spark.errors import TrainingError
 
@@ -55,6 +58,12 @@ def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
     return pages
 
 
+def short_names(paths: Sequence[str]) -> list[str]:
+    """What these files are called in reports: by their names, and by their whole paths where two have the same."""
+    names = [Path(path).name for path in paths]
+    return names if len(set(names)) == len(names) else list(paths)
+
+
 def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Records of a file, each with its place. Raises ``TrainingError`` where the file cannot be read."""
     try:
@@ -62,7 +71,7 @@ def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
             if not isinstance(record, dict):
                 raise TrainingError(f"{path}, record {number}: no object with keys but {type(record).__name__}")
             yield record, f"{path}, record {number}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise TrainingError(f"{path}: cannot be read: {error}") from error
 
 

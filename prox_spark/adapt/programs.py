@@ -129,11 +129,12 @@ class ProgramTask:
         if rows.segments is None:
             # Padding comes last, and a causal model's tokens do not see what comes after them.
             del given["attention_mask"]
-        hidden = model.model(**given).last_hidden_state
+        hidden = model.base_model(**given).last_hidden_state
+        head = model.get_output_embeddings()
 
         def entropy(places: Sequence[Any], targets: Any, weight: Any) -> Any:
             row, column = rows.places(places)
-            logits = model.lm_head(hidden[row, column]).float()
+            logits = head(hidden[row, column]).float()
             loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(targets).to(device), reduction="none")
             weights = torch.from_numpy(weight).to(device)
             return (loss * weights).sum() / weights.sum()

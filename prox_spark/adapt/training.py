@@ -22,6 +22,7 @@ from prox_spark.training.steps import (
     parameter_groups,
     save_checkpoint,
     take_step,
+    within_memory,
 )
 
 _WARM_UP = 0.03
@@ -103,11 +104,9 @@ def train(
             rate = settings.learning_rate * _schedule(min(state.seen / whole, 1.0), settings.final_rate)
             for parameters in optimizer.param_groups:
                 parameters["lr"] = rate
-            try:
-                torch.manual_seed(zlib.crc32(f"{settings.seed}/{state.step}/{rank}".encode()))
+            torch.manual_seed(zlib.crc32(f"{settings.seed}/{state.step}/{rank}".encode()))
+            with within_memory(f"step {state.step + 1}", smaller(settings)):
                 loss = take_step(model, optimizer, [(1.0, partial(task.loss, model, group[rank]))], processes)
-            except torch.OutOfMemoryError as error:
-                raise _full(f"step {state.step + 1}", settings, error) from error
             state.step += 1
             state.batch += 1
             if loss is not None:
@@ -123,10 +122,8 @@ def train(
                 mean = float(torch.stack(losses).mean()) if losses else float("nan")
                 losses = []
                 found = {"step": state.step, "tokens": state.seen, "loss": mean}
-                try:
+                with within_memory("an evaluation", smaller(settings)):
                     found |= _evaluated(model, task, average)
-                except torch.OutOfMemoryError as error:
-                    raise _full("an evaluation", settings, error) from error
                 if rank == 0:
                     report(found)
                 if found["f1"] > state.best.get("f1", -1.0):
@@ -146,11 +143,9 @@ def train(
     return {**state.best, "seconds": state.seconds}
 
 
-def _full(where: str, settings: AdaptConfig, error: Exception) -> TrainingError:
-    return TrainingError(
-        f"out of memory in {where}: lower adapt.batch_tokens ({settings.batch_tokens}), adapt.window or the model's size "
-        f"({str(error).splitlines()[0]})"
-    )
+def smaller(settings: AdaptConfig) -> str:
+    """What to do where memory ran out."""
+    return f"lower adapt.batch_tokens ({settings.batch_tokens}), adapt.window or the model's size"
 
 
 def _steps(batches: Sequence[Any], processes: int, first: int) -> Iterator[Sequence[Any]]:

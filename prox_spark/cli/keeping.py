@@ -73,7 +73,8 @@ def forget(
 
 def _read_ids(path: str) -> list[str]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`, which cuts at more than line ends: an id may hold any character but those.
+        lines = [line.removesuffix("\r") for line in Path(path).read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--ids {path}: cannot be read ({error})") from None
     return [line for line in lines if line]

@@ -203,6 +203,8 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
 
         tell(asdict(fit(session(loaded), loaded)), output)
         return
+    if loaded.adapt.processes > 1:
+        session(loaded)
     tell(asdict(run(loaded.adapt, _show)), output)
 
 
@@ -214,6 +216,8 @@ def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: O
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
         raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see conf/pretrain/)")
+    if loaded.pretrain.processes > 1:
+        session(loaded)
     tell(asdict(run(loaded.pretrain, _show)), output)
 
 

@@ -57,11 +57,18 @@ def _show(value: Any) -> str:
         return f"{value:,.4g}"
     if isinstance(value, dict | list):
         return json.dumps(value, default=_encode, ensure_ascii=False)
-    return str(value)
+    return str(utc(value) if isinstance(value, datetime.datetime) else value)
+
+
+def utc(moment: datetime.datetime) -> datetime.datetime:
+    """Spark gives times in this process's time zone, and does not say so."""
+    return moment.astimezone(datetime.UTC)
 
 
 def _encode(value: Any) -> Any:
-    if isinstance(value, datetime.datetime | datetime.date):
+    if isinstance(value, datetime.datetime):
+        return utc(value).isoformat()
+    if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
         return float(value)

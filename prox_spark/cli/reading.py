@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
-from prox_spark.cli.output import write_facts, write_json, write_line, write_table
+from prox_spark.cli.output import utc, write_facts, write_json, write_line, write_table
+from prox_spark.errors import UsageError
 
 
 def history(
@@ -39,7 +40,7 @@ def history(
 def _history_row(row: dict[str, Any]) -> tuple[Any, ...]:
     counts = row["counts"]
     share = f"{counts['characters_kept'] / counts['characters']:.1%}" if counts["characters"] else ""
-    when = f"{row['created_at']:%Y-%m-%d %H:%M:%S}"
+    when = f"{utc(row['created_at']):%Y-%m-%d %H:%M:%S}"
     results = (counts["documents"], counts["refined"], counts["dropped_documents"], counts["lines_removed"], share)
     return (row["refinement"], row["version"], row["verb"], when, *results, row["refined_version"])
 
@@ -58,6 +59,10 @@ def sql(
 
     location, loaded = store_of(store, config, overrides)
     answer = query(session(loaded), location, question)
+    if output == "json" and len(set(answer.columns)) < len(answer.columns):
+        raise UsageError(
+            f"SQL: two columns of one name ({', '.join(answer.columns)}); give them names of their own with AS"
+        )
     rows = answer.collect()
     if output == "json":
         write_json({"columns": answer.columns, "rows": [row.asDict(recursive=True) for row in rows]})

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import openai
 from pydantic import BaseModel, Field, ValidationError
 
-from prox_spark.engines.openai_client import Endpoint, UnusableError
+from prox_spark.engines.openai_client import Endpoint, RefusedError, UnusableError
 from prox_spark.engines.protocol import Usage
 from prox_spark.engines.settings import EndpointSettings
 
@@ -100,7 +100,12 @@ class ChatEngine:
             more["response_format"] = {"type": "json_schema", "json_schema": held}
         create: Any = client.chat.completions.with_raw_response.create
         asked = {"model": self._settings.model, "messages": request.messages, "extra_body": more}
-        body = await self._endpoint.send(lambda: create(**asked))
+        try:
+            body = await self._endpoint.send(lambda: create(**asked))
+        except RefusedError as error:
+            if not error.filtered:
+                raise
+            return Reply(request.id, "refused", str(error))
         found = reply(request.id, body)
         return found if found.text is None else replace(found, text=self._endpoint.without_key(found.text))
 

@@ -50,7 +50,11 @@ class FailedError(Exception):
 
 
 class RefusedError(FailedError):
-    """The endpoint will not have this request."""
+    """The endpoint will not have this request; ``filtered``: for what its prompt says."""
+
+    def __init__(self, reason: str, *, filtered: bool = False) -> None:
+        super().__init__(reason)
+        self.filtered = filtered
 
 
 class AgainError(FailedError):
@@ -243,7 +247,8 @@ class Endpoint:
         message = body.get("message") if isinstance(body, dict) else None
         said = self._clean(f"{status}: {message or body or 'no reason given'}")
         if status in _REFUSED:
-            return RefusedError(said)
+            # So Azure OpenAI answers where its filter finds something in the prompt.
+            return RefusedError(said, filtered=error.code == "content_filter")
         if status in _PASSING or status >= 500:
             return AgainError(said, wait=_asked_wait(error.response.headers))
         where, variable = f"the endpoint {self._settings.base_url}", self._settings.api_key_variable

@@ -15,6 +15,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from prox_spark.adapt.pages import short_names
 from prox_spark.config.models import Config, FuseConfig, InputConfig
 from prox_spark.errors import ConfigError
 from prox_spark.evaluation.labels import LabelFile, read_labels
@@ -98,13 +99,10 @@ def _labels(spark: SparkSession, config: Config, settings: EvaluateConfig, plans
         path: _documents(spark, config, settings, plans, read_labels(path, documents=True))
         for path in settings.documents
     }
-    return {"pages": _named(pages), "documents": _named(documents)}
-
-
-def _named(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """By file name where these are enough to tell files apart."""
-    names = [Path(path).name for path in found]
-    return dict(zip(names if len(set(names)) == len(names) else list(found), found.values(), strict=True))
+    return {
+        name: dict(zip(short_names(list(found)), found.values(), strict=True))
+        for name, found in (("pages", pages), ("documents", documents))
+    }
 
 
 def _pages(

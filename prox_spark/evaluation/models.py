@@ -6,7 +6,7 @@ the next model, and the same command again measures nothing.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from prox_spark.pretraining.perplexity import begin_token, encode, measure
 from prox_spark.pretraining.prose import Prose, read_prose
 from prox_spark.pretraining.record import read_record
 from prox_spark.pretraining.suites import Prepared, load_suite, prepare, run_suite
+from prox_spark.training.inputs import marks
 from prox_spark.training.models import existing_causal
 from prox_spark.training.steps import device_of
 
@@ -68,14 +69,8 @@ def evaluate_models(
 def _mark(folder: Path, settings: EvaluateConfig) -> str:
     """Over all that a measurement depends on: settings, and each file that is read, by size and time of change."""
     asked = settings.model_dump(mode="json", include={"perplexity_bytes", "text_key", "window", "suite"})
-    named = [folder, *map(Path, settings.perplexity), *(Path(one) for one in (settings.suite, settings.tasks) if one)]
-    files = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for one in named for file in _files(one)]
-    return hashlib.sha256(json.dumps([asked, files, __version__], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _files(path: Path) -> Iterator[Path]:
-    path = path.expanduser().resolve()
-    yield from sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path] * path.is_file()
+    named: list[str | Path] = [folder, *settings.perplexity, *(one for one in (settings.suite, settings.tasks) if one)]
+    return hashlib.sha256(json.dumps([asked, marks(named), __version__], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

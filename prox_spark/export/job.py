@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from prox_spark.errors import ConservationError, StoreError, UsageError
+from prox_spark.errors import ConservationError, UsageError
 from prox_spark.export.card import card, read_card_facts
 from prox_spark.export.folder import Folder, open_folder
 from prox_spark.export.manifest import check_same, encoded, manifest
@@ -21,7 +21,7 @@ from prox_spark.export.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard
 from prox_spark.export.staging import MANIFEST, look, staging
 from prox_spark.export.tokens import ChosenTokenizer, read_tokenizer
 from prox_spark.export.writers import COLUMNS
-from prox_spark.tables.refinements import receipt_after
+from prox_spark.tables.refinements import check_unforgotten
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
 
@@ -173,12 +173,8 @@ def _open(spark: SparkSession, location: str, name: str) -> Version:
     store = open_store(spark, location)
     version = open_version(store, name)
     # A pinned copy has lost what was forgotten; the version's own tables have not.
-    receipt = None if version.copy is not None else receipt_after(store, version.row)
-    if receipt is not None:
-        raise StoreError(
-            f"refinement {version.name} has documents that were forgotten on {receipt['forgotten_at']:%Y-%m-%d %H:%M:%S} UTC; "
-            "export its newest version, or `execute` with its configuration first, which makes it again without them"
-        )
+    if version.copy is None:
+        check_unforgotten(store, version.row)
     return version
 
 

@@ -169,7 +169,8 @@ class Prompter:
                 label = self._labels[number - chunk.line_start] if self._labels else array("I")
                 ids = document.ids[number] or array("I")
                 prompt += ids + label if self.numbers else label + ids
-                ends.append(len(prompt) - 1)
+                # A tokenizer without line feeds (BERT's) has nothing for blank lines: such a first one is read at what follows.
+                ends.append(max(len(prompt) - 1, 0))
             asked.ids.append(prompt)
             asked.ends.append(ends)
             asked.texts.append("\n".join(document.lines[chunk.line_start : chunk.line_end + 1]))

@@ -11,14 +11,16 @@ def id_hash(doc_id: str) -> Column:
     return F.sha2(doc_id, 256)
 
 
-def split_forgotten(store: Store, good: DataFrame) -> tuple[DataFrame, DataFrame | None]:
-    """Divide readable records into those to append and the quarantine rows of forgotten ones; None where none is forgotten.
+def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Divide records into those to append and rows for ``quarantine``: of unreadable ones, and of forgotten ones.
 
-    Such a row says where the record stands, and neither its id nor its text.
+    A forgotten one's row says where the record stands, and neither its id nor its text.
     """
+    good, bad = (read.where(F.col("kind") == kind) for kind in ("document", "unreadable"))
+    bad = bad.select("doc_id", "file", "position", "error_class", "message")
     hashes = store.read("forgotten").select(F.col("id_hash").alias("forgotten_hash")).distinct()
     if hashes.isEmpty():
-        return good, None
+        return good, bad
     same = id_hash("doc_id") == F.col("forgotten_hash")
     rows = good.join(hashes, same, "left_semi").select(
         F.lit(None).cast("string").alias("doc_id"),
@@ -27,4 +29,6 @@ def split_forgotten(store: Store, good: DataFrame) -> tuple[DataFrame, DataFrame
         F.lit("Forgotten").alias("error_class"),
         F.lit("a document of this id was forgotten").alias("message"),
     )
-    return good.join(hashes, same, "left_anti"), rows
+    named = F.when(F.col("forgotten_hash").isNull(), F.col("doc_id")).alias("doc_id")
+    unnamed = bad.join(hashes, same, "left").select(named, *bad.columns[1:])
+    return good.join(hashes, same, "left_anti"), unnamed.unionByName(rows)

@@ -88,9 +88,8 @@ def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], format_
     """Write what the store does not have yet; no lease is taken and no version written where it has everything."""
     version = store.version("documents")
     with kept(rows) as read:
-        good, forgotten = split_forgotten(store, read.where("kind = 'document'"))
+        good, unreadable = split_forgotten(store, read)
         arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
-        unreadable = _unreadable(read) if forgotten is None else _unreadable(read).unionByName(forgotten)
         bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
         if arrived.isEmpty() and bad.isEmpty() and read.where("kind = 'end'").isEmpty():
             return 0, 0
@@ -154,8 +153,7 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
     Returns the numbers of documents and of quarantine rows that were written.
     """
     purpose = Purpose("ingest")
-    good, forgotten = split_forgotten(store, read.where("kind = 'document'"))
-    unreadable = _unreadable(read) if forgotten is None else _unreadable(read).unionByName(forgotten)
+    good, unreadable = split_forgotten(store, read)
     read_to_end = {row["file"]: row for row in read.where("kind = 'end'").select("file", "position", "unit").collect()}
     with kept(first_comers(good, store.read("documents"))) as firsts:
         again = not firsts.isEmpty()
@@ -177,10 +175,6 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
     if rows:
         commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)
     return documents, n_bad
-
-
-def _unreadable(read: DataFrame) -> DataFrame:
-    return read.where("kind = 'unreadable'").select("doc_id", "file", "position", "error_class", "message")
 
 
 def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:

@@ -18,9 +18,10 @@ from prox_spark.pretraining.perplexity import encode, measure
 from prox_spark.pretraining.prose import digest, read_prose
 from prox_spark.pretraining.record import CARD, RECORD, card
 from prox_spark.pretraining.settings import PretrainConfig
-from prox_spark.pretraining.training import Run, train
+from prox_spark.pretraining.training import Run, smaller, train
+from prox_spark.training.inputs import marks
 from prox_spark.training.models import existing_causal, new_llama
-from prox_spark.training.steps import CHECKPOINT, device_of, machine
+from prox_spark.training.steps import CHECKPOINT, device_of, machine, within_memory
 
 Report = Callable[[dict[str, float]], None]
 
@@ -73,7 +74,7 @@ def run(settings: PretrainConfig, work: Path, report: Report, share: tuple[int, 
 
     shards = open_shards(settings.data)
     torch.manual_seed(settings.seed)
-    model = _model(settings, shards).to(device_of(share[0]))
+    model = _model(settings, shards)
     tokenizer = AutoTokenizer.from_pretrained(str(shards.tokenizer), trust_remote_code=False)
     prose = [
         one for path in settings.validation for one in read_prose(path, settings.text_key, settings.validation_bytes)
@@ -86,7 +87,9 @@ def run(settings: PretrainConfig, work: Path, report: Report, share: tuple[int, 
         found = measure(model, encoded, prose, settings.sequence, share)
         return {name: found[name] for name in ("nats_per_token", "perplexity", "bits_per_byte")}
 
-    done = train(model, Order(shards, settings.sequence, settings.seed), settings, work, evaluate, report, share)
+    order = Order(shards, settings.sequence, settings.seed)
+    with within_memory("training", smaller(settings)):
+        done = train(model.to(device_of(share[0])), order, settings, work, evaluate, report, share)
     if share[0] == 0:
         _write(work, settings, shards, model, done, digest(prose) if prose else None)
 
@@ -125,9 +128,9 @@ def _model(settings: PretrainConfig, shards: Shards) -> Any:
 
 def _digest(settings: PretrainConfig, shards: Shards) -> str:
     """Over the settings and the data: what a saved state belongs to."""
-    files = [Path(path).stat() for path in settings.validation if Path(path).exists()]
-    marks = [(file.st_size, file.st_mtime_ns) for file in files]
-    whole = [settings.model_dump(mode="json", exclude={"card"}), shards.digest, marks, __version__]
+    base = [] if settings.base is None else [resolve_model(settings.base, settings.revision)]
+    read = marks([*settings.validation, *base])
+    whole = [settings.model_dump(mode="json", exclude={"card"}), shards.digest, read, __version__]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prox_spark.errors import TrainingError
 from prox_spark.pretraining.data import Order
 from prox_spark.pretraining.settings import PretrainConfig
 from prox_spark.training.steps import (
@@ -25,6 +24,7 @@ from prox_spark.training.steps import (
     parameter_groups,
     save_checkpoint,
     take_step,
+    within_memory,
 )
 
 LOSSES = "losses.jsonl"
@@ -82,13 +82,8 @@ def train(
         rate = settings.learning_rate * schedule(state.step, settings.steps, settings.warm_up, settings.final_rate)
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
-        try:
+        with within_memory(f"step {state.step + 1}", smaller(settings)):
             loss = take_step(model, optimizer, _parts(model, order, settings, state.step, share), processes)
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"out of memory in step {state.step + 1}: lower pretrain.micro_batch ({settings.micro_batch}), "
-                f"pretrain.sequence or the model's size ({str(error).splitlines()[0]})"
-            ) from error
         state.step += 1
         if loss is None:
             state.skipped += 1
@@ -116,6 +111,11 @@ def train(
         losses.close()
     model.eval()
     return Run(state.curve, state.seconds)
+
+
+def smaller(settings: PretrainConfig) -> str:
+    """What to do where memory ran out."""
+    return f"lower pretrain.micro_batch ({settings.micro_batch}), pretrain.sequence or the model's size"
 
 
 def schedule(step: int, steps: int, warm_up: int, floor: float) -> float:

@@ -105,7 +105,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
     with ThreadPoolExecutor(max_workers=5) as pool:
-        cleaning = pool.submit(_clean_quarantine, work)
+        cleaning = pool.submit(_clean_quarantine, work, lease, purpose)
         # Only what is overwritten has rows that must go where none are dropped.
         must_go = None if mode == "append" else pool.submit(lambda: not store.read("dropped_documents").isEmpty())
         heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
@@ -180,12 +180,20 @@ def _own_quarantine(work: Work) -> DataFrame:
     return work.store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
 
 
-def _clean_quarantine(work: Work) -> int:
-    """Take out what a run that died before its first commit left, perhaps with other settings; the table's version."""
-    store = work.store
-    if work.last is None and not _own_quarantine(work).isEmpty():
-        store.spark.sql(f"DELETE FROM {store.table('quarantine')} WHERE refinement = '{work.name}'")
-    return store.version("quarantine")
+def _clean_quarantine(work: Work, lease: Lease, purpose: Purpose) -> int:
+    """Take out what runs that died before their commit left, perhaps with other settings; the table's version."""
+    store, head = work.store, work.store.version("quarantine")
+    left = _own_quarantine(work)
+    if work.last is not None:
+        stands = work.last["quarantine_version"]
+        if stands == head:
+            return head
+        then = store.read("quarantine", stands).where(F.col("refinement") == work.name).select("doc_id")
+        left = left.join(then, "doc_id", "left_anti")
+    if left.isEmpty():
+        return head
+    gone = left.distinct().withColumn("refinement", F.lit(work.name))
+    return delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose).version
 
 
 def _quarantine(
@@ -241,7 +249,8 @@ def _row(
         "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
         "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
         "identity": json.dumps(work.identity, sort_keys=True),
-        "configuration": json.dumps(work.config.model_dump(mode="json"), sort_keys=True),
+        # Not the session's own settings: a local one's may hold the keys of an object store.
+        "configuration": json.dumps(work.config.model_dump(mode="json", exclude={"spark"}), sort_keys=True),
         **{f"{table}_version": versions[table] for table in VERSIONED},
         "counts": counts,
         "timings": timings,

@@ -13,6 +13,7 @@ from prox_spark.errors import UsageError
 from prox_spark.evaluation.refining import stages_of
 from prox_spark.report.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, Version
 from prox_spark.report.text import clean, shortened
+from prox_spark.tables.store import utc
 from prox_spark.versions.names import Version as Reading
 from prox_spark.versions.names import own_rows
 
@@ -58,7 +59,7 @@ def _version(reading: Reading, names: Sequence[str]) -> Version:
     return Version(
         refinement=row["refinement"],
         version=row["version"],
-        created_at=f"{row['created_at']:%Y-%m-%d %H:%M} UTC",
+        created_at=f"{utc(row['created_at']):%Y-%m-%d %H:%M} UTC",
         package_version=row["package_version"],
         counts=row["counts"].asDict(),
         execution=configuration["execution"],

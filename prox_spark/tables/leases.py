@@ -22,7 +22,7 @@ from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, is_conflict
-from prox_spark.tables.store import Store
+from prox_spark.tables.store import Store, utc
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
@@ -94,7 +94,7 @@ def _acquire(store: Store, key: str) -> Lease:
     row = _newest(store, key)
     if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and alive(row["holder"]):
         raise LeaseError(
-            f"another job holds the lease {key} ({row['holder']}, until {row['expires_at']:%Y-%m-%d %H:%M:%S} UTC unless "
+            f"another job holds the lease {key} ({row['holder']}, until {utc(row['expires_at']):%Y-%m-%d %H:%M:%S} UTC unless "
             "renewed); wait for it or end it, then run this again"
         )
     released = row is None or row["expires_at"] <= row["heartbeat_at"]

@@ -6,11 +6,11 @@ from typing import Any
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from prox_spark.errors import ConservationError, LeaseError
+from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
 from prox_spark.tables.commits import Purpose, commit, commits_since, restore
 from prox_spark.tables.leases import Lease
-from prox_spark.tables.store import Store
+from prox_spark.tables.store import Store, utc
 from prox_spark.tables.views import publish
 
 WRITTEN = (*RESULT_TABLES, "quarantine", "refinements")
@@ -35,6 +35,17 @@ def receipt_after(store: Store, row: Row) -> Row | None:
     later = store.read("receipts").where(F.col("documents_version") > row["documents_version"])
     receipt: Row | None = later.orderBy(F.desc("history"), F.desc("forgotten_at")).first()
     return receipt
+
+
+def check_unforgotten(store: Store, row: Row) -> None:
+    """Raise ``StoreError`` where the tables of this row of ``refinements`` still hold what was forgotten since."""
+    receipt = receipt_after(store, row)
+    if receipt is not None:
+        raise StoreError(
+            f"refinement {row['refinement']}:{row['version']} has documents that were forgotten on "
+            f"{utc(receipt['forgotten_at']):%Y-%m-%d %H:%M:%S} UTC and must not come back; `execute` with its configuration "
+            "makes it again without them"
+        )
 
 
 def settle(store: Store, table: str, version: int) -> int:

@@ -3,6 +3,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -67,6 +68,14 @@ class Store:
         else:
             writer.save(f"{self.location}/{name}")
 
+    def has(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+        try:
+            self.version(name)
+        except AnalysisException:
+            return False
+        return True
+
     def version(self, name: str) -> int:
         """The newest version of the table."""
         row = self.spark.sql(f"DESCRIBE HISTORY {self.table(name)} LIMIT 1").select("version").first()
@@ -77,6 +86,11 @@ class Store:
 def quoted(text: str) -> str:
     """The text as a string of SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def utc(moment: datetime) -> datetime:
+    """A time that ``collect`` gave: it says the hour of this process's time zone, and not which."""
+    return moment.astimezone(UTC)
 
 
 def analyzed(rows: DataFrame) -> DataFrame:

@@ -15,7 +15,8 @@ from prox_spark.errors import TrainingError
 def run_together(function: Callable[..., Any], *arguments: Any, processes: int, cluster: bool) -> Any:
     """``function(*arguments)`` in so many processes; returns what the first one did.
 
-    Starts a Spark session where there is none, as the distributor wants one. Raises ``TrainingError`` where a process fails.
+    In the session that is active; starts one where there is none, as the distributor wants one. Raises ``TrainingError`` where
+    a process fails.
     """
     from pyspark.ml.torch.distributor import TorchDistributor
 

@@ -1,6 +1,7 @@
 """Optimizer steps and checkpoints, the same for refiners (``adapt``) and for models of a corpus (``pretrain``)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
         raise TrainingError(
             f"the gradient of {skipped} of {steps} steps was no number: lower {section}.learning_rate ({rate})"
         )
+
+
+@contextmanager
+def within_memory(where: str, advice: str) -> Iterator[None]:
+    """Raise ``TrainingError`` with the advice where memory runs out inside: an accelerator's, or this machine's."""
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        # torch has no error of its own for a CPU's memory.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingError(f"out of memory in {where}: {advice} ({str(error).splitlines()[0]})") from error
 
 
 def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:

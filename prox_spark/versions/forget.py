@@ -30,6 +30,7 @@ from prox_spark.tables.refinements import (
     settle,
 )
 from prox_spark.tables.store import Store, analyzed, complete_store, open_store, spark_schema
+from prox_spark.tables.views import publish
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
 from prox_spark.versions.pin import pinned_tables
@@ -113,7 +114,7 @@ def forget(
 
 
 def _chosen(store: Store, ids: Sequence[str], where: str | None) -> DataFrame:
-    """doc_id of the documents to forget."""
+    """doc_id of the documents to forget, unreadable ones among them where they are named."""
     documents = store.read("documents")
     if where is not None:
         try:
@@ -124,7 +125,12 @@ def _chosen(store: Store, ids: Sequence[str], where: str | None) -> DataFrame:
             raise UsageError(f"--where: {' '.join(message.split())}") from None
     else:
         chosen = documents.where("false").select("doc_id")
-    return chosen.unionByName(documents.select("doc_id").join(_listed(store, ids), "doc_id", "left_semi")).distinct()
+    return chosen.unionByName(_known(store).join(_listed(store, ids), "doc_id", "left_semi")).distinct()
+
+
+def _known(store: Store) -> DataFrame:
+    """doc_id of every record that was ever read, unreadable ones too where they had one."""
+    return store.read("documents").select("doc_id").unionByName(store.read("quarantine").select("doc_id"))
 
 
 def _listed(store: Store, ids: Sequence[str]) -> DataFrame:
@@ -133,7 +139,7 @@ def _listed(store: Store, ids: Sequence[str]) -> DataFrame:
 
 def _unknown(store: Store, ids: Sequence[str]) -> int:
     """How many of the ids are neither in the store nor forgotten."""
-    known = store.read("documents").select(id_hash("doc_id").alias("id_hash"))
+    known = _known(store).select(id_hash("doc_id").alias("id_hash"))
     known = known.unionByName(store.read("forgotten").select("id_hash"))
     listed = _listed(store, ids).distinct().withColumn("id_hash", id_hash("doc_id"))
     unknown: int = listed.join(known, "id_hash", "left_anti").count() if ids else 0
@@ -229,6 +235,8 @@ def _renew(store: Store, lease: Lease, newest: Any, counts: dict[str, int] | Non
         f"{table}_version": store.version(table) for table in (*RESULT_TABLES, "documents", "programs", "quarantine")
     }
     if newest["verb"] == "forget" and all(newest[name] == version for name, version in heads.items()):
+        # A run before died behind this row, and perhaps before the views.
+        publish(store, newest.asDict(recursive=True))
         return
     append_refinement(store, lease, renewed(store, newest, "forget", {**heads, "counts": counts}))
 

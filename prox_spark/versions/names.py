@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import StoreError, UsageError
 from prox_spark.tables.refinements import last_version, receipt_after
-from prox_spark.tables.store import Store
+from prox_spark.tables.store import Store, utc
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def open_version(store: Store, name: str) -> Version:
     if receipt is not None and receipt["history"]:
         raise StoreError(
             f"refinement {row['refinement']}:{row['version']} is gone: `forget --history` took all versions before "
-            f"{receipt['forgotten_at']:%Y-%m-%d %H:%M:%S} UTC; `execute` with its configuration makes it again"
+            f"{utc(receipt['forgotten_at']):%Y-%m-%d %H:%M:%S} UTC; `execute` with its configuration makes it again"
         )
     return Version(store, row)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from prox_spark.errors import StoreError
 from prox_spark.schemas import RESULT_TABLES
 from prox_spark.tables.commits import Purpose, commit, delete, fence
 from prox_spark.tables.leases import Lease, hold
@@ -13,8 +12,8 @@ from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
     check_chain,
+    check_unforgotten,
     last_version,
-    receipt_after,
     renewed,
     settle,
 )
@@ -46,7 +45,7 @@ def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
         return RolledBack(target["refinement"], standing, target["version"], new=False)
     with hold(store, "execute") as lease:
         # Asked again, now that nobody else may change the answer.
-        _check_usable(store, target)
+        check_unforgotten(store, target)
         standing = _standing(store, target)
         fence(store, lease, WRITTEN)
         if standing is not None:
@@ -59,16 +58,6 @@ def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
         row = renewed(store, target, "rollback", changed)
         append_refinement(store, lease, row)
     return RolledBack(target["refinement"], row["version"], target["version"], new=True)
-
-
-def _check_usable(store: Store, target: Row) -> None:
-    receipt = receipt_after(store, target)
-    if receipt is not None:
-        raise StoreError(
-            f"refinement {target['refinement']}:{target['version']} has documents that were forgotten on "
-            f"{receipt['forgotten_at']:%Y-%m-%d %H:%M:%S} UTC and must not come back; `execute` with its configuration makes "
-            "it again without them"
-        )
 
 
 def _standing(store: Store, target: Row) -> int | None:

@@ -5,10 +5,12 @@ over DataFrames that are read at the right version.
 """
 
 import uuid
+from typing import ClassVar
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame, SparkSession
 from sqlglot import exp, parse
+from sqlglot.dialects.spark import Spark
 from sqlglot.errors import SqlglotError
 
 from prox_spark.errors import UsageError
@@ -24,17 +26,17 @@ def query(spark: SparkSession, location: str, text: str) -> DataFrame:
     """
     store = open_store(spark, location)
     try:
-        statements = [statement for statement in parse(text, read="spark") if statement is not None]
+        statements = [statement for statement in parse(text, read=_Dialect) if statement is not None]
     except SqlglotError as error:
         raise UsageError(f"SQL: {' '.join(_plain(str(error)).split())}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise UsageError("SQL: one SELECT (or WITH … SELECT) at a time; this command only reads")
     tree = statements[0]
-    defined = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
     views: dict[str, str] = {}
     for table in list(tree.find_all(exp.Table)):
-        name = table.name
-        if table.db or name in defined or name.partition("@")[0] not in TABLES:
+        kind, at, refinement = table.name.partition("@")
+        name = f"{kind.lower()}{at}{refinement}"
+        if table.db or kind.lower() not in TABLES or _is_defined(table):
             continue
         if name not in views:
             views[name] = f"prox_spark_{uuid.uuid4().hex}"
@@ -49,6 +51,24 @@ def query(spark: SparkSession, location: str, text: str) -> DataFrame:
         for name, view in views.items():
             message = message.replace(view, name)
         raise UsageError(f"SQL: {' '.join(message.split())}") from None
+
+
+class _Dialect(Spark):  # type: ignore[misc]
+    """Spark 4's: a doubled quotation mark stands for one, where older ones join two strings."""
+
+    class Tokenizer(Spark.Tokenizer):  # type: ignore[misc]
+        STRING_ESCAPES: ClassVar = ["\\", "'", '"']
+
+
+def _is_defined(table: exp.Table) -> bool:
+    """Whether a WITH says what this name is. Inside that definition it is the store's table, unless it is recursive."""
+    name = table.name.lower()
+    outer = [cte for cte in table.root().find_all(exp.CTE) if cte.alias_or_name.lower() == name]
+    around, node = [], table.find_ancestor(exp.CTE)
+    while node is not None:
+        around.append(node)
+        node = node.find_ancestor(exp.CTE)
+    return any(cte not in around or cte.parent.args.get("recursive") for cte in outer)
 
 
 def read_as(store: Store, name: str) -> DataFrame:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -252,8 +253,9 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
     assert forget(spark, made.store, ["kept", "poison"]).receipt is None
     assert not execute(spark, made.config()).new
     assert versions(Path(made.store)) == standing
-    with pytest.raises(StoreError, match="must not come back"):
-        rollback(spark, made.store, "first:1")
+    for again in (rollback, partial(pin, copy=True)):
+        with pytest.raises(StoreError, match="must not come back"):
+            again(spark, made.store, "first:1")
 
     # The same records from a file that was touched, and in a new one.
     page = made.folder / "pages" / "1.json"
@@ -265,11 +267,32 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
     rejected = query(spark, made.store, "SELECT doc_id, position FROM quarantine WHERE error_class = 'Forgotten'")
     assert [tuple(row) for row in rejected.collect()] == [(None, 0), (None, 0)]
 
+    # Nor does a record of that id which cannot be read say its name; of another id it does, until that is forgotten.
+    rows = [{"id": name, "text": None} for name in ("kept", "broken")]
+    (made.folder / "pages" / "4.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest(spark, made.config(), find_files(made.config()))
+    unread = "SELECT doc_id FROM quarantine WHERE file LIKE '%/4.json' ORDER BY position"
+    assert [row["doc_id"] for row in query(spark, made.store, unread).collect()] == [None, "broken"]
+    assert forget(spark, made.store, ["broken"]).unknown == 0
+    assert [row["doc_id"] for row in query(spark, made.store, unread).collect()] == [None]
+
     # Another refinement is made again, as a version after the one that still has them.
     run(spark, made.config("second"))
     done = execute(spark, made.config("second"))
     assert (done.version, done.counts["documents"]) == (1, 5)
     check_conservation(spark, made.config("second"))
+
+
+def test_forget_reaches_a_copy_that_was_cut_short(spark: Any, made: Made) -> None:
+    with dying("prox_spark.versions.pin.commit"):
+        pin(spark, made.store, "first:0", copy=True)
+    copies = [path for path in Path(made.store).iterdir() if path.name.startswith("pinned_")]
+    assert len(copies) == 6
+    shutil.rmtree(next(path for path in copies if path.name.endswith("_dropped_lines")))
+    forget(spark, made.store, ["kept"])
+    (documents,) = (path.name for path in copies if path.name.endswith("_documents") and "dropped" not in path.name)
+    left = open_store(spark, made.store).read(documents)
+    assert (left.count(), left.where("doc_id = 'kept'").count()) == (4, 0)
 
 
 def test_a_condition_that_is_none_and_no_documents_at_all_are_refused(spark: Any, made: Made) -> None:

@@ -11,9 +11,11 @@ import pytest
 from claims import PAGE, check_conservation, check_once, check_rederivation, rows, run, versions
 
 from prox_spark.config import Config
+from prox_spark.errors import FuseError
 from prox_spark.generation.job import generate
 from prox_spark.refinement.job import execute
 from prox_spark.tables.store import open_store
+from prox_spark.versions.forget import forget
 
 SCRIPTED = [
     "document.engine.kind=scripted",
@@ -76,3 +78,25 @@ def test_what_fails_again_stays_failed(
     assert chunk.failed == 2
     assert sorted(map(str, rows(spark, config, "programs"))) == programs
     assert not execute(spark, config).new
+
+
+@pytest.mark.slow
+def test_what_a_run_without_a_commit_left_in_quarantine_does_not_count(
+    spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
+) -> None:
+    run(spark, configure(*SCRIPTED, path=write_pages(PAGES[:1], "first.json")))
+    path = write_pages(PAGES, "more.json")
+    fuse = ["fuse.kept_documents=[0.9,1]", "fuse.min_documents=1"]
+    with pytest.raises(FuseError):
+        run(spark, configure(*SCRIPTED, *DOCUMENT_FAILS, *fuse, path=path))
+    config = configure(*SCRIPTED, path=path)
+    assert len([row for row in rows(spark, config, "quarantine") if row["refinement"] == "first"]) == 2
+
+    generate(spark, config, retry_failed=True)
+    done = execute(spark, config)
+
+    assert (done.version, done.counts["documents"], done.counts["quarantined"]) == (1, 5, 0)
+    assert check_conservation(spark, config).quarantined == 0
+    # What stands twice could not be forgotten: its counts would not add up.
+    (poison,) = [row["doc_id"] for row in rows(spark, config, "documents") if row["text"].startswith("Poison\n")]
+    assert forget(spark, config.store, [poison]).documents == 1

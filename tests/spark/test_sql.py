@@ -1,6 +1,7 @@
 """``sql``: the store's tables by plain names, result tables as of any refinement, and nothing but questions."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from claims import PAGE, PROSE, run
 
+from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.errors import UsageError
 from prox_spark.ingestion.job import find_files, ingest
@@ -106,6 +108,13 @@ def test_a_cte_may_use_tables_and_hide_them(ask: Ask) -> None:
     ) == [(PAGE.count(PROSE),)]
     assert ask("WITH refined AS (SELECT 'mine' AS text) SELECT text FROM refined") == [("mine",)]
     assert ask("WITH refined AS (SELECT doc_id FROM `refined@keeps`) SELECT * FROM refined") == [("a",)]
+    own = "WITH Documents AS (SELECT * FROM documents WHERE doc_id = 'b') SELECT doc_id FROM documents"
+    assert ask(own) == [("b",)]
+    assert ask("SELECT doc_id FROM Refined ORDER BY 1") == [("a",), ("b",)]
+
+
+def test_a_doubled_quotation_mark_is_one(ask: Ask) -> None:
+    assert ask("""SELECT 'don''t', "a""b", 'it\\'s', "don't" """) == [("don't", 'a"b', "it's", "don't")]
 
 
 def test_unions_and_subqueries_are_questions_too(ask: Ask) -> None:
@@ -168,3 +177,24 @@ def test_a_question_leaves_the_store_as_it_was(spark: Any, store: str, ask: Ask)
     before = open_store(spark, store).version("refined")
     ask("SELECT count(*) FROM refined")
     assert open_store(spark, store).version("refined") == before
+
+
+def test_columns_of_one_name_are_no_json(store: str, spark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    question = "SELECT a.doc_id, b.doc_id FROM `refined@removes` a JOIN `refined@keeps` b ON a.doc_id = b.doc_id"
+    assert main(["sql", "--store", store, question, "--output", "json"]) == 2
+    assert "doc_id, doc_id); give them names of their own with AS" in capsys.readouterr().err
+
+
+def test_times_are_told_in_utc(store: str, spark: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        words = ["sql", "--store", store, "SELECT timestamp'2026-01-02 03:04:05' AS at"]
+        assert main([*words, "--output", "json"]) == 0
+        assert main(words) == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    said = capsys.readouterr().out
+    assert '"2026-01-02T03:04:05+00:00"' in said
+    assert "2026-01-02 03:04:05+00:00" in said

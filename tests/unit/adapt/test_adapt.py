@@ -1,7 +1,9 @@
 """Training refiners on pages each of which anyone could label, going on after a kill, and what is refused."""
 
+import gzip
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from prox_spark.adapt import training
-from prox_spark.adapt.job import adapt
+from prox_spark.adapt.job import _absolute, _digest, adapt
 from prox_spark.adapt.pages import read_documents, read_pages
 from prox_spark.adapt.programs import removals, removed
 from prox_spark.adapt.recipe import make_recipe
@@ -95,7 +97,9 @@ def test_pages_that_nothing_can_be_learnt_from_are_refused_with_their_place(
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("{")
-    for name in ("bad.jsonl", "absent.jsonl"):
+    (tmp_path / "bad.jsonl.zst").write_text("{")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 1000)[:-12])
+    for name in ("bad.jsonl", "absent.jsonl", "bad.jsonl.zst", "cut.jsonl.gz"):
         with pytest.raises(TrainingError, match=name):
             read_pages([str(tmp_path / name)])
 
@@ -266,17 +270,34 @@ def test_what_cannot_be_trained_is_told(
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("kind", ["OutOfMemoryError", "RuntimeError"])
 def test_out_of_memory_says_what_to_lower(
-    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     import torch
 
     def full(*_: Any) -> None:
-        raise torch.OutOfMemoryError("tried to allocate 20 GiB\nmore words")
+        error = getattr(torch, kind, RuntimeError)
+        raise error("DefaultCPUAllocator: can't allocate memory: 20 GiB\nmore words")
 
     monkeypatch.setattr(training, "take_step", full)
     with pytest.raises(TrainingError, match=r"lower adapt.batch_tokens \(1024\).*20 GiB\)$"):
         adapt(settings(files, tmp_path / "none"))
+
+
+def test_files_of_one_name_are_told_apart_and_a_changed_one_begins_anew(
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy2(files[1], tmp_path / folder / "dev.jsonl")
+    told = settings(files, tmp_path / "two").model_copy(update={"validation": ["~/a/dev.jsonl", "~/b/dev.jsonl"]})
+    before = _digest(told)
+    assert list(adapt(told).scores) == ["~/a/dev.jsonl", "~/b/dev.jsonl"]
+    (tmp_path / "a" / "dev.jsonl").write_text("{}")
+    assert _digest(told) != before
+    assert _absolute(told).validation[0] == str(tmp_path / "a" / "dev.jsonl")
 
 
 def test_a_named_size_is_the_papers() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,14 @@ def test_a_line_of_ten_megabytes_is_over_long_without_being_tokenised(tiny_model
     prompter = Prompter(refiner("chunk", "lines/1"), PromptTokenizer(tiny_model))
     (asked,) = prompter.ask(["first\n" + "x" * 10_000_000 + "\nlast"])
     assert [(chunk.line_start, chunk.line_end) for chunk in asked.chunks] == [(0, 0), (2, 2)]
+
+
+def test_blank_lines_that_a_tokenizer_has_nothing_for_are_read_at_what_follows(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "house": 1, "sea": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    prompter = Prompter(replace(refiner("chunk", "text/1", numbering="none"), label=1), PromptTokenizer(tmp_path))
+    (asked,) = prompter.ask(["\n\nhouse sea\n\nhouse"])
+    assert prompter.request(0, asked, 0).positions == [0, 0, 1, 1, 2]
