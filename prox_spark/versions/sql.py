@@ -61,14 +61,18 @@ class _Dialect(Spark):  # type: ignore[misc]
 
 
 def _is_defined(table: exp.Table) -> bool:
-    """Whether a WITH says what this name is. Inside that definition it is the store's table, unless it is recursive."""
-    name = table.name.lower()
-    outer = [cte for cte in table.root().find_all(exp.CTE) if cte.alias_or_name.lower() == name]
-    around, node = [], table.find_ancestor(exp.CTE)
-    while node is not None:
-        around.append(node)
-        node = node.find_ancestor(exp.CTE)
-    return any(cte not in around or cte.parent.args.get("recursive") for cte in outer)
+    """Whether a WITH says what this name is: that of a query around it, or a definition before the one that it stands in."""
+    node: exp.Expression = table
+    while (parent := node.parent) is not None:
+        known = parent.ctes if isinstance(parent, exp.Query) else []
+        if isinstance(parent, exp.With):
+            known = parent.expressions[: node.index + bool(parent.args.get("recursive"))]
+            # What the query of this WITH may name, its definitions may not.
+            parent = parent.parent
+        if any(cte.alias_or_name.lower() == table.name.lower() for cte in known):
+            return True
+        node = parent
+    return False
 
 
 def read_as(store: Store, name: str) -> DataFrame:

@@ -110,6 +110,10 @@ def test_a_cte_may_use_tables_and_hide_them(ask: Ask) -> None:
     assert ask("WITH refined AS (SELECT doc_id FROM `refined@keeps`) SELECT * FROM refined") == [("a",)]
     own = "WITH Documents AS (SELECT * FROM documents WHERE doc_id = 'b') SELECT doc_id FROM documents"
     assert ask(own) == [("b",)]
+    later = (
+        "WITH a AS (SELECT doc_id FROM refined), refined AS (SELECT 'mine' AS doc_id) SELECT a.doc_id FROM a, refined"
+    )
+    assert sorted(ask(later)) == [("a",), ("b",)]
     assert ask("SELECT doc_id FROM Refined ORDER BY 1") == [("a",), ("b",)]
 
 
