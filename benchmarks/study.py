@@ -265,7 +265,8 @@ def main() -> None:
     curves = {arm: points(trained(arm, study["arms"][arm], records[arm])) for arm in ARMS}
     draw_compute(curves, folder / "study.svg")
     report({"benchmark": "study", **study, "minutes": (time.monotonic() - started) / 60}, options.output)
-    print(table(study))
+    if options.output == "text":
+        print(table(study))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,8 @@ def _read_response(position: int, record: WarcRecord, block: bytes) -> Record | 
     try:
         record.set_bytes_content(block)
         record.parse_http(auto_decode="all")
+        if not record.is_http:
+            return None  # A response of another protocol: crawlers archive those of name servers.
         status = record.http_headers.status_code
         content_type = (record.http_content_type or "").lower()
         if status != 200 or content_type not in (*_HTML, "text/plain"):
@@ -164,7 +166,7 @@ def _decode(body: bytes, charset: str | None) -> str:
             return body[len(mark) :].decode(encoding, "replace")
     try:
         encoding = codecs.lookup(charset or "").name
-    except LookupError:
+    except (LookupError, ValueError):
         encoding = detect_encoding(body[:_CHARSET_SAMPLE], from_html_meta=True) or "utf-8"
     try:
         text: str = bytes_to_str(body, encoding)

@@ -80,6 +80,7 @@ class SupervisedEngine:
         self._connection: wire.Connection | None = None
         self._usage = Usage()
         self._heard: wire.Status | None = None
+        self._state = ("", 0.0)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
         """Answer every request once, in any order. Raises ``EngineError`` beyond the restart budget."""
@@ -240,12 +241,13 @@ class SupervisedEngine:
     def _ready(self) -> wire.Connection:
         """A conversation with a loaded model."""
         began = time.monotonic()
+        self._state = ("", began)
         while True:
             connection = self._connect()
             try:
                 ready = self._greet(connection, began)
                 while not ready:
-                    ready = self._judge(self._next(connection), began)
+                    ready = self._judge(self._next(connection))
                 return connection
             except _LostError as lost:
                 connection.close()
@@ -260,15 +262,14 @@ class SupervisedEngine:
         """Say hello and hear a first word. A supervisor just killed may still take a connection: no new death."""
         try:
             connection.send(self._hello)
-            return self._judge(connection.receive(), began)
+            return self._judge(connection.receive())
         except TimeoutError as silence:
             raise self._hung(connection) from silence
         except OSError as error:
             raise _LostError(str(error), fault=time.monotonic() - began > _CONNECT_SECONDS) from error
 
-    def _judge(self, message: wire.ToClient, began: float) -> bool:
+    def _judge(self, message: wire.ToClient) -> bool:
         """Whether the model is ready; raises where it will not be."""
-        waited = time.monotonic() - began
         if isinstance(message, wire.Failed):
             raise EngineError(
                 f"the {self._hello.backend} engine cannot load {self._hello.model}: {message.reason}\n"
@@ -277,6 +278,10 @@ class SupervisedEngine:
         if isinstance(message, wire.Gone):
             raise _LostError(message.reason, fault=message.failed)
         if isinstance(message, wire.Status):
+            # Each state has its own time: whoever waited for another model starts to load only then.
+            if message.state != self._state[0]:
+                self._state = (message.state, time.monotonic())
+            waited = time.monotonic() - self._state[1]
             limit = _WAIT_SECONDS if message.state == "waiting" else _LOAD_SECONDS
             if waited > limit:
                 raise EngineError(

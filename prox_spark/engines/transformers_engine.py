@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from prox_spark.engines import wire
+from prox_spark.engines.backend import EngineDiedError
 from prox_spark.engines.precision import slow_bfloat16
 
 _BATCH = 16
@@ -30,6 +31,7 @@ class TransformersBackend:
         self._grammars: dict[str, Any] = {}
         self._waiting: deque[tuple[wire.Question, asyncio.Future[wire.Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
+        self._broken: str | None = None
 
     async def answer(self, asked: wire.Question) -> wire.Answer:
         """Answer one question."""
@@ -42,8 +44,8 @@ class TransformersBackend:
         return await future
 
     def dead(self) -> str | None:
-        """A model in the supervisor's own process lives as long as that."""
-        return None
+        """Why the model answers no more: after an error of its GPU nothing runs there until the process ends."""
+        return self._broken
 
     async def _work(self) -> None:
         while self._waiting:
@@ -56,16 +58,27 @@ class TransformersBackend:
             first = _kind(waiting[0][0])[:3]
             batch = [item for item in waiting[:_BATCH] if _kind(item[0])[:3] == first]
             self._waiting.extend(waiting[len(batch) :])
-            try:
-                answers = await asyncio.to_thread(self._run, [asked for asked, _ in batch])
-            except Exception as error:  # noqa: BLE001 -- these requests' outcome; the others go on
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
-                continue
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
+            for (_, future), answer in zip(batch, await self._answers([asked for asked, _ in batch]), strict=True):
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
                     future.set_result(answer)
+
+    async def _answers(self, batch: list[wire.Question]) -> list[wire.Answer | Exception]:
+        """An answer for each question, or what failed it; where a batch fails each is asked alone, and costs only itself."""
+        try:
+            return [*await asyncio.to_thread(self._run, batch)]
+        except Exception as error:  # noqa: BLE001 -- these requests' outcome; the others go on
+            said = f"{type(error).__name__}: {error}"
+            if "CUDA error" in said:
+                self._broken = f"the engine died: {said.splitlines()[0]}"
+        if self._broken is not None:
+            return [EngineDiedError(self._broken)] * len(batch)
+        if len(batch) == 1:
+            return [RuntimeError(said)]
+        return [one for asked in batch for one in await self._answers([asked])]
 
     def _run(self, batch: list[wire.Question]) -> list[wire.Answer]:
         import torch

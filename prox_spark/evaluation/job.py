@@ -29,7 +29,7 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.ingestion.job import find_files, ingest
 from prox_spark.pretraining.compute import Stage
 from prox_spark.refinement.job import execute
-from prox_spark.tables.store import Store, open_store
+from prox_spark.tables.store import Store, open_store, quoted
 from prox_spark.versions.sql import query
 
 _ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), failed_chunks=1.0)
@@ -116,7 +116,9 @@ def _pages(
     removed = f"SELECT doc_id, line_number FROM `dropped_lines@{refined}` WHERE replacement IS NULL"
     for row in query(spark, run.store, removed).toLocalIterator():
         stays[row[0]][row[1]] = 0.0
-    for row in query(spark, run.store, f"SELECT doc_id FROM `dropped_documents@{refined}`").toLocalIterator():
+    gone = f"SELECT doc_id FROM `dropped_documents@{refined}` UNION SELECT doc_id FROM `quarantine@{refined}` "
+    gone += f"WHERE refinement = {quoted(refined.rpartition(':')[0])}"
+    for row in query(spark, run.store, gone).toLocalIterator():
         stays[row[0]][:] = 0.0
     read = {row[0] for row in store.read("documents").select("doc_id").collect()}
     names = sorted(name for name in labels if name in read)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from prox_spark.pretraining.compute import Stage, Trained, account, count_parame
 from prox_spark.pretraining.perplexity import begin_token, encode, measure
 from prox_spark.pretraining.prose import Prose, read_prose
 from prox_spark.pretraining.record import read_record
-from prox_spark.pretraining.suites import Prepared, load_suite, prepare, run_suite
+from prox_spark.pretraining.suites import Prepared, Suite, load_suite, prepare, run_suite
 from prox_spark.training.inputs import marks
 from prox_spark.training.models import existing_causal
 from prox_spark.training.steps import device_of
@@ -56,21 +57,27 @@ def evaluate_models(
 ) -> dict[str, Any]:
     """``models`` (each one's measurements by its name) and ``compute`` (``compute_of``); draws ``compute.svg``."""
     texts = {path: read_prose(path, settings.text_key, settings.perplexity_bytes) for path in settings.perplexity}
-    suite = prepare(load_suite(settings.suite), settings.tasks) if settings.suite is not None else None
+    asked = load_suite(settings.suite) if settings.suite is not None else None
+    suite = prepare(asked, settings.tasks) if asked is not None else None
     models = {}
     for name, folder in folders.items():
-        measured = output / "models" / f"{_mark(folder, settings)}.json"
+        measured = output / "models" / f"{_mark(folder, settings, asked)}.json"
         models[name] = _once(measured, partial(_measured, folder, settings, texts, suite))
     compute = compute_of(folders, refining)
     draw_compute(compute["points"], output / "compute.svg")
     return {"models": models, "compute": compute}
 
 
-def _mark(folder: Path, settings: EvaluateConfig) -> str:
-    """Over all that a measurement depends on: settings, and each file that is read, by size and time of change."""
-    asked = settings.model_dump(mode="json", include={"perplexity_bytes", "text_key", "window", "suite"})
-    named: list[str | Path] = [folder, *settings.perplexity, *(one for one in (settings.suite, settings.tasks) if one)]
-    return hashlib.sha256(json.dumps([asked, marks(named), __version__], sort_keys=True).encode()).hexdigest()[:16]
+def _mark(folder: Path, settings: EvaluateConfig, suite: Suite | None) -> str:
+    """Over all that a measurement depends on: settings, suite, and each file that is read, by size and time of change."""
+    told: list[Any] = [
+        settings.model_dump(mode="json", include={"perplexity_bytes", "text_key", "window"}),
+        __version__,
+    ]
+    if suite is not None:
+        told += [suite.name, [task.model_dump(mode="json") for task in suite.tasks], version("lm_eval")]
+    read = marks([folder, *settings.perplexity, *([settings.tasks] if settings.tasks else [])])
+    return hashlib.sha256(json.dumps([told, read], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -99,7 +106,10 @@ def _measured(
         for path, documents in texts.items():
             found["perplexity"][path] = measure(model, encode(tokenizer, documents, begin), documents, window)
     if suite is not None:
-        found["suite"] = run_suite(suite, model, tokenizer, window)
+        # A model that `pretrain` made from nothing saw the end token before a document, and no other.
+        record = read_record(folder)
+        own = record is not None and record["settings"]["base"] is None
+        found["suite"] = run_suite(suite, model, tokenizer, window, begin_token(folder, tokenizer) if own else None)
     return found
 
 
@@ -119,7 +129,7 @@ def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any
     ``report`` and others may call it for folders of their own.
     """
     notes: list[str] = []
-    stages: dict[str, list[Stage] | None] = {}
+    stages: dict[tuple[str, str | None], list[Stage] | None] = {}
     trained: list[Trained] = []
     measured: dict[str, str | None] = {}
     for name, folder in folders.items():
@@ -127,17 +137,17 @@ def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any
         if record is None:
             notes.append(f"{name} was not made by `pretrain`: its compute is not known")
             continue
-        refinement = record["data"]["refinement"]
-        if refinement and refinement not in stages:
-            stages[refinement] = _stages(refining, refinement, record["data"].get("fingerprint"), notes)
+        refinement = (record["data"]["refinement"], record["data"].get("fingerprint"))
+        if refinement[0] and refinement not in stages:
+            stages[refinement] = _stages(refining, *refinement, notes)
         measured[name] = record["validation_sha256"]
-        trained.append(_trained(name, record, stages.get(refinement, []) if refinement else []))
+        trained.append(_trained(name, record, stages[refinement] if refinement[0] else []))
     trained = _comparable(trained, measured, notes)
     return {
         "rows": account(trained) if trained else [],
         "stages": {
             refinement: None if found is None else [{**asdict(stage), "flops": stage.flops} for stage in found]
-            for refinement, found in stages.items()
+            for (refinement, _), found in stages.items()
         },
         "notes": notes,
         "points": {model.name: points(model) for model in trained},

@@ -35,8 +35,16 @@ def refinement_stages(
 def stages_of(version: Version) -> list[Stage]:
     """The stages of a version that is open; one that is null has none."""
     sums = (F.sum("prompt_tokens").alias("prompt"), F.sum("output_tokens").alias("output"))
-    counted = {row["stage"]: row for row in own_rows(version, "programs").groupBy("stage").agg(*sums).collect()}
     configuration = json.loads(version.row["configuration"])
+    programs = own_rows(version, "programs")
+    if configuration.get("document") and configuration.get("chunk"):
+        # Of chunk programs only those that this refinement would have asked for: another may have asked about more documents.
+        least = configuration["chunk"]["min_keep_score"]
+        least = configuration["execution"]["drop_document_below"] if least is None else least
+        document, chunk = (programs.where(F.col("stage") == stage) for stage in ("document", "chunk"))
+        chosen = document.where(F.col("keep_score") >= least).select("doc_id", "content_hash")
+        programs = document.unionByName(chunk.join(chosen, ["doc_id", "content_hash"], "left_semi"))
+    counted = {row["stage"]: row for row in programs.groupBy("stage").agg(*sums).collect()}
     found = []
     for stage in ("document", "chunk"):
         engine = (configuration.get(stage) or {}).get("engine")

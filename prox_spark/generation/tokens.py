@@ -51,14 +51,20 @@ class PromptTokenizer:
         """Text of generated ids, special tokens left out."""
         return str(self._first.decode(ids, skip_special_tokens=True))
 
-    def ends(self, ids: list[int]) -> list[int]:
-        """For each generated id the length of the text up to its end, as ``decode`` gives it for all of them."""
+    def ends(self, ids: list[int]) -> list[int] | None:
+        """For each generated id the length of the text up to its end, as ``decode`` gives it for all of them.
+
+        None where that cannot be told: bytes that are no text, of a vocabulary that falls back to bytes.
+        """
         from tokenizers.decoders import DecodeStream
 
         stream, ends, length = DecodeStream(skip_special_tokens=True), [], 0
         for token in ids:
             # Half a character has no text yet: it counts with the token that completes it.
-            length += len(stream.step(self._first, token) or "")
+            try:
+                length += len(stream.step(self._first, token) or "")
+            except Exception:  # noqa: BLE001 -- tokenizers raises nothing narrower
+                return None
             ends.append(length)
         return ends
 

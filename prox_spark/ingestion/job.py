@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -58,17 +58,20 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
     """
     source = _input(config)
     store = create_store(spark, config.store)
+    # Before the units are numbered: an ingest that comes between the two is seen.
+    version = store.version("documents")
     if source.format in SPARK_SOURCES:
         rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
-        return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format))
+        return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
     pending = [file for file in files if (file.path, file.size, _microseconds(file)) not in known]
     if not pending:
         return Ingested(0, len(files), 0, 0)
     if source.limit:
-        # A file that a limit cuts off is never done: only its records tell whether there is anything to do.
-        rows = read_files(spark, config, source, pending, _next_unit(store))
-        return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format))
+        # A file that a limit cuts off is never done: only its records tell whether there is anything to do. The limit counts
+        # those of files that are done, too.
+        rows = read_files(spark, config, source, files, _next_unit(store))
+        return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format, version))
     documents = quarantined = 0
     with (
         Progress("ingest", sum(file.size for file in pending), "bytes") as progress,
@@ -84,14 +87,19 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
     return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
 
 
-def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], format_name: str) -> tuple[int, int]:
-    """Write what the store does not have yet; no lease is taken and no version written where it has everything."""
-    version = store.version("documents")
+def _ingest_if_new(
+    store: Store, rows: DataFrame, files: list[FileInfo], format_name: str, version: int
+) -> tuple[int, int]:
+    """Write what the store does not have yet; no lease is taken and no version written where it has everything.
+
+    ``version`` is that of ``documents`` which the units of ``rows`` follow.
+    """
     with kept(rows) as read:
         good, unreadable = split_forgotten(store, read)
         arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
         bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
-        if arrived.isEmpty() and bad.isEmpty() and read.where("kind = 'end'").isEmpty():
+        ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
+        if arrived.isEmpty() and bad.isEmpty() and not ended & {file.path for file in files}:
             return 0, 0
         with hold(store, "ingest") as lease:
             if store.version("documents") != version:
@@ -201,8 +209,12 @@ def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFram
     joined = good.join(firsts, "doc_id", "left")
     same_place = F.col("file").eqNullSafe(F.col("first_file")) & F.col("position").eqNullSafe(F.col("first_position"))
     same = same_place & F.col("content_hash").eqNullSafe(F.col("first_content_hash"))
-    new = F.col("first_order").isNull() | ((F.col("first_order") == 1) & same)
-    return joined.where(new), joined.where(~new & ~same)
+    # Rows of a table have no places: of equal ones the first is the document, the others are repeats.
+    rank = F.row_number().over(Window.partitionBy("doc_id").orderBy("position"))
+    first = joined.where((F.col("first_order") == 1) & same).withColumn("rank", rank)
+    arrived = joined.where(F.col("first_order").isNull()).unionByName(first.where("rank = 1").drop("rank"))
+    repeated = joined.where(F.col("first_order").isNotNull() & ~same)
+    return arrived, repeated.unionByName(first.where("rank > 1").drop("rank"))
 
 
 def _duplicates(repeated: DataFrame) -> DataFrame:

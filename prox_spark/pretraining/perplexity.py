@@ -67,8 +67,9 @@ def begin_token(folder: Path, tokenizer: Any) -> int:
 
 
 def encode(tokenizer: Any, documents: Sequence[Prose], begin: int) -> list[Any]:
-    """Token ids of each document behind ``begin``."""
-    ids = tokenizer([one.text for one in documents], add_special_tokens=False, verbose=False)["input_ids"]
+    """Token ids of each document behind ``begin``; what looks like a special token is text, as in token shards."""
+    texts = [one.text for one in documents]
+    ids = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
     return [np.array([begin, *one], np.int64) for one in ids]
 
 

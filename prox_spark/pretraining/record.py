@@ -51,7 +51,7 @@ def card(record: dict[str, Any], text: str) -> str:
             batch=settings["batch_tokens"],
             sequence=settings["sequence"],
             rate=settings["learning_rate"],
-            warm_up=settings["warm_up"],
+            warm_up=min(settings["warm_up"], record["steps"] // 10),
             final=settings["final_rate"],
             seed=settings["seed"],
             flops=record["flops"],

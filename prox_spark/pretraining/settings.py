@@ -27,6 +27,15 @@ class ModelShape(_Settings):
     tied: bool = False
     """Whether input and output embeddings are shared."""
 
+    @model_validator(mode="after")
+    def _divides(self) -> "ModelShape":
+        heads = self.heads or max(1, self.hidden // 64)
+        if self.hidden % heads or self.hidden // heads % 2:
+            raise ValueError(f"hidden {self.hidden} must be an even number of dimensions for each of {heads} heads")
+        if heads % (self.kv_heads or heads):
+            raise ValueError(f"kv_heads {self.kv_heads} must divide the {heads} heads")
+        return self
+
 
 SIZES = {
     "tiny": ModelShape(tied=True),

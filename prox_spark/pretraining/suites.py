@@ -119,13 +119,14 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     )
 
 
-def run_suite(prepared: Prepared, model: Any, tokenizer: Any, window: int) -> dict[str, Any]:
+def run_suite(prepared: Prepared, model: Any, tokenizer: Any, window: int, begin: int | None = None) -> dict[str, Any]:
     """What the model scores: each task's metric in percent with its standard error, and their mean.
 
+    ``begin`` is the only token that stands before a text; without it what the tokenizer puts there does.
     Raises ``ProxSparkError`` where a task's data cannot be had.
     """
     found: dict[str, Any] = {}
-    harness = _harness_model(model, tokenizer, window)
+    harness = _harness_model(model, tokenizer, window, begin)
     for entry in prepared.tasks:
         found[entry.name] = _score(entry, _run(prepared, entry, harness))
     scores = [one["score"] for one in found.values()]
@@ -137,10 +138,11 @@ def run_suite(prepared: Prepared, model: Any, tokenizer: Any, window: int) -> di
     }
 
 
-def _harness_model(model: Any, tokenizer: Any, window: int) -> Any:
+def _harness_model(model: Any, tokenizer: Any, window: int, begin: int | None) -> Any:
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", max_length=window, batch_size=8)
+    more = {} if begin is None else {"add_bos_token": False, "prefix_token_id": begin}
+    return HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", max_length=window, batch_size=8, **more)
 
 
 def _run(prepared: Prepared, entry: _Entry, model: Any) -> dict[str, Any]:

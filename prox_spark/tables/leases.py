@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import psutil
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
@@ -154,7 +153,7 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
                 _append(store, lease, now, EXPIRY)
                 renewed = now
                 continue
-        except PySparkException:
+        except Exception:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
             # One heartbeat may fail with the store's weather; only a whole expiry without any means that it is gone.
             if now - renewed < EXPIRY:
                 continue

@@ -1,11 +1,13 @@
 """Leases: one job at a time holds one, and one that lost it writes nothing more."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from prox_spark.errors import LeaseError
+from prox_spark.tables import leases
 from prox_spark.tables.commits import Purpose, commit, fence
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.store import Store, create_store, spark_schema
@@ -88,3 +90,19 @@ def test_a_job_that_lost_its_lease_writes_nothing_and_notices(store: Store) -> N
         hold(store, first.key),
     ):
         pass
+
+
+def test_a_heartbeat_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, lease, beats = threading.Event(), leases.Lease("execute", 1, "me"), []
+
+    def newest(*_: Any) -> None:
+        beats.append(len(beats))
+        if len(beats) == 3:
+            stop.set()
+        raise OSError("503 Slow Down")
+
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(0))
+    monkeypatch.setattr(leases, "_newest", newest)
+    store: Any = None
+    leases._beat(store, lease, stop)
+    assert (len(beats), lease.lost.is_set()) == (3, False)

@@ -191,6 +191,15 @@ def test_input_limit_reads_the_first_records_and_the_rest_later(
     assert ingest(spark, configure(path=path), find_files(configure(path=path))).documents == 0
 
 
+def test_input_limit_counts_what_was_read_before(
+    spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name, count in (("1.json", 2), ("2.json", 5)):
+        write_pages([f"{PAGE} {name} {i}" for i in range(count)], name)
+    config = configure("input.limit=4", path=tmp_path / "?.json")
+    assert [ingest(spark, config, find_files(config)).documents for _ in range(2)] == [4, 0]
+
+
 def test_an_empty_file_is_no_error(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:

@@ -12,6 +12,7 @@ from prox_spark.cli import main
 from prox_spark.config import Config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.evaluation.refining import refinement_stages
+from prox_spark.tables.store import open_store
 
 
 def test_a_models_refining_is_counted_from_the_programs_of_its_refinement(
@@ -47,3 +48,18 @@ def test_a_models_refining_is_counted_from_the_programs_of_its_refinement(
     assert compute["rows"][0]["total_flops"] == 6 * 10 * 100
     assert main(["evaluate", *arguments, f"store={tmp_path / 'gone'}"]) == 0
     assert f"what refining {name} cost is not known" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # two refinements
+def test_chunk_programs_of_documents_that_this_refinement_drops_are_anothers(
+    spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
+) -> None:
+    path = write_pages([PAGE, PAGE + " And more."])
+    chunk = ["chunk.engine.kind=scripted", "chunk.engine.default=remove_lines(start=0, end=0)"]
+    config = configure("document=null", *chunk, path=path, refinement="chunk")
+    run(spark, config)
+    spark.sql(f"UPDATE {open_store(spark, config.store).table('programs')} SET prompt_tokens = 10")
+    document = ["document.engine.kind=scripted", "document.engine.answers={'And more': 0.1}"]
+    run(spark, configure(*document, *chunk, path=path, refinement="both"))
+    whole, part = (refinement_stages(spark, config.store, name)[-1] for name in ("chunk", "both"))
+    assert (whole.prompt_tokens, part.prompt_tokens) == (20, 10)

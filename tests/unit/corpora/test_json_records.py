@@ -34,7 +34,7 @@ def write(folder: Path, data: bytes, name: str = "x.json") -> Path:
 
 
 @pytest.mark.parametrize("suffix", COMPRESSIONS)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.text(), max_size=8))
 def test_every_text_comes_back_as_it_was_written(tmp_path: Path, suffix: str, values: list[str]) -> None:
     data = "\n".join(json.dumps({"text": one}) for one in values).encode()
@@ -42,7 +42,7 @@ def test_every_text_comes_back_as_it_was_written(tmp_path: Path, suffix: str, va
     assert texts(read(path)) == values
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(
         st.one_of(

@@ -178,3 +178,13 @@ def test_a_page_beyond_the_limit_is_quarantined_alone(tmp_path: Path, monkeypatc
 def test_absurdly_nested_html_is_read(tmp_path: Path) -> None:
     (row,) = read(write(tmp_path, [response(1, b"<div>" * 100_000 + b"deep")]), "warc")
     assert row["text"].strip() == "deep"
+
+
+def test_answers_of_name_servers_and_odd_charsets_cost_no_other_record(tmp_path: Path) -> None:
+    answer = record("response", b"20240102030405\nexample.org. 300 IN A 192.0.2.1\n", 2, "text/dns")
+    odd = response(3, b"<p>odd</p>", "text/html; charset=a\0b")
+    assert [one.strip() for one in texts(read(write(tmp_path, [page(1), answer, odd, page(4)]), "warc"))] == [
+        "page 1",
+        "odd",
+        "page 4",
+    ]

@@ -25,7 +25,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @pytest.mark.parametrize("mode", ["strict", "compat"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=SEEDS)
 def test_every_row_of_a_batch_is_what_execute_gives(mode: Mode, seed: int) -> None:
     rng = Random(seed)
@@ -36,7 +36,7 @@ def test_every_row_of_a_batch_is_what_execute_gives(mode: Mode, seed: int) -> No
         assert result == expected(case, mode, chosen)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS)
 def test_kept_and_removed_lines_are_the_original_in_order(seed: int) -> None:
     rng = Random(seed)

@@ -56,7 +56,7 @@ def test_all_published_vectors_agree(shared: Path) -> None:
         assert in_batch == case["result"].get("text")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_random_pages_and_programs_agree_with_the_plain_oracle(seed: int) -> None:
     rng = Random(seed)

@@ -50,6 +50,7 @@ def test_each_chunk_is_a_row_with_its_lines_output_and_calls(documents: Document
         ("keep_doc()", "ok", 1.0),
         (" drop_doc()", "ok", 0.0),
         (0.25, "ok", 0.25),
+        (float("nan"), "failed", None),
         ("hm", "failed", None),
         ("", "failed", None),
     ],

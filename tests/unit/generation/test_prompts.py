@@ -75,7 +75,7 @@ def test_a_prompt_reads_as_its_template_and_lines(tiny_model: Path, name: str, n
         assert len(request.token_ids) <= 40 + prompter.overhead
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=400))
 def test_no_prompt_is_over_the_window_and_every_line_is_sent_or_over_long(tiny_model: Path, text: str) -> None:
     tokenizer = PromptTokenizer(tiny_model)
@@ -117,3 +117,17 @@ def test_blank_lines_that_a_tokenizer_has_nothing_for_are_read_at_what_follows(t
     prompter = Prompter(replace(refiner("chunk", "text/1", numbering="none"), label=1), PromptTokenizer(tmp_path))
     (asked,) = prompter.ask(["\n\nhouse sea\n\nhouse"])
     assert prompter.request(0, asked, 0).positions == [0, 0, 1, 1, 2]
+
+
+def test_ends_of_bytes_that_are_no_text_are_unknown(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models
+
+    entries = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), '"']
+    vocabulary = {entry: number for number, entry in enumerate(entries)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>", byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    opened = PromptTokenizer(tmp_path)
+    face = [1 + byte for byte in "\U0001f600".encode()]
+    assert opened.ends(face) == [0, 0, 0, 1]
+    assert opened.ends([*face, *face[:2], vocabulary['"']]) is None

@@ -214,6 +214,8 @@ def test_a_named_size_is_the_papers(name: str, whole: int) -> None:
     ("change", "message"),
     [
         ({"shape": "xl"}, "known are tiny, xs, s, m"),
+        ({"shape": {"hidden": 200}}, "hidden 200 must be an even number of dimensions for each of 3 heads"),
+        ({"shape": {"hidden": 256, "heads": 4, "kv_heads": 3}}, "kv_heads 3 must divide the 4 heads"),
         ({"base": "b"}, "and not both"),
         ({"shape": None}, "name pretrain.shape"),
         ({"batch_tokens": 100}, "whole sequences"),

@@ -129,3 +129,5 @@ def test_ids_begin_with_the_token_between_documents_and_no_other_special_one(loa
     (ids,) = encode(loaded[1], [Prose("the sea", "s")], 1)
     assert ids.tolist() == [1, *loaded[1].encode("the sea", add_special_tokens=False)]
     assert ids.dtype == np.int64
+    (ids,) = encode(loaded[1], [Prose(f"the {loaded[1].eos_token} sea", "s")], 1)
+    assert loaded[1].eos_token_id not in ids[1:], "token shards have it as text, too"

@@ -149,14 +149,14 @@ def test_line_numbers_saturate() -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(CALLS, max_size=6), st.sampled_from(["paper", "released", "positional"]))
 def test_what_is_written_is_read_again(written: list[Call], dialect: Any) -> None:
     program = Program(tuple(written))
     assert parse(render(program, dialect)) == program
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_no_text_makes_the_parser_raise_and_calls_never_overlap(text: str) -> None:
     end = 0
@@ -165,7 +165,7 @@ def test_no_text_makes_the_parser_raise_and_calls_never_overlap(text: str) -> No
         end = call.end
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), st.text(st.characters(exclude_categories=["Cs"])))
 def test_the_compiled_parser_reads_what_the_plain_one_reads(rng: Random, text: str) -> None:
     programs = [text, *("".join(rng.choices(PIECES, k=rng.randrange(15))) for _ in range(100))]

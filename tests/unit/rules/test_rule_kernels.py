@@ -43,7 +43,7 @@ def runs(program: str) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in CALL.findall(program)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(TEXTS, max_size=4))
 def test_every_measure_equals_the_plain_one(texts: list[str]) -> None:
     found = measure(texts)
@@ -54,13 +54,13 @@ def test_every_measure_equals_the_plain_one(texts: list[str]) -> None:
         np.testing.assert_array_equal(row, np.array(list(expected.values()), float), err_msg=repr(text))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(TEXTS, max_size=4), st.lists(st.sampled_from(list(LINE_RULES)), min_size=1, unique=True))
 def test_programs_remove_what_the_plain_rules_do(texts: list[str], rules: list[str]) -> None:
     assert [runs(program) for program in line_programs(texts, rules)] == [removed_runs(text, rules) for text in texts]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(["a ", "b ", "cc ", "汉"]), max_size=200).map("".join))
 def test_repeated_words_are_found_as_plain_counting_finds_them(text: str) -> None:
     expected = measures(text)
