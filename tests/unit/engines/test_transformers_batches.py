@@ -1,6 +1,7 @@
 """What a batch of the transformers engine that fails costs; no model is loaded."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ class Failing(TransformersBackend):
 
 
 def answers(backend: Failing, *asked: Any) -> list[Any]:
-    return asyncio.run(backend._answers(list(asked)))
+    # In a thread of its own: the browser's tests leave a loop running in this one.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(lambda: asyncio.run(backend._answers(list(asked)))).result()
 
 
 def test_the_question_that_fails_a_batch_fails_alone() -> None:
