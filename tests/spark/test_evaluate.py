@@ -96,3 +96,14 @@ def test_what_cannot_be_measured_is_told(
     kept = [one for one in config if not one.startswith(change.split("=")[0])]
     assert main(["evaluate", *kept, change]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("spark")
+def test_pages_that_are_quarantined_keep_nothing(
+    config: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = [*config, "evaluate.documents=[]", "execution.on_failed_chunk=quarantine"]
+    assert main(["evaluate", "--output", "json", *told]) == 0
+    (pages,) = json.loads(capsys.readouterr().out)["pages"].values()
+    assert (pages["keep"]["lines"]["precision"], pages["keep"]["lines"]["recall"]) == (1.0, 0.5)
