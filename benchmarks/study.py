@@ -85,8 +85,8 @@ def train_refiners(folder: Path, options: Any) -> None:
             learn("web-lines", told)
     if not (folder / "documents").exists():
         told = ["adapt.name=documents", f"adapt.output={folder}/documents", "adapt.card=Made for a study."]
-        files = (GOLD / f"doclevel_dclm_{part}.jsonl.zst" for part in ("train", "dev"))
-        told += [f"adapt.{key}=[{file}]" for key, file in zip(("train", "validation"), files, strict=True)]
+        told += [f"adapt.train=[{GOLD}/doclevel_dclm_train.jsonl.zst]"]
+        told += [f"adapt.validation=[{GOLD}/doclevel_dclm_dev.jsonl.zst]"]
         learn("web-documents", told)
 
 

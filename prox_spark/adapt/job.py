@@ -14,7 +14,7 @@ from typing import Any
 from prox_spark import __version__
 from prox_spark.adapt.card import card
 from prox_spark.adapt.documents import fit_documents, score_documents
-from prox_spark.adapt.pages import read_documents, short_names
+from prox_spark.adapt.pages import by_short_name, read_documents, short_names
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.settings import AdaptConfig
@@ -103,8 +103,7 @@ def _fit(settings: AdaptConfig, work: Path) -> Adapted:
     threshold, f1 = best_threshold([unseen])
     validation = {path: score_documents(scorer, read_documents([path])) for path in settings.validation}
     scores = {f"the {len(documents)} themselves, as folds left out, three times": _scores(unseen, threshold)}
-    named = zip(short_names(settings.validation), validation.values(), strict=True)
-    scores |= {name: _scores(one, threshold) for name, one in named}
+    scores |= {name: _scores(one, threshold) for name, one in by_short_name(validation).items()}
     done = Adapted(settings.output, {"threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
     _describe(work, settings, done, "statistics", len(documents), len(scorer.weights) + 1, platform.machine())
     return done
@@ -131,9 +130,7 @@ def run(
                 _calibrate(model, *calibration(list(scored.values())))
                 scored = recipe.task.score(_rounded(model))
     threshold = best_threshold(list(scored.values()))[0] if settings.task != "programs" else 0.5
-    scores = {
-        name: _scores(one, threshold) for name, one in zip(short_names(list(scored)), scored.values(), strict=True)
-    }
+    scores = {name: _scores(one, threshold) for name, one in by_short_name(scored).items()}
     f1 = sum(score["f1"] for score in scores.values()) / len(scores)
     seconds = best.pop("seconds")
     done = Adapted(settings.output, {**best, "threshold": threshold, "f1": f1}, scores, seconds)

@@ -3,14 +3,16 @@
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import zstandard
 
 from prox_spark.errors import TrainingError
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def short_names(paths: Sequence[str]) -> list[str]:
     """What these files are called in reports: by their names, and by their whole paths where two have the same."""
     names = [Path(path).name for path in paths]
     return names if len(set(names)) == len(names) else list(paths)
+
+
+def by_short_name(found: Mapping[str, Found]) -> dict[str, Found]:
+    """What was found of each file, by ``short_names`` instead of its path."""
+    return dict(zip(short_names(list(found)), found.values(), strict=True))
 
 
 def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:

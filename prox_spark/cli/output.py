@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prox_spark.tables.times import utc
+
 
 def write_json(value: Any) -> None:
     """One JSON document on standard output."""
@@ -58,11 +60,6 @@ def _show(value: Any) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, default=_encode, ensure_ascii=False)
     return str(utc(value) if isinstance(value, datetime.datetime) else value)
-
-
-def utc(moment: datetime.datetime) -> datetime.datetime:
-    """Spark gives times in this process's time zone, and does not say so."""
-    return moment.astimezone(datetime.UTC)
 
 
 def _encode(value: Any) -> Any:

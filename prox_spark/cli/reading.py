@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
-from prox_spark.cli.output import utc, write_facts, write_json, write_line, write_table
+from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 from prox_spark.errors import UsageError
+from prox_spark.tables.times import utc
 
 
 def history(

@@ -15,7 +15,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from prox_spark.adapt.pages import short_names
+from prox_spark.adapt.pages import by_short_name
 from prox_spark.config.models import Config, FuseConfig, InputConfig
 from prox_spark.errors import ConfigError
 from prox_spark.evaluation.labels import LabelFile, read_labels
@@ -99,10 +99,7 @@ def _labels(spark: SparkSession, config: Config, settings: EvaluateConfig, plans
         path: _documents(spark, config, settings, plans, read_labels(path, documents=True))
         for path in settings.documents
     }
-    return {
-        name: dict(zip(short_names(list(found)), found.values(), strict=True))
-        for name, found in (("pages", pages), ("documents", documents))
-    }
+    return {"pages": by_short_name(pages), "documents": by_short_name(documents)}
 
 
 def _pages(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from prox_spark.training.models import PAPER_SIZES, named_shape
+from prox_spark.training.models import PAPER_SIZES, default_heads, named_shape
 
 
 class _Settings(BaseModel):
@@ -29,7 +29,7 @@ class ModelShape(_Settings):
 
     @model_validator(mode="after")
     def _divides(self) -> "ModelShape":
-        heads = self.heads or max(1, self.hidden // 64)
+        heads = self.heads or default_heads(self.hidden)
         if self.hidden % heads or self.hidden // heads % 2:
             raise ValueError(f"hidden {self.hidden} must be an even number of dimensions for each of {heads} heads")
         if heads % (self.kv_heads or heads):

@@ -13,7 +13,7 @@ from prox_spark.errors import UsageError
 from prox_spark.evaluation.refining import stages_of
 from prox_spark.report.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, Version
 from prox_spark.report.text import clean, shortened
-from prox_spark.tables.store import utc
+from prox_spark.tables.times import utc
 from prox_spark.versions.names import Version as Reading
 from prox_spark.versions.names import own_rows
 

@@ -21,7 +21,8 @@ from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, is_conflict
-from prox_spark.tables.store import Store, utc
+from prox_spark.tables.store import Store
+from prox_spark.tables.times import utc
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)

@@ -10,7 +10,8 @@ from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
 from prox_spark.tables.commits import Purpose, commit, commits_since, restore
 from prox_spark.tables.leases import Lease
-from prox_spark.tables.store import Store, utc
+from prox_spark.tables.store import Store
+from prox_spark.tables.times import utc
 from prox_spark.tables.views import publish
 
 WRITTEN = (*RESULT_TABLES, "quarantine", "refinements")

@@ -3,7 +3,6 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -86,11 +85,6 @@ class Store:
 def quoted(text: str) -> str:
     """The text as a string of SQL."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def utc(moment: datetime) -> datetime:
-    """A time that ``collect`` gave: it says the hour of this process's time zone, and not which."""
-    return moment.astimezone(UTC)
 
 
 def analyzed(rows: DataFrame) -> DataFrame:

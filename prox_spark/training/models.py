@@ -23,6 +23,11 @@ def named_shape(given: Any, sizes: Mapping[str, Any]) -> Any:
     return given
 
 
+def default_heads(hidden: int) -> int:
+    """A head for every 64 dimensions."""
+    return max(1, hidden // 64)
+
+
 def new_llama(
     *,
     hidden: int,
@@ -41,7 +46,7 @@ def new_llama(
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    heads = heads or max(1, hidden // 64)
+    heads = heads or default_heads(hidden)
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,

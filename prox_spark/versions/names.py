@@ -8,7 +8,8 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import StoreError, UsageError
 from prox_spark.tables.refinements import last_version, receipt_after
-from prox_spark.tables.store import Store, utc
+from prox_spark.tables.store import Store
+from prox_spark.tables.times import utc
 
 
 @dataclass(frozen=True)
