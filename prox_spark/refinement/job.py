@@ -30,6 +30,7 @@ from prox_spark.tables.refinements import (
     last_version,
     receipt_after,
     settle,
+    settle_quarantine,
 )
 from prox_spark.tables.store import Store, open_store
 
@@ -105,7 +106,9 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
     with ThreadPoolExecutor(max_workers=5) as pool:
-        cleaning = pool.submit(_clean_quarantine, work, lease, purpose)
+        # What runs that died before their commit left, perhaps with other settings, goes.
+        stands = None if work.last is None else work.last["quarantine_version"]
+        cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, purpose)
         # Only what is overwritten has rows that must go where none are dropped.
         must_go = None if mode == "append" else pool.submit(lambda: not store.read("dropped_documents").isEmpty())
         heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
@@ -178,22 +181,6 @@ def _base(work: Work, table: str) -> int:
 
 def _own_quarantine(work: Work) -> DataFrame:
     return work.store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
-
-
-def _clean_quarantine(work: Work, lease: Lease, purpose: Purpose) -> int:
-    """Take out what runs that died before their commit left, perhaps with other settings; the table's version."""
-    store, head = work.store, work.store.version("quarantine")
-    left = _own_quarantine(work)
-    if work.last is not None:
-        stands = work.last["quarantine_version"]
-        if stands == head:
-            return head
-        then = store.read("quarantine", stands).where(F.col("refinement") == work.name).select("doc_id")
-        left = left.join(then, "doc_id", "left_anti")
-    if left.isEmpty():
-        return head
-    gone = left.distinct().withColumn("refinement", F.lit(work.name))
-    return delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose).version
 
 
 def _quarantine(

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import Purpose, commit, commits_since, restore
+from prox_spark.tables.commits import Purpose, commit, commits_since, delete, restore
 from prox_spark.tables.leases import Lease
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
@@ -55,6 +55,24 @@ def settle(store: Store, table: str, version: int) -> int:
     if all(verb in ("fence", "vacuum") for verb in commits_since(store, table, version)):
         return head
     return restore(store, table, version)
+
+
+def settle_quarantine(store: Store, lease: Lease, name: str, version: int | None, purpose: Purpose) -> int:
+    """Take the rows of refinement ``name`` that ``version`` does not have (None: all of them) out of ``quarantine``.
+
+    Those of ingest and of other refinements stay, so that RESTORE will not do. Returns the head's version.
+    """
+    head = store.version("quarantine")
+    if version == head:
+        return head
+    own = F.col("refinement") == name
+    extra = store.read("quarantine").where(own).select("doc_id", "refinement")
+    if version is not None:
+        then = store.read("quarantine", version).where(own)
+        extra = extra.join(then.select("doc_id"), "doc_id", "left_anti")
+    if extra.isEmpty():
+        return head
+    return delete(store, lease, "quarantine", extra.distinct(), ["doc_id", "refinement"], purpose).version
 
 
 def check_chain(before: dict[str, int], after: dict[str, int]) -> None:

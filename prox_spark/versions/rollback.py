@@ -6,7 +6,7 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import Purpose, commit, delete, fence
+from prox_spark.tables.commits import Purpose, commit, fence
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.refinements import (
     WRITTEN,
@@ -16,6 +16,7 @@ from prox_spark.tables.refinements import (
     last_version,
     renewed,
     settle,
+    settle_quarantine,
 )
 from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.names import find_refinement
@@ -79,14 +80,10 @@ def _standing(store: Store, target: Row) -> int | None:
 
 def _restore_quarantine(store: Store, lease: Lease, target: Row) -> int:
     """Give ``quarantine`` this refinement's rows of then; those of ingest and of others stay. The table's version."""
-    own = F.col("refinement") == target["refinement"]
-    then = store.read("quarantine", target["quarantine_version"]).where(own)
-    now = store.read("quarantine").where(own)
-    purpose = Purpose("rollback", target["refinement"], target["version"])
-    extra = now.join(then.select("doc_id"), "doc_id", "left_anti")
-    if not extra.isEmpty():
-        delete(store, lease, "quarantine", extra.select("doc_id", "refinement"), ["doc_id", "refinement"], purpose)
-    missing = then.join(store.read("quarantine").where(own).select("doc_id"), "doc_id", "left_anti")
-    if not missing.isEmpty():
-        commit(store, lease, "quarantine", missing, purpose)
-    return store.version("quarantine")
+    name, version = target["refinement"], target["quarantine_version"]
+    purpose = Purpose("rollback", name, target["version"])
+    head = settle_quarantine(store, lease, name, version, purpose)
+    own = F.col("refinement") == name
+    now = store.read("quarantine").where(own).select("doc_id")
+    missing = store.read("quarantine", version).where(own).join(now, "doc_id", "left_anti")
+    return head if missing.isEmpty() else commit(store, lease, "quarantine", missing, purpose).version
