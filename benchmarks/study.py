@@ -141,13 +141,15 @@ def refine(spark: SparkSession, folder: Path, half: str, arm: str, tokenizer: Pa
     told = {"tokenizer": str(tokenizer), "raw": arm == RAW}
     done = export(spark, config.store, refinement_of(arm), str(target), "tokens", **told)
     stages = [] if arm == RAW else refinement_stages(spark, config.store, arm)
+    # Where the folder lies is no result.
+    told_of = [asdict(stage) | {"refiner": Path(stage.refiner).name} for stage in stages]
     return {
         "documents": counts["documents"],
         "documents_kept": done.documents,
         "characters": counts["characters"],
         "characters_kept": done.characters,
         "tokens": done.tokens,
-        "stages": [asdict(stage) for stage in stages],
+        "stages": told_of,
     }
 
 
