@@ -47,6 +47,12 @@ def free_port() -> int:
     return port
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens at this port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def standalone(folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     """A standalone cluster of two workers with these properties, on two of this machine's loopback addresses; its URL.
@@ -88,12 +94,11 @@ def connect_server(folder: Path, **environment: str) -> Iterator[str]:
     own = submitting.environment() | {"SPARK_LOCAL_HOSTNAME": "localhost", "PYTHONPATH": str(submitting.ROOT)}
     with started(command, log, own | environment) as server:
 
-        def listens() -> bool:
+        def ready() -> bool:
             assert server.status() != psutil.STATUS_ZOMBIE, log.read_text()[-3000:]
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
+            return listens(port)
 
-        wait_for(listens, "the server listens", 120)
+        wait_for(ready, "the server listens", 120)
         yield f"sc://127.0.0.1:{port}"
 
 
