@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 from timing import arguments, report, seconds
 
 from prox_spark.config import load_config
-from prox_spark.generation.job import plan
-from prox_spark.refinement.job import execute
+from prox_spark.generation.plan import plan_stages
+from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.tables.store import create_store
 from prox_spark.versions.compare import compare
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         one, other = config_for(folder, "one"), config_for(folder, "other")
-        refiners = [chosen.fingerprint for chosen in (plan(one).chunk, plan(other).chunk) if chosen]
+        refiners = [chosen.fingerprint for chosen in (plan_stages(one).chunk, plan_stages(other).chunk) if chosen]
         store = create_store(spark, one.store)
         fill(spark, store, options.documents, refiners[0], options.characters)
         less(spark, store, *refiners, options.changed)

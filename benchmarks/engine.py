@@ -4,7 +4,7 @@ Pages of ../shared/gold/train.jsonl.zst, in the released chunk refiner's prompts
 1,500 tokens), by a random Llama of ``--hidden`` dimensions that writes ``--output-tokens`` for each chunk. Three runs over
 the same token ids, one after the other, with the same engine options and threads:
 
-- job: ``prox_spark.generation.job.generate`` on ``local[2]``, from the question what is pending to the last commit,
+- job: ``prox_spark.generation.generate.generate`` on ``local[2]``, from the question what is pending to the last commit,
 - bare: one ``LLM.generate`` over all prompts, in a process of its own,
 - naive: ``LLM.generate`` once for every ``--batch`` documents, as a UDF that is called with each Arrow batch does.
 
@@ -95,7 +95,7 @@ def write_prompts(path: Path, plan: Any, texts: Sequence[str], batch: int) -> in
     from prox_spark.generation.prompts import Prompter
     from prox_spark.generation.tokens import PromptTokenizer
 
-    asker = Prompter(plan.refiner, PromptTokenizer(Path(plan.engine.model)))
+    asker = Prompter(plan.refiner, PromptTokenizer(Path(plan.settings.model)))
     ids, batches = [], [0]
     for start in range(0, len(texts), batch):
         for asked in asker.ask(texts[start : start + batch]):
@@ -108,7 +108,7 @@ def write_prompts(path: Path, plan: Any, texts: Sequence[str], batch: int) -> in
 
 def run_bare(prompts: Path, model: Path, max_tokens: int) -> dict[str, list[float]]:
     """Seconds and output tokens of ``bare`` and ``naive``."""
-    from prox_spark.engines.vllm_engine import environment
+    from prox_spark.engines.supervised.vllm_backend import environment
 
     asked = {"prompts": str(prompts), "model": str(model), "context": CONTEXT, "options": OPTIONS}
     done = subprocess.run(
@@ -128,8 +128,8 @@ def run_bare(prompts: Path, model: Path, max_tokens: int) -> dict[str, list[floa
 
 def run_job(folder: Path, texts: Sequence[str], model: Path) -> tuple[float, Any]:
     """Seconds and figures of the chunk stage, its engine started by a small store before."""
-    from prox_spark.generation.job import generate
-    from prox_spark.ingestion.job import find_files, ingest
+    from prox_spark.generation.generate import generate
+    from prox_spark.ingestion.ingest import find_files, ingest
     from prox_spark.session import get_session
 
     small, whole = configure(folder, "small", texts[:20], model), configure(folder, "whole", texts, model)
@@ -153,13 +153,13 @@ def main() -> None:
     options = parser.parse_args()
     if not (SHARED / "gold").is_dir():
         raise SystemExit("the measurement data (../shared) is not beside this checkout")
-    from prox_spark.generation.job import plan
+    from prox_spark.generation.plan import plan_stages
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model = build_model(folder / "model", options.hidden, options.output_tokens)
         texts = pages(options.documents)
-        chunk = plan(configure(folder, "prompts", texts[:1], model)).chunk
+        chunk = plan_stages(configure(folder, "prompts", texts[:1], model)).chunk
         tokens = write_prompts(folder / "prompts.npz", chunk, texts, options.batch)
         # Before the job: afterwards its engine would still hold its cores.
         found = run_bare(folder / "prompts.npz", model, options.output_tokens)

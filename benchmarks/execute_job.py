@@ -16,8 +16,8 @@ from corpus import documents
 from timing import arguments, report, seconds
 
 from prox_spark.config import load_config
-from prox_spark.generation.job import plan
-from prox_spark.refinement.job import execute
+from prox_spark.generation.plan import plan_stages
+from prox_spark.refinement.execute import execute
 from prox_spark.schemas import DOCUMENTS, PROGRAMS
 from prox_spark.session import get_session
 from prox_spark.tables.store import Store, create_store, spark_schema
@@ -99,7 +99,7 @@ def main() -> None:
         folder = Path(scratch)
         for count in sizes:
             config = config_for(folder, count, "warm")
-            refiner = plan(config).chunk
+            refiner = plan_stages(config).chunk
             assert refiner is not None
             fill(spark, create_store(spark, config.store), count, refiner.fingerprint, options.characters)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from execute_job import config_for, fill
 from timing import arguments, report, seconds
 
-from prox_spark.export.job import export
-from prox_spark.generation.job import plan
-from prox_spark.refinement.job import execute
+from prox_spark.export.export import export
+from prox_spark.generation.plan import plan_stages
+from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.tables.store import create_store
 
@@ -36,7 +36,7 @@ def main() -> None:
         folder = Path(scratch)
         for count in sizes:
             config = config_for(folder, count, "first")
-            refiner = plan(config).chunk
+            refiner = plan_stages(config).chunk
             assert refiner is not None
             fill(spark, create_store(spark, config.store), count, refiner.fingerprint, options.characters)
             execute(spark, config)

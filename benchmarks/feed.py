@@ -27,7 +27,7 @@ ROWS = 1000
 
 SERVER = """
 import asyncio, sys
-from prox_spark.engines import server, wire
+from prox_spark.engines.supervised import supervisor as server, wire
 
 class AtOnce:
     def __init__(self, hello):
@@ -62,9 +62,10 @@ def main() -> None:
         raise SystemExit("the measurement data (../shared) is not beside this checkout")
     # Tokenisation uses one thread, as in a Spark task that has one core.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from prox_spark.engines import runtime, wire
-    from prox_spark.engines.settings import VllmSettings
-    from prox_spark.engines.supervisor import SupervisedEngine
+    from prox_spark.config.engines import VllmSettings
+    from prox_spark.engines.supervised import place as runtime
+    from prox_spark.engines.supervised import wire
+    from prox_spark.engines.supervised.client import SupervisedEngine
     from prox_spark.generation import rows, task
     from prox_spark.generation.plan import StagePlan
     from prox_spark.generation.refiner import Refiner

@@ -70,9 +70,9 @@ def batches(texts: list[str]) -> list[pa.RecordBatch]:
 
 def stage_seconds(stage: str, texts: list[str]) -> float:
     """Processor time of a stage over all documents: the best of ``ROUNDS``."""
+    from prox_spark.config.engines import RulesSettings
     from prox_spark.config.models import ChunkConfig, DocumentConfig
-    from prox_spark.engines.open import open_engine
-    from prox_spark.engines.settings import RulesSettings
+    from prox_spark.generation.open_engine import open_engine
     from prox_spark.generation.plan import plan_stage
     from prox_spark.generation.task import run_stage
 
@@ -81,7 +81,7 @@ def stage_seconds(stage: str, texts: list[str]) -> float:
     plan = plan_stage("document" if stage == "document" else "chunk", config)
 
     def run(made: list[pa.RecordBatch]) -> None:
-        rows = sum(batch.num_rows for batch in run_stage(iter(made), plan, open_engine(plan.engine, plan.refiner)))
+        rows = sum(batch.num_rows for batch in run_stage(iter(made), plan, open_engine(plan.settings, plan.refiner)))
         assert rows == sum(batch.num_rows for batch in made)
 
     run(batches(texts[:10]))  # Loads the compiled kernels.

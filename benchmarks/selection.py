@@ -47,9 +47,9 @@ def plain_weight(text: str, log_ratio: list[float]) -> float:
 
 def scoring(texts: list[str], folder: Path) -> dict[str, Any]:
     """Documents a second of a task, and of plain Python."""
+    from prox_spark.config.engines import DsirSettings
     from prox_spark.config.models import DocumentConfig
-    from prox_spark.engines.open import open_engine
-    from prox_spark.engines.settings import DsirSettings
+    from prox_spark.generation.open_engine import open_engine
     from prox_spark.generation.plan import plan_stage
     from prox_spark.generation.task import run_stage
     from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
@@ -66,7 +66,7 @@ def scoring(texts: list[str], folder: Path) -> dict[str, Any]:
     plan = plan_stage("document", DocumentConfig(engine=DsirSettings(kind="dsir", model=str(folder))))
 
     def run(made: list[pa.RecordBatch]) -> None:
-        rows = sum(batch.num_rows for batch in run_stage(iter(made), plan, open_engine(plan.engine, plan.refiner)))
+        rows = sum(batch.num_rows for batch in run_stage(iter(made), plan, open_engine(plan.settings, plan.refiner)))
         assert rows == sum(batch.num_rows for batch in made)
 
     run(batches(texts[:10]))  # Loads the compiled kernels.
@@ -93,10 +93,10 @@ def write(path: Path, count: int, characters: int = 3000) -> None:
 
 def whole(spark: Any, scratch: Path, count: int) -> dict[str, float]:
     """Seconds of fitting and of generating over a store of ``count`` documents; its ingest is not counted."""
+    from prox_spark.adapt.selection import fit
     from prox_spark.config import load_config
-    from prox_spark.generation.job import generate
-    from prox_spark.ingestion.job import find_files, ingest
-    from prox_spark.selection.job import fit
+    from prox_spark.generation.generate import generate
+    from prox_spark.ingestion.ingest import find_files, ingest
 
     corpus, folder = scratch / f"{count}.jsonl", scratch / f"dsir-{count}"
     write(corpus, count)

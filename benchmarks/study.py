@@ -25,20 +25,20 @@ from typing import Any
 from pyspark.sql import SparkSession
 from timing import SHARED, arguments, report
 
-from prox_spark.adapt.job import adapt
-from prox_spark.adapt.pages import read_records
+from prox_spark.adapt.adapt import adapt
 from prox_spark.adapt.tokenizer import write_tokenizer
 from prox_spark.config import load_config
+from prox_spark.corpora.labels import read_records
+from prox_spark.costs.compute import Point, Stage, Trained, account, curve_of, refining_flops
+from prox_spark.costs.refining import refinement_stages
 from prox_spark.evaluation.models import points
 from prox_spark.evaluation.pictures import draw_compute
-from prox_spark.evaluation.refining import refinement_stages
-from prox_spark.export.job import export
-from prox_spark.generation.job import generate
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.pretraining.compute import Point, Stage, Trained, account, curve_of, refining_flops
-from prox_spark.pretraining.job import pretrain
+from prox_spark.export.export import export
+from prox_spark.generation.generate import generate
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.pretraining.pretrain import pretrain
 from prox_spark.pretraining.record import read_record
-from prox_spark.refinement.job import execute
+from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 
 GOLD = SHARED / "gold"

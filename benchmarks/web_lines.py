@@ -17,9 +17,9 @@ import zstandard
 from timing import SHARED, arguments, report
 
 from prox_spark.config import load_config
-from prox_spark.generation.job import generate
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.refinement.job import execute
+from prox_spark.generation.generate import generate
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 

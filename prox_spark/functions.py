@@ -17,13 +17,12 @@ import pyarrow.compute as pc
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
+from prox_spark.config.engines import SelectionSettings
 from prox_spark.config.models import Config
-from prox_spark.engines.settings import SelectionSettings
 from prox_spark.errors import ConfigError
 from prox_spark.execution import ExecutionSettings, execute_batch
-from prox_spark.generation.job import plan
-from prox_spark.generation.plan import StagePlan
-from prox_spark.generation.task import generate_programs as generate_rows
+from prox_spark.generation import task
+from prox_spark.generation.plan import StagePlan, plan_stages
 
 PROGRAMS_TYPE = (
     "array<struct<line_start:bigint,line_end:bigint,output:string,numbering_offset:bigint,line_scores:array<float>,"
@@ -54,10 +53,10 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
     answer fails has an empty program. Raises ``ConfigError`` for engines that go by more than a text
     (``dsir``, ``random``, ``column``).
     """
-    plans = plan(config)
-    if plans.document is not None and isinstance(plans.document.engine, SelectionSettings):
+    plans = plan_stages(config)
+    if plans.document is not None and isinstance(plans.document.settings, SelectionSettings):
         raise ConfigError(
-            f"document.engine.kind={plans.document.engine.kind} goes by a document's id or metadata, which a column of texts "
+            f"document.engine.kind={plans.document.settings.kind} goes by a document's id or metadata, which a column of texts "
             "has not; refine a store, or take document=null"
         )
     below = config.execution.drop_document_below
@@ -141,7 +140,7 @@ def _is_dropped(row: dict[str, Any], below: float) -> bool:
 
 
 def _rows(batch: pa.RecordBatch, stage: StagePlan) -> Iterator[dict[str, Any]]:
-    for made in generate_rows(iter([batch]), stage):
+    for made in task.generate_programs(iter([batch]), stage):
         yield from made.to_pylist()
 
 

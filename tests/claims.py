@@ -7,9 +7,10 @@ from typing import Any
 from prox_spark.config import Config
 from prox_spark.execution import ChunkProgram
 from prox_spark.execution import execute as execute_one
-from prox_spark.generation.job import Generated, generate, plan
-from prox_spark.ingestion.job import Ingested, find_files, ingest
-from prox_spark.refinement.job import Executed, execute
+from prox_spark.generation.generate import Generated, generate
+from prox_spark.generation.plan import plan_stages
+from prox_spark.ingestion.ingest import Ingested, find_files, ingest
+from prox_spark.refinement.execute import Executed, execute
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
 
@@ -77,7 +78,7 @@ def check_rederivation(spark: Any, config: Config) -> int:
     Returns how many texts were derived again.
     """
     originals = {r["doc_id"]: r["text"] for r in rows(spark, config, "documents")}
-    chunk = plan(config).chunk
+    chunk = plan_stages(config).chunk
     programs: dict[str, list[Any]] = {}
     for row in rows(spark, config, "programs"):
         if chunk and row["refiner"] == chunk.fingerprint and row["stage"] == "chunk" and row["line_start"] is not None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engines.runtime import Owner, start_time, stat_fields
+from prox_spark.engines.supervised.place import Owner, start_time, stat_fields
 
 COMMAND = Path(sys.executable).parent / "prox-spark"
 
-ENGINE = "prox_spark.engines.server"
+ENGINE = "prox_spark.engines.supervised.supervisor"
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:

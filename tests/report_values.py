@@ -3,9 +3,9 @@
 import random
 from typing import Any
 
-from prox_spark.pretraining.compute import Stage
-from prox_spark.report.documents import MAX_CHARACTERS, Document, Found, document
-from prox_spark.report.figures import BINS, Drop, Facts, Operation, Scores, Source, Version
+from prox_spark.costs.compute import Stage
+from prox_spark.report.documents import MAX_CHARACTERS, Found, ReportDocument, document
+from prox_spark.report.figures import BINS, Drop, Facts, Operation, Scores, Source, VersionFacts
 from prox_spark.schemas import COUNTS
 
 HOSTILE = (
@@ -48,7 +48,7 @@ WORDS = (
 )
 
 
-def version(refinement: str = "careful", execution: dict[str, Any] | None = None, **changed: Any) -> Version:
+def version(refinement: str = "careful", execution: dict[str, Any] | None = None, **changed: Any) -> VersionFacts:
     """A version with some of everything."""
     draw = random.Random(refinement)
     counts = dict.fromkeys(COUNTS, 0) | {
@@ -81,10 +81,10 @@ def version(refinement: str = "careful", execution: dict[str, Any] | None = None
         "scores": scores,
         "stages": (Stage("document", "rules", 0, 0, 0), Stage("chunk", "web-lines-2", 2_700_000, 20_330_114, 0)),
     }
-    return Version(**(values | changed))
+    return VersionFacts(**(values | changed))
 
 
-def facts(*versions: Version) -> Facts:
+def facts(*versions: VersionFacts) -> Facts:
     """Facts of these versions, or of one."""
     differ = (("execution.drop_line_below", "0.35", "0.5"),) if len(versions) > 1 else ()
     return Facts("/data/stores/web", versions or (version(),), differ)
@@ -142,7 +142,7 @@ def found(log: list[dict[str, Any]], *programs: dict[str, Any], text_hash: int =
 DROPPED = Found(dropped={"stage": "document", "reason": "keep_score", "keep_score": 0.12})
 
 
-def hostile(versions: int = 1) -> list[Document]:
+def hostile(versions: int = 1) -> list[ReportDocument]:
     """Documents whose ids, sources, URLs, lines, replacements and calls all attack."""
     text = "\n".join(HOSTILE)
     documents = []
@@ -158,7 +158,7 @@ def hostile(versions: int = 1) -> list[Document]:
     return documents
 
 
-def pages(many: int, size: int = 8000, versions: int = 2, seed: int = 0) -> list[Document]:
+def pages(many: int, size: int = 8000, versions: int = 2, seed: int = 0) -> list[ReportDocument]:
     """Made-up web pages of about ``size`` characters with boilerplate, scored by line."""
     draw = random.Random(seed)
     made = []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.config.adapt import AdaptConfig
 
 _KINDS = {
     "lines": (

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.adapt.pages import LabelledDocument
 from prox_spark.adapt.scoring import Scored
+from prox_spark.corpora.labels import LabelledDocument
 from prox_spark.statistics.scorer import Scorer
 from prox_spark.statistics.text import buckets
 

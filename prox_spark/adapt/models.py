@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from prox_spark.adapt.settings import Shape
+from prox_spark.config.adapt import Shape
 from prox_spark.errors import TrainingError
 from prox_spark.training.models import existing_causal, new_llama
 

@@ -13,8 +13,8 @@ import numpy as np
 from prox_spark.adapt.rows import batches, inputs, padded
 from prox_spark.adapt.scores import epoch_of, lay_out
 from prox_spark.adapt.scoring import Scored, keep_f1
-from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.windows import EncodedPage, Window, windows
+from prox_spark.config.adapt import AdaptConfig
 from prox_spark.generation.prompts import Prompter
 from prox_spark.programs import parse
 from prox_spark.programs.model import Call, Program, render

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from prox_spark.adapt.models import existing, new_classifier, new_writer
-from prox_spark.adapt.pages import LabelledPage, read_documents, read_pages
 from prox_spark.adapt.programs import ProgramTask, Writer
 from prox_spark.adapt.rows import check_packing
 from prox_spark.adapt.scores import ScoreTask
-from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.tokenizer import write_tokenizer
 from prox_spark.adapt.windows import cut_document, encode_documents, encode_pages, windows
+from prox_spark.config.adapt import AdaptConfig
+from prox_spark.corpora.labels import LabelledPage, read_documents, read_pages
 from prox_spark.engines.models import resolve_model
 from prox_spark.errors import TrainingError
 from prox_spark.generation.marks import MARKS

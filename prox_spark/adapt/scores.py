@@ -12,8 +12,8 @@ import numpy as np
 
 from prox_spark.adapt.rows import Rows, batches, inputs, packed, padded
 from prox_spark.adapt.scoring import Scored, best_threshold
-from prox_spark.adapt.settings import AdaptConfig
 from prox_spark.adapt.windows import Window
+from prox_spark.config.adapt import AdaptConfig
 
 _POOL = 400
 """Windows that are sorted by length together, so that a step pads little and order stays random."""

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.config.adapt import AdaptConfig
 from prox_spark.errors import TrainingError
 from prox_spark.training.steps import (
     CHECKPOINT,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prox_spark.adapt.pages import LabelledDocument, LabelledPage
+from prox_spark.corpora.labels import LabelledDocument, LabelledPage
 from prox_spark.generation.prompts import Asked, Encoded, Prompter
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from prox_spark.annotation.settings import AnnotateConfig
-from prox_spark.engines.chat import ChatRequest
+from prox_spark.config.annotate import AnnotateConfig
+from prox_spark.engines.endpoint.chat import ChatRequest
 
 SCORES = "scores"
 PROGRAM_TASKS = ("navigation", "links", "footer")

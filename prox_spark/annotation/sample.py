@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from prox_spark.annotation.settings import AnnotateConfig
+from prox_spark.config.annotate import AnnotateConfig
 
 
 def sample(documents: DataFrame, settings: AnnotateConfig) -> DataFrame:

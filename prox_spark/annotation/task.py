@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from prox_spark.annotation.answers import MalformedError, read_program, read_scores
 from prox_spark.annotation.prompts import Prompt, label, numbered
-from prox_spark.annotation.settings import AnnotateConfig
-from prox_spark.engines.chat import ChatEngine, ChatRequest, Reply
+from prox_spark.config.annotate import AnnotateConfig
+from prox_spark.engines.endpoint.chat import ChatEngine, ChatRequest, Reply
 from prox_spark.generation.chunking import Chunk, cut
 from prox_spark.programs import Call
 from prox_spark.schemas import ANNOTATIONS

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.annotation.labels import document_label, is_validation, page_labels
-from prox_spark.annotation.settings import AnnotateConfig
+from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.tables.store import Store
 
 DOCUMENTS = pa.schema(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prox_spark.evaluation.job import Evaluation
+    from prox_spark.evaluation.evaluate import Evaluation
 
 Table = tuple[Sequence[str], list[list[Any]], str]
 """Column names, rows, title."""

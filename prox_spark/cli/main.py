@@ -29,8 +29,8 @@ def _prox_spark() -> None:
 @app.command()
 def ingest(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Read corpus files into `documents`."""
-    from prox_spark.ingestion.job import find_files
-    from prox_spark.ingestion.job import ingest as run
+    from prox_spark.ingestion.ingest import find_files
+    from prox_spark.ingestion.ingest import ingest as run
 
     loaded = load_config(config, overrides or ())
     files = find_files(loaded)
@@ -45,7 +45,7 @@ def generate(
     retry_failed: RetryOption = False,
 ) -> None:
     """Let the refiners write programs for every document that has none yet."""
-    from prox_spark.generation.job import generate as run
+    from prox_spark.generation.generate import generate as run
 
     loaded = load_config(config, overrides or ())
     stages = run(session(loaded), loaded, retry_failed=retry_failed)
@@ -61,7 +61,7 @@ def execute(
     sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of the documents.")] = 1.0,
 ) -> None:
     """Apply the programs and commit a refinement version."""
-    from prox_spark.refinement.job import execute as run
+    from prox_spark.refinement.execute import execute as run
 
     if dry_run:
         _dry_run(overrides or [], config, output, sample)
@@ -113,13 +113,14 @@ def refine(
     retry_failed: RetryOption = False,
 ) -> None:
     """Ingest, generate and execute: from corpus files to a refinement version."""
-    from prox_spark.generation.job import generate, plan
-    from prox_spark.ingestion.job import find_files, ingest
-    from prox_spark.refinement.job import execute
+    from prox_spark.generation.generate import generate
+    from prox_spark.generation.plan import plan_stages
+    from prox_spark.ingestion.ingest import find_files, ingest
+    from prox_spark.refinement.execute import execute
 
     loaded = load_config(config, overrides or ())
     files = find_files(loaded)
-    plan(loaded)
+    plan_stages(loaded)
     spark = session(loaded)
     done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
     done["generate"] = [asdict(stage) for stage in generate(spark, loaded, retry_failed=retry_failed)]
@@ -141,7 +142,7 @@ def estimate(
     ] = None,
 ) -> None:
     """What generation would ask of its engines: documents, chunks, tokens, hours, price. Writes nothing, starts no engine."""
-    from prox_spark.generation.estimate import estimate as run
+    from prox_spark.costs.estimate import estimate as run
 
     if tokens_per_second is not None and tokens_per_second <= 0:
         raise UsageError(f"--tokens-per-second {tokens_per_second:g}: must be above 0")
@@ -184,7 +185,7 @@ def annotate(
     retry_failed: RetryOption = False,
 ) -> None:
     """Have a large model label a sample of the documents: scores and programs, and files to train refiners on."""
-    from prox_spark.annotation.job import annotate as run
+    from prox_spark.annotation.annotate import annotate as run
 
     loaded = load_config(config, overrides or ())
     tell({"store": loaded.store, "annotate": asdict(run(session(loaded), loaded, retry_failed=retry_failed))}, output)
@@ -193,13 +194,13 @@ def annotate(
 @app.command()
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
-    from prox_spark.adapt.job import adapt as run
+    from prox_spark.adapt.adapt import adapt as run
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
         raise ConfigError("adapt is not set: name, output, train and validation are needed (see conf/adapt/)")
     if loaded.adapt.task == "selection":
-        from prox_spark.selection.job import fit
+        from prox_spark.adapt.selection import fit
 
         tell(asdict(fit(session(loaded), loaded)), output)
         return
@@ -211,7 +212,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
 @app.command()
 def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
-    from prox_spark.pretraining.job import pretrain as run
+    from prox_spark.pretraining.pretrain import pretrain as run
 
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
@@ -228,7 +229,7 @@ def _show(found: dict[str, Any]) -> None:
 @app.command()
 def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Measure the refiners on labelled pages and documents, and pretrained models on clean text and tasks."""
-    from prox_spark.evaluation.job import evaluate as run
+    from prox_spark.evaluation.evaluate import evaluate as run
 
     loaded = load_config(config, overrides or ())
     found = run(lambda: session(loaded), loaded)

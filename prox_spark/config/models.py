@@ -6,25 +6,20 @@ Every model is frozen and refuses unknown keys. ``docs/configuration.md`` is rea
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from prox_spark.adapt.settings import AdaptConfig
-from prox_spark.annotation.settings import AnnotateConfig
-from prox_spark.engines.settings import EngineSettings
-from prox_spark.evaluation.settings import EvaluateConfig
+from prox_spark.config.adapt import AdaptConfig
+from prox_spark.config.annotate import AnnotateConfig
+from prox_spark.config.engines import EngineSettings
+from prox_spark.config.evaluate import EvaluateConfig
+from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.execution import ExecutionSettings
-from prox_spark.pretraining.settings import PretrainConfig
+from prox_spark.section import Section
 
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Bounds = tuple[Share, Share]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and a key that is not known is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class InputConfig(Section):

@@ -11,9 +11,10 @@ from pyspark.sql import SparkSession
 from prox_spark.cli.output import write_line, write_table
 from prox_spark.config import Config, load_config
 from prox_spark.demo.corpus import write_corpus
-from prox_spark.generation.job import generate, plan, run_self_test
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.refinement.job import execute
+from prox_spark.generation.generate import generate, run_self_test
+from prox_spark.generation.plan import plan_stages
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 
@@ -56,7 +57,7 @@ def main() -> int:
 
 
 def _refine(spark: SparkSession, corpus: Path) -> str:
-    chunk_plan = plan(_config(corpus, "c4")).chunk
+    chunk_plan = plan_stages(_config(corpus, "c4")).chunk
     assert chunk_plan is not None
     with ThreadPoolExecutor(max_workers=1) as pool:
         # vLLM takes half a minute to start, on one core: it does so while the corpus is read.

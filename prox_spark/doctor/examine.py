@@ -129,7 +129,7 @@ def _store(spark: "SparkSession", config: Config) -> Check:
 
 
 def _stages(spark: "SparkSession", config: Config) -> list[Check]:
-    from prox_spark.engines.settings import ModelSettings
+    from prox_spark.config.engines import ModelSettings
     from prox_spark.generation.plan import plan_stage
 
     checks: list[Check] = []
@@ -145,9 +145,9 @@ def _stages(spark: "SparkSession", config: Config) -> list[Check]:
             continue
         refiner = plan.refiner
         prompt = f", template {refiner.template}, window {refiner.window}" if refiner.template else ""
-        found = f"{refiner.name} ({plan.engine.kind}), fingerprint {plan.fingerprint[:8]}{prompt}"
+        found = f"{refiner.name} ({plan.settings.kind}), fingerprint {plan.fingerprint[:8]}{prompt}"
         checks.append(Check(name, "ok", found))
-        if isinstance(plan.engine, ModelSettings):
+        if isinstance(plan.settings, ModelSettings):
             checks.append(_self_test(spark, plan))
     return checks
 
@@ -155,7 +155,7 @@ def _stages(spark: "SparkSession", config: Config) -> list[Check]:
 def _self_test(spark: "SparkSession", plan: Any) -> Check:
     """The model answers, through Spark and its engine, as it does before its first batch."""
     from prox_spark.errors import SelfTestError
-    from prox_spark.generation.job import run_self_test
+    from prox_spark.generation.generate import run_self_test
 
     name = f"{plan.stage} self-test"
     try:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from prox_spark.engines.settings import ModelSettings, OpenaiSettings
+from prox_spark.config.engines import ModelSettings, OpenaiSettings
 from prox_spark.errors import RefinerError
 
 SHIPPED = Path(__file__).parent.parent / "refiners"

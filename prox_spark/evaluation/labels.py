@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.adapt.pages import check_document, check_page, read_records
+from prox_spark.corpora.labels import check_document, check_page, read_records
 from prox_spark.errors import TrainingError
 
 GROUPS = ("source", "page_type", "lang")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark import __version__
+from prox_spark.config.evaluate import EvaluateConfig
+from prox_spark.costs.compute import Stage, Trained, account, count_parameters, curve_of, refining_flops
 from prox_spark.engines.models import resolve_model
 from prox_spark.errors import ConfigError, StoreError, UsageError
 from prox_spark.evaluation.pictures import draw_compute
-from prox_spark.evaluation.settings import EvaluateConfig
-from prox_spark.pretraining.compute import Stage, Trained, account, count_parameters, curve_of, refining_flops
 from prox_spark.pretraining.perplexity import begin_token, encode, measure
 from prox_spark.pretraining.prose import Prose, read_prose
 from prox_spark.pretraining.record import read_record

@@ -5,7 +5,7 @@ import difflib
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from prox_spark.engines.settings import ColumnSettings
+from prox_spark.config.engines import ColumnSettings
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan
 
@@ -15,16 +15,16 @@ _LOOKED_AT = 1000
 
 def with_score(documents: DataFrame, plan: StagePlan) -> DataFrame:
     """The documents with ``score``, a string, where the stage's refiner reads a column."""
-    if not isinstance(plan.engine, ColumnSettings):
+    if not isinstance(plan.settings, ColumnSettings):
         return documents
-    return documents.withColumn("score", _score(documents, plan.engine.column))
+    return documents.withColumn("score", _score(documents, plan.settings.column))
 
 
 def check_column(documents: DataFrame, plan: StagePlan) -> None:
     """Raises ``ConfigError``, with the nearest names, where not one document has the column that the refiner reads."""
-    if not isinstance(plan.engine, ColumnSettings):
+    if not isinstance(plan.settings, ColumnSettings):
         return
-    wanted = plan.engine.column
+    wanted = plan.settings.column
     if wanted in _columns(documents) or not documents.where(_score(documents, wanted).isNotNull()).isEmpty():
         return
     some = documents.limit(_LOOKED_AT).select(F.explode(F.map_keys("metadata")).alias("name")).distinct()

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from prox_spark.config.models import ChunkConfig, DocumentConfig
+from prox_spark.config.engines import EngineSettings, ModelSettings, OpenaiSettings, VllmSettings
+from prox_spark.config.models import ChunkConfig, Config, DocumentConfig
 from prox_spark.engines.models import pinned, refiner_folder
-from prox_spark.engines.settings import EngineSettings, ModelSettings, OpenaiSettings, VllmSettings
-from prox_spark.engines.vllm_engine import check_options
-from prox_spark.errors import RefinerError
+from prox_spark.engines.supervised.vllm_backend import check_options
+from prox_spark.errors import ConfigError, RefinerError
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Refiner, Stage, fingerprint, load_refiner
 from prox_spark.generation.tokens import PromptTokenizer
@@ -17,9 +17,37 @@ class StagePlan:
     """A stage, its engine and its refiner; ``fingerprint`` is what the programs' ``refiner`` column holds."""
 
     stage: Stage
-    engine: EngineSettings
+    settings: EngineSettings
     refiner: Refiner
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The stages of a refinement; null where one is skipped."""
+
+    document: StagePlan | None
+    chunk: StagePlan | None
+
+
+def plan_stages(config: Config) -> Plans:
+    """The stages that ``config`` asks for, with their refiners' fingerprints. Starts no engine.
+
+    Raises ``ConfigError`` when both are null or compat cannot execute the chunk refiner's programs, ``RefinerError`` when a
+    refiner cannot be used.
+    """
+    if config.document is None and config.chunk is None:
+        raise ConfigError(
+            "document and chunk are both null: there is nothing to refine with; configure at least one stage"
+        )
+    document = plan_stage("document", config.document) if config.document else None
+    chunk = plan_stage("chunk", config.chunk) if config.chunk else None
+    if chunk is not None and chunk.refiner.numbering == "chunk" and config.execution.mode == "compat":
+        raise ConfigError(
+            f"execution.mode is compat, which counts lines through the document, and {chunk.refiner.name} numbers them from "
+            "each chunk's first: take strict"
+        )
+    return Plans(document, chunk)
 
 
 def plan_stage(stage: Stage, settings: DocumentConfig | ChunkConfig) -> StagePlan:

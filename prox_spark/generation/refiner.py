@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from prox_spark.engines.models import local_folder, refiner_folder
-from prox_spark.engines.settings import (
+from prox_spark.config.engines import (
     ColumnSettings,
     EngineSettings,
     ModelSettings,
@@ -31,11 +30,13 @@ from prox_spark.engines.settings import (
     SelectionSettings,
     StatisticsSettings,
 )
+from prox_spark.engines.models import local_folder, refiner_folder
 from prox_spark.errors import RefinerError
 from prox_spark.generation.templates import template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 from prox_spark.rules.catalogue import VERSION as RULES_VERSION
 from prox_spark.rules.catalogue import select_rules
+from prox_spark.section import Section
 from prox_spark.statistics.scorer import FILE as STATISTICS_FILE
 from prox_spark.statistics.scorer import load_scorer
 from prox_spark.statistics.text import VERSION as STATISTICS_VERSION
@@ -87,9 +88,7 @@ def fingerprint(refiner: Refiner) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
-class _StageFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _StageFile(Section):
     template: str
     window: Annotated[int, Field(gt=0)]
     max_tokens: Annotated[int, Field(ge=0)] = 1
@@ -99,9 +98,7 @@ class _StageFile(BaseModel):
     grammar: bool = False
 
 
-class _RefinerFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _RefinerFile(Section):
     name: str
     context: Annotated[int, Field(gt=0)]
     document: _StageFile | None = None

@@ -10,8 +10,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from prox_spark.config.engines import ModelSettings
 from prox_spark.engines.models import refiner_folder
-from prox_spark.engines.settings import ModelSettings
 from prox_spark.errors import SelfTestError
 from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 from prox_spark.generation.plan import StagePlan
@@ -31,7 +31,7 @@ def self_test(spark: SparkSession, plan: StagePlan, ask: Callable[[DataFrame], D
     ``ask`` takes documents (doc_id, content_hash, unit, text) to rows of ``programs`` as a run does. Raises
     ``SelfTestError`` where no answer would change anything; ``EngineError`` comes as it does from a run.
     """
-    if not isinstance(plan.engine, ModelSettings):
+    if not isinstance(plan.settings, ModelSettings):
         return
     rows = [(f"self-test {number}", None, None, page) for number, page in enumerate(BOILERPLATE_PAGES)]
     pages = spark.createDataFrame(rows, "doc_id string, content_hash string, unit bigint, text string")
@@ -53,11 +53,11 @@ def effective(stage: Stage, rows: Sequence[Any]) -> bool:
 
 def complaint(plan: StagePlan, rows: Sequence[Any]) -> str:
     """What was asked, what was answered, and what to check; the reason is the first line. ``plan`` has a model."""
-    assert isinstance(plan.engine, ModelSettings)
+    assert isinstance(plan.settings, ModelSettings)
     stage, name = plan.stage, plan.refiner.template
     nothing = "gives no keep or drop for any" if stage == "document" else "would remove nothing from any"
     reason = (
-        f"self-test of the {stage} stage: {plan.engine.model} {nothing} of {len(BOILERPLATE_PAGES)} pages of boilerplate; "
+        f"self-test of the {stage} stage: {plan.settings.model} {nothing} of {len(BOILERPLATE_PAGES)} pages of boilerplate; "
         f"is it prompted as it was trained? check {stage}.template= (now {name!r}), {stage}.engine.model= and the "
         "folder's refiner.json; generate.self_test=false goes on without this test"
     )
@@ -68,8 +68,8 @@ def complaint(plan: StagePlan, rows: Sequence[Any]) -> str:
 
 def _prompt(plan: StagePlan, page: str) -> str:
     """The page's first prompt as the model gets it, special tokens left out."""
-    assert isinstance(plan.engine, ModelSettings)
-    tokenizer = PromptTokenizer(refiner_folder(plan.engine))
+    assert isinstance(plan.settings, ModelSettings)
+    tokenizer = PromptTokenizer(refiner_folder(plan.settings))
     prompter = Prompter(plan.refiner, tokenizer)
     (asked,) = prompter.ask([page])
     return tokenizer.decode(prompter.request(0, asked, 0).token_ids or []) if asked.chunks else ""

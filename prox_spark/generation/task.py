@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from prox_spark.config.engines import ModelSettings
 from prox_spark.engines.models import refiner_folder
-from prox_spark.engines.open import open_engine
 from prox_spark.engines.protocol import Completion, Engine, Request, Usage
-from prox_spark.engines.settings import ModelSettings
+from prox_spark.generation.open_engine import open_engine
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Asked, Asker, Prompter, TextAsker
 from prox_spark.generation.rows import Key, Rows
@@ -48,7 +48,7 @@ def generate_programs(
     or one ``skipped`` row (chunk 0, no covered lines) where nothing can be sent. Raises ``EngineError`` where the engine
     is beyond its restart budget.
     """
-    engine = open_engine(plan.engine, plan.refiner, gpu=gpu)
+    engine = open_engine(plan.settings, plan.refiner, gpu=gpu)
     try:
         last = None
         for batch in run_stage(batches, plan, engine):
@@ -183,8 +183,8 @@ class _Stage:
 
 
 def _asker(plan: StagePlan) -> tuple[Asker, PromptTokenizer | None]:
-    if isinstance(plan.engine, ModelSettings):
-        tokenizer = PromptTokenizer(refiner_folder(plan.engine))
+    if isinstance(plan.settings, ModelSettings):
+        tokenizer = PromptTokenizer(refiner_folder(plan.settings))
         return Prompter(plan.refiner, tokenizer), tokenizer
     return TextAsker(plan.refiner), None
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.corpora.read import read_file
-from prox_spark.ingestion.plan import FilePlan
+from prox_spark.ingestion.units import FilePlan
 from prox_spark.schemas import RECORDS
 
 READ = pa.schema([("kind", pa.string()), ("file", pa.string()), ("unit", pa.int64()), *RECORDS])

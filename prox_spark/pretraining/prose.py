@@ -47,7 +47,7 @@ def digest(documents: list[Prose]) -> str:
 
 
 def _documents(path: Path, text_key: str) -> Iterator[Prose]:
-    from prox_spark.adapt.pages import read_records
+    from prox_spark.corpora.labels import read_records
 
     if path.suffix == ".txt":
         try:

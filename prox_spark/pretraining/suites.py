@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
+from prox_spark.section import Section
 
 _FOLDERS = (Path("conf/suites"), Path(__file__).parents[2] / "conf" / "suites")
 """Where a suite's name is looked up: the working directory, as the jobs have it, then this checkout."""
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Entry(Section):
     name: str
     task: str
     metric: str
@@ -31,9 +30,7 @@ class _Entry(BaseModel):
     """Why the harness may not have it; without a reason a task that it does not know is an error."""
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _File(Section):
     about: str = ""
     tasks: list[_Entry] = Field(min_length=1)
 

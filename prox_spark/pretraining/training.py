@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.pretraining.data import Order
-from prox_spark.pretraining.settings import PretrainConfig
 from prox_spark.training.steps import (
     CHECKPOINT,
     check_skipped,

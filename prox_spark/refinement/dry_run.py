@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.generation.job import plan
+from prox_spark.generation.plan import plan_stages
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
 from prox_spark.refinement.task import RESULTS, execute_documents
 from prox_spark.refinement.work import METADATA, Work, execute_work, grouped, measure
-from prox_spark.tables.cache import kept
+from prox_spark.tables.cache import cached
 from prox_spark.tables.store import open_store
 
 
@@ -54,15 +54,15 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     """
     if not 0.0 < sample <= 1.0:
         raise ConfigError(f"--sample {sample}: a share of the documents, over 0 and at most 1")
-    plans = plan(config)
+    plans = plan_stages(config)
     store = open_store(spark, config.store)
     covered = identity(config, plans)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
     work = Work(store, config, plans, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
-    with kept(grouped(work)) as programs:
+    with cached(grouped(work)) as programs:
         executed = execute_work(work, programs, measure(work, programs), execute_documents, RESULTS, handed_on=())
-        with kept(executed.drop(*METADATA, "replacement")) as results:
+        with cached(executed.drop(*METADATA, "replacement")) as results:
             return _summary(config, results)
 
 

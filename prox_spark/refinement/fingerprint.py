@@ -6,7 +6,7 @@ from typing import Any
 
 from prox_spark.config.models import Config
 from prox_spark.execution import SEMANTICS
-from prox_spark.generation.job import Plans
+from prox_spark.generation.plan import Plans
 
 
 def identity(config: Config, plans: Plans) -> dict[str, Any]:

@@ -5,16 +5,13 @@ less than keeping every result of the first time on disk and reading it back. Wh
 documents and programs; the parts of one version can never disagree.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
-from prox_spark.refinement.task import ExecutionPlan, execute_documents
-from prox_spark.schemas import COUNTED, DROPPED_DOCUMENTS, DROPPED_LINES, REFINED
+from prox_spark.refinement.task import ExecutionParameters, execute_documents
+from prox_spark.schemas import DROPPED_DOCUMENTS, DROPPED_LINES, REFINED
 
 _QUARANTINED = pa.schema(
     [
@@ -40,10 +37,12 @@ _ROWS = 10_000
 """Rows of an output batch: one input batch may lose hundreds of thousands of lines."""
 
 
-def execute_part(batches: Iterator[pa.RecordBatch], plan: ExecutionPlan, part: str) -> Iterator[pa.RecordBatch]:
+def execute_part(
+    batches: Iterator[pa.RecordBatch], parameters: ExecutionParameters, part: str
+) -> Iterator[pa.RecordBatch]:
     """Execute the documents of ``batches`` and hand out the rows of one part; columns out: ``PARTS[part]``."""
     schema = PARTS[part]
-    for results in execute_documents(batches, plan):
+    for results in execute_documents(batches, parameters):
         line = results.column("kind")[0].as_py() == "line"
         if line != (part == "dropped_lines"):
             continue
@@ -56,36 +55,15 @@ def execute_part(batches: Iterator[pa.RecordBatch], plan: ExecutionPlan, part: s
             continue
         columns = {name: rows.column(name) for name in schema.names if name in rows.schema.names}
         if part == "dropped_documents":
-            columns["refiner"] = _refiners(rows, plan)
+            columns["refiner"] = _refiners(rows, parameters)
         typed = [columns[field.name].cast(field.type) for field in schema]
         batch = pa.RecordBatch.from_arrays(typed, schema=schema)
         for start in range(0, batch.num_rows, _ROWS):
             yield batch.slice(start, _ROWS)
 
 
-def totals(part: str) -> list[Column]:
-    """What the documents of a part add to ``COUNTED``, as aggregates over its rows."""
-    sums: dict[str, Column] = {"lines": F.sum("n_lines")}
-    if part == "refined":
-        sums |= {
-            "refined": F.count("*"),
-            "lines_removed": F.sum("n_lines_removed"),
-            "lines_rewritten": F.sum("n_lines_rewritten"),
-            "characters": F.sum(F.col("n_characters") + F.col("n_characters_removed")),
-            "characters_kept": F.sum("n_characters"),
-        }
-    else:
-        sums |= {part: F.count("*"), "characters": F.sum("n_characters")}
-    return [F.coalesce(column, F.lit(0)).alias(name) for name, column in sums.items()]
-
-
-def summed(*counts: Mapping[str, Any]) -> dict[str, int]:
-    """The totals of several parts together, with every name of ``COUNTED``."""
-    return {name: sum(int(count.get(name, 0)) for count in counts) for name in COUNTED}
-
-
-def _refiners(dropped: pa.RecordBatch, plan: ExecutionPlan) -> pa.Array:
+def _refiners(dropped: pa.RecordBatch, parameters: ExecutionParameters) -> pa.Array:
     """Which refiner dropped each document; none dropped those that were empty."""
-    document, chunk = (pa.scalar(name, pa.string()) for name in (plan.document_refiner, plan.chunk_refiner))
+    document, chunk = (pa.scalar(name, pa.string()) for name in (parameters.document_refiner, parameters.chunk_refiner))
     by_stage = pc.if_else(pc.equal(dropped.column("stage"), "document"), document, chunk)
     return pc.if_else(pc.equal(dropped.column("reason"), "empty"), pa.scalar(None, pa.string()), by_stage)

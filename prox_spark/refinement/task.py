@@ -65,7 +65,7 @@ A ``line`` that went from a refined document: its own ``text``, and the columns 
 
 
 @dataclass(frozen=True)
-class ExecutionPlan:
+class ExecutionParameters:
     """How a refinement executes programs."""
 
     mode: Literal["strict", "compat"]
@@ -76,22 +76,22 @@ class ExecutionPlan:
     chunk_refiner: str | None
 
 
-def execute_documents(batches: Iterator[pa.RecordBatch], plan: ExecutionPlan) -> Iterator[pa.RecordBatch]:
+def execute_documents(batches: Iterator[pa.RecordBatch], parameters: ExecutionParameters) -> Iterator[pa.RecordBatch]:
     """Decide and execute every document of every batch: a row for each, and one for each line that went."""
     for batch in batches:
         if batch.num_rows:
-            yield from _execute(batch, plan)
+            yield from _execute(batch, parameters)
 
 
-def _execute(batch: pa.RecordBatch, plan: ExecutionPlan) -> Iterator[pa.RecordBatch]:
+def _execute(batch: pa.RecordBatch, parameters: ExecutionParameters) -> Iterator[pa.RecordBatch]:
     text, chunks = batch.column("text"), batch.column("chunks")
-    fate, stage, reason = _decide(batch, plan)
+    fate, stage, reason = _decide(batch, parameters)
     live = pc.is_null(fate)
     rows = pc.indices_nonzero(live)
     whole = len(rows) == batch.num_rows
     if not whole:
         text, chunks = text.take(rows), chunks.take(rows)
-    executed = execute_batch(text, _programs(chunks, plan.mode), plan.mode, settings=plan.settings)
+    executed = execute_batch(text, _programs(chunks, parameters.mode), parameters.mode, settings=parameters.settings)
     outcomes = executed.outcomes
     n_lines, characters = outcomes.field("n_lines"), outcomes.field("n_characters_original")
     if whole:
@@ -162,22 +162,22 @@ def _results(kind: str, columns: dict[str, pa.Array], n: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([typed(field) for field in RESULTS], schema=RESULTS)
 
 
-def _decide(batch: pa.RecordBatch, plan: ExecutionPlan) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _decide(batch: pa.RecordBatch, parameters: ExecutionParameters) -> tuple[pa.Array, pa.Array, pa.Array]:
     """Fate, stage and reason of the documents that are not executed; null for the others."""
     text = batch.column("text")
     null = pa.scalar(None, pa.string())
     blank = pc.or_(pc.utf8_is_space(text), pc.equal(pc.binary_length(text), 0))
     failed = (
         _any_failed(batch.column("chunks"))
-        if plan.on_failed_chunk == "quarantine"
+        if parameters.on_failed_chunk == "quarantine"
         else pa.repeat(False, batch.num_rows)
     )
     document_failed = pa.repeat(False, batch.num_rows)
     below = document_failed
-    if plan.document_refiner is not None:
+    if parameters.document_refiner is not None:
         score = batch.column("keep_score")
         document_failed = pc.and_(pc.is_null(score), pc.invert(blank))
-        below = pc.fill_null(pc.less(score, plan.drop_document_below), False)
+        below = pc.fill_null(pc.less(score, parameters.drop_document_below), False)
     cases = pc.make_struct(blank, document_failed, below, failed, field_names=["blank", "document", "below", "failed"])
 
     def choose(*values: str) -> pa.Array:

@@ -13,8 +13,9 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
-from prox_spark.generation.job import Plans
-from prox_spark.refinement.task import ExecutionPlan
+from prox_spark.generation.plan import Plans
+from prox_spark.refinement.task import ExecutionParameters
+from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts
 from prox_spark.tables.store import Store
 
 # Programs are about a hundredth of their documents: those of so many units (8 GB of text by default) fit a broadcast.
@@ -92,21 +93,6 @@ def last_unit(store: Store, version: int) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
-
-
-def program_counts() -> list[Column]:
-    """What programs add to a refinement's counts, as aggregates over their rows, each called ``n_`` and its name there."""
-    is_chunk = F.col("stage") == "chunk"
-    columns = (
-        F.count_if(is_chunk & F.col("line_start").isNotNull()),
-        F.count_if(is_chunk & (F.col("status") == "failed")),
-        F.sum("prompt_tokens"),
-        F.sum("output_tokens"),
-    )
-    return [column.alias(f"n_{name}") for name, column in zip(PROGRAM_COUNTS, columns, strict=True)]
-
-
 def grouped(work: Work) -> DataFrame:
     """The programs of this work by document: its keep_score, its chunk programs in order, which stages there are, sums.
 
@@ -177,7 +163,7 @@ def measure(work: Work, programs: DataFrame) -> Extent:
     return extent
 
 
-Task = Callable[[Iterator[pa.RecordBatch], ExecutionPlan], Iterator[pa.RecordBatch]]
+Task = Callable[[Iterator[pa.RecordBatch], ExecutionParameters], Iterator[pa.RecordBatch]]
 
 METADATA = ("source", "url", "metadata")
 """What stands beside a document's text and is only handed on."""
@@ -200,12 +186,12 @@ def execute_work(
     units = list(extent.units)
     stage = work.config.execution
     refiners = [chosen.fingerprint if chosen else None for chosen in (work.plans.document, work.plans.chunk)]
-    plan = ExecutionPlan(
+    parameters = ExecutionParameters(
         stage.mode, stage.settings(), stage.drop_document_below, stage.on_failed_chunk, refiners[0], refiners[1]
     )
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return execute(batches, plan)
+        return execute(batches, parameters)
 
     def part(first: int, last: int) -> DataFrame:
         between = F.col("unit").between(first, last)

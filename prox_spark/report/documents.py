@@ -46,7 +46,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Document:
+class ReportDocument:
     """One document of the browser. ``change`` is its change class, ``operations`` are those of any shown version."""
 
     doc_id: str
@@ -80,7 +80,7 @@ class Found:
         return next((fate for fate, row in fates if row is not None), "absent")
 
 
-def document(row: Mapping[str, Any], found: Sequence[Found], executions: Sequence[Mapping[str, Any]]) -> Document:
+def document(row: Mapping[str, Any], found: Sequence[Found], executions: Sequence[Mapping[str, Any]]) -> ReportDocument:
     """The view of one document.
 
     ``row``: doc_id, source, url, ``head`` (the first ``MAX_CHARACTERS`` of its text), n_characters, n_lines.
@@ -90,7 +90,7 @@ def document(row: Mapping[str, Any], found: Sequence[Found], executions: Sequenc
     whole = len(row["head"]) == row["n_characters"]
     # The last line may go on where the head ends; then nothing can be said about its end.
     open_line = None if whole or len(texts) < row["head"].count("\n") + 1 else len(texts) - 1
-    return Document(
+    return ReportDocument(
         doc_id=_name(row["doc_id"]),
         source=_name(row["source"]),
         url=_name(row["url"]),

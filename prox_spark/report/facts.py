@@ -9,13 +9,12 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
+from prox_spark.costs.refining import stages_of
 from prox_spark.errors import UsageError
-from prox_spark.evaluation.refining import stages_of
-from prox_spark.report.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, Version
+from prox_spark.report.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, VersionFacts
 from prox_spark.report.text import clean, shortened
 from prox_spark.tables.times import utc
-from prox_spark.versions.names import Version as Reading
-from prox_spark.versions.names import own_rows
+from prox_spark.versions.names import Version, own_rows
 
 _SOURCES = 12
 """So many sources have a bar of their own; the others share one."""
@@ -24,7 +23,7 @@ _NO_SOURCE = "(no source)"
 _NAME = 60
 
 
-def read_facts(readings: Sequence[Reading], models: tuple[Model, ...] = ()) -> Facts:
+def read_facts(readings: Sequence[Version], models: tuple[Model, ...] = ()) -> Facts:
     """What the page says of one or two versions, the newer last, and of models that were trained on them."""
     names = largest_sources(readings[-1])
     versions = tuple(_version(reading, names) for reading in readings)
@@ -48,7 +47,7 @@ def read_models(file: Path) -> tuple[Model, ...]:
     return found
 
 
-def _version(reading: Reading, names: Sequence[str]) -> Version:
+def _version(reading: Version, names: Sequence[str]) -> VersionFacts:
     row = reading.row
     configuration = json.loads(row["configuration"])
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -56,7 +55,7 @@ def _version(reading: Reading, names: Sequence[str]) -> Version:
         operations = pool.submit(_operations, reading)
         drops = pool.submit(read_drops, reading)
         scores = pool.submit(_scores, reading)
-    return Version(
+    return VersionFacts(
         refinement=row["refinement"],
         version=row["version"],
         created_at=f"{utc(row['created_at']):%Y-%m-%d %H:%M} UTC",
@@ -84,7 +83,7 @@ def described_refiners(row: Row, configuration: dict[str, Any]) -> dict[str, str
     return found
 
 
-def _texts_by_source(reading: Reading) -> DataFrame:
+def _texts_by_source(reading: Version) -> DataFrame:
     """source, documents, characters, kept: of each source, in one row for kept and one for dropped documents.
 
     Dropped documents have their source in ``documents`` only, whose small columns are joined to them.
@@ -105,14 +104,14 @@ def _texts_by_source(reading: Reading) -> DataFrame:
     )
 
 
-def largest_sources(reading: Reading) -> list[str]:
+def largest_sources(reading: Version) -> list[str]:
     """The sources with most characters, those that have a figure of their own."""
     characters = F.sum("characters").alias("characters")
     sources = _texts_by_source(reading).groupBy("source").agg(characters)
     return [row["source"] for row in sources.orderBy(F.desc("characters"), "source").limit(_SOURCES).collect()]
 
 
-def read_sources(reading: Reading, names: Sequence[str]) -> tuple[Source, ...]:
+def read_sources(reading: Version, names: Sequence[str]) -> tuple[Source, ...]:
     """Of each of ``names``, in their order, and of all others together, which come last."""
     own = F.when(F.col("source").isin(list(names)), F.col("source")).alias("name")
     sums = [F.sum(column).alias(column) for column in ("documents", "characters", "kept")]
@@ -127,14 +126,14 @@ def read_sources(reading: Reading, names: Sequence[str]) -> tuple[Source, ...]:
     )
 
 
-def _operations(reading: Reading) -> tuple[Operation, ...]:
+def _operations(reading: Version) -> tuple[Operation, ...]:
     sums = (F.count("*").alias("lines"), F.sum(F.length("text")).alias("characters"))
     rows = reading.read("dropped_lines").groupBy("operation").agg(*sums)
     found = rows.orderBy(F.desc("lines"), "operation").collect()
     return tuple(Operation(row["operation"], row["lines"], row["characters"]) for row in found)
 
 
-def read_drops(reading: Reading) -> tuple[Drop, ...]:
+def read_drops(reading: Version) -> tuple[Drop, ...]:
     """Dropped documents by stage and reason, the most frequent first."""
     sums = (F.count("*").alias("documents"), F.sum("n_characters").alias("characters"))
     rows = reading.read("dropped_documents").groupBy("stage", "reason").agg(*sums)
@@ -142,7 +141,7 @@ def read_drops(reading: Reading) -> tuple[Drop, ...]:
     return tuple(Drop(row["stage"], clean(row["reason"]), row["documents"], row["characters"]) for row in found)
 
 
-def _scores(reading: Reading) -> Scores:
+def _scores(reading: Version) -> Scores:
     programs = own_rows(reading, "programs")
     chunks = programs.where(F.col("stage") == "chunk")
     confidences = F.explode(F.transform("calls", lambda call: call["confidence"]))
@@ -162,7 +161,7 @@ def _histogram(scores: DataFrame) -> tuple[int, ...]:
     return tuple(found.get(number, 0) for number in range(BINS))
 
 
-def _differences(readings: Sequence[Reading]) -> tuple[tuple[str, str, str], ...]:
+def _differences(readings: Sequence[Version]) -> tuple[tuple[str, str, str], ...]:
     """The keys of two identities that differ, with both values."""
     if len(readings) < 2:
         return ()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prox_spark.pretraining.compute import Stage
+from prox_spark.costs.compute import Stage
 
 BINS = 100
 """Scores from 0 to 1 are counted in so many bins: thresholds of two digits fall between them."""
@@ -52,7 +52,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Version:
+class VersionFacts:
     """One refinement version. ``counts`` has the names of ``schemas.COUNTS``, ``execution`` the configuration's keys."""
 
     refinement: str
@@ -90,7 +90,7 @@ class Facts:
     trained on what they made."""
 
     store: str
-    versions: tuple[Version, ...]
+    versions: tuple[VersionFacts, ...]
     differences: tuple[tuple[str, str, str], ...]
     models: tuple[Model, ...] = ()
 

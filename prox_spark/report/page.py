@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from prox_spark.errors import UsageError
-from prox_spark.report.documents import Document, Outcome
+from prox_spark.report.documents import Outcome, ReportDocument
 from prox_spark.report.figures import Facts, share
 from prox_spark.report.pictures import Picture
 
@@ -50,7 +50,7 @@ _COUNTS = (
 _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[Document], seed: int) -> str:
+def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[ReportDocument], seed: int) -> str:
     """The page. The same values give the same page, byte for byte."""
     templates = Environment(
         loader=PackageLoader("prox_spark.report"),
@@ -85,7 +85,7 @@ def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[Document]
     )
 
 
-def data_block(facts: Facts, documents: Sequence[Document]) -> str:
+def data_block(facts: Facts, documents: Sequence[ReportDocument]) -> str:
     """The documents as JSON without a character that could end the element it stands in.
 
     Keys are those that ``templates/report.js`` reads.
@@ -119,7 +119,7 @@ def _hash(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _document(document: Document) -> dict[str, Any]:
+def _document(document: ReportDocument) -> dict[str, Any]:
     return {
         "id": document.doc_id,
         "source": document.source,

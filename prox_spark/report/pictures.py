@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from prox_spark.pretraining.compute import Stage, llama_parameters, refining_flops, training_flops
-from prox_spark.report.figures import BINS, Facts, Model, Operation, Version, below, rebinned, share
+from prox_spark.config.shapes import PAPER_SIZES
+from prox_spark.costs.compute import Stage, llama_parameters, refining_flops, training_flops
+from prox_spark.report.figures import BINS, Facts, Model, Operation, VersionFacts, below, rebinned, share
 from prox_spark.report.svg import ROLES, inline
 from prox_spark.report.text import clean, shortened
-from prox_spark.training.models import PAPER_SIZES
 
 _WIDTH = 420
 _POINTS = 72
@@ -77,7 +77,7 @@ def _axes(height: float) -> Iterator[tuple[Figure, Axes]]:
     yield figure, axes
 
 
-def _colours(facts: Facts) -> list[tuple[Version, str]]:
+def _colours(facts: Facts) -> list[tuple[VersionFacts, str]]:
     """The last version has the first colour."""
     return list(zip(facts.versions, ("two", "one")[-len(facts.versions) :], strict=True))
 
@@ -232,7 +232,7 @@ def _refining(facts: Facts) -> Picture | None:
     return Picture("Break-even of refining", note, svg, columns, rows)
 
 
-def _stage_row(version: Version, stage: Stage) -> tuple[str, ...]:
+def _stage_row(version: VersionFacts, stage: Stage) -> tuple[str, ...]:
     parameters = "not known" if stage.parameters is None else f"{stage.parameters:,}"
     flops = "not known" if stage.flops is None else f"{stage.flops:.3g}"
     tokens = f"{stage.prompt_tokens + stage.output_tokens:,}"

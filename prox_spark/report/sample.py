@@ -11,15 +11,14 @@ from typing import Any
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from prox_spark.report.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Document, Found, document
-from prox_spark.versions.names import Version as Reading
-from prox_spark.versions.names import own_rows
+from prox_spark.report.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Found, ReportDocument, document
+from prox_spark.versions.names import Version, own_rows
 
 _CALLS_READ = 50 * MAX_CALLS
 """Of a program: a line's call is looked for among so many."""
 
 
-def read_sample(readings: Sequence[Reading], size: int, seed: int) -> tuple[Document, ...]:
+def read_sample(readings: Sequence[Version], size: int, seed: int) -> tuple[ReportDocument, ...]:
     """About ``size`` documents of all versions, in the order of their draw, as every version has them."""
     drawn = _draw(readings, size, seed)
     executions = [json.loads(reading.row["configuration"])["execution"] for reading in readings]
@@ -38,7 +37,7 @@ def read_sample(readings: Sequence[Reading], size: int, seed: int) -> tuple[Docu
     return tuple(document(texts[row["doc_id"]], [each(row["doc_id"]) for each in found], executions) for row in drawn)
 
 
-def _documents(readings: Sequence[Reading]) -> DataFrame:
+def _documents(readings: Sequence[Version]) -> DataFrame:
     """The documents of all versions; those of the last come from it."""
     last = readings[-1].read("documents")
     if len({reading.row["documents_version"] for reading in readings}) == 1:
@@ -47,7 +46,7 @@ def _documents(readings: Sequence[Reading]) -> DataFrame:
     return last.unionByName(gone)
 
 
-def _draw(readings: Sequence[Reading], size: int, seed: int) -> list[Row]:
+def _draw(readings: Sequence[Version], size: int, seed: int) -> list[Row]:
     """doc_id and unit of the drawn documents, in order."""
     place = F.xxhash64("doc_id", F.lit(seed).cast("long"))
     rows = _documents(readings).select("doc_id", "unit").orderBy(place, "doc_id").limit(size)
@@ -58,7 +57,7 @@ def _draw(readings: Sequence[Reading], size: int, seed: int) -> list[Row]:
 Own = Callable[[DataFrame], DataFrame]
 
 
-def _texts(readings: Sequence[Reading], own: Own) -> dict[str, dict[str, Any]]:
+def _texts(readings: Sequence[Version], own: Own) -> dict[str, dict[str, Any]]:
     text = F.col("text")
     rows = own(_documents(readings)).select(
         *("doc_id", "source", "url"),
@@ -73,7 +72,7 @@ def _by_document(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     return {row["doc_id"]: row.asDict(recursive=True) for row in rows}
 
 
-def _found(reading: Reading, own: Own) -> Callable[[str], Found]:
+def _found(reading: Version, own: Own) -> Callable[[str], Found]:
     """What a version made of each drawn document."""
     reads = (_refined, _dropped, _quarantined, _log, _programs)
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -94,20 +93,20 @@ def _found(reading: Reading, own: Own) -> Callable[[str], Found]:
     return of
 
 
-def _refined(reading: Reading, own: Own) -> DataFrame:
+def _refined(reading: Version, own: Own) -> DataFrame:
     numbers = ("n_lines_removed", "n_lines_rewritten", "guard")
     return own(reading.read("refined")).select("doc_id", *numbers, F.xxhash64("text").alias("text_hash"))
 
 
-def _dropped(reading: Reading, own: Own) -> DataFrame:
+def _dropped(reading: Version, own: Own) -> DataFrame:
     return own(reading.read("dropped_documents")).select("doc_id", "stage", "reason", "keep_score")
 
 
-def _quarantined(reading: Reading, own: Own) -> DataFrame:
+def _quarantined(reading: Version, own: Own) -> DataFrame:
     return own(own_rows(reading, "quarantine")).select("doc_id", "error_class", "message")
 
 
-def _log(reading: Reading, own: Own) -> DataFrame:
+def _log(reading: Version, own: Own) -> DataFrame:
     """A row for each document: the logged lines that can be shown, and all operations of its log."""
     replacement = F.substring("replacement", 1, MAX_CHARACTERS).alias("replacement")
     line = F.struct("line_number", "operation", "score", replacement)
@@ -121,7 +120,7 @@ def _log(reading: Reading, own: Own) -> DataFrame:
     )
 
 
-def _programs(reading: Reading, own: Own) -> DataFrame:
+def _programs(reading: Version, own: Own) -> DataFrame:
     """A row for each document: its programs in order, as far as they are about lines that can be shown."""
     program = F.struct(
         F.when(F.col("stage") == "chunk", F.col("chunk")).otherwise(-1).alias("order"),

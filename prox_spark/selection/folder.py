@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from prox_spark.errors import RefinerError
+from prox_spark.section import Section
 from prox_spark.selection.dsir import QUANTILES, VERSION, Dsir
 from prox_spark.selection.ngrams import BUCKETS
 
 FILE, WEIGHTS = "refiner.json", "model.safetensors"
 
 
-class _RefinerFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _RefinerFile(Section):
     name: str
     kind: Literal["dsir"]
     version: int

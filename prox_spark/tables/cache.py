@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 
 
 @contextmanager
-def kept(rows: DataFrame) -> Iterator[DataFrame]:
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
     """The same rows, kept on the executors' disks for the length of the block where the platform allows it.
 
     Databricks serverless refuses ``persist``; everything that is kept here is deterministic and may be computed again.

@@ -7,17 +7,47 @@ on a path that all of them see. On executors GPUs are used where ``spark.task.re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from prox_spark.errors import TrainingError
+from prox_spark.section import Section
 
 
-def run_together(function: Callable[..., Any], *arguments: Any, processes: int, cluster: bool) -> Any:
-    """``function(*arguments)`` in so many processes; returns what the first one did.
+class Settings(Protocol):
+    """What training in several processes reads of a section of the configuration."""
 
-    In the session that is active; starts one where there is none, as the distributor wants one. Raises ``TrainingError`` where
-    a process fails.
+    @property
+    def processes(self) -> int:
+        """How many processes share each step."""
+        ...
+
+    @property
+    def cluster(self) -> bool:
+        """Whether they run on the cluster's executors."""
+        ...
+
+
+Chosen = TypeVar("Chosen", bound=Section)
+Done = TypeVar("Done")
+Report = Callable[[dict[str, float]], None]
+Run = Callable[[Chosen, Path, Report, tuple[int, int]], Done]
+"""Trains in a work folder: settings, folder, who hears of evaluations, (rank, number of processes)."""
+
+
+def train_together(run: Run[Chosen, Done], settings: Chosen, work: Path) -> Done:
+    """``run`` in each of ``settings.processes`` processes; returns the first one's result.
+
+    What the first process reports goes to standard error. Uses the active session and starts one where there is none, as
+    the distributor needs it. Raises ``TrainingError`` where a process fails.
     """
+    shared = (run, type(settings), settings.model_dump(mode="json"), str(work.absolute()))
+    done: Done = _run_together(shared, settings)[0]  # type: ignore[arg-type]
+    return done
+
+
+def _run_together(arguments: tuple[Any, ...], settings: Settings) -> tuple[Any]:
+    processes, cluster = settings.processes, settings.cluster
     from pyspark.ml.torch.distributor import TorchDistributor
 
     from prox_spark.session import get_session
@@ -29,7 +59,7 @@ def run_together(function: Callable[..., Any], *arguments: Any, processes: int, 
         distributor = TorchDistributor(num_processes=processes, local_mode=not cluster, use_gpu=gpu)
         # It prints what the processes say, on standard error too, to standard output, where only results belong.
         with redirect_stdout(sys.stderr):
-            done: Any = distributor.run(function, *arguments)
+            done: tuple[Any] | None = distributor.run(_one, *arguments)
     except RuntimeError as error:
         raise TrainingError(f"one of {processes} processes failed: {error}; its log stands above") from error
     if done is None:
@@ -37,8 +67,14 @@ def run_together(function: Callable[..., Any], *arguments: Any, processes: int, 
     return done
 
 
+def _one(run: Run[Chosen, Done], kind: type[Chosen], given: dict[str, Any], work: str) -> tuple[Done]:
+    with _joined() as share:
+        # A tuple: the distributor takes None for a process that failed.
+        return (run(kind.model_validate(given), Path(work), _tell, share),)
+
+
 @contextmanager
-def joined() -> Iterator[tuple[int, int]]:
+def _joined() -> Iterator[tuple[int, int]]:
     """Inside such a process: its rank and how many there are, joined to the others."""
     import torch
     from torch import distributed
@@ -50,6 +86,6 @@ def joined() -> Iterator[tuple[int, int]]:
         distributed.destroy_process_group()
 
 
-def tell(found: dict[str, float]) -> None:
+def _tell(found: dict[str, float]) -> None:
     """An evaluation, on standard error."""
     sys.stderr.write(f"{found}\n")

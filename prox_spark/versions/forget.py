@@ -15,11 +15,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, StoreError, UsageError
-from prox_spark.ingestion.forgotten import id_hash
-from prox_spark.refinement.parts import summed, totals
-from prox_spark.refinement.work import PROGRAM_COUNTS, program_counts
 from prox_spark.schemas import COUNTS, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import Purpose, commit, delete, vacuum
+from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts, summed, totals
+from prox_spark.tables.forgotten import id_hash
 from prox_spark.tables.leases import Lease, keys
 from prox_spark.tables.refinements import (
     append_refinement,

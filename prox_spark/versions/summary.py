@@ -6,7 +6,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from prox_spark.tables.cache import kept
+from prox_spark.tables.cache import cached
 from prox_spark.versions.compare import CHANGES, LINE_CHANGES, Comparison, line_changes
 from prox_spark.versions.names import Version
 
@@ -19,7 +19,7 @@ def summarize(comparison: Comparison, limit: int = 20, seed: int = 0) -> dict[st
     ``by_reason`` for each version. ``configuration``: differing keys. ``movers``: the documents whose kept characters
     differ most. ``sample``: line differences, the same ones for the same seed.
     """
-    with kept(comparison.documents) as documents, ThreadPoolExecutor(max_workers=4) as pool:
+    with cached(comparison.documents) as documents, ThreadPoolExecutor(max_workers=4) as pool:
         counts = documents.groupBy("change", "before.fate", "after.fate").agg(F.count("*").alias("n"))
         fates = counts.toDF("change", "before", "after", "n").collect()
         lines = pool.submit(_line_counts, comparison, documents)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from engine_helpers import end_engine, server
 
-from prox_spark.engines import supervisor, wire
 from prox_spark.engines.protocol import Completion, Request
-from prox_spark.engines.runtime import find_owner, start_time
-from prox_spark.engines.supervisor import SupervisedEngine
+from prox_spark.engines.supervised import client as supervisor
+from prox_spark.engines.supervised import wire
+from prox_spark.engines.supervised.client import SupervisedEngine
+from prox_spark.engines.supervised.place import find_owner, start_time
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError
 
@@ -25,27 +26,27 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 FATAL = 77
 FATAL_REQUEST = f"""
 import os
-from prox_spark.engines import transformers_engine
+from prox_spark.engines.supervised import transformers_backend
 
-answer = transformers_engine.TransformersBackend.answer
+answer = transformers_backend.TransformersBackend.answer
 
 async def fatal(self, asked):
-    from prox_spark.engines import wire
+    from prox_spark.engines.supervised import wire
     if {FATAL} in wire.integers(asked.token_ids):
         os._exit(9)
     return await answer(self, asked)
 
-transformers_engine.TransformersBackend.answer = fatal
+transformers_backend.TransformersBackend.answer = fatal
 """
 FATAL_START = """
 import os
-from prox_spark.engines import transformers_engine
+from prox_spark.engines.supervised import transformers_backend
 
 def fatal(self, hello):
     print("no device can be found", flush=True)
     os._exit(9)
 
-transformers_engine.TransformersBackend.__init__ = fatal
+transformers_backend.TransformersBackend.__init__ = fatal
 """
 
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 from processes import ENGINE, ended, engines_of, members, processes_about, python_workers, wait_for
 
-from prox_spark.engines.runtime import Owner, place, start_time
+from prox_spark.engines.supervised.place import Owner, place, start_time
 from prox_spark.engines.tiny import build_tiny_model
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -29,7 +29,7 @@ import sys
 import pyarrow as pa
 from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import DocumentConfig
-from prox_spark.engines.settings import TransformersSettings
+from prox_spark.config.engines import TransformersSettings
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.session import get_session

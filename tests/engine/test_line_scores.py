@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from engine_helpers import end_engine, run
 
-from prox_spark.engines.settings import TransformersSettings, VllmSettings
+from prox_spark.config.engines import TransformersSettings, VllmSettings
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError
 

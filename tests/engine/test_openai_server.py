@@ -23,16 +23,16 @@ from processes import members, wait_for
 
 from prox_spark.annotation.answers import read_scores
 from prox_spark.annotation.prompts import load_prompt
+from prox_spark.config.engines import EndpointSettings, EngineSettings, OpenaiSettings, TransformersSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines import wire
-from prox_spark.engines.chat import ChatEngine, ChatRequest
-from prox_spark.engines.openai_engine import OpenaiEngine
+from prox_spark.engines.endpoint.chat import ChatEngine, ChatRequest
+from prox_spark.engines.endpoint.engine import OpenaiEngine
 from prox_spark.engines.protocol import Engine
-from prox_spark.engines.runtime import find_owner, place
-from prox_spark.engines.settings import EndpointSettings, EngineSettings, OpenaiSettings, TransformersSettings
-from prox_spark.engines.supervisor import SupervisedEngine
+from prox_spark.engines.supervised import wire
+from prox_spark.engines.supervised.client import SupervisedEngine
+from prox_spark.engines.supervised.place import find_owner, place
+from prox_spark.engines.supervised.vllm_backend import environment
 from prox_spark.engines.tiny import build_tiny_model
-from prox_spark.engines.vllm_engine import environment
 from prox_spark.errors import EngineError
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.task import run_stage

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from engine_helpers import end_engine, run
 
-from prox_spark.adapt.settings import SIZES
-from prox_spark.engines.settings import TransformersSettings
+from prox_spark.config.adapt import SIZES
+from prox_spark.config.engines import TransformersSettings
 from prox_spark.generation.refiner import load_refiner
 
 PAGE = "Home | About\nThe old harbour lies an hour's walk from the town.\nCopyright 2024"

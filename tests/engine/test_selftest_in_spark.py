@@ -12,8 +12,8 @@ from claims import PAGE, rows, versions
 from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import SelfTestError
-from prox_spark.generation.job import generate
-from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.generation.generate import generate
+from prox_spark.ingestion.ingest import find_files, ingest
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -65,7 +65,7 @@ def test_a_model_that_passes_generates_and_is_not_asked_again_when_nothing_is_pe
     def never(*arguments: Any) -> None:
         raise AssertionError("the model was asked")
 
-    monkeypatch.setattr("prox_spark.generation.job.self_test", never)
+    monkeypatch.setattr("prox_spark.generation.generate.self_test", never)
     assert [stage.documents for stage in generate(spark, config)] == [0, 0]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from engine_helpers import end_engine, run
 
+from prox_spark.config.engines import StatisticsSettings, TransformersSettings
 from prox_spark.engines.models import SHIPPED, local_folder, resolve_model
-from prox_spark.engines.settings import StatisticsSettings, TransformersSettings
 from prox_spark.errors import RefinerError
 from prox_spark.generation.refiner import load_refiner
 

@@ -20,11 +20,12 @@ import pytest
 from engine_helpers import run, server
 from processes import members, wait_for
 
-from prox_spark.engines import supervisor, wire
+from prox_spark.config.engines import TransformersSettings, VllmSettings
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.runtime import Owner, find_owner, place, start_time
-from prox_spark.engines.settings import TransformersSettings, VllmSettings
-from prox_spark.engines.supervisor import SupervisedEngine
+from prox_spark.engines.supervised import client as supervisor
+from prox_spark.engines.supervised import wire
+from prox_spark.engines.supervised.client import SupervisedEngine
+from prox_spark.engines.supervised.place import Owner, find_owner, place, start_time
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError
 from prox_spark.programs import parse
@@ -120,10 +121,10 @@ def test_start_up_failures_are_told_with_the_engines_own_words(model: Path, tmp_
 
 OWNER = """
 import sys
-from prox_spark.engines import wire
+from prox_spark.engines.supervised import wire
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.runtime import Owner, start_time
-from prox_spark.engines.supervisor import SupervisedEngine
+from prox_spark.engines.supervised.place import Owner, start_time
+from prox_spark.engines.supervised.client import SupervisedEngine
 import os
 owner = Owner(os.getpid(), start_time(os.getpid()))
 hello = wire.Hello(backend="transformers", model=sys.argv[1], context=2048, options={})

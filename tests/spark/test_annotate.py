@@ -19,13 +19,13 @@ from claims import rows, versions
 from endpoint import Endpoint, status
 from pyspark.errors import PySparkException
 
-from prox_spark.adapt.pages import read_pages
-from prox_spark.annotation.job import annotate
+from prox_spark.annotation.annotate import annotate
 from prox_spark.annotation.sample import sample
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
+from prox_spark.corpora.labels import read_pages
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.ingestion.ingest import find_files, ingest
 from prox_spark.tables import commits
 from prox_spark.tables.leases import hold
 from prox_spark.tables.store import open_store
@@ -205,7 +205,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
             raise KeyboardInterrupt
         return commits.commit(*given, **more)
 
-    with patch("prox_spark.annotation.job.commit", dies_later), pytest.raises(KeyboardInterrupt):
+    with patch("prox_spark.annotation.annotate.commit", dies_later), pytest.raises(KeyboardInterrupt):
         annotate(spark, config)
     first = asked(endpoint)
     assert sum(first.values()) == 4 * PAGES

@@ -13,7 +13,7 @@ from claims import PAGE, check_conservation, check_rederivation, run
 
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
-from prox_spark.refinement.job import execute
+from prox_spark.refinement.execute import execute
 from prox_spark.schemas import RESULT_TABLES
 from prox_spark.versions.sql import query
 

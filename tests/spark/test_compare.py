@@ -13,7 +13,7 @@ from claims import PAGE, run, versions
 
 from prox_spark.cli import main
 from prox_spark.config import load_config
-from prox_spark.refinement.job import execute
+from prox_spark.refinement.execute import execute
 from prox_spark.tables.store import open_store
 from prox_spark.versions.compare import Comparison, compare
 from prox_spark.versions.names import open_version

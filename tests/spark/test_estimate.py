@@ -16,14 +16,15 @@ from claims import PAGE, PROSE
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
 from prox_spark.corpora import list_files, read_file
+from prox_spark.costs import estimate as module
+from prox_spark.costs.estimate import Estimate, estimate
 from prox_spark.demo.corpus import FILES, write_corpus
 from prox_spark.engines.protocol import Completion, Usage
 from prox_spark.engines.tiny import build_tiny_model
-from prox_spark.generation import estimate as module
-from prox_spark.generation.estimate import Estimate, estimate
-from prox_spark.generation.job import Generated, generate, plan
+from prox_spark.generation.generate import Generated, generate
+from prox_spark.generation.plan import plan_stages
 from prox_spark.generation.task import run_stage
-from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.ingestion.ingest import find_files, ingest
 
 TOLERANCE = 0.15
 
@@ -138,7 +139,7 @@ def test_half_of_the_real_pages_tell_what_all_of_them_ask(
 
     assert found.documents == len(texts) == 218
     assert 60 < found.sampled < 180
-    plans = plan(config)
+    plans = plan_stages(config)
     for stage, one in zip((plans.document, plans.chunk), found.stages, strict=True):
         assert stage is not None
         rows = pa.Table.from_batches(list(run_stage(iter([documents]), stage, Silent())))

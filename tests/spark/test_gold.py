@@ -14,9 +14,9 @@ from submitting import environment, submit
 
 from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
-from prox_spark.generation.job import generate
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.refinement.job import execute
+from prox_spark.generation.generate import generate
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.refinement.execute import execute
 from prox_spark.versions.sql import query
 
 pytestmark = pytest.mark.slow

@@ -20,8 +20,8 @@ from claims import PAGE, check_conservation, check_once, check_rederivation, run
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
 from prox_spark.errors import LeaseError, StoreError, UsageError
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.refinement.job import execute
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.refinement.execute import execute
 from prox_spark.tables.commits import vacuum
 from prox_spark.tables.leases import hold
 from prox_spark.tables.store import open_store

@@ -15,7 +15,7 @@ from claims import PROSE, run
 from submitting import ROOT, environment
 
 from prox_spark.config import load_config
-from prox_spark.refinement.job import execute
+from prox_spark.refinement.execute import execute
 from prox_spark.versions.compare import compare
 from prox_spark.versions.sql import query
 from prox_spark.versions.summary import summarize

@@ -12,7 +12,7 @@ import pytest
 from claims import PAGE, PROSE, run
 
 from prox_spark.config import load_config
-from prox_spark.refinement.job import execute
+from prox_spark.refinement.execute import execute
 from prox_spark.versions.sql import query
 
 pytestmark = pytest.mark.slow

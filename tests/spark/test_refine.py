@@ -13,8 +13,8 @@ from claims import PAGE, PROSE, check_conservation, check_rederivation, rows, ru
 
 from prox_spark.config import Config
 from prox_spark.errors import IncompleteError, RefinementConflictError
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.refinement.job import execute
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.refinement.execute import execute
 from prox_spark.tables.store import open_store
 
 

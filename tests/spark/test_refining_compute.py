@@ -10,8 +10,8 @@ from claims import PAGE, run
 
 from prox_spark.cli import main
 from prox_spark.config import Config
+from prox_spark.costs.refining import refinement_stages
 from prox_spark.engines.tiny import build_tiny_model
-from prox_spark.evaluation.refining import refinement_stages
 from prox_spark.tables.store import open_store
 
 

@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from claims import check_conservation, rows
 
+from prox_spark.adapt.selection import fit
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
+from prox_spark.costs.estimate import estimate
 from prox_spark.errors import ConfigError, TrainingError
 from prox_spark.generation.columns import with_score
-from prox_spark.generation.estimate import estimate
-from prox_spark.generation.job import generate, plan
-from prox_spark.ingestion.job import find_files, ingest
-from prox_spark.refinement.job import execute
+from prox_spark.generation.generate import generate
+from prox_spark.generation.plan import plan_stages
+from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.refinement.execute import execute
 from prox_spark.selection.chance import uniform
 from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
 from prox_spark.selection.folder import load_dsir
-from prox_spark.selection.job import fit
 from prox_spark.selection.ngrams import BUCKETS, add_counts
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
@@ -144,7 +145,7 @@ def test_a_column_chooses_and_a_document_without_a_number_there_fails(spark: Any
     assert (scores[100], scores[11]) == (0.25, None)
     with pytest.raises(ConfigError, match=r"no document has 'qualty'.*did you mean 'quality'"):
         generate(spark, reconfigured(config, kind="column", column="qualty"))
-    by_position = plan(reconfigured(config, kind="column", column="position")).document
+    by_position = plan_stages(reconfigured(config, kind="column", column="position")).document
     assert by_position is not None
     documents = open_store(spark, config.store).read("documents").where("position = 7")
     assert [row["score"] for row in with_score(documents, by_position).collect()] == ["7"]

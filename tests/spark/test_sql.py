@@ -12,7 +12,7 @@ from claims import PAGE, PROSE, run
 from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.errors import UsageError
-from prox_spark.ingestion.job import find_files, ingest
+from prox_spark.ingestion.ingest import find_files, ingest
 from prox_spark.schemas import RESULT_TABLES, TABLES
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query

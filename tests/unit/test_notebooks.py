@@ -11,7 +11,7 @@ import pytest
 
 from prox_spark.config import load_config
 from prox_spark.demo import __main__ as demo
-from prox_spark.generation.job import plan
+from prox_spark.generation.plan import plan_stages
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -67,7 +67,7 @@ def test_the_commands_for_a_newcomer_make_the_two_refinements_of_the_defaults(fi
     command, verb, option, path, *overrides = shlex.split(execute)
     assert (command, verb, option) == (".venv/bin/prox-spark", "execute", "--config")
     careful, first = load_config(ROOT / path, overrides), demo._config(Path("corpus"), "c4")
-    assert plan(careful) == plan(first), "the scores of the demo are used again"
+    assert plan_stages(careful) == plan_stages(first), "the scores of the demo are used again"
     assert careful.execution.drop_document_below == first.execution.drop_document_below
     assert careful.execution.drop_line_below != first.execution.drop_line_below
     assert careful.store == first.store

@@ -8,7 +8,7 @@ import pytest
 from prox_spark.config.models import ExecutionConfig, FuseConfig
 from prox_spark.errors import FuseError
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.task import CHUNK_PROGRAM, ExecutionPlan, execute_documents
+from prox_spark.refinement.task import CHUNK_PROGRAM, ExecutionParameters, execute_documents
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 TEXT = f"Home\n{WORDS}\n{WORDS}\nFooter"
@@ -30,7 +30,7 @@ def chunk(output: str | None, **fields: Any) -> dict[str, Any]:
 def run(documents: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
     execution = ExecutionConfig(**settings)
     below, on_failed = execution.drop_document_below, execution.on_failed_chunk
-    plan = ExecutionPlan(
+    plan = ExecutionParameters(
         execution.mode, execution.settings(), below, on_failed, document_refiner="d", chunk_refiner="c"
     )
     rows = [{"doc_id": str(i), "text": TEXT, "keep_score": 1.0, "chunks": [], **row} for i, row in enumerate(documents)]

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prox_spark.config.engines import StatisticsSettings
 from prox_spark.engines.models import SHIPPED
-from prox_spark.engines.open import open_engine
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.settings import StatisticsSettings
 from prox_spark.errors import RefinerError
+from prox_spark.generation.open_engine import open_engine
 from prox_spark.generation.refiner import fingerprint, load_refiner
 from prox_spark.statistics.scorer import FILE, Scorer, load_scorer, save_scorer
 from prox_spark.statistics.text import NAMES, buckets

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from prox_spark.adapt import training
-from prox_spark.adapt.job import _absolute, _digest, adapt
-from prox_spark.adapt.pages import read_documents, read_pages
+from prox_spark.adapt.adapt import _absolute, _digest, adapt
 from prox_spark.adapt.programs import removals, removed
 from prox_spark.adapt.recipe import make_recipe
 from prox_spark.adapt.rows import check_packing
 from prox_spark.adapt.scores import lay_out
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
-from prox_spark.adapt.settings import AdaptConfig, Shape
-from prox_spark.engines.settings import StatisticsSettings, TransformersSettings
+from prox_spark.config.adapt import AdaptConfig, Shape
+from prox_spark.config.engines import StatisticsSettings, TransformersSettings
+from prox_spark.corpora.labels import read_documents, read_pages
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
 from prox_spark.generation.refiner import load_refiner

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from prox_spark.annotation.answers import read_program, read_scores
 from prox_spark.annotation.prompts import PROGRAM_TASKS, load_prompt, load_prompts, numbered
-from prox_spark.annotation.settings import AnnotateConfig
 from prox_spark.annotation.task import chunks_of
+from prox_spark.config.annotate import AnnotateConfig
 
 ENDPOINT = {"model": "m", "base_url": "http://h/v1"}
 

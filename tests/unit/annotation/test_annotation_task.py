@@ -10,9 +10,9 @@ from annotator import FOOTER, MENU, PROSE, annotator, page, program, says, score
 from endpoint import Behaviour, Endpoint, body, half, hangs, status
 
 from prox_spark.annotation.prompts import PROGRAM_TASKS, load_prompts
-from prox_spark.annotation.settings import AnnotateConfig
 from prox_spark.annotation.task import ANNOTATED, annotate_documents
-from prox_spark.engines import openai_client
+from prox_spark.config.annotate import AnnotateConfig
+from prox_spark.engines.endpoint import client as openai_client
 from prox_spark.errors import EngineError
 
 KEY = "sk-very-secret-0123"

@@ -7,8 +7,8 @@ import cloudpickle
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
-from prox_spark.engines.vllm_engine import check_options, environment
+from prox_spark.config.engines import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
+from prox_spark.engines.supervised.vllm_backend import check_options, environment
 from prox_spark.errors import ConfigError
 
 ADAPTER: TypeAdapter[EngineSettings] = TypeAdapter(EngineSettings)

@@ -17,11 +17,11 @@ import pytest
 from endpoint import Behaviour, Endpoint, Handler, body, half, hangs, serving, status, trickles
 from pydantic import TypeAdapter, ValidationError
 
+from prox_spark.config.engines import EngineSettings, OpenaiSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines import openai_client
-from prox_spark.engines.openai_engine import OpenaiEngine
+from prox_spark.engines.endpoint import client as openai_client
+from prox_spark.engines.endpoint.engine import OpenaiEngine
 from prox_spark.engines.protocol import Completion, Request
-from prox_spark.engines.settings import EngineSettings, OpenaiSettings, VllmSettings
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError, RefinerError
 from prox_spark.generation.plan import plan_stage

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from prox_spark.engines.local.rules import RulesEngine
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.rules import RulesEngine
 from prox_spark.errors import ConfigError
 from prox_spark.rules.catalogue import DOCUMENT_RULES, LINE_RULES, SETS, select_rules
 from prox_spark.rules.programs import drop_reasons, line_programs

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from prox_spark.config.engines import ScriptedSettings
+from prox_spark.engines.local.scripted import ScriptedEngine
 from prox_spark.engines.protocol import Completion, Request
-from prox_spark.engines.scripted import ScriptedEngine
-from prox_spark.engines.settings import ScriptedSettings
 
 CRASH = """
 import sys
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.scripted import ScriptedEngine
-from prox_spark.engines.settings import ScriptedSettings
+from prox_spark.engines.local.scripted import ScriptedEngine
+from prox_spark.config.engines import ScriptedSettings
 engine = ScriptedEngine(ScriptedSettings(kind="scripted", crash_on="bomb", crash_marker=sys.argv[1] or None))
 for text in ("calm", "a bomb"):
     print(next(engine.stream(iter([Request(id=0, stage="chunk", text=text)]))).output, flush=True)

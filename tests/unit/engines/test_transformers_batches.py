@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from prox_spark.engines.backend import EngineDiedError
-from prox_spark.engines.transformers_engine import TransformersBackend
+from prox_spark.engines.supervised.backend import EngineDiedError
+from prox_spark.engines.supervised.transformers_backend import TransformersBackend
 
 
 class Failing(TransformersBackend):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from prox_spark.engines.runtime import (
+from prox_spark.engines.supervised.place import (
     Owner,
     Place,
     _sweep,
@@ -69,7 +69,7 @@ def test_when_owner_or_leader_is_killed_the_whole_group_and_its_shared_memory_go
         assert group.stdout is not None
         memory, child = group.stdout.readline().split()
         arguments = [where.base, "cpu", owner.pid, started, group.pid, group.pid]
-        command = [sys.executable, "-m", "prox_spark.engines.watch", *map(str, arguments)]
+        command = [sys.executable, "-m", "prox_spark.engines.supervised.watcher", *map(str, arguments)]
         with subprocess.Popen(command) as watcher:
             wait_for(lambda: "anon_inode:[pidfd]" in open_files(watcher.pid), "the watcher watches")
             assert Path("/dev/shm", memory).exists()

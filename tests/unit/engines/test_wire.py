@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from prox_spark.engines import wire
 from prox_spark.engines.protocol import Completion, Request
+from prox_spark.engines.supervised import wire
 
 
 def test_a_request_and_its_answer_survive_the_way() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.errors import TrainingError
 from prox_spark.evaluation.labels import Labelled, read_labels
 from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
-from prox_spark.evaluation.settings import EvaluateConfig
 
 KEEP, STAYS = np.array([1.0, 1.0, 0.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0])
 

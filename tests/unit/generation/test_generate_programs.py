@@ -9,9 +9,9 @@ import cloudpickle
 import pyarrow as pa
 import pytest
 
+from prox_spark.config.engines import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.engines.protocol import Completion, Request
-from prox_spark.engines.settings import EngineSettings, RulesSettings, ScriptedSettings, VllmSettings
 from prox_spark.generation.plan import StagePlan, plan_stage
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Stage

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from prox_spark.config.engines import RulesSettings, ScriptedSettings, TransformersSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.settings import RulesSettings, ScriptedSettings, TransformersSettings, VllmSettings
 from prox_spark.errors import RefinerError
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.refiner import fingerprint, load_refiner

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from prox_spark.config.engines import TransformersSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.settings import TransformersSettings
 from prox_spark.generation.plan import StagePlan, plan_stage
 from prox_spark.generation.refiner import Stage
 from prox_spark.generation.selftest import complaint, effective

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from prox_spark.config.pretrain import ModelShape, PretrainConfig
 from prox_spark.engines.tiny import END, build_tiny_model
-from prox_spark.pretraining.settings import ModelShape, PretrainConfig
 
 WORDS = ("the sea", "a house", "stood by", "of stone", "and light", "in the room", "was old", "near us")
 

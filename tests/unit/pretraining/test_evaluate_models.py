@@ -10,7 +10,7 @@ from pretraining_helpers import prose, settings, texts, write_shards
 from prox_spark.cli import main
 from prox_spark.errors import ConfigError
 from prox_spark.evaluation import models
-from prox_spark.pretraining.job import pretrain
+from prox_spark.pretraining.pretrain import pretrain
 from prox_spark.pretraining.suites import load_suite, prepare
 
 TASK = """

@@ -9,11 +9,12 @@ import pytest
 from pretraining_helpers import prose, settings, texts, write_shards
 
 from prox_spark.config import load_config
+from prox_spark.config.pretrain import SIZES, PretrainConfig
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
-from prox_spark.pretraining import job, training
-from prox_spark.pretraining.job import pretrain
-from prox_spark.pretraining.settings import SIZES, PretrainConfig
+from prox_spark.pretraining import pretrain as job
+from prox_spark.pretraining import training
+from prox_spark.pretraining.pretrain import pretrain
 from prox_spark.pretraining.training import schedule
 from prox_spark.training import steps
 

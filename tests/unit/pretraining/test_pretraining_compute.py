@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from prox_spark.errors import UsageError
-from prox_spark.evaluation.models import compute_of
-from prox_spark.evaluation.refining import engine_parameters, folder_parameters
-from prox_spark.pretraining.compute import (
+from prox_spark.costs.compute import (
     Parameters,
     Point,
     Stage,
@@ -22,6 +19,9 @@ from prox_spark.pretraining.compute import (
     tokens_to_reach,
     training_flops,
 )
+from prox_spark.costs.refining import engine_parameters, folder_parameters
+from prox_spark.errors import UsageError
+from prox_spark.evaluation.models import compute_of
 
 
 def test_training_and_refining_cost_what_the_paper_says() -> None:

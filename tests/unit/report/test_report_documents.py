@@ -10,8 +10,8 @@ from prox_spark.report.documents import (
     MAX_CHARACTERS,
     MAX_LINE,
     MAX_LINES,
-    Document,
     Found,
+    ReportDocument,
     change,
     document,
 )
@@ -24,7 +24,7 @@ KEPT = values.found([])
 EDITED = values.found([values.line(0)], text_hash=2)
 
 
-def of(text: str, *found: Found) -> Document:
+def of(text: str, *found: Found) -> ReportDocument:
     return document(values.row(text), found, [values.TO] * len(found))
 
 

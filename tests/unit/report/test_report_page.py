@@ -15,14 +15,14 @@ import report_values as values
 
 pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 
+from prox_spark.config.shapes import PAPER_SIZES
+from prox_spark.costs.compute import Stage, llama_parameters
 from prox_spark.errors import UsageError
-from prox_spark.pretraining.compute import Stage, llama_parameters
 from prox_spark.report.facts import read_models
 from prox_spark.report.figures import BINS, Facts, Scores
 from prox_spark.report.page import data_block, render, write
 from prox_spark.report.pictures import pictures
 from prox_spark.schemas import COUNTS
-from prox_spark.training.models import PAPER_SIZES
 
 
 class Elements(HTMLParser):

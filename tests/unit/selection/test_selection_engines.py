@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from prox_spark.adapt.job import adapt
-from prox_spark.adapt.settings import AdaptConfig
+from prox_spark.adapt.adapt import adapt
 from prox_spark.config import load_config
+from prox_spark.config.adapt import AdaptConfig
+from prox_spark.config.engines import ColumnSettings, DsirSettings, RandomSettings
 from prox_spark.config.models import DocumentConfig
 from prox_spark.engines.models import SHIPPED
-from prox_spark.engines.open import open_engine
-from prox_spark.engines.settings import ColumnSettings, DsirSettings, RandomSettings
 from prox_spark.errors import ConfigError, RefinerError, TrainingError
 from prox_spark.functions import generate_programs
+from prox_spark.generation.open_engine import open_engine
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.refiner import fingerprint, load_refiner
 from prox_spark.generation.task import run_stage
@@ -47,7 +47,7 @@ def rows(engine: Any, scores: list[str | None] | None = None) -> list[dict[str, 
     columns = {"doc_id": ids, "content_hash": ids, "unit": pa.array([0] * len(ids), pa.int64()), "text": TEXTS}
     if scores is not None:
         columns["score"] = pa.array(scores, pa.string())
-    batches = run_stage(iter([pa.RecordBatch.from_pydict(columns)]), plan, open_engine(plan.engine, plan.refiner))
+    batches = run_stage(iter([pa.RecordBatch.from_pydict(columns)]), plan, open_engine(plan.settings, plan.refiner))
     found = [row for batch in batches for row in batch.to_pylist()]
     return sorted(found, key=lambda row: str(row["doc_id"]))
 

@@ -1,0 +1,202 @@
+"""``annotate``: a large model answers what is asked about a sample of ``documents``, a batch of them at a time.
+
+What is pending follows from ``annotations`` alone (documents of the sample without an answer to a task's prompt by this
+model), so an interrupted run goes on where it was. A batch's answers are small: they come to the driver, so that each is
+asked for once, whatever becomes of the write.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type
+
+from prox_spark.annotation.prompts import Prompt, load_prompts
+from prox_spark.annotation.sample import sample
+from prox_spark.annotation.task import ANNOTATED, WANTED, annotate_documents
+from prox_spark.annotation.training import TrainingFiles, write_training
+from prox_spark.config.annotate import AnnotateConfig
+from prox_spark.config.models import Config
+from prox_spark.errors import ConfigError
+from prox_spark.generation.scheduling import default_partitions
+from prox_spark.progress import Progress
+from prox_spark.tables.cache import cached
+from prox_spark.tables.commits import Purpose, commit, fence, merge
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.store import Store, complete_store, open_store
+
+LEASE = "annotate"
+STATUSES = ("ok", "refused", "malformed", "failed", "skipped")
+
+_DOCUMENTS_PER_TASK = 16
+
+_KEYS = ("doc_id", "task", "chunk", "prompt_version", "model")
+_PURPOSE = Purpose("annotate")
+
+Choice = Callable[[DataFrame, DataFrame], DataFrame]
+"""From the sample and its annotations so far to doc_id, unit and ``wanted`` of the documents to ask about."""
+
+
+@dataclass(frozen=True)
+class TaskCounts:
+    """What the store holds of one task's answers about the sample, by this prompt and model: rows by status, and tokens."""
+
+    task: str
+    prompt_version: str
+    ok: int = 0
+    refused: int = 0
+    malformed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What one ``annotate`` found and did.
+
+    ``documents`` in the sample; ``answers`` that this run stored, for which ``retries`` requests were sent again; ``tasks``
+    and ``training``: everything that there is by now.
+    """
+
+    model: str
+    documents: int
+    answers: int
+    retries: int
+    seconds: float
+    tasks: list[TaskCounts]
+    training: TrainingFiles
+
+
+@dataclass
+class _Done:
+    answers: int = 0
+    retries: int = 0
+
+
+def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> Annotated:
+    """Ask what is pending about the sample, then write the training files.
+
+    ``retry_failed`` asks again first what failed or was answered with something malformed; any answer takes the row's place.
+    Raises ``ConfigError`` without ``annotate`` in the configuration, ``EngineError`` where the endpoint answers nothing.
+    """
+    settings = config.annotate
+    if settings is None:
+        raise ConfigError("annotate is not set: endpoint and output are needed (see conf/annotate/)")
+    store = open_store(spark, config.store)
+    complete_store(store)
+    prompts = load_prompts(settings)
+    began, done = time.monotonic(), _Done()
+    with cached(sample(store.read("documents"), settings)) as chosen:
+        if retry_failed:
+            _run(store, settings, prompts, chosen, _failed, _retry, done)
+        _run(store, settings, prompts, chosen, lambda c, rows: _pending(c, rows, prompts), _append, done)
+        seconds = time.monotonic() - began
+        tasks = _counts(store, settings, prompts, chosen)
+        training = write_training(store, settings, chosen, answered(store, settings, prompts))
+        return Annotated(settings.endpoint.model, chosen.count(), done.answers, done.retries, seconds, tasks, training)
+
+
+def answered(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...]) -> DataFrame:
+    """The rows of ``annotations`` by this model and these prompts."""
+    versions = [prompt.version for prompt in prompts]
+    return store.read("annotations").where(
+        (F.col("model") == settings.endpoint.model) & F.col("prompt_version").isin(versions)
+    )
+
+
+def _pending(chosen: DataFrame, rows: DataFrame, prompts: tuple[Prompt, ...]) -> DataFrame:
+    """The tasks of each document that have no answer at all."""
+    tasks = F.explode(F.array(*(F.lit(prompt.task) for prompt in prompts))).alias("task")
+    missing = chosen.select("doc_id", "unit", tasks).join(
+        rows.select("doc_id", "task"), ["doc_id", "task"], "left_anti"
+    )
+    return _wanted(missing.withColumn("chunk", F.lit(None).cast("int")))
+
+
+def _failed(chosen: DataFrame, rows: DataFrame) -> DataFrame:
+    """The questions that were answered with nothing that can be used, refusals left out: those are answers."""
+    again = rows.where(F.col("status").isin("failed", "malformed")).select("doc_id", "unit", "task", "chunk")
+    return _wanted(again.join(chosen.select("doc_id"), "doc_id", "left_semi"))
+
+
+def _wanted(questions: DataFrame) -> DataFrame:
+    return questions.groupBy("doc_id", "unit").agg(F.collect_list(F.struct("task", "chunk")).alias("wanted"))
+
+
+def _run(
+    store: Store,
+    settings: AnnotateConfig,
+    prompts: tuple[Prompt, ...],
+    chosen: DataFrame,
+    choose: Choice,
+    write: Callable[[Store, Lease, DataFrame], None],
+    done: _Done,
+) -> None:
+    """Everything that ``choose`` finds, a batch at a time; no lease is taken where it finds nothing."""
+    if choose(chosen, answered(store, settings, prompts)).isEmpty():
+        return
+    with hold(store, LEASE) as lease:
+        fence(store, lease, ("annotations",))
+        # Looked for again, now that nobody else writes answers.
+        questions = choose(chosen, answered(store, settings, prompts)).collect()
+        # In order of their units, so that a batch's documents are found in few files.
+        questions.sort(key=lambda row: (row["unit"], row["doc_id"]))
+        with Progress("annotate", len(questions), "documents") as progress:
+            for start in range(0, len(questions), settings.batch_documents):
+                batch = questions[start : start + settings.batch_documents]
+                answers = _ask(store, settings, prompts, batch)
+                done.retries += sum(answers.column("retries").drop_null().to_pylist())
+                done.answers += answers.num_rows
+                write(store, lease, store.spark.createDataFrame(answers.drop_columns("retries")))
+                progress.advance(len(batch))
+
+
+def _ask(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], batch: list[Row]) -> pa.Table:
+    """The answers about one batch of documents."""
+    spark = store.spark
+    schema = f"doc_id string, wanted {from_arrow_type(WANTED).simpleString()}"
+    wanted = spark.createDataFrame([(row["doc_id"], row["wanted"]) for row in batch], schema)
+    documents = store.read("documents").where(F.col("unit").between(batch[0]["unit"], batch[-1]["unit"]))
+    rows = documents.select("doc_id", "content_hash", "unit", "text").join(F.broadcast(wanted), "doc_id")
+    # A task for so many documents at least: one that has only one or two leaves its requests in flight unused.
+    spread = rows.repartition(min(default_partitions(spark), max(len(batch) // _DOCUMENTS_PER_TASK, 1)))
+    return spread.mapInArrow(_task(settings, prompts), from_arrow_schema(ANNOTATED)).toArrow()
+
+
+def _task(
+    settings: AnnotateConfig, prompts: tuple[Prompt, ...]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return annotate_documents(batches, settings, prompts)
+
+    return task
+
+
+def _append(store: Store, lease: Lease, answers: DataFrame) -> None:
+    commit(store, lease, "annotations", answers, _PURPOSE)
+
+
+def _retry(store: Store, lease: Lease, answers: DataFrame) -> None:
+    """What failed once more stays as it is; the other answers take the place of the rows that were no use."""
+    better = answers.where("status != 'failed'")
+    if not better.isEmpty():
+        merge(store, lease, "annotations", better, _KEYS, _PURPOSE)
+
+
+def _counts(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], chosen: DataFrame) -> list[TaskCounts]:
+    rows = answered(store, settings, prompts).join(chosen.select("doc_id"), "doc_id", "left_semi")
+    sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")]
+    by_status = [F.count_if(F.col("status") == status).alias(status) for status in STATUSES]
+    found: dict[str, dict[str, Any]] = {
+        row["task"]: row.asDict() for row in rows.groupBy("task").agg(*by_status, *sums).collect()
+    }
+    return [
+        TaskCounts(**{"task": prompt.task, **found.get(prompt.task, {}), "prompt_version": prompt.version})
+        for prompt in prompts
+    ]

@@ -1,0 +1,1 @@
+"""What a refinement costs: tokens, floating-point operations, engine hours, money."""

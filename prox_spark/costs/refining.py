@@ -1,0 +1,89 @@
+"""What a refinement's models read and wrote, from the tables: the tokens that refining's compute is counted by."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark.costs.compute import Parameters, Stage, count_parameters
+from prox_spark.engines.models import local_folder
+from prox_spark.errors import RefinerError, UsageError
+from prox_spark.tables.store import open_store
+from prox_spark.versions.names import Version, open_version, own_rows
+
+_WITHOUT_A_MODEL = ("rules", "statistics", "scripted", "dsir", "random", "column")
+
+
+def refinement_stages(
+    spark: SparkSession, location: str, refinement: str, fingerprint: str | None = None
+) -> list[Stage]:
+    """The stages of a refinement (``NAME`` or ``NAME:VERSION``) with their tokens and their models' parameters.
+
+    Raises ``UsageError`` or ``StoreError`` where store or refinement are not there, or it is not the one of ``fingerprint``.
+    """
+    version = open_version(open_store(spark, location), refinement)
+    if fingerprint is not None and version.row["fingerprint"] != fingerprint:
+        raise UsageError(
+            f"{location} has another refinement of this name; name the store that the model's data came from"
+        )
+    return stages_of(version)
+
+
+def stages_of(version: Version) -> list[Stage]:
+    """The stages of a version that is open; one that is null has none."""
+    sums = (F.sum("prompt_tokens").alias("prompt"), F.sum("output_tokens").alias("output"))
+    configuration = json.loads(version.row["configuration"])
+    programs = own_rows(version, "programs")
+    if configuration.get("document") and configuration.get("chunk"):
+        # Of chunk programs only those that this refinement would have asked for: another may have asked about more documents.
+        least = configuration["chunk"]["min_keep_score"]
+        least = configuration["execution"]["drop_document_below"] if least is None else least
+        document, chunk = (programs.where(F.col("stage") == stage) for stage in ("document", "chunk"))
+        chosen = document.where(F.col("keep_score") >= least).select("doc_id", "content_hash")
+        programs = document.unionByName(chunk.join(chosen, ["doc_id", "content_hash"], "left_semi"))
+    counted = {row["stage"]: row for row in programs.groupBy("stage").agg(*sums).collect()}
+    found = []
+    for stage in ("document", "chunk"):
+        engine = (configuration.get(stage) or {}).get("engine")
+        if engine is None or stage not in counted:
+            continue
+        row = counted[stage]
+        refiner = str(engine.get("refiner") or engine.get("model") or engine["kind"])
+        found.append(Stage(stage, refiner, engine_parameters(engine), row["prompt"] or 0, row["output"] or 0))
+    return found
+
+
+def engine_parameters(engine: Mapping[str, Any]) -> int | None:
+    """Parameters of the engine's model without embeddings, 0 where it asks none; ``None`` where its weights are not here."""
+    if engine["kind"] in _WITHOUT_A_MODEL:
+        return 0
+    folder = _folder(str(engine.get("refiner") or engine["model"]), engine.get("revision"))
+    counted = None if folder is None else folder_parameters(folder)
+    return None if counted is None else counted.without_embeddings
+
+
+def _folder(model: str, revision: str | None) -> Path | None:
+    try:
+        return local_folder(model)
+    except RefinerError:
+        pass
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(model, revision=revision, local_files_only=True))
+    # Not installed, never downloaded, or a folder of another machine: all mean that its weights cannot be counted here.
+    except (ImportError, OSError, ValueError):
+        return None
+
+
+def folder_parameters(folder: Path) -> Parameters | None:
+    """Parameters of a folder's safetensors, from their headers alone; ``None`` where it has none."""
+    tensors: list[tuple[str, tuple[int, ...]]] = []
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as read:
+            header = json.loads(read.read(int.from_bytes(read.read(8), "little")))
+        tensors += [(name, tuple(one["shape"])) for name, one in header.items() if name != "__metadata__"]
+    return count_parameters(tensors) if tensors else None

@@ -1,0 +1,132 @@
+"""Conversations with a model behind an OpenAI-compatible chat endpoint: messages in, one reply out, held to a JSON schema.
+
+What a reply's text means is the caller's to judge; a refusal is a reply.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+import openai
+from pydantic import BaseModel, Field, ValidationError
+
+from prox_spark.config.engines import EndpointSettings
+from prox_spark.engines.endpoint.client import Endpoint, RefusedError, UnusableError
+from prox_spark.engines.protocol import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A conversation (``role`` and ``content`` of each message) to be continued, and the reply's form in JSON schema."""
+
+    id: int
+    messages: tuple[Mapping[str, str], ...]
+    name: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The reply to the request of the same ``id``.
+
+    ``outcome``: ``text`` (the model's whole reply in ``text``), ``cut`` (the token limit cut it off), ``refused`` (by the
+    model or by the endpoint's filter; ``text`` is what was said, if anything), ``failed`` (no reply: ``error`` says why).
+    """
+
+    id: int
+    outcome: Literal["text", "cut", "refused", "failed"]
+    text: str | None = None
+    error: str | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+Tokens = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None
+
+
+class _Used(BaseModel):
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+
+
+class _Body(BaseModel):
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Used | None = None
+
+
+class ChatEngine:
+    """The chat endpoint that ``settings`` name.
+
+    ``structured``: whether the schema goes along as ``response_format``; ``parameters`` stand in every request's body as
+    they are. ``section`` is where all this stands in a configuration, for messages.
+    Raises ``EngineError`` for a key that no header can carry.
+    """
+
+    def __init__(
+        self, settings: EndpointSettings, *, structured: bool, parameters: Mapping[str, Any], section: str
+    ) -> None:
+        self._settings = settings
+        self._structured = structured
+        self._parameters = dict(parameters)
+        self._endpoint = Endpoint(
+            settings,
+            section=f"{section}.endpoint",
+            hint=f"where it knows no response_format set {section}.structured to false, where it takes no such field change "
+            f"{section}.parameters",
+        )
+
+    def stream(self, requests: Iterator[ChatRequest]) -> Iterator[Reply]:
+        """See ``Endpoint.stream``."""
+        return self._endpoint.stream(requests, self._attempt, _failed)
+
+    def usage(self) -> Usage:
+        """See ``Endpoint.usage``."""
+        return self._endpoint.usage()
+
+    async def _attempt(self, client: openai.AsyncOpenAI, request: ChatRequest) -> Reply:
+        more = dict(self._parameters)
+        if self._structured:
+            held = {"name": request.name, "schema": request.schema, "strict": True}
+            more["response_format"] = {"type": "json_schema", "json_schema": held}
+        create: Any = client.chat.completions.with_raw_response.create
+        asked = {"model": self._settings.model, "messages": request.messages, "extra_body": more}
+        try:
+            body = await self._endpoint.send(lambda: create(**asked))
+        except RefusedError as error:
+            if not error.filtered:
+                raise
+            return Reply(request.id, "refused", str(error))
+        found = reply(request.id, body)
+        return found if found.text is None else replace(found, text=self._endpoint.without_key(found.text))
+
+
+def reply(number: int, body: bytes) -> Reply:
+    """What an answer's body says. Raises ``UnusableError``."""
+    try:
+        read = _Body.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnusableError(f"the answer is no chat completion: {where}{': ' if where else ''}{first['msg']}") from None
+    choice, used = read.choices[0], read.usage or _Used()
+    said, finish = choice.message, choice.finish_reason
+    tokens = {"prompt_tokens": used.prompt_tokens, "output_tokens": used.completion_tokens}
+    if said.refusal or finish == "content_filter":
+        return Reply(number, "refused", said.refusal or said.content, None, **tokens)
+    if finish is None:
+        raise UnusableError("the answer broke off: it has no finish_reason")
+    return Reply(number, "cut" if finish == "length" else "text", said.content, None, **tokens)
+
+
+def _failed(request: ChatRequest, reason: str) -> Reply:
+    return Reply(request.id, "failed", error=reason)

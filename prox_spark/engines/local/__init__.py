@@ -1,0 +1,1 @@
+"""Engines that answer inside the Spark task: no process, no model server."""

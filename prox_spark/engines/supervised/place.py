@@ -1,0 +1,209 @@
+"""Whose engine it is and where it is found: the owner process, the private folder, the lock, the start.
+
+An engine belongs to its *owner*: the executor's JVM, which outlives Spark's Python workers, or without one the current
+process. Its files lie in a folder that only the user may enter, under short names (a Unix socket's path has 107 bytes):
+
+- ``KEY.lock`` is held (flock) by the supervisor and its watcher as long as anything of that engine lives,
+- ``KEY.sock`` is where it listens,
+- ``KEY.log`` has its own words and those of the engine.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from prox_spark.errors import EngineError
+
+_MAX_SOCKET_PATH = 100
+_LAST_WORDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process that cannot be mistaken: ``started`` is its start in clock ticks since boot, so ids may be reused."""
+
+    pid: int
+    started: int
+
+    def alive(self) -> bool:
+        """Whether this very process still runs."""
+        return start_time(self.pid) == self.started
+
+
+def start_time(pid: int) -> int | None:
+    """When process ``pid`` started, in clock ticks since boot; ``None`` where there is none or it is a zombie."""
+    fields = stat_fields(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """``/proc/PID/stat`` after the command: state, parent, group, session, …; ``None`` without such a process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The command stands in parentheses and may hold anything, parentheses too.
+    return text[text.rindex(")") + 2 :].split()
+
+
+def find_owner() -> Owner:
+    """The nearest ancestor of this process that is a JVM, else this process."""
+    import psutil
+
+    try:
+        owner = next((p.pid for p in psutil.Process().parents() if p.name() == "java"), os.getpid())
+    except psutil.Error:
+        owner = os.getpid()
+    started = start_time(owner)
+    if started is None:
+        raise EngineError(f"process {owner} is gone or /proc cannot be read; engines need Linux")
+    return Owner(owner, started)
+
+
+def private_folder() -> Path:
+    """This user's folder for sockets, locks and logs, made where it is missing.
+
+    Raises ``EngineError`` where something else stands in its place or others may enter it.
+    """
+    name = f"prox-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / name
+    if len(os.fsencode(folder)) > _MAX_SOCKET_PATH - 40:
+        folder = Path("/tmp") / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise EngineError(f"{folder} must be a folder of this user alone (mode 0700); move it out of the way")
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The files of one owner's engine on one slot (a GPU's address, or ``cpu``)."""
+
+    owner: Owner
+    slot: str
+    base: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held while anything of the engine lives."""
+        return self.base.with_name(self.base.name + ".lock")
+
+    @property
+    def socket(self) -> Path:
+        """Where the supervisor listens."""
+        return self.base.with_name(self.base.name + ".sock")
+
+    @property
+    def log(self) -> Path:
+        """What supervisor and engine said, of the last start only."""
+        return self.base.with_name(self.base.name + ".log")
+
+
+def place(owner: Owner, slot: str) -> Place:
+    """Where ``owner``'s engine for ``slot`` is found."""
+    short = slot if re.fullmatch(r"[0-9a-z]{1,8}", slot) else hashlib.sha256(slot.encode()).hexdigest()[:8]
+    return Place(owner, slot, private_folder() / f"{owner.pid}-{owner.started}-{short}")
+
+
+def find_slot(gpu: str | None) -> str:
+    """Which device an engine runs on: ``gpu`` (the address that Spark gave), else what the environment shows.
+
+    ``cpu`` without a GPU; ``gpu`` where there is one that nobody narrowed down.
+    """
+    if gpu is not None:
+        return gpu
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return visible if visible not in ("", "-1") else "cpu"
+    return "gpu" if any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+
+
+def connect(where: Place) -> socket.socket | None:
+    """A connection to the supervisor at ``where``, or ``None`` where none listens."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(10.0)
+    try:
+        connection.connect(str(where.socket))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def try_lock(where: Place) -> int | None:
+    """The lock's file descriptor, or ``None`` where a supervisor or its watcher holds it."""
+    lock = os.open(where.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def start_supervisor(where: Place, lock: int, environment: dict[str, str], idle_seconds: float) -> None:
+    """Start a supervisor at ``where`` in a session of its own; it takes over ``lock``, which this process lets go of.
+
+    Raises ``EngineError`` where not even the process starts.
+    """
+    command = [sys.executable, "-m", "prox_spark.engines.supervised.supervisor", str(where.base), where.slot]
+    command += [str(where.owner.pid), str(where.owner.started), str(lock), str(idle_seconds)]
+    # Spark adds a job's Python files to sys.path, which a child does not inherit.
+    environment = {**environment, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    try:
+        _sweep(where.base.parent)
+        where.socket.unlink(missing_ok=True)
+        with where.log.open("wb") as log:
+            launcher = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                pass_fds=(lock,),
+                start_new_session=True,
+                timeout=60,
+                check=False,
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineError(f"the engine's supervisor does not start: {error}") from error
+    finally:
+        os.close(lock)
+    if launcher.returncode != 0:
+        raise EngineError(f"the engine's supervisor does not start:\n{last_words(where)}")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what engines left whose owner went after them: nobody is there to ask for their log."""
+    for lock in folder.glob("*-*-*.lock"):
+        pid, started, slot = lock.stem.split("-", 2)
+        gone = Place(Owner(int(pid), int(started)), slot, lock.with_suffix(""))
+        if gone.owner.alive():
+            continue
+        # An owner in another process namespace is not seen, but its engine's lock is.
+        held = try_lock(gone)
+        if held is not None:
+            for file in (gone.socket, gone.log, gone.lock):
+                file.unlink(missing_ok=True)
+            os.close(held)
+
+
+def last_words(where: Place) -> str:
+    """The end of the log of the last start: what the engine itself said."""
+    try:
+        with where.log.open("rb") as log:
+            log.seek(max(0, where.log.stat().st_size - 16384))
+            lines = log.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return "(it left no log)"
+    told = [line for line in lines if line.strip()]
+    return "\n".join(told[-_LAST_WORDS:]) or "(it left no word)"

@@ -1,0 +1,254 @@
+"""``generate``: every pending document gets its programs, one stage after the other, a batch of units at a time.
+
+What is pending follows from the tables alone (documents without programs of this refiner and stage), so there is no other
+state that could be lost or disagree.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import cache, partial
+
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from prox_spark.config.engines import TransformersSettings, VllmSettings
+from prox_spark.config.models import Config
+from prox_spark.generation.columns import check_column, with_score
+from prox_spark.generation.plan import StagePlan, plan_stages
+from prox_spark.generation.scheduling import default_partitions, stage_profile
+from prox_spark.generation.selftest import self_test
+from prox_spark.generation.task import GENERATED, generate_programs
+from prox_spark.progress import Progress
+from prox_spark.tables.cache import cached
+from prox_spark.tables.commits import Purpose, commit, fence, merge
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.store import Store, open_store, spark_schema
+
+Choice = Callable[[DataFrame, StagePlan], DataFrame]
+"""From ``programs`` to the documents that have to be asked: doc_id, content_hash, unit, perhaps ``chunks``."""
+
+Write = Callable[[Store, Lease, DataFrame, Purpose], None]
+
+_KEYS = ("doc_id", "content_hash", "stage", "chunk", "refiner")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What one stage of one ``generate`` did: zeros when nothing was pending.
+
+    ``engine_seconds`` and ``engine_busy_seconds`` are sums over tasks: how long their engine was ready, and for how much
+    of that it had a request in flight.
+    """
+
+    stage: str
+    refiner: str
+    documents: int = 0
+    chunks: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    restarts: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    engine_seconds: float = 0.0
+    engine_busy_seconds: float = 0.0
+
+    def __add__(self, other: "Generated") -> "Generated":
+        numbers = [field.name for field in fields(self)[2:]]
+        return Generated(
+            self.stage, self.refiner, **{name: getattr(self, name) + getattr(other, name) for name in numbers}
+        )
+
+
+def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
+    """Run both stages over the documents that the store holds now.
+
+    ``retry_failed`` asks again first what failed before; an answer replaces the failed row.
+    """
+    plans = plan_stages(config)
+    store = open_store(spark, config.store)
+    done = []
+    if plans.document:
+        done.append(_run_stage(store, config, plans.document, store.read("documents"), retry_failed))
+    if plans.chunk:
+        documents = store.read("documents")
+        if plans.document:
+            documents = documents.join(
+                kept_documents(store.read("programs"), plans.document, config), ["doc_id", "content_hash"], "left_semi"
+            )
+        done.append(_run_stage(store, config, plans.chunk, documents, retry_failed))
+    return done
+
+
+def kept_documents(programs: DataFrame, document: StagePlan, config: Config) -> DataFrame:
+    """doc_id, content_hash and unit of the documents that the document stage passes on to the chunk stage."""
+    chosen = programs.where((F.col("stage") == "document") & (F.col("refiner") == document.fingerprint))
+    return chosen.where(F.col("keep_score") >= config.min_keep_score).select("doc_id", "content_hash", "unit")
+
+
+def pending(documents: DataFrame, programs: DataFrame, plan: StagePlan) -> DataFrame:
+    """doc_id, content_hash and unit of the documents without programs of this refiner and stage."""
+    done = programs.where((F.col("stage") == plan.stage) & (F.col("refiner") == plan.fingerprint))
+    keys = ["doc_id", "content_hash"]
+    return documents.select(*keys, "unit").join(done.select(*keys), keys, "left_anti")
+
+
+def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
+    """doc_id, content_hash and unit of the documents with failed rows, and the ``chunks`` that failed.
+
+    ``chunks`` is null where the whole document has to be asked again: not even its chunks are known.
+    """
+    rows = programs.where(
+        (F.col("stage") == plan.stage) & (F.col("refiner") == plan.fingerprint) & (F.col("status") == "failed")
+    )
+    # collect_set leaves null out: a null line_start is that of a row without a chunk.
+    chunks = F.when(F.bool_and(F.col("line_start").isNotNull()), F.collect_set("chunk"))
+    return rows.groupBy("doc_id", "content_hash", "unit").agg(chunks.alias("chunks"))
+
+
+def _run_stage(
+    store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
+) -> Generated:
+    """Ask again what failed, where that is wanted, then what is pending; one check before the first work."""
+
+    @cache  # Once for both.
+    def check() -> None:
+        check_column(documents, plan)
+        if config.generate.self_test:
+            run_self_test(store.spark, plan)
+
+    total = Generated(plan.stage, plan.fingerprint)
+    if retry_failed:
+        total += _run_units(store, config, plan, documents, failed, _retry, check)
+    return total + _run_units(store, config, plan, documents, partial(pending, documents), _append, check)
+
+
+def _run_units(
+    store: Store,
+    config: Config,
+    plan: StagePlan,
+    documents: DataFrame,
+    choose: Choice,
+    write: Write,
+    check: Callable[[], None],
+) -> Generated:
+    """All units that ``choose`` finds work in, a batch of them at a time; ``check`` comes before the first.
+
+    No lease is taken where it finds none.
+    """
+    counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
+    units = {row["unit"]: row["count"] for row in counts}
+    total = Generated(plan.stage, plan.fingerprint)
+    if not units:
+        return total
+    check()
+    run = uuid.uuid4().hex[:12]
+    ordered = sorted(units)
+    with (
+        Progress(f"generate {plan.stage}", sum(units.values()), "documents") as progress,
+        hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease,
+    ):
+        fence(store, lease, ("programs",))
+        for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
+            batch = ordered[start : start + config.generate.batch_units]
+            # Asked again, now that the lease is held: what another job committed before is not done twice.
+            in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
+            todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
+            done = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
+            _write_metrics(store, done, run, number)
+            total += done
+            progress.advance(done.documents, f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s")
+    return total
+
+
+def _run_batch(
+    store: Store, config: Config, lease: Lease, plan: StagePlan, documents: DataFrame, todo: DataFrame, write: Write
+) -> Generated:
+    """Generate and commit the programs of one batch of units."""
+    rows = with_score(documents, plan).drop("unit").join(F.broadcast(todo), ["doc_id", "content_hash"])
+    generated = generate_rows(store.spark, rows, plan, config.generate.partitions)
+    seen = Observation()
+    counted = generated.observe(
+        seen,
+        # Every document has at most one row of number 0; of one that is asked again for some chunks only that may lack.
+        F.count_if(F.col("chunk") == 0).alias("documents"),
+        F.count("line_start").alias("chunks"),
+        F.count_if(F.col("status") == "failed").alias("failed"),
+        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
+        *(F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name) for name in ("restarts", "retries")),
+        *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
+    )
+    started = time.monotonic()
+    write(store, lease, counted, Purpose(f"generate {plan.stage}"))
+    return Generated(plan.stage, plan.fingerprint, **seen.get, seconds=time.monotonic() - started)
+
+
+def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> None:
+    commit(store, lease, "programs", rows, purpose)
+
+
+def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> None:
+    """What failed once more stays as it is; the other answers take the place of the failed rows, in one MERGE."""
+    # Kept, as a MERGE reads its source twice.
+    with cached(rows) as answered:
+        answers = answered.where("status != 'failed'").select(*spark_schema("programs").names)
+        if not answers.isEmpty():
+            merge(store, lease, "programs", answers, _KEYS, purpose)
+
+
+def generate_rows(
+    spark: SparkSession, documents: DataFrame, plan: StagePlan, partitions: int | None = None
+) -> DataFrame:
+    """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
+    profile = stage_profile(spark) if isinstance(plan.settings, VllmSettings | TransformersSettings) else None
+    names = [
+        name for name in ("doc_id", "content_hash", "unit", "text", "chunks", "score") if name in documents.columns
+    ]
+    # Set explicitly: the files of `documents` decide otherwise, and one large file would feed one task.
+    spread = documents.select(*names).repartition(partitions or default_partitions(spark))
+    if profile is None:
+        return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED))
+    return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED), profile=profile)
+
+
+def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None:
+    row = {
+        "run": run,
+        "batch": number,
+        "refiner": done.refiner,
+        "stage": done.stage,
+        "documents": done.documents,
+        "chunks": done.chunks,
+        "prompt_tokens": done.prompt_tokens,
+        "output_tokens": done.output_tokens,
+        "seconds": done.seconds,
+        "tokens_per_second": (done.prompt_tokens + done.output_tokens) / max(done.seconds, 1e-9),
+        "busy_share": done.engine_busy_seconds / done.engine_seconds if done.engine_seconds else None,
+        "restarts": done.restarts,
+        "retries": done.retries,
+        "created_at": datetime.now(UTC),
+    }
+    schema = spark_schema("metrics")
+    rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
+    # Only seen, never counted on: no transaction, which would have to be looked for afterwards.
+    store.save(rows.write.format("delta").mode("append"), "metrics")
+
+
+def run_self_test(spark: SparkSession, plan: StagePlan) -> None:
+    """Let the stage's refiner answer pages of boilerplate, in a task as the documents' are: see ``self_test``."""
+    self_test(spark, plan, lambda pages: generate_rows(spark, pages, plan, partitions=1))
+
+
+def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        context = TaskContext.get()
+        gpus = context.resources().get("gpu") if context else None
+        return generate_programs(batches, plan, gpu=gpus.addresses[0] if gpus else None)
+
+    return task

@@ -1,0 +1,239 @@
+"""``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
+
+import difflib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from prox_spark.config.models import Config, InputConfig
+from prox_spark.corpora.files import FileInfo, list_files
+from prox_spark.corpora.formats import FORMATS, check_columns
+from prox_spark.errors import ConfigError, LeaseError
+from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.task import READ, read_task
+from prox_spark.ingestion.units import batches, group_tasks, plan_units
+from prox_spark.progress import Progress
+from prox_spark.tables.cache import cached
+from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.forgotten import split_forgotten
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.store import Store, create_store, spark_schema
+
+_TABLES = ("documents", "quarantine", "files")
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one ``ingest`` did."""
+
+    files: int
+    files_skipped: int
+    documents: int
+    quarantined: int
+
+
+def find_files(config: Config) -> list[FileInfo]:
+    """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
+
+    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where nothing matches or a column is missing.
+    """
+    source = _input(config)
+    if source.format in SPARK_SOURCES:
+        return []
+    files = list_files(source.path)
+    if files:
+        check_columns(files[0].path, source.format, source.columns or None)
+    return files
+
+
+def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
+    """Read the files that the store does not know yet and append their documents.
+
+    The same file (path, size, modification time) again is skipped; an id that comes from elsewhere again is quarantined,
+    and so is a document that was forgotten.
+    """
+    source = _input(config)
+    store = create_store(spark, config.store)
+    # Before the units are numbered: an ingest that comes between the two is seen.
+    version = store.version("documents")
+    if source.format in SPARK_SOURCES:
+        rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
+        return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
+    known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
+    pending = [file for file in files if (file.path, file.size, _microseconds(file)) not in known]
+    if not pending:
+        return Ingested(0, len(files), 0, 0)
+    if source.limit:
+        # A file that a limit cuts off is never done: only its records tell whether there is anything to do. The limit counts
+        # those of files that are done, too.
+        rows = read_files(spark, config, source, files, _next_unit(store))
+        return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format, version))
+    documents = quarantined = 0
+    with (
+        Progress("ingest", sum(file.size for file in pending), "bytes") as progress,
+        hold(store, "ingest") as lease,
+    ):
+        fence(store, lease, _TABLES)
+        for batch in batches(pending, config.ingest.batch_bytes):
+            rows = read_files(spark, config, source, batch, _next_unit(store))
+            with cached(rows) as read:
+                written = _write(store, lease, read, batch, source.format)
+            documents, quarantined = documents + written[0], quarantined + written[1]
+            progress.advance(sum(file.size for file in batch))
+    return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
+
+
+def _ingest_if_new(
+    store: Store, rows: DataFrame, files: list[FileInfo], format_name: str, version: int
+) -> tuple[int, int]:
+    """Write what the store does not have yet; no lease is taken and no version written where it has everything.
+
+    ``version`` is that of ``documents`` which the units of ``rows`` follow.
+    """
+    with cached(rows) as read:
+        good, unreadable = split_forgotten(store, read)
+        arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
+        bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
+        ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
+        if arrived.isEmpty() and bad.isEmpty() and not ended & {file.path for file in files}:
+            return 0, 0
+        with hold(store, "ingest") as lease:
+            if store.version("documents") != version:
+                raise LeaseError("another ingest wrote documents just now; run this again")
+            fence(store, lease, _TABLES)
+            return _write(store, lease, read, files, format_name)
+
+
+def _input(config: Config) -> InputConfig:
+    if config.input is None:
+        raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
+    known = [*FORMATS, *SPARK_SOURCES]
+    if config.input.format not in known:
+        near = difflib.get_close_matches(config.input.format, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        raise ConfigError(f"input.format: {config.input.format!r} is not known ({hint})")
+    return config.input
+
+
+def _known_files(store: Store) -> list[Any]:
+    rows: list[Any] = (
+        store.read("files").select("path", "size", F.unix_micros("modified_at").alias("modified")).collect()
+    )
+    return rows
+
+
+def _microseconds(file: FileInfo) -> int:
+    # Not timestamp() * 1e6: a float holds no microseconds of this century exactly.
+    seconds = int(file.modified_at.replace(microsecond=0).timestamp())
+    return seconds * 1_000_000 + file.modified_at.microsecond
+
+
+def _next_unit(store: Store) -> int:
+    # A unit that was forgotten whole is not used again: refinements cover units by their numbers.
+    units = (
+        store.read("documents")
+        .select("unit")
+        .unionByName(store.read("refinements").select(F.col("last_unit").alias("unit")))
+    )
+    row = units.agg(F.max("unit")).first()
+    return 0 if row is None or row[0] is None else int(row[0]) + 1
+
+
+def read_files(
+    spark: SparkSession, config: Config, source: InputConfig, files: list[FileInfo], first: int
+) -> DataFrame:
+    """The files' records in the columns of ``READ``, in units from number ``first`` on; up to the input's limit."""
+    plans = plan_units(files, first, config.ingest.unit_bytes)
+    # A limit counts records over all files in order, which one task alone can do.
+    tasks = 1 if source.limit else max(8, min(len(plans), 1024))
+    groups = group_tasks(plans, tasks)
+    task = read_task(groups, source.format, source.columns, source.source, config.ingest.unit_bytes, source.limit)
+    return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
+
+
+def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], format_name: str) -> tuple[int, int]:
+    """Commit documents, then quarantine, then files: after a crash between them the next run completes the rest.
+
+    Returns the numbers of documents and of quarantine rows that were written.
+    """
+    purpose = Purpose("ingest")
+    good, unreadable = split_forgotten(store, read)
+    read_to_end = {row["file"]: row for row in read.where("kind = 'end'").select("file", "position", "unit").collect()}
+    with cached(first_comers(good, store.read("documents"))) as firsts:
+        again = not firsts.isEmpty()
+        arrived, repeated = split_known(good, firsts) if again else (good, None)
+        bad = unreadable if repeated is None else unreadable.unionByName(_duplicates(repeated))
+        # Judged by the tables as they are before the documents are appended.
+        with cached(_new_quarantine(store, bad)) as bad:
+            n_bad = bad.count()
+            # An append of nothing would be a version, too.
+            documents = 0 if arrived.isEmpty() else commit(store, lease, "documents", arrived, purpose).rows
+            if n_bad:
+                commit(store, lease, "quarantine", bad, purpose)
+    now = datetime.now(UTC)
+    rows = [
+        (file.path, file.size, file.modified_at, format_name, end["position"], end["unit"], now)
+        for file in files
+        if (end := read_to_end.get(file.path)) is not None
+    ]
+    if rows:
+        commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)
+    return documents, n_bad
+
+
+def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
+    """For every id that is in ``documents`` or comes more than once: where it came from first. Shuffles no text."""
+    ids = good.select("doc_id", "file", "position", "content_hash")
+    there = ids.select("doc_id").join(documents.select("doc_id", "file", "position", "content_hash"), "doc_id")
+    repeats = ids.groupBy("doc_id").agg(F.count("*").alias("n"), F.min(_place(1)).alias("first")).where("n > 1")
+    firsts = there.select("doc_id", _place(0).alias("first")).unionByName(repeats.select("doc_id", "first"))
+    names = ("order", "file", "position", "content_hash")
+    first = firsts.groupBy("doc_id").agg(F.min("first").alias("first"))
+    return first.select("doc_id", *(F.col(f"first.{name}").alias(f"first_{name}") for name in names))
+
+
+def _place(order: int) -> Column:
+    """Where a record came from, to be compared: what the store has (0) came before what is being read (1)."""
+    return F.struct(F.lit(order).alias("order"), "file", "position", "content_hash")
+
+
+def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Divide readable records into those to append and those whose id came before from elsewhere.
+
+    A record that is in the store already, from the same place with the same text, is in neither.
+    """
+    joined = good.join(firsts, "doc_id", "left")
+    same_place = F.col("file").eqNullSafe(F.col("first_file")) & F.col("position").eqNullSafe(F.col("first_position"))
+    same = same_place & F.col("content_hash").eqNullSafe(F.col("first_content_hash"))
+    # Rows of a table have no places: of equal ones the first is the document, the others are repeats.
+    rank = F.row_number().over(Window.partitionBy("doc_id").orderBy("position"))
+    first = joined.where((F.col("first_order") == 1) & same).withColumn("rank", rank)
+    arrived = joined.where(F.col("first_order").isNull()).unionByName(first.where("rank = 1").drop("rank"))
+    repeated = joined.where(F.col("first_order").isNotNull() & ~same)
+    return arrived, repeated.unionByName(first.where("rank > 1").drop("rank"))
+
+
+def _duplicates(repeated: DataFrame) -> DataFrame:
+    where = ("this id came before, from", "position")
+    message = F.concat_ws(" ", F.lit(where[0]), "first_file", F.lit(where[1]), "first_position")
+    error = F.lit("DuplicateId").alias("error_class")
+    return repeated.select("doc_id", "file", "position", error, message.alias("message"))
+
+
+def _new_quarantine(store: Store, bad: DataFrame) -> DataFrame:
+    """Rows for ``quarantine`` that are not there yet: a run that was cut short is completed, not repeated."""
+    old = store.read("quarantine").where("stage = 'ingest'").select("file", "position", "error_class", "doc_id")
+    same = F.lit(True)
+    for name in ("file", "position", "error_class", "doc_id"):
+        same = same & bad[name].eqNullSafe(old[name])
+    rows = bad.join(old, same, "left_anti")
+    return rows.select(
+        "*",
+        F.lit("ingest").alias("stage"),
+        F.lit(None).cast("string").alias("refinement"),
+        F.current_timestamp().alias("quarantined_at"),
+    )

@@ -1,0 +1,246 @@
+"""``execute``: programs are applied to documents, and a row of ``refinements`` commits the result."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+
+from prox_spark import __version__
+from prox_spark.config.models import Config
+from prox_spark.errors import RefinementConflictError
+from prox_spark.generation.plan import Plans, plan_stages
+from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
+from prox_spark.refinement.fuse import check_fuse
+from prox_spark.refinement.parts import PARTS, execute_part
+from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
+from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
+from prox_spark.tables.cache import cached
+from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence
+from prox_spark.tables.counts import summed, totals
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.refinements import (
+    WRITTEN,
+    append_refinement,
+    check_chain,
+    check_conservation,
+    last_version,
+    receipt_after,
+    settle,
+    settle_quarantine,
+)
+from prox_spark.tables.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The refinement version that stands after ``execute``; ``new`` is False when it stood before."""
+
+    refinement: str
+    version: int
+    new: bool
+    counts: dict[str, int]
+
+
+def execute(spark: SparkSession, config: Config) -> Executed:
+    """Bring the refinement up to the documents that the store holds now; without effect when it is.
+
+    Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
+    to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
+    """
+    plans = plan_stages(config)
+    store = open_store(spark, config.store)
+    while (work := _prepare(store, config, plans)) is not None:
+        with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
+            # Measured while the lease is taken: that waits for Delta's log most of its time.
+            measuring = pool.submit(measure, work, programs)
+            with hold(store, "execute") as lease:
+                extent = measuring.result()
+                since = commits_since(store, "refinements", work.refinements_version)
+                if all(verb == "fence" for verb in since):
+                    fence(store, lease, WRITTEN)
+                    return _execute(work, programs, extent, lease)
+        # Another job executed between the look at the store and the lease.
+    return _standing(store, config, plans)
+
+
+def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
+    """What there is to do, or None when the refinement covers every document."""
+    covered = identity(config, plans)
+    name = refinement_name(config, fingerprint(covered))
+    # Before the row itself: a version that comes between the two is seen as one that came since.
+    refinements_version = store.version("refinements")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        heads = pool.map(store.version, ("documents", "programs"))
+        last = last_version(store, name)
+        documents_version, programs_version = heads
+    if last is not None and last["fingerprint"] != fingerprint(covered):
+        listed = "; ".join(differences(json.loads(last["identity"]), covered))
+        raise RefinementConflictError(
+            f"refinement {name!r} exists with another configuration ({listed}); choose another name"
+        )
+    version = 0 if last is None else last["version"] + 1
+    if last is not None and receipt_after(store, last) is not None:
+        # Its tables hold documents that were forgotten since, or are gone: all others are executed again.
+        last = None
+    after = -1 if last is None else last["last_unit"]
+    versions = (documents_version, programs_version, refinements_version)
+    work = Work(store, config, plans, name, version, covered, last, *versions, after)
+    work = replace(work, retried=retried(work))
+    if last is not None and work.retried is None and last_unit(store, documents_version) <= after:
+        return None
+    return work
+
+
+def _standing(store: Store, config: Config, plans: Plans) -> Executed:
+    row = last_version(store, refinement_name(config, fingerprint(identity(config, plans))))
+    assert row is not None, "nothing to do means that a version stands"
+    return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
+
+
+def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> Executed:
+    started = time.monotonic()
+    store, purpose = work.store, Purpose("execute", work.name, work.version)
+    mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
+    with ThreadPoolExecutor(max_workers=5) as pool:
+        # What runs that died before their commit left, perhaps with other settings, goes.
+        stands = None if work.last is None else work.last["quarantine_version"]
+        cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, purpose)
+        # Only what is overwritten has rows that must go where none are dropped.
+        must_go = None if mode == "append" else pool.submit(lambda: not store.read("dropped_documents").isEmpty())
+        heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
+    quarantine_version = cleaning.result()
+    if work.retried is not None:
+        for table in RESULT_TABLES:
+            heads[table] = delete(store, lease, table, work.retried, ["doc_id"], purpose).version
+        gone = work.retried.withColumn("refinement", F.lit(work.name))
+        quarantine_version = delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose).version
+
+    def write(table: str) -> tuple[Commit, dict[str, int]]:
+        rows = _part(work, programs, extent, table)
+        seen = Observation()
+        if table != "dropped_lines":
+            # What the documents count is seen on the way to the table, without another look at them.
+            rows = rows.observe(seen, *totals(table))
+        written = commit(store, lease, table, rows, purpose, mode=mode)
+        return written, {} if table == "dropped_lines" else seen.get
+
+    # Side by side: a commit waits more than it works.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        refining, lines = pool.submit(write, "refined"), pool.submit(write, "dropped_lines")
+        refined, counted = refining.result()
+        left = extent.documents - counted["refined"]
+        commits = {"refined": refined}
+        counts = [counted]
+        # Mostly none are dropped by a night's documents: then the table stands as it should.
+        if left or (must_go is not None and must_go.result()):
+            commits["dropped_documents"], counted = write("dropped_documents")
+            counts.append(counted)
+            left -= counted["dropped_documents"]
+        commits["dropped_lines"], _ = lines.result()
+    if left:
+        quarantine_version, counted = _quarantine(work, programs, extent, lease, purpose)
+        counts.append(counted)
+    check_chain(heads, {table: written.version for table, written in commits.items()})
+    versions = heads | {table: written.version for table, written in commits.items()}
+    versions |= {
+        "quarantine": quarantine_version,
+        "documents": work.documents_version,
+        "programs": work.programs_version,
+    }
+    rows = {table: commits[table].rows if table in commits else 0 for table in ("refined", "dropped_documents")}
+    added = summed(*counts) | rows | extent.programs | {"documents": extent.documents}
+    whole = _counts(work, added)
+    check_conservation(work.name, whole)
+    check_fuse(work.config.fuse, whole, work.name)
+    row = _row(work, extent, versions, whole, {"execute": time.monotonic() - started})
+    append_refinement(store, lease, row)
+    return Executed(work.name, work.version, True, whole)
+
+
+def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFrame:
+    """The rows of one part of this version."""
+    execute, schema = partial(execute_part, part=part), PARTS[part]
+    rows = execute_work(work, programs, extent, execute, schema, METADATA if part == "refined" else ())
+    if part != "dropped_lines":
+        return rows
+    # The same in every row: they need not cross from Python for each of a document's lines.
+    chunk = work.plans.chunk
+    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.fingerprint if chunk else None)})
+
+
+def _base(work: Work, table: str) -> int:
+    """Make the table's head the one to write on, and return its version."""
+    if work.last is None:
+        return work.store.version(table)
+    return settle(work.store, table, work.last[f"{table}_version"])
+
+
+def _own_quarantine(work: Work) -> DataFrame:
+    return work.store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
+
+
+def _quarantine(
+    work: Work, programs: DataFrame, extent: Extent, lease: Lease, purpose: Purpose
+) -> tuple[int, dict[str, int]]:
+    """Append the documents that failed; the table's version, and what they count."""
+    store = work.store
+    seen = Observation()
+    failed = _part(work, programs, extent, "quarantined").observe(seen, *totals("quarantined"))
+    bad = failed.join(_own_quarantine(work), "doc_id", "left_anti")
+    rows = bad.select(
+        "doc_id",
+        F.lit(None).alias("file"),
+        F.lit(None).alias("position"),
+        "stage",
+        F.when(F.col("stage") == "execute", "CompatError").otherwise(F.col("reason")).alias("error_class"),
+        F.col("reason").alias("message"),
+        F.lit(work.name).alias("refinement"),
+        F.current_timestamp().alias("quarantined_at"),
+    )
+    return commit(store, lease, "quarantine", rows, purpose).version, seen.get
+
+
+def _counts(work: Work, added: dict[str, int]) -> dict[str, int]:
+    """Counts over all documents of this version: what its new units add to the version before."""
+    before = work.last["counts"].asDict() if work.last is not None else {}
+    gone = _replaced_counts(work)
+    return {name: before.get(name, 0) + added[name] - gone.get(name, 0) for name in COUNTS}
+
+
+def _replaced_counts(work: Work) -> dict[str, int]:
+    """What the documents that are executed again had added to the version before: its execution, once more."""
+    old = work.replaced()
+    if old is None:
+        return {}
+    programs = grouped(old)
+    extent = measure(old, programs)
+    rows = [_part(old, programs, extent, part).agg(*totals(part)).first() for part in PARTS if part != "dropped_lines"]
+    return {**summed(*(row.asDict() for row in rows if row)), **extent.programs, "documents": extent.documents}
+
+
+def _row(
+    work: Work, extent: Extent, versions: dict[str, int], counts: dict[str, int], timings: dict[str, float]
+) -> dict[str, Any]:
+    """The row of ``refinements`` that commits this version."""
+    return {
+        "refinement": work.name,
+        "version": work.version,
+        "verb": "execute",
+        "from_version": None,
+        "last_unit": max([work.after_unit, *extent.units]),
+        "fingerprint": fingerprint(work.identity),
+        "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
+        "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
+        "identity": json.dumps(work.identity, sort_keys=True),
+        # Not the session's own settings: a local one's may hold the keys of an object store.
+        "configuration": json.dumps(work.config.model_dump(mode="json", exclude={"spark"}), sort_keys=True),
+        **{f"{table}_version": versions[table] for table in VERSIONED},
+        "counts": counts,
+        "timings": timings,
+        "package_version": __version__,
+    }
