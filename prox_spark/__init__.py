@@ -1,3 +1,3 @@
 """Programming Every Example (ProX, arXiv 2409.17115) on Spark: data cleaning as programming, at corpus scale."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -254,6 +254,32 @@ ANNOTATIONS = pa.schema(
 """An annotating model's ``answer`` as it was given, and what was read from it: scores, or calls that count lines from the
 document. ``chunk`` is null for a task about the whole document. ``status``: ok, refused, malformed, failed or skipped."""
 
+REFINERS = pa.schema(
+    [
+        ("refiner", pa.string()),
+        ("stage", pa.string()),
+        ("name", pa.string()),
+        ("engine", pa.string()),
+        ("numbering", pa.string()),
+        ("asked", pa.string()),
+        ("definition", pa.string()),
+        ("package_version", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""What ``refiner``, a fingerprint, stands for: its ``definition`` (canonical JSON), and the settings that ``asked`` for it.
+Execution finds the fingerprint here where the model's files are not at hand."""
+
+MIGRATIONS = pa.schema(
+    [
+        ("from_version", pa.int64()),
+        ("to_version", pa.int64()),
+        ("package_version", pa.string()),
+        ("migrated_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""A newer package's change of the store's layout, from one store number to another."""
+
 TABLES = {
     "files": FILES,
     "documents": DOCUMENTS,
@@ -268,11 +294,19 @@ TABLES = {
     "forgotten": FORGOTTEN,
     "receipts": RECEIPTS,
     "annotations": ANNOTATIONS,
+    "refiners": REFINERS,
+    "migrations": MIGRATIONS,
     "refinements": REFINEMENTS,
 }
 
-STORE_VERSION = 2
-"""Number of this layout; a store of another number is refused."""
+STORE_VERSION = 3
+"""Number of this layout. It rises with each table or column that is added (``tables.migrations``)."""
+
+OLDEST_STORE = 2
+"""Stores from this number on are read, and brought to ``STORE_VERSION`` before the first write."""
+
+ADDED_TABLES = ("annotations", "refiners", "migrations")
+"""Tables that an older store may lack."""
 
 RECORDS = pa.schema(
     [

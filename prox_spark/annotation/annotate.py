@@ -25,9 +25,10 @@ from prox_spark.errors import ConfigError
 from prox_spark.generation.scheduling import default_partitions
 from prox_spark.progress import Progress
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence, merge
+from prox_spark.tables.commits import commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.store import Store, complete_store, open_store
+from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.store import Store, open_store
 
 LEASE = "annotate"
 STATUSES = ("ok", "refused", "malformed", "failed", "skipped")
@@ -89,7 +90,6 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     if settings is None:
         raise ConfigError("annotate is not set: endpoint and output are needed (see conf/annotate/)")
     store = open_store(spark, config.store)
-    complete_store(store)
     prompts = load_prompts(settings)
     began, done = time.monotonic(), _Done()
     with cached(sample(store.read("documents"), settings)) as chosen:

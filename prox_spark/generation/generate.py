@@ -17,17 +17,19 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from prox_spark.config.engines import TransformersSettings, VllmSettings
 from prox_spark.config.models import Config
 from prox_spark.generation.columns import check_column, with_score
+from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.plan import StagePlan, plan_stages
+from prox_spark.generation.recorded import record_refiner
 from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.progress import Progress
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence, merge
+from prox_spark.tables.commits import commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, open_store, spark_schema
 
 Choice = Callable[[DataFrame, StagePlan], DataFrame]
@@ -155,6 +157,9 @@ def _run_units(
         hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease,
     ):
         fence(store, lease, ("programs",))
+        section = config.document if plan.stage == "document" else config.chunk
+        assert section is not None, "a stage that is planned is configured"
+        record_refiner(store, lease, plan, section)
         for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
             batch = ordered[start : start + config.generate.batch_units]
             # Asked again, now that the lease is held: what another job committed before is not done twice.
@@ -206,7 +211,7 @@ def generate_rows(
     spark: SparkSession, documents: DataFrame, plan: StagePlan, partitions: int | None = None
 ) -> DataFrame:
     """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
-    profile = stage_profile(spark) if isinstance(plan.settings, VllmSettings | TransformersSettings) else None
+    profile = stage_profile(spark) if kind_of(plan.settings).runs == "executor" else None
     names = [
         name for name in ("doc_id", "content_hash", "unit", "text", "chunks", "score") if name in documents.columns
     ]

@@ -18,9 +18,10 @@ from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
 from prox_spark.progress import Progress
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, create_store, spark_schema
 
 _TABLES = ("documents", "quarantine", "files")

@@ -13,16 +13,18 @@ from pyspark.sql import functions as F
 from prox_spark import __version__
 from prox_spark.config.models import Config
 from prox_spark.errors import RefinementConflictError
-from prox_spark.generation.plan import Plans, plan_stages
+from prox_spark.generation.plan import Refiners, find_refiners
+from prox_spark.generation.recorded import find_refiner
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
 from prox_spark.refinement.parts import PARTS, execute_part
 from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
 from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence
+from prox_spark.tables.commits import NO_RIVALS, Commit, commit, commits_since, delete, fence
 from prox_spark.tables.counts import summed, totals
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
@@ -52,25 +54,25 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
     to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
     """
-    plans = plan_stages(config)
     store = open_store(spark, config.store)
-    while (work := _prepare(store, config, plans)) is not None:
+    refiners = find_refiners(config, partial(find_refiner, store))
+    while (work := _prepare(store, config, refiners)) is not None:
         with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, work, programs)
             with hold(store, "execute") as lease:
                 extent = measuring.result()
                 since = commits_since(store, "refinements", work.refinements_version)
-                if all(verb == "fence" for verb in since):
+                if all(verb in NO_RIVALS for verb in since):
                     fence(store, lease, WRITTEN)
                     return _execute(work, programs, extent, lease)
         # Another job executed between the look at the store and the lease.
-    return _standing(store, config, plans)
+    return _standing(store, config, refiners)
 
 
-def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
+def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
     """What there is to do, or None when the refinement covers every document."""
-    covered = identity(config, plans)
+    covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     # Before the row itself: a version that comes between the two is seen as one that came since.
     refinements_version = store.version("refinements")
@@ -89,15 +91,15 @@ def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
         last = None
     after = -1 if last is None else last["last_unit"]
     versions = (documents_version, programs_version, refinements_version)
-    work = Work(store, config, plans, name, version, covered, last, *versions, after)
+    work = Work(store, config, refiners, name, version, covered, last, *versions, after)
     work = replace(work, retried=retried(work))
     if last is not None and work.retried is None and last_unit(store, documents_version) <= after:
         return None
     return work
 
 
-def _standing(store: Store, config: Config, plans: Plans) -> Executed:
-    row = last_version(store, refinement_name(config, fingerprint(identity(config, plans))))
+def _standing(store: Store, config: Config, refiners: Refiners) -> Executed:
+    row = last_version(store, refinement_name(config, fingerprint(identity(config, refiners))))
     assert row is not None, "nothing to do means that a version stands"
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
 
@@ -169,8 +171,8 @@ def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFra
     if part != "dropped_lines":
         return rows
     # The same in every row: they need not cross from Python for each of a document's lines.
-    chunk = work.plans.chunk
-    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.fingerprint if chunk else None)})
+    chunk = work.refiners.chunk
+    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.refiner if chunk else None)})
 
 
 def _base(work: Work, table: str) -> int:
@@ -234,8 +236,8 @@ def _row(
         "from_version": None,
         "last_unit": max([work.after_unit, *extent.units]),
         "fingerprint": fingerprint(work.identity),
-        "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
-        "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
+        "document_refiner": work.refiners.document.refiner if work.refiners.document else None,
+        "chunk_refiner": work.refiners.chunk.refiner if work.refiners.chunk else None,
         "identity": json.dumps(work.identity, sort_keys=True),
         # Not the session's own settings: a local one's may hold the keys of an object store.
         "configuration": json.dumps(work.config.model_dump(mode="json", exclude={"spark"}), sort_keys=True),

@@ -21,12 +21,16 @@ from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, is_conflict
+from prox_spark.tables.migrations import is_older, migrate
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
 WRITES_PER_TOKEN = 2**20
+
+_WAIT_SECONDS = 2.0
+"""Between two looks at a store that another job is bringing to this package's layout."""
 
 _INTERRUPTED = timedelta(microseconds=1)
 """What is left of the lease of a job that ended with an error: over for all others, and yet not given back."""
@@ -70,8 +74,30 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
     before, that one's: the lease is free at once, but stays contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
-    when it ran on this host and its process is gone.
+    when it ran on this host and its process is gone. An older package's store is brought to today's layout first: whoever
+    holds a lease writes.
     """
+    _migrated(store)
+    with _held(store, key) as lease:
+        yield lease
+
+
+def _migrated(store: Store) -> None:
+    """Bring the store to this package's layout where it has an older one, or wait until another job has."""
+    deadline = time.monotonic() + EXPIRY.total_seconds()
+    while is_older(store):
+        try:
+            with _held(store, "migrate"):
+                if is_older(store):
+                    migrate(store)
+        except LeaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAIT_SECONDS)
+
+
+@contextmanager
+def _held(store: Store, key: str) -> Iterator[Lease]:
     lease = _acquire(store, key)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(store, lease, stop), name=f"lease {key}", daemon=True)

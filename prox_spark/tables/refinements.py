@@ -8,8 +8,9 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import Purpose, commit, commits_since, delete, restore
+from prox_spark.tables.commits import NO_RIVALS, commit, commits_since, delete, restore
 from prox_spark.tables.leases import Lease
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
 from prox_spark.tables.views import publish
@@ -52,7 +53,7 @@ def check_unforgotten(store: Store, row: Row) -> None:
 def settle(store: Store, table: str, version: int) -> int:
     """Make the table's head hold what ``version`` holds, by RESTORE where it does not, and return the head's version."""
     head = store.version(table)
-    if all(verb in ("fence", "vacuum") for verb in commits_since(store, table, version)):
+    if all(verb in NO_RIVALS for verb in commits_since(store, table, version)):
         return head
     return restore(store, table, version)
 

@@ -22,7 +22,7 @@ from prox_spark.config.engines import StatisticsSettings, TransformersSettings
 from prox_spark.corpora.labels import read_documents, read_pages
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
-from prox_spark.generation.refiner import load_refiner
+from prox_spark.generation.kinds import load_refiner
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> str:
