@@ -15,7 +15,7 @@ from prox_spark.execution.strict import GUARDS
 from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
 from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of
 from prox_spark.programs.kernels import parse_programs
-from prox_spark.programs.model import OPERATIONS
+from prox_spark.programs.operations import NAMES
 
 _LOG_COLUMNS = (np.int64, np.int64, np.int64, np.int64, np.int32, np.float32, np.uint8, np.bool_)
 """The widest first, so that each starts where it may; ``new_buffers`` puts them into the order of ``Log``."""
@@ -162,7 +162,7 @@ def _assemble(large: bool, out: Any, offsets: Any, counts: Any, marks: Any, n_ro
         number_array(pa.int64(), numbers),
         string_array(_offsets(text_ends), log[8]),
         string_array(_offsets(replacement_ends), log[9], is_rewritten),
-        named_array(operations, OPERATIONS),
+        named_array(operations, NAMES),
         number_array(pa.int32(), chunks),
         number_array(pa.float32(), scores, ~np.isnan(scores)),
     ]

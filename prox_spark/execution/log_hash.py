@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from prox_spark.programs.arrow import number_array, strings_of
 from prox_spark.programs.bytes_kernels import Bytes, Integers, entry, inner
-from prox_spark.programs.model import OPERATIONS
+from prox_spark.programs.operations import NAMES
 
 # Multipliers and shift of MurmurHash3's 64-bit finaliser (Appleby, public domain).
 _FIRST, _SECOND, _SHIFT = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53), np.uint64(33)
@@ -25,7 +25,7 @@ def log_hashes(dropped_lines: pa.RecordBatch, n: int) -> pa.Array:
     if dropped_lines.num_rows:
         replacements = strings_of(dropped_lines.column("replacement"), "replacement")
         valid = np.ones(dropped_lines.num_rows, np.bool_) if replacements.valid is None else replacements.valid
-        operations = pc.index_in(dropped_lines.column("operation"), pa.array(OPERATIONS))
+        operations = pc.index_in(dropped_lines.column("operation"), pa.array(NAMES))
         _add_lines(
             _numbers(dropped_lines.column("row")),
             _numbers(dropped_lines.column("line_number")).view(np.uint64),

@@ -41,22 +41,19 @@ from prox_spark.programs.bytes_kernels import (
     room,
 )
 from prox_spark.programs.kernels import (
-    DROP_DOC,
+    HAS_LINES,
     LINE_END,
     LINE_START,
-    NORMALIZE,
     OK,
     OPERATION,
     OUTCOME,
-    REMOVE_ALL,
     REMOVE_LINES,
-    REMOVE_STR,
-    REPLACE_STR,
     SOURCE,
     SOURCE_END,
     TARGET,
     TARGET_END,
     TRUNCATED,
+    edits_of,
 )
 
 REASONS: tuple[str | None, ...] = (None, "program", "removed_share", "too_short")
@@ -72,6 +69,7 @@ _ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = 1, 2, 4
     _LINES, _LINES_REMOVED, _LINES_REWRITTEN, _CHARACTERS, _CHARACTERS_ORIGINAL, _CALLS, _ERRORS, _TRUNCATED,
     _CLIPPED, _NO_MATCH, _REPEATED, _LOW_CONFIDENCE, _CHUNKS, _CHUNKS_VOIDED,
 ) = range(len(COUNTS))  # fmt: skip
+_EDITS_LINES, _EDITS_STRINGS, _EDITS_DOCUMENT = edits_of("lines"), edits_of("strings"), edits_of("document")
 _FEW_CALLS = 16
 _NEWLINE = 10
 _NAN: Any = np.float32(np.nan)
@@ -159,14 +157,13 @@ def _plan(
         n_seen += 1
         most = max(most, 1)
         operation, line_start, line_end = row[OPERATION], start, end
-        if operation in (REMOVE_LINES, REMOVE_STR, REPLACE_STR):
+        if HAS_LINES[operation]:
             line_start, line_end = max(start, row[LINE_START] + offset), min(end, row[LINE_END] + offset)
             if line_start > line_end:
                 errors += 1
                 continue
-            if operation == REMOVE_LINES:
-                n_clipped += line_start != row[LINE_START] + offset or line_end != row[LINE_END] + offset
-        n_edits += operation in (NORMALIZE, REMOVE_STR, REPLACE_STR)
+            n_clipped += line_start != row[LINE_START] + offset or line_end != row[LINE_END] + offset
+        n_edits += _EDITS_STRINGS[operation]
         n_steps += 1
         steps[n_steps, BY], steps[n_steps, FROM], steps[n_steps, TO] = operation, line_start, line_end
         steps[n_steps, CALL], steps[n_steps, CHUNK] = call, chunk
@@ -183,7 +180,7 @@ def _plan(
 @inner
 def _lines_of_step(lines: Integers, n_lines: int, step: Integers) -> tuple[int, int]:
     """Which rows of the open lines a step may edit: first, and one past the last."""
-    if step[BY] == NORMALIZE:
+    if not HAS_LINES[step[BY]]:
         return 0, n_lines
     low, high = 0, n_lines
     while low < high:
@@ -285,18 +282,18 @@ def execute_strict_batch(
             counts[_CLIPPED] += n_clipped
             for step in range(1, n_steps + 1):
                 operation = steps[step, BY]
-                if operation in (REMOVE_LINES, REMOVE_ALL):
+                if _EDITS_LINES[operation]:
                     n_removed += remove(
                         table, table_scores, steps[step, FROM], steps[step, TO], operation, index, step_scores[step]
                     )
-                by_program |= operation == DROP_DOC
+                by_program |= _EDITS_DOCUMENT[operation]
             if n_edits == 0:
                 continue
             edited = True
             n_open, lines, working = open_lines(data, table, start, end, rewritten, lines, working)
             for step in range(1, n_steps + 1):
                 operation = steps[step, BY]
-                if operation in (NORMALIZE, REMOVE_STR, REPLACE_STR):
+                if _EDITS_STRINGS[operation]:
                     working, other, hits, growth = _edit(
                         calls, strings, steps, step, lines, n_open, working, other, hits,
                         growth, n_bytes + GROWTH_BASE, counts,

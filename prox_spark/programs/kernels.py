@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers, copy, entry, equal, find_byte, inner, room
-from prox_spark.programs.model import MAX_LINE, OPERATIONS, SPELLINGS
+from prox_spark.programs.model import MAX_LINE
+from prox_spark.programs.operations import BY_NAME, FLAGS, MAX_ARGUMENTS, NAMES, OPERATIONS, SPELLINGS, Edits
 
 OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END = range(8)
 """Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none."""
 OK, MALFORMED, TRUNCATED, UNKNOWN = range(4)
-REMOVE_LINES, REMOVE_ALL, NORMALIZE, REMOVE_STR, REPLACE_STR, KEEP_CHUNK, KEEP_DOC, DROP_DOC = range(1, 9)
+REMOVE_LINES, REMOVE_ALL, NORMALIZE = (BY_NAME[name].code for name in ("remove_lines", "remove_all", "normalize"))
 
 
 def _table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
@@ -19,37 +20,44 @@ def _table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
     return np.frombuffer("".join(words).encode(), np.uint8).copy(), ends
 
 
+def edits_of(*edits: Edits) -> Any:
+    """By code of an operation, whether it edits one of these."""
+    return np.array([name in BY_NAME and BY_NAME[name].edits in edits for name in NAMES], np.bool_)
+
+
+HAS_LINES = np.array([name in BY_NAME and BY_NAME[name].has_lines for name in NAMES], np.bool_)
+"""By code of an operation, whether its arguments say which lines it is about."""
 _NAMES, _NAME_AT = _table(tuple(SPELLINGS))
-_NAME_OPERATION = np.array([OPERATIONS.index(name) for name in SPELLINGS.values()], np.int64)
+_NAME_OPERATION = np.array([BY_NAME[name].code for name in SPELLINGS.values()], np.int64)
 _LONGEST_NAME = max(map(len, SPELLINGS))
-_WORDS = (
-    *("start", "line_start", "end", "line_end", "all", "source", "source_str", "target", "target_str"),
-    *("line", "s", "old", "new"),
+_WORDS = tuple(
+    dict.fromkeys(
+        [name for operation in OPERATIONS for argument in operation.arguments for name in argument.names]
+        + [name for _, name in FLAGS]
+    )
 )
 _KEYWORDS, _KEYWORD_AT = _table(_WORDS)
-_ALL, _NO_KEYWORD = _WORDS.index("all"), -1
-_SLOTS = np.full((len(OPERATIONS), len(_WORDS)), -1, np.int64)
-for _operation, _slot, _spelled in (
-    (REMOVE_LINES, 0, "start line_start"),
-    (REMOVE_LINES, 1, "end line_end"),
-    (NORMALIZE, 0, "source source_str"),
-    (NORMALIZE, 1, "target target_str"),
-    (REMOVE_STR, 0, "line"),
-    (REMOVE_STR, 1, "source source_str s"),
-    (REPLACE_STR, 0, "line"),
-    (REPLACE_STR, 1, "source source_str old"),
-    (REPLACE_STR, 2, "target target_str new"),
-):
-    for _word in _spelled.split():
-        _SLOTS[_operation, _WORDS.index(_word)] = _slot
-_TRUE, _TRUE_AT = _table(("True", "true"))
+_NO_KEYWORD = -1
 _IS_INTEGER, _IS_STRING, _IS_TRUE = range(3)
-_TYPES = np.full((len(OPERATIONS), 3), -1, np.int64)
-_TYPES[REMOVE_LINES, :2] = _IS_INTEGER
-_TYPES[NORMALIZE, :2] = _IS_STRING
-_TYPES[REMOVE_STR, :2] = _IS_INTEGER, _IS_STRING
-_TYPES[REPLACE_STR, :3] = _IS_INTEGER, _IS_STRING, _IS_STRING
-
+_COLUMNS = {"line_start": LINE_START, "line_end": LINE_END, "source": SOURCE, "target": TARGET}
+_SLOTS = np.full((len(NAMES), len(_WORDS)), -1, np.int64)
+"""By operation and keyword the place of the argument; -1 where it takes none of this name."""
+_TYPES = np.full((len(NAMES), MAX_ARGUMENTS), -1, np.int64)
+_COLUMN = np.full((len(NAMES), MAX_ARGUMENTS, 2), -1, np.int64)
+"""By operation and place the first and the last column that the argument's value goes to."""
+_NEEDED = np.zeros(len(NAMES), np.int64)
+"""By operation a bit for each argument that must be given."""
+_FLAGGED = np.zeros((len(NAMES), len(_WORDS)), np.int64)
+"""By operation and keyword which operation a single ``keyword=True`` makes of it; 0 for none."""
+for _operation in OPERATIONS:
+    for _slot, _argument in enumerate(_operation.arguments):
+        _SLOTS[_operation.code, [_WORDS.index(name) for name in _argument.names]] = _slot
+        _TYPES[_operation.code, _slot] = _IS_INTEGER if _argument.kind == "line" else _IS_STRING
+        _COLUMN[_operation.code, _slot] = _COLUMNS[_argument.sets[0]], _COLUMNS[_argument.sets[-1]]
+        _NEEDED[_operation.code] |= (not _argument.optional) << _slot
+for (_function, _keyword), _name in FLAGS.items():
+    _FLAGGED[BY_NAME[_function].code, _WORDS.index(_keyword)] = BY_NAME[_name].code
+_TRUE, _TRUE_AT = _table(("True", "true"))
 _FIRST, _ARGUMENT, _VALUE, _EQUALS, _SEPARATOR = range(5)
 _KEYWORD, _TYPE, _FROM, _TO = range(4)
 _SPACE, _TAB, _NEWLINE, _QUOTE, _HASH, _APOSTROPHE, _OPEN, _CLOSE = 32, 9, 10, 34, 35, 39, 40, 41
@@ -220,32 +228,28 @@ def _build(operation: int, values: Integers, n_values: int, strings: Bytes, row:
     row[LINE_START], row[LINE_END] = 0, 0
     row[SOURCE], row[SOURCE_END], row[TARGET], row[TARGET_END] = -1, -1, -1, -1
     row[OPERATION] = operation
-    if operation == REMOVE_LINES and n_values == 1 and values[0, _KEYWORD] == _ALL and values[0, _TYPE] == _IS_TRUE:
-        row[OPERATION] = REMOVE_ALL
+    if n_values == 1 and values[0, _TYPE] == _IS_TRUE:
+        keyword = values[0, _KEYWORD]
+        if keyword < 0 or _FLAGGED[operation, keyword] == 0:
+            return False
+        row[OPERATION] = _FLAGGED[operation, keyword]
         return True
-    filled = 0
+    given = 0
     for i in range(n_values):
         keyword = values[i, _KEYWORD]
         slot = i if keyword == _NO_KEYWORD else (_SLOTS[operation, keyword] if keyword >= 0 else -1)
-        if slot < 0 or filled >> slot & 1 or _TYPES[operation, slot] != values[i, _TYPE]:
+        if slot < 0 or given >> slot & 1 or _TYPES[operation, slot] != values[i, _TYPE]:
             return False
-        filled |= 1 << slot
+        given |= 1 << slot
+        column, last = _COLUMN[operation, slot]
         if values[i, _TYPE] == _IS_INTEGER:
-            if slot == 0:
-                row[LINE_START] = values[i, _FROM]
-            if slot == 1 or operation != REMOVE_LINES:
-                row[LINE_END] = values[i, _FROM]
-        elif slot == (0 if operation == NORMALIZE else 1):
-            row[SOURCE], row[SOURCE_END] = values[i, _FROM], values[i, _TO]
+            row[column], row[last] = values[i, _FROM], values[i, _FROM]
         else:
-            row[TARGET], row[TARGET_END] = values[i, _FROM], values[i, _TO]
-            if find_byte(strings, values[i, _FROM], values[i, _TO], _NEWLINE) < values[i, _TO]:
-                return False
-    if operation in (REMOVE_LINES, REMOVE_STR):
-        return filled == 3
-    if operation == NORMALIZE:
-        return filled == 1 or filled == 3
-    return filled == (7 if operation == REPLACE_STR else 0)
+            row[column], row[column + 1] = values[i, _FROM], values[i, _TO]
+        # A newline in a target would renumber the lines of the document.
+        if column == TARGET and find_byte(strings, row[TARGET], row[TARGET_END], _NEWLINE) < row[TARGET_END]:
+            return False
+    return bool(given & _NEEDED[operation] == _NEEDED[operation])
 
 
 @inner
@@ -296,7 +300,7 @@ def _call(
                     bad = True
                 position = max(after, position + 1)
         if kind >= 0:
-            if expects in (_EQUALS, _SEPARATOR) or n_values == 3:
+            if expects in (_EQUALS, _SEPARATOR) or n_values == MAX_ARGUMENTS:
                 bad = True
             else:
                 values[n_values, _KEYWORD], values[n_values, _TYPE] = keyword, kind
@@ -356,7 +360,7 @@ def parse_programs(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integ
         total += ends[i] - starts[i]
     calls = np.empty((total // 24 + n_programs + 1, 8), np.int64)
     strings = np.empty(total + 1, np.uint8)
-    values = np.empty((3, 4), np.int64)
+    values = np.empty((MAX_ARGUMENTS, 4), np.int64)
     n_calls, used = 0, 0
     for i in range(n_programs):
         first[i] = n_calls
