@@ -1,7 +1,6 @@
 """The documents and programs of a batch as the plain arrays that the kernels take."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +12,7 @@ from prox_spark.programs.bytes_kernels import Floats, Integers
 from prox_spark.programs.model import MAX_LINE
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+class Numbers(NamedTuple):
     """A list of numbers for each chunk: those of chunk ``i`` are ``values[starts[i]:ends[i]]``, NaN where null."""
 
     starts: Integers
@@ -22,22 +20,26 @@ class Scores:
     values: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Chunks:
-    """The programs of all documents; those of document ``i`` are ``firsts[i]`` to ``lasts[i]``, the end excluded."""
+class Chunks(NamedTuple):
+    """The chunks of all documents, as kernels take them; those of document ``i`` are ``firsts[i]`` to ``lasts[i]``.
+
+    The last one is excluded. ``line_starts``, ``line_ends`` and ``offsets`` are those of ``ChunkProgram``, one a chunk.
+    """
 
     firsts: Integers
     lasts: Integers
-    outputs: Strings
     line_starts: Integers
     line_ends: Integers
     offsets: Integers
-    line_scores: Scores
-    confidences: Scores
+    line_scores: Numbers
+    confidences: Numbers
 
 
-def chunks_of(programs: Any, n_documents: int) -> Chunks:
-    """Take the programs column apart. Raises ``UsageError`` where it is of another type or length."""
+def chunks_of(programs: Any, n_documents: int) -> tuple[Chunks, Strings]:
+    """Take the programs column apart: the chunks, and the program of each.
+
+    Raises ``UsageError`` where it is of another type or length.
+    """
     programs = one_array(programs)
     kind = programs.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -47,24 +49,25 @@ def chunks_of(programs: Any, n_documents: int) -> Chunks:
     firsts, lasts, items = _lists(programs)
     n = len(items)
     if not pa.types.is_struct(items.type):
-        none = Scores(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
+        none = Numbers(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
         nothing = np.zeros(n, np.int64)
-        return Chunks(firsts, lasts, _outputs(items), nothing, np.full(n, MAX_LINE), nothing, none, none)
+        chunks = Chunks(firsts, lasts, nothing, np.full(n, MAX_LINE), nothing, none, none)
+        return chunks, _outputs(items)
     names = [field.name for field in items.type]
     missing = {"line_start", "line_end", "output"} - set(names)
     if missing:
         raise UsageError(f"programs lack {', '.join(sorted(missing))}: they have {', '.join(names)}")
     columns = dict(zip(names, items.flatten(), strict=True))
-    return Chunks(
+    chunks = Chunks(
         firsts,
         lasts,
-        _outputs(columns["output"]),
         _integers(columns["line_start"], 0),
         _integers(columns["line_end"], MAX_LINE),
         _integers(columns["numbering_offset"], 0) if "numbering_offset" in columns else np.zeros(n, np.int64),
-        _scores(columns.get("line_scores"), n),
-        _scores(columns.get("confidences"), n),
+        _numbers(columns.get("line_scores"), n),
+        _numbers(columns.get("confidences"), n),
     )
+    return chunks, _outputs(columns["output"])
 
 
 def _outputs(items: Any) -> Strings:
@@ -86,9 +89,9 @@ def _integers(column: Any, default: int) -> Integers:
     return np.asarray(np.clip(values, -MAX_LINE, MAX_LINE))
 
 
-def _scores(column: Any, n: int) -> Scores:
+def _numbers(column: Any, n: int) -> Numbers:
     if column is None or pa.types.is_null(column.type):
-        return Scores(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
+        return Numbers(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
     starts, ends, values = _lists(column)
     numbers = pc.fill_null(values.cast(pa.float32()), float("nan")).to_numpy(zero_copy_only=False)
-    return Scores(starts, ends, np.array(numbers, np.float32))
+    return Numbers(starts, ends, np.array(numbers, np.float32))

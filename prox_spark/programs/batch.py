@@ -21,7 +21,7 @@ def parse_batch(outputs: Any, line_offsets: Any = None) -> Any:
     ``confidence`` is null. Raises ``UsageError`` where ``outputs`` are no strings.
     """
     strings = strings_of(outputs, "programs")
-    first, calls, data = parse_programs(strings.data, strings.starts, strings.ends)
+    first, calls, data = parse_programs(strings.texts)
     n_calls = len(calls)
     if n_calls > MAX_INT32:
         raise OverflowError("more than 2**31 calls in one batch: parse fewer programs at once")

@@ -7,7 +7,7 @@ Kernels are cached by the file of the function that is called from Python: after
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -20,6 +20,16 @@ Bytes = npt.NDArray[Any]
 Integers = npt.NDArray[Any]
 Floats = npt.NDArray[Any]
 """Arrays of uint8, int64 and float32. Compiled code makes no difference between their elements and Python's numbers."""
+
+
+class Texts(NamedTuple):
+    """Many texts as bytes: text ``i`` is ``data[starts[i]:ends[i]]``; ``valid[i]`` (uint8) is 0 where it is null."""
+
+    data: Bytes
+    starts: Integers
+    ends: Integers
+    valid: Bytes
+
 
 inner: Callable[[F], F] = numba.njit(error_model="numpy")
 """Compiles a function that only other kernels call."""
@@ -124,10 +134,11 @@ def read_only(buffer: Any, length: int | None = None) -> Bytes:
     return array
 
 
-def side_by_side(texts: Sequence[str]) -> tuple[Bytes, Integers, Integers]:
-    """The texts' UTF-8 side by side, and where each starts and ends."""
+def side_by_side(texts: Sequence[str]) -> Texts:
+    """The texts' UTF-8 side by side."""
     # Half of a surrogate pair is no character, but no reason to fail either.
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
     places = np.cumsum([0, *map(len, parts)], dtype=np.int64)
     # A byte more: an empty array has no address that kernels could take.
-    return np.frombuffer(b"".join([*parts, b"\0"]), np.uint8), places[:-1], places[1:]
+    data = np.frombuffer(b"".join([*parts, b"\0"]), np.uint8)
+    return Texts(data, places[:-1], places[1:], np.ones(len(texts), np.uint8))

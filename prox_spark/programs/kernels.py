@@ -1,10 +1,10 @@
 """The parser of ``parser.py`` over the bytes of many programs, compiled. Same grammar, same outcomes."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, copy, entry, equal, find_byte, inner, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, entry, equal, find_byte, inner, room
 from prox_spark.programs.model import MAX_LINE
 from prox_spark.programs.operations import BY_NAME, FLAGS, MAX_ARGUMENTS, NAMES, OPERATIONS, SPELLINGS, Edits
 
@@ -12,6 +12,17 @@ OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END
 """Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none."""
 OK, MALFORMED, TRUNCATED, UNKNOWN = range(4)
 REMOVE_LINES, REMOVE_ALL, NORMALIZE = (BY_NAME[name].code for name in ("remove_lines", "remove_all", "normalize"))
+
+
+class Calls(NamedTuple):
+    """The calls of many programs: those of program ``i`` are rows ``firsts[i]`` to ``firsts[i + 1]`` of the table.
+
+    ``strings`` holds the bytes of their sources and targets.
+    """
+
+    firsts: Integers
+    table: Integers
+    strings: Bytes
 
 
 def _table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
@@ -348,13 +359,11 @@ def _after_fence(data: Bytes, position: int, end: int) -> int:
 
 
 @entry
-def parse_programs(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integers, Integers, Bytes]:
-    """Parse ``data[starts[i]:ends[i]]`` for every i.
-
-    Returns the first call of each program (and one past the last), the table of calls, and the bytes of their strings.
-    """
+def parse_programs(programs: Texts) -> Calls:
+    """Parse every program; a null one has no calls."""
+    data, starts, ends = programs.data, programs.starts, programs.ends
     n_programs = starts.shape[0]
-    first = np.empty(n_programs + 1, np.int64)
+    firsts = np.empty(n_programs + 1, np.int64)
     total = 0
     for i in range(n_programs):
         total += ends[i] - starts[i]
@@ -363,7 +372,7 @@ def parse_programs(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integ
     values = np.empty((MAX_ARGUMENTS, 4), np.int64)
     n_calls, used = 0, 0
     for i in range(n_programs):
-        first[i] = n_calls
+        firsts[i] = n_calls
         position, end = starts[i], ends[i]
         while position < end:
             byte = data[position]
@@ -382,8 +391,8 @@ def parse_programs(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integ
                 calls = room(calls, n_calls, 1)
                 position, used = _statement(data, position, end, strings, used, values, calls[n_calls])
                 n_calls += 1
-    first[n_programs] = n_calls
-    return first, calls[:n_calls], strings
+    firsts[n_programs] = n_calls
+    return Calls(firsts, calls[:n_calls], strings)
 
 
 @entry
