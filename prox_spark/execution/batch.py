@@ -7,13 +7,13 @@ import pyarrow as pa
 
 from prox_spark.errors import CompatError
 from prox_spark.execution.compat_kernels import ODD_NUMBER, execute_compat_batch
-from prox_spark.execution.inputs import Chunks, chunks_of
-from prox_spark.execution.line_kernels import BatchArrays, LogColumns
+from prox_spark.execution.groups import BatchArrays, Chunks, Limits, LogColumns
+from prox_spark.execution.inputs import chunks_of
 from prox_spark.execution.result import COUNTS, DROPPED_LINES, OUTCOME, BatchResult, Result, with_rows
 from prox_spark.execution.scalar import DEFAULTS, Mode, check_mode, execute
 from prox_spark.execution.settings import ExecutionSettings
 from prox_spark.execution.strict import GUARDS
-from prox_spark.execution.strict_kernels import RAISED, REASONS, Limits, execute_strict_batch
+from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
 from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of
 from prox_spark.programs.kernels import parse_programs
 from prox_spark.programs.operations import NAMES

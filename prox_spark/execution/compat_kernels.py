@@ -17,12 +17,10 @@ from prox_spark.execution.compat import (
     WORK_BASE,
     WORK_FACTOR,
 )
-from prox_spark.execution.inputs import Chunks
+from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
 from prox_spark.execution.line_kernels import (
     BY,
     CHUNK,
-    BatchArrays,
-    LogColumns,
     Open,
     Steps,
     Table,
@@ -49,14 +47,13 @@ from prox_spark.programs.bytes_kernels import (
     Texts,
     copy,
     count_characters,
-    entry,
     equal,
     find,
     find_byte,
-    inner,
     room,
 )
-from prox_spark.programs.kernels import NORMALIZE, REMOVE_ALL, REMOVE_LINES
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.lookup import NORMALIZE, REMOVE_ALL, REMOVE_LINES
 
 ODD_NUMBER = len(RAISED)
 """Code, beyond those of ``RAISED``, of documents that ``execute`` has to do."""

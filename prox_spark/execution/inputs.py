@@ -1,38 +1,16 @@
 """The documents and programs of a batch as the plain arrays that the kernels take."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.errors import UsageError
+from prox_spark.execution.groups import Chunks, Numbers
 from prox_spark.programs.arrow import Strings, offsets_of, one_array, strings_of, validity
-from prox_spark.programs.bytes_kernels import Floats, Integers
+from prox_spark.programs.bytes_kernels import Integers
 from prox_spark.programs.model import MAX_LINE
-
-
-class Numbers(NamedTuple):
-    """A list of numbers for each chunk: those of chunk ``i`` are ``values[starts[i]:ends[i]]``, NaN where null."""
-
-    starts: Integers
-    ends: Integers
-    values: Floats
-
-
-class Chunks(NamedTuple):
-    """The chunks of all documents, as kernels take them; those of document ``i`` are ``firsts[i]`` to ``lasts[i]``.
-
-    The last one is excluded. ``line_starts``, ``line_ends`` and ``offsets`` are those of ``ChunkProgram``, one a chunk.
-    """
-
-    firsts: Integers
-    lasts: Integers
-    line_starts: Integers
-    line_ends: Integers
-    offsets: Integers
-    line_scores: Numbers
-    confidences: Numbers
 
 
 def chunks_of(programs: Any, n_documents: int) -> tuple[Chunks, Strings]:

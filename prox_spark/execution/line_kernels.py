@@ -4,23 +4,14 @@ A document's lines are rows of a table, which is used again for the next documen
 ``data[START[i]:START[i + 1] - 1]``. Functions that may have to enlarge a group's arrays return the group anew.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from prox_spark.execution.groups import LogColumns
 from prox_spark.execution.words import SPACELESS_RANGES
-from prox_spark.programs.bytes_kernels import (
-    Bytes,
-    Floats,
-    Integers,
-    copy,
-    equal,
-    find,
-    find_byte,
-    inner,
-    is_ascii,
-    room,
-)
+from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, copy, equal, find, find_byte, is_ascii, room
+from prox_spark.programs.compiled import inner
 
 START, ALIVE, REMOVED_BY, REMOVED_CHUNK, REWRITTEN_BY, REWRITTEN_CHUNK, NOW_START, NOW_END = range(8)
 """Columns of the table of lines. ``ALIVE`` leads to the next line that is not removed; ``REMOVED_BY`` and
@@ -56,32 +47,6 @@ class Open(NamedTuple):
     working: Bytes
     other: Bytes
     hits: Integers
-
-
-class LogColumns(NamedTuple):
-    """Dropped lines, a row each, and the bytes of their texts and replacements."""
-
-    rows: Integers
-    numbers: Integers
-    operations: Bytes
-    chunks: Any
-    scores: Floats
-    text_ends: Integers
-    replacement_ends: Integers
-    is_rewritten: Any
-    texts: Bytes
-    replacements: Bytes
-
-
-class BatchArrays(NamedTuple):
-    """What a batch comes back as. ``counts`` has the columns of ``COUNTS``; ``marks`` are codes of reason, guard, raised."""
-
-    out: Bytes
-    offsets: Integers
-    counts: Integers
-    marks: Integers
-    n_rows: int
-    log: LogColumns
 
 
 _NEWLINE = 10

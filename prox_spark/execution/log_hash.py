@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.programs.arrow import number_array, strings_of
-from prox_spark.programs.bytes_kernels import Integers, Texts, entry, inner
+from prox_spark.programs.bytes_kernels import Integers, Texts
+from prox_spark.programs.compiled import entry, inner
 from prox_spark.programs.operations import NAMES
 
 # Multipliers and shift of MurmurHash3's 64-bit finaliser (Appleby, public domain).

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prox_spark.execution.compat import TOO_COSTLY, ZERO_DIVISION
-from prox_spark.execution.inputs import Chunks
+from prox_spark.execution.groups import BatchArrays, Chunks, Limits, LogColumns
 from prox_spark.execution.line_kernels import (
     BY,
     CALL,
@@ -14,8 +14,6 @@ from prox_spark.execution.line_kernels import (
     REWRITTEN_BY,
     START,
     TO,
-    BatchArrays,
-    LogColumns,
     Open,
     Steps,
     Table,
@@ -36,23 +34,13 @@ from prox_spark.execution.line_kernels import (
 )
 from prox_spark.execution.result import COUNTS, NULL_TEXT
 from prox_spark.execution.strict import EDIT_BUDGET, EDIT_BUDGET_BASE, GROWTH_BASE
-from prox_spark.programs.bytes_kernels import (
-    Bytes,
-    Integers,
-    Texts,
-    copy,
-    count_characters,
-    entry,
-    equal,
-    find_byte,
-    inner,
-    room,
-)
-from prox_spark.programs.kernels import (
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, equal, find_byte, room
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.kernels import OK, TRUNCATED, Calls
+from prox_spark.programs.lookup import (
     HAS_LINES,
     LINE_END,
     LINE_START,
-    OK,
     OPERATION,
     OUTCOME,
     REMOVE_LINES,
@@ -60,8 +48,6 @@ from prox_spark.programs.kernels import (
     SOURCE_END,
     TARGET,
     TARGET_END,
-    TRUNCATED,
-    Calls,
     edits_of,
 )
 
@@ -79,17 +65,6 @@ _EDITS_LINES, _EDITS_STRINGS, _EDITS_DOCUMENT = edits_of("lines"), edits_of("str
 _FEW_CALLS = 16
 _NEWLINE = 10
 _NAN: Any = np.float32(np.nan)
-
-
-class Limits(NamedTuple):
-    """What ``ExecutionSettings`` say, as kernels take it."""
-
-    error_budget: int
-    max_removed_share: float
-    min_words: int
-    max_repeats: int
-    drop_line_below: float
-    min_confidence: float
 
 
 class Scope(NamedTuple):

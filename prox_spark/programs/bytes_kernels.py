@@ -2,20 +2,18 @@
 
 They reach libc's ``memchr``, ``memmem``, ``memcmp`` and ``memcpy``, many times faster than loops compiled here.
 Kernels never keep an address over a statement: the array that owns it could be freed in between.
-
-Kernels are cached by the file of the function that is called from Python: after a change here, touch those files.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba import types
 from numba.extending import intrinsic
 
-F = TypeVar("F", bound=Callable[..., Any])
+from prox_spark.programs.compiled import inner
+
 Bytes = npt.NDArray[Any]
 Integers = npt.NDArray[Any]
 Floats = npt.NDArray[Any]
@@ -30,11 +28,6 @@ class Texts(NamedTuple):
     ends: Integers
     valid: Bytes
 
-
-inner: Callable[[F], F] = numba.njit(error_model="numpy")
-"""Compiles a function that only other kernels call."""
-entry: Callable[[F], F] = numba.njit(cache=True, error_model="numpy", nogil=True)
-"""Compiles a function that Python calls; the machine code of everything it uses is cached with it."""
 
 _memchr: Any = types.ExternalFunction("memchr", types.intp(types.intp, types.int32, types.uintp))
 _memmem: Any = types.ExternalFunction("memmem", types.intp(types.intp, types.uintp, types.intp, types.uintp))

@@ -4,14 +4,45 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, entry, equal, find_byte, inner, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, equal, find_byte, room
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.lookup import (
+    COLUMNS,
+    FLAGGED,
+    FUNCTION_AT,
+    FUNCTION_OPERATION,
+    FUNCTIONS,
+    IS_INTEGER,
+    IS_STRING,
+    IS_TRUE,
+    KEYWORD_AT,
+    KEYWORDS,
+    LINE_END,
+    LINE_START,
+    LONGEST_FUNCTION,
+    NEEDED,
+    OPERATION,
+    OUTCOME,
+    SLOTS,
+    SOURCE,
+    SOURCE_END,
+    TARGET,
+    TARGET_END,
+    TRUE_AT,
+    TRUE_WORDS,
+    TYPES,
+)
 from prox_spark.programs.model import MAX_LINE
-from prox_spark.programs.operations import BY_NAME, FLAGS, MAX_ARGUMENTS, NAMES, OPERATIONS, SPELLINGS, Edits
+from prox_spark.programs.operations import MAX_ARGUMENTS
 
-OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END = range(8)
-"""Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none."""
 OK, MALFORMED, TRUNCATED, UNKNOWN = range(4)
-REMOVE_LINES, REMOVE_ALL, NORMALIZE = (BY_NAME[name].code for name in ("remove_lines", "remove_all", "normalize"))
+_NO_KEYWORD = -1
+_FIRST, _ARGUMENT, _VALUE, _EQUALS, _SEPARATOR = range(5)
+_KEYWORD, _TYPE, _FROM, _TO = range(4)
+_SPACE, _TAB, _NEWLINE, _QUOTE, _HASH, _APOSTROPHE, _OPEN, _CLOSE = 32, 9, 10, 34, 35, 39, 40, 41
+_PLUS, _COMMA, _MINUS, _EQUAL_SIGN, _BACKSLASH, _UNDERSCORE, _BACKTICK, _N, _T, _U = (
+    43, 44, 45, 61, 92, 95, 96, 110, 116, 117,
+)  # fmt: skip
 
 
 class Calls(NamedTuple):
@@ -23,58 +54,6 @@ class Calls(NamedTuple):
     firsts: Integers
     table: Integers
     strings: Bytes
-
-
-def _table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
-    """Words as bytes one after the other, and where each starts."""
-    ends = np.cumsum([0, *map(len, words)]).astype(np.int64)
-    return np.frombuffer("".join(words).encode(), np.uint8).copy(), ends
-
-
-def edits_of(*edits: Edits) -> Any:
-    """By code of an operation, whether it edits one of these."""
-    return np.array([name in BY_NAME and BY_NAME[name].edits in edits for name in NAMES], np.bool_)
-
-
-HAS_LINES = np.array([name in BY_NAME and BY_NAME[name].has_lines for name in NAMES], np.bool_)
-"""By code of an operation, whether its arguments say which lines it is about."""
-_NAMES, _NAME_AT = _table(tuple(SPELLINGS))
-_NAME_OPERATION = np.array([BY_NAME[name].code for name in SPELLINGS.values()], np.int64)
-_LONGEST_NAME = max(map(len, SPELLINGS))
-_WORDS = tuple(
-    dict.fromkeys(
-        [name for operation in OPERATIONS for argument in operation.arguments for name in argument.names]
-        + [name for _, name in FLAGS]
-    )
-)
-_KEYWORDS, _KEYWORD_AT = _table(_WORDS)
-_NO_KEYWORD = -1
-_IS_INTEGER, _IS_STRING, _IS_TRUE = range(3)
-_COLUMNS = {"line_start": LINE_START, "line_end": LINE_END, "source": SOURCE, "target": TARGET}
-_SLOTS = np.full((len(NAMES), len(_WORDS)), -1, np.int64)
-"""By operation and keyword the place of the argument; -1 where it takes none of this name."""
-_TYPES = np.full((len(NAMES), MAX_ARGUMENTS), -1, np.int64)
-_COLUMN = np.full((len(NAMES), MAX_ARGUMENTS, 2), -1, np.int64)
-"""By operation and place the first and the last column that the argument's value goes to."""
-_NEEDED = np.zeros(len(NAMES), np.int64)
-"""By operation a bit for each argument that must be given."""
-_FLAGGED = np.zeros((len(NAMES), len(_WORDS)), np.int64)
-"""By operation and keyword which operation a single ``keyword=True`` makes of it; 0 for none."""
-for _operation in OPERATIONS:
-    for _slot, _argument in enumerate(_operation.arguments):
-        _SLOTS[_operation.code, [_WORDS.index(name) for name in _argument.names]] = _slot
-        _TYPES[_operation.code, _slot] = _IS_INTEGER if _argument.kind == "line" else _IS_STRING
-        _COLUMN[_operation.code, _slot] = _COLUMNS[_argument.sets[0]], _COLUMNS[_argument.sets[-1]]
-        _NEEDED[_operation.code] |= (not _argument.optional) << _slot
-for (_function, _keyword), _name in FLAGS.items():
-    _FLAGGED[BY_NAME[_function].code, _WORDS.index(_keyword)] = BY_NAME[_name].code
-_TRUE, _TRUE_AT = _table(("True", "true"))
-_FIRST, _ARGUMENT, _VALUE, _EQUALS, _SEPARATOR = range(5)
-_KEYWORD, _TYPE, _FROM, _TO = range(4)
-_SPACE, _TAB, _NEWLINE, _QUOTE, _HASH, _APOSTROPHE, _OPEN, _CLOSE = 32, 9, 10, 34, 35, 39, 40, 41
-_PLUS, _COMMA, _MINUS, _EQUAL_SIGN, _BACKSLASH, _UNDERSCORE, _BACKTICK, _N, _T, _U = (
-    43, 44, 45, 61, 92, 95, 96, 110, 116, 117,
-)  # fmt: skip
 
 
 @inner
@@ -115,8 +94,10 @@ def _index(data: Bytes, start: int, end: int, words: Bytes, at: Integers) -> int
 @inner
 def _starts_a_name(data: Bytes, start: int, end: int) -> bool:
     length = end - start
-    for word in range(_NAME_AT.shape[0] - 1):
-        if _NAME_AT[word + 1] - _NAME_AT[word] >= length and equal(data, start, _NAMES, _NAME_AT[word], length):
+    for word in range(FUNCTION_AT.shape[0] - 1):
+        if FUNCTION_AT[word + 1] - FUNCTION_AT[word] >= length and equal(
+            data, start, FUNCTIONS, FUNCTION_AT[word], length
+        ):
             return True
     return False
 
@@ -125,7 +106,7 @@ def _starts_a_name(data: Bytes, start: int, end: int) -> bool:
 def _call_follows(data: Bytes, position: int, end: int) -> bool:
     start = _after_blanks(data, position, end)
     stop = _after_name(data, start, end)
-    if stop == start or stop - start > _LONGEST_NAME or _index(data, start, stop, _NAMES, _NAME_AT) < 0:
+    if stop == start or stop - start > LONGEST_FUNCTION or _index(data, start, stop, FUNCTIONS, FUNCTION_AT) < 0:
         return False
     stop = _after_blanks(data, stop, end)
     return stop < end and data[stop] == _OPEN
@@ -239,28 +220,28 @@ def _build(operation: int, values: Integers, n_values: int, strings: Bytes, row:
     row[LINE_START], row[LINE_END] = 0, 0
     row[SOURCE], row[SOURCE_END], row[TARGET], row[TARGET_END] = -1, -1, -1, -1
     row[OPERATION] = operation
-    if n_values == 1 and values[0, _TYPE] == _IS_TRUE:
+    if n_values == 1 and values[0, _TYPE] == IS_TRUE:
         keyword = values[0, _KEYWORD]
-        if keyword < 0 or _FLAGGED[operation, keyword] == 0:
+        if keyword < 0 or FLAGGED[operation, keyword] == 0:
             return False
-        row[OPERATION] = _FLAGGED[operation, keyword]
+        row[OPERATION] = FLAGGED[operation, keyword]
         return True
     given = 0
     for i in range(n_values):
         keyword = values[i, _KEYWORD]
-        slot = i if keyword == _NO_KEYWORD else (_SLOTS[operation, keyword] if keyword >= 0 else -1)
-        if slot < 0 or given >> slot & 1 or _TYPES[operation, slot] != values[i, _TYPE]:
+        slot = i if keyword == _NO_KEYWORD else (SLOTS[operation, keyword] if keyword >= 0 else -1)
+        if slot < 0 or given >> slot & 1 or TYPES[operation, slot] != values[i, _TYPE]:
             return False
         given |= 1 << slot
-        column, last = _COLUMN[operation, slot]
-        if values[i, _TYPE] == _IS_INTEGER:
+        column, last = COLUMNS[operation, slot]
+        if values[i, _TYPE] == IS_INTEGER:
             row[column], row[last] = values[i, _FROM], values[i, _FROM]
         else:
             row[column], row[column + 1] = values[i, _FROM], values[i, _TO]
         # A newline in a target would renumber the lines of the document.
         if column == TARGET and find_byte(strings, row[TARGET], row[TARGET_END], _NEWLINE) < row[TARGET_END]:
             return False
-    return bool(given & _NEEDED[operation] == _NEEDED[operation])
+    return bool(given & NEEDED[operation] == NEEDED[operation])
 
 
 @inner
@@ -289,19 +270,19 @@ def _call(
             closing = _closing_quote(data, position, end)
             if closing < 0:
                 return -closing, before, TRUNCATED if -closing >= end else MALFORMED
-            kind, start = _IS_STRING, used
+            kind, start = IS_STRING, used
             used = stop = _unescape(data, position + 1, closing, strings, used)
             position = closing + 1
         else:
             start, after = _integer(data, position, end)
             if after > position:
-                kind, position = _IS_INTEGER, after
+                kind, position = IS_INTEGER, after
             else:
                 after = _after_name(data, position, end)
-                if after > position and expects == _VALUE and _index(data, position, after, _TRUE, _TRUE_AT) >= 0:
-                    kind = _IS_TRUE
+                if after > position and expects == _VALUE and _index(data, position, after, TRUE_WORDS, TRUE_AT) >= 0:
+                    kind = IS_TRUE
                 elif after > position and (expects in (_FIRST, _ARGUMENT)):
-                    keyword, expects = _index(data, position, after, _KEYWORDS, _KEYWORD_AT), _EQUALS
+                    keyword, expects = _index(data, position, after, KEYWORDS, KEYWORD_AT), _EQUALS
                     keyword = -2 if keyword < 0 else keyword
                 elif byte == _EQUAL_SIGN and expects == _EQUALS:
                     expects = _VALUE
@@ -331,14 +312,16 @@ def _statement(
     stop = _after_name(data, start, end)
     if stop > start:
         name = -1
-        short = stop - start <= _LONGEST_NAME
+        short = stop - start <= LONGEST_FUNCTION
         if short:
-            name = _index(data, start, stop, _NAMES, _NAME_AT)
+            name = _index(data, start, stop, FUNCTIONS, FUNCTION_AT)
         after = _after_blanks(data, stop, end)
         if name >= 0:
-            row[OPERATION], row[OUTCOME] = _NAME_OPERATION[name], MALFORMED
+            row[OPERATION], row[OUTCOME] = FUNCTION_OPERATION[name], MALFORMED
             if after < end and data[after] == _OPEN:
-                position, used, outcome = _call(data, after + 1, end, _NAME_OPERATION[name], strings, used, values, row)
+                position, used, outcome = _call(
+                    data, after + 1, end, FUNCTION_OPERATION[name], strings, used, values, row
+                )
                 row[OUTCOME] = outcome
                 if outcome != OK:
                     row[LINE_START:] = -1

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find, inner
+from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find
+from prox_spark.programs.compiled import inner
 from prox_spark.rules.catalogue import C4_WORDS, FINEWEB_WORDS, LINE_RULES, LONGEST_WORD, MAINLY, NAVIGATION_WORDS
 from prox_spark.rules.characters import TERMINAL
 from prox_spark.rules.scan import (

@@ -1,13 +1,11 @@
-"""The two kernels that Python calls: measures of documents, and programs that remove lines. Both take a batch's bytes.
-
-Their machine code is cached by this file: after a change in a module that they are made of, touch it.
-"""
+"""The two kernels that Python calls: measures of documents, and programs that remove lines. Both take a batch's bytes."""
 
 from typing import Any
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, entry, find, inner, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, find, room
+from prox_spark.programs.compiled import entry, inner
 from prox_spark.rules.catalogue import MEASURES, SETS, SHORT_LINE
 from prox_spark.rules.flags import (
     BEGINS_WITH_BULLET,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, inner, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, room
+from prox_spark.programs.compiled import inner
 from prox_spark.rules.scan import BEFORE, int64
 
 LONGEST_GRAM = 10

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, inner, is_ascii, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, is_ascii, room
+from prox_spark.programs.compiled import inner
 from prox_spark.rules.characters import DIGIT, LETTER, MARK, SENTENCE_END, SPACE, SPACELESS, UPPER
 
 START, END, NUMBER, CHARACTERS, FIRST_WORD, FILLED, UPPERCASE, DIGITS, LONGEST, FLAGS = range(10)

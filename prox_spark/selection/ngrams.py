@@ -4,8 +4,6 @@ Words are those of NLTK's ``WordPunctTokenizer`` over the lower-cased text: runs
 anything else that is no white space (``\\w+|[^\\w\\s]+``). Each word and each two words, with a space between, fall into one of
 10,000 buckets: by 64-bit FNV-1a over their UTF-8 and MurmurHash3's finalizer (FNV alone leaves words that differ in their last
 letters together), where DSIR's code takes SHA-256. Linear in the text, whatever it is.
-
-Machine code is cached by this file: after a change in a module that the kernels are made of, touch it.
 """
 
 import functools
@@ -14,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, Texts, entry, inner, room, side_by_side
+from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, Texts, room, side_by_side
+from prox_spark.programs.compiled import entry, inner
 from prox_spark.rules.scan import class_of, decode, int64
 
 BUCKETS = 10_000
