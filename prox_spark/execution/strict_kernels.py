@@ -68,10 +68,10 @@ _NAN: Any = np.float32(np.nan)
 
 
 class Scope(NamedTuple):
-    """A chunk: its number in the batch and in its document, and its lines, cut to the document."""
+    """A chunk of a batch: which one it is in the batch, its number in its document, and its lines, cut to the document."""
 
     chunk: int
-    index: int
+    number: int
     start: int
     end: int
 
@@ -179,7 +179,7 @@ def _plan(
         n_edits += _EDITS_STRINGS[operation]
         n_steps += 1
         steps[n_steps, BY], steps[n_steps, FROM], steps[n_steps, TO] = operation, line_start, line_end
-        steps[n_steps, CALL], steps[n_steps, CHUNK] = call, scope.index
+        steps[n_steps, CALL], steps[n_steps, CHUNK] = call, scope.number
         step_scores[n_steps] = score
     counts[_ERRORS] += errors
     guard = 0
