@@ -25,6 +25,7 @@ def edits_of(*edits: Edits) -> Any:
 
 HAS_LINES = np.array([name in BY_NAME and BY_NAME[name].has_lines for name in NAMES], np.bool_)
 """By code of an operation, whether its arguments say which lines it is about."""
+# Each table of words has their bytes, and where each word starts.
 FUNCTIONS, FUNCTION_AT = _table(tuple(SPELLINGS))
 FUNCTION_OPERATION = np.array([BY_NAME[name].code for name in SPELLINGS.values()], np.int64)
 LONGEST_FUNCTION = max(map(len, SPELLINGS))
@@ -40,6 +41,7 @@ _COLUMN_OF = {"line_start": LINE_START, "line_end": LINE_END, "source": SOURCE, 
 SLOTS = np.full((len(NAMES), len(_WORDS)), -1, np.int64)
 """By operation and keyword the place of the argument; -1 where it takes none of this name."""
 TYPES = np.full((len(NAMES), MAX_ARGUMENTS), -1, np.int64)
+"""By operation and place what the argument must be; -1 where it takes none."""
 COLUMNS = np.full((len(NAMES), MAX_ARGUMENTS, 2), -1, np.int64)
 """By operation and place the first and the last column that the argument's value goes to."""
 NEEDED = np.zeros(len(NAMES), np.int64)

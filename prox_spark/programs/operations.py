@@ -10,7 +10,7 @@ from typing import Literal
 Kind = Literal["line", "string"]
 Edits = Literal["lines", "strings", "document", "nothing"]
 Field = Literal["line_start", "line_end", "source", "target"]
-Source = Literal["ProX", "released ProX models", "ProX's executor", "RefineX", "this project"]
+Source = Literal["ProX", "released ProX models", "RefineX", "this project"]
 """Where a name comes from. ProX is arXiv 2409.17115 (table 1), RefineX arXiv 2507.03253 (programs that only delete)."""
 
 
@@ -35,7 +35,7 @@ class Operation:
 
     ``name``: its name in tables, logs and the report. ``code``: its number in compiled code and in ``log_hash``, so it never
     changes. ``spellings``: function names that are read, and their sources; the first is printed. ``flag``: a function and an
-    argument that together say the same, as in ``remove_lines(all=True)``; the released models write it so.
+    argument that together say the same, as ``remove_lines(all=True)`` does for ProX's executor and its released models.
 
     ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
     ``document`` drops the document. The range is the chunk where no argument is a line.
