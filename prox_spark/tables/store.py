@@ -227,7 +227,7 @@ def store_number(store: Store) -> int | None:
         )
     if number < OLDEST_STORE:
         raise StoreError(
-            f"{store.location}: the store has layout {number}, and this package ({__version__}) reads layouts from {OLDEST_STORE} on; "
-            "refine the corpus into a new store"
+            f"{store.location}: the store has layout {number}, this package ({__version__}) reads layouts from {OLDEST_STORE} "
+            "on: refine the corpus into a new store"
         )
     return number
