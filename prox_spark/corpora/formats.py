@@ -1,6 +1,5 @@
 """The corpus formats: which container a file has, and which of its columns are ours."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any, Literal, cast
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
+from prox_spark.suggest import nearest, unknown
 
 Container = Literal["json", "parquet", "text", "warc", "wet"]
 
@@ -74,8 +74,7 @@ def get_format(name: str, columns: Mapping[str, str] | None = None) -> Format:
     if name not in FORMATS:
         if name in SPARK_FORMATS:
             raise InputError(f"format {name!r} is read by Spark, not from files")
-        known = [*FORMATS, *SPARK_FORMATS]
-        raise InputError(f"unknown format {name!r}{_nearest(name, known)}; known are {', '.join(known)}")
+        raise InputError(unknown("format", name, [*FORMATS, *SPARK_FORMATS]))
     found = FORMATS[name]
     if not columns:
         return found
@@ -83,9 +82,7 @@ def get_format(name: str, columns: Mapping[str, str] | None = None) -> Format:
         raise InputError(f"format {name!r} has no columns to map: leave input.columns out")
     for ours in columns:
         if ours not in COLUMNS:
-            raise InputError(
-                f"input.columns.{ours}: not a column{_nearest(ours, COLUMNS)}; they are {', '.join(COLUMNS)}"
-            )
+            raise InputError(f"input.columns: {unknown('column', ours, COLUMNS)}")
     mapped: dict[str, Any] = {ours: (theirs,) for ours, theirs in columns.items()}
     return replace(found, **mapped, required=frozenset(columns))
 
@@ -189,12 +186,9 @@ def _inner(record: dict[str, Any], name: str) -> Any:
 
 def _missing(path: str, ours: str, theirs: tuple[str, ...], have: list[str]) -> InputError:
     wanted = " or ".join(map(repr, theirs))
+    near = nearest(theirs[0], have)
+    meant = f" (did you mean {near!r}?)" if near else ""
     return InputError(
-        f"{path}: no column {wanted} for {ours}{_nearest(theirs[0], have)}; "
+        f"{path}: no column {wanted} for {ours}{meant}; "
         f"it has {', '.join(have)}: set input.columns.{ours} or another input.format"
     )
-
-
-def _nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,6 +1,5 @@
 """``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
 
-import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
 from prox_spark.progress import Progress
+from prox_spark.suggest import unknown
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import Purpose, commit, fence
 from prox_spark.tables.forgotten import split_forgotten
@@ -113,9 +113,7 @@ def _input(config: Config) -> InputConfig:
         raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
     known = [*FORMATS, *SPARK_SOURCES]
     if config.input.format not in known:
-        near = difflib.get_close_matches(config.input.format, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        raise ConfigError(f"input.format: {config.input.format!r} is not known ({hint})")
+        raise ConfigError(f"input.format: {unknown('format', config.input.format, known)}")
     return config.input
 
 

@@ -143,7 +143,7 @@ def test_a_column_chooses_and_a_document_without_a_number_there_fails(spark: Any
         "d12": "quality is null",
     }
     assert (scores[100], scores[11]) == (0.25, None)
-    with pytest.raises(ConfigError, match=r"no document has 'qualty'.*did you mean 'quality'"):
+    with pytest.raises(ConfigError, match=r"unknown column or key of metadata 'qualty' \(did you mean 'quality'"):
         generate(spark, reconfigured(config, kind="column", column="qualty"))
     by_position = plan_stages(reconfigured(config, kind="column", column="position")).document
     assert by_position is not None
