@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 _SHOWN = 30
-_CUTOFF = 0.6
+_CUTOFF = 0.55
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -73,7 +73,8 @@ def _explain(error: Any) -> str:
         return f"unknown key {key!r} ({hint(str(location[-1]), sorted(known))})"
     if error["type"] == "missing":
         return f"key {key!r} is missing"
-    return f"{key}: {error['msg']}" if key else str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {said}" if key else said
 
 
 def _user_location(location: list[Any]) -> list[Any]:

@@ -13,8 +13,10 @@ from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.config.engines import EngineSettings
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.execution import ExecutionSettings
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
 
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
@@ -28,13 +30,20 @@ class InputConfig(Section):
     path: str | list[str]
     """A file, a folder, a glob, or a list of them; for ``delta`` a table's path, for ``table`` its name."""
     format: str
-    """c4, redpajama-v2, fineweb, fineweb-edu, dclm, openwebmath, dolma, text, warc, wet, parquet, json, delta, table."""
+    """How the corpus is stored: a name of the table of formats below."""
     columns: dict[str, str] = {}
     """Our column (doc_id, text, url, source) to theirs, where the format's own mapping does not fit."""
     source: str | None = None
     """What to write into ``source`` where a record names none; the format's name unless given."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Read no more than the first so many records."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(unknown("format", name, FORMATS))
+        return name
 
 
 class IngestConfig(Section):

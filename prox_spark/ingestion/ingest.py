@@ -9,14 +9,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, InputConfig
+from prox_spark.corpora.columns import check_columns
 from prox_spark.corpora.files import FileInfo, list_files
-from prox_spark.corpora.formats import FORMATS, check_columns
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
 from prox_spark.progress import Progress
-from prox_spark.suggest import unknown
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import Purpose, commit, fence
 from prox_spark.tables.forgotten import split_forgotten
@@ -39,10 +39,10 @@ class Ingested:
 def find_files(config: Config) -> list[FileInfo]:
     """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
 
-    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where nothing matches or a column is missing.
+    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing.
     """
     source = _input(config)
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         return []
     files = list_files(source.path)
     if files:
@@ -60,7 +60,7 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
     store = create_store(spark, config.store)
     # Before the units are numbered: an ingest that comes between the two is seen.
     version = store.version("documents")
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
         return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
@@ -111,9 +111,6 @@ def _ingest_if_new(
 def _input(config: Config) -> InputConfig:
     if config.input is None:
         raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
-    known = [*FORMATS, *SPARK_SOURCES]
-    if config.input.format not in known:
-        raise ConfigError(f"input.format: {unknown('format', config.input.format, known)}")
     return config.input
 
 
