@@ -3,6 +3,9 @@
 Line numbers count from 0 in ``text.split("\\n")`` of the original document; ranges of lines include both ends.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import pyarrow as pa
 
 CALL = pa.struct(
@@ -86,20 +89,43 @@ REFINED = pa.schema(
 )
 """``log_hash`` is over the document's ``dropped_lines`` (``execution.log_hash``): equal where two refinements' logs are."""
 
-DROPPED_LINES = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("unit", pa.int64()),
-        ("line_number", pa.int64()),
-        ("operation", pa.string()),
-        ("stage", pa.string()),
-        ("chunk", pa.int32()),
-        ("score", pa.float32()),
-        ("refiner", pa.string()),
-        ("replacement", pa.string()),
-        ("text", pa.string()),
-    ]
+LineOrigin = Literal["document", "execution", "refinement"]
+"""Where a column of ``dropped_lines`` comes from: the line's document, executing its programs, or the refinement as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineColumn:
+    """A column of ``dropped_lines``."""
+
+    name: str
+    type: pa.DataType
+    origin: LineOrigin
+    about: str
+
+
+LINE_COLUMNS = (
+    LineColumn("doc_id", pa.string(), "document", "the document that the line is from"),
+    LineColumn("unit", pa.int64(), "document", "the document's unit"),
+    LineColumn("line_number", pa.int64(), "execution", "the line's number"),
+    LineColumn("operation", pa.string(), "execution", "what the call did that removed the line, or changed it last"),
+    LineColumn("stage", pa.string(), "refinement", "the stage of that call"),
+    LineColumn("chunk", pa.int32(), "execution", "the chunk of that call"),
+    LineColumn(
+        "score", pa.float32(), "execution", "the line's score if that removed it, else the call's confidence, or null"
+    ),
+    LineColumn("refiner", pa.string(), "refinement", "fingerprint of the refiner that wrote the call"),
+    LineColumn("replacement", pa.string(), "execution", "what the line became; null where it was removed"),
+    LineColumn("text", pa.string(), "execution", "the line as it was"),
 )
+"""The columns of ``dropped_lines``: what execution, its results and the table hold of them is selected from these."""
+
+DROPPED_LINES = pa.schema([(column.name, column.type) for column in LINE_COLUMNS])
+
+
+def line_columns(origin: LineOrigin) -> tuple[str, ...]:
+    """Names of the columns of ``dropped_lines`` from there, in the table's order."""
+    return tuple(column.name for column in LINE_COLUMNS if column.origin == origin)
+
 
 DROPPED_DOCUMENTS = pa.schema(
     [

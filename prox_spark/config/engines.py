@@ -1,6 +1,5 @@
 """Which engine writes the programs, as it stands in a configuration: one frozen model for each ``kind``."""
 
-import difflib
 import math
 import urllib.parse
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from pydantic import Field, field_validator
 
 from prox_spark.rules.catalogue import known_names
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
 
 HARMLESS_OPTIONS = frozenset(
     {
@@ -37,8 +37,7 @@ class RulesSettings(Section):
         known = known_names()
         for name in names or ():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-                raise ValueError(f"unknown rule {name!r}; did you mean {near[0]!r}? known: {', '.join(known)}")
+                raise ValueError(unknown("rule", name, known))
         return names
 
 

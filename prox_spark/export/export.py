@@ -21,6 +21,7 @@ from prox_spark.export.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard
 from prox_spark.export.staging import MANIFEST, look, staging
 from prox_spark.export.tokens import ChosenTokenizer, read_tokenizer
 from prox_spark.export.writers import COLUMNS
+from prox_spark.suggest import unknown
 from prox_spark.tables.refinements import check_unforgotten
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
@@ -99,7 +100,7 @@ def make_request(
     read (``RefinerError``), a seed out of range, and a folder that holds something else.
     """
     if format not in get_args(Format):
-        raise UsageError(f"format {format!r} is not known (known are {', '.join(get_args(Format))})")
+        raise UsageError(unknown("format", format, get_args(Format)))
     if format == "tokens" and tokenizer is None:
         raise UsageError("format tokens needs a tokenizer: --tokenizer FOLDER, or a name on the model hub")
     if format != "tokens" and tokenizer is not None:

@@ -1,6 +1,5 @@
 """``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
 
-import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +9,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, InputConfig
+from prox_spark.corpora.columns import check_columns
 from prox_spark.corpora.files import FileInfo, list_files
-from prox_spark.corpora.formats import FORMATS, check_columns
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
 from prox_spark.progress import Progress
@@ -40,10 +40,10 @@ class Ingested:
 def find_files(config: Config) -> list[FileInfo]:
     """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
 
-    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where nothing matches or a column is missing.
+    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing.
     """
     source = _input(config)
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         return []
     files = list_files(source.path)
     if files:
@@ -61,7 +61,7 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
     store = create_store(spark, config.store)
     # Before the units are numbered: an ingest that comes between the two is seen.
     version = store.version("documents")
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
         return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
@@ -112,11 +112,6 @@ def _ingest_if_new(
 def _input(config: Config) -> InputConfig:
     if config.input is None:
         raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
-    known = [*FORMATS, *SPARK_SOURCES]
-    if config.input.format not in known:
-        near = difflib.get_close_matches(config.input.format, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        raise ConfigError(f"input.format: {config.input.format!r} is not known ({hint})")
     return config.input
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark import __version__
+from prox_spark.atomic import whole_folder
 from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.costs.compute import Parameters, count_parameters, training_flops
 from prox_spark.engines.models import resolve_model
@@ -53,17 +54,15 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
         raise TrainingError(f"{output} exists; name another pretrain.output, or move it away")
     shards = open_shards(settings.data)
     check_budget(Order(shards, settings.sequence, settings.seed), settings.trained_tokens, settings.passes)
-    work = output.with_name(f".{output.name}.{_digest(settings, shards)[:12]}")
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / CARD).is_file():
-        if settings.processes > 1:
-            from prox_spark.training.distributed import train_together
+    with whole_folder(output, _digest(settings, shards)[:12]) as work:
+        if not (work / CARD).is_file():
+            if settings.processes > 1:
+                from prox_spark.training.distributed import train_together
 
-            train_together(run, _absolute(settings), work)
-        else:
-            run(settings, work, report)
-    (work / CHECKPOINT).unlink(missing_ok=True)
-    work.rename(output)
+                train_together(run, _absolute(settings), work)
+            else:
+                run(settings, work, report)
+        (work / CHECKPOINT).unlink(missing_ok=True)
     return _told(output)
 
 

@@ -4,7 +4,6 @@ A suite is a YAML file in ``conf/suites``: its tasks by the names people know, w
 and the examples shown before a question.
 """
 
-import difflib
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
 
 _FOLDERS = (Path("conf/suites"), Path(__file__).parents[2] / "conf" / "suites")
 """Where a suite's name is looked up: the working directory, as the jobs have it, then this checkout."""
@@ -63,9 +63,7 @@ def _named(name: str) -> Path:
     for folder in reversed(_FOLDERS):
         known |= {file.stem: file for file in sorted(folder.glob("*.yaml"))}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known)) or 'none here'}"
-        raise ConfigError(f"evaluate.suite {name!r}: no such suite ({hint}); or name a file of one, ending in .yaml")
+        raise ConfigError(f"evaluate.suite: {unknown('suite', name, sorted(known))}; a file of one must end in .yaml")
     return known[name]
 
 
@@ -103,10 +101,9 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     unknown = [entry for entry in suite.tasks if entry.task not in known]
     for entry in unknown:
         if entry.absent is None:
-            near = difflib.get_close_matches(entry.task, known, n=3)
             raise ConfigError(
-                f"evaluate.suite {suite.name}: the harness has no task {entry.task!r} ({entry.name}); the nearest are "
-                f"{', '.join(near) or 'none'}. A folder of evaluate.tasks may bring it"
+                f"evaluate.suite {suite.name}: {entry.name}: {unknown('task of the harness', entry.task, sorted(known))}; "
+                "set evaluate.tasks to a folder that defines it"
             )
     return Prepared(
         suite,

@@ -17,7 +17,7 @@ from prox_spark.generation.plan import Refiners, find_refiners
 from prox_spark.generation.recorded import find_refiner
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.parts import PARTS, execute_part
+from prox_spark.refinement.parts import PARTS, execute_part, of_all_lines
 from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
 from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
 from prox_spark.tables.cache import cached
@@ -172,7 +172,8 @@ def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFra
         return rows
     # The same in every row: they need not cross from Python for each of a document's lines.
     chunk = work.refiners.chunk
-    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.refiner if chunk else None)})
+    same = of_all_lines(chunk.refiner if chunk else None)
+    return rows.withColumns({name: F.lit(value) for name, value in same.items()})
 
 
 def _base(work: Work, table: str) -> int:
