@@ -11,8 +11,9 @@ import typer
 from prox_spark.cli.evaluated import tables
 from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
+from prox_spark.cli.logs import complain, logged
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
-from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
+from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
@@ -252,6 +253,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     # SQL may begin with a comment, which is no option.
     words = [f" {word}" if word.startswith("-- ") else word for word in words]
+    with logged(words):
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         code = app(args=words, prog_name="prox-spark", standalone_mode=False)
     except typer.Abort:
@@ -273,7 +279,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(reason: str, code: int) -> int:
-    """One line of reason; what an engine said last stands below it."""
-    first, *rest = [safe(line.rstrip()) for line in reason.splitlines() if line.strip()] or ["no reason given"]
-    sys.stderr.write("\n".join([*(f"  {line}" for line in rest), f"prox-spark: {first}"]) + "\n")
+    """Say why, and return the exit code."""
+    complain(reason, code)
     return code

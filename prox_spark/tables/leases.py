@@ -6,6 +6,7 @@ write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = 
 that is not above the last one, so a holder whose lease went to somebody else writes nothing more.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -20,9 +21,11 @@ import psutil
 from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError, is_conflict
+from prox_spark.errors import LeaseError, first_line, is_conflict
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
+
+_log = logging.getLogger(__name__)
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
@@ -87,6 +90,8 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
         beat.join(timeout=60)
         if not lease.lost.is_set():
             _append(store, lease, datetime.now(UTC), left)
+            how = "gave back" if clean else "ended with an error and let go of"
+            _log.info("%s lease %s (token %d)", how, key, lease.token, extra={"lease": key, "lease_token": lease.token})
 
 
 def _acquire(store: Store, key: str) -> Lease:
@@ -107,6 +112,13 @@ def _acquire(store: Store, key: str) -> Lease:
         won = False
     if not won:
         raise LeaseError(f"another job took the lease {key} just now; run this again when it is done")
+    values = {"lease": key, "lease_token": lease.token, "holder_before": None if released else row["holder"]}
+    if released:
+        _log.info("took lease %s (token %d)", key, lease.token, extra=values)
+    else:
+        until = f"{utc(row['expires_at']):%Y-%m-%d %H:%M:%S} UTC"
+        before = "took lease %s (token %d) over from %s, which held it until %s and never gave it back"
+        _log.info(before, key, lease.token, row["holder"], until, extra=values)
     return lease
 
 
@@ -154,10 +166,14 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
                 _append(store, lease, now, EXPIRY)
                 renewed = now
                 continue
-        except Exception:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
+        except Exception as error:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
             # One heartbeat may fail with the store's weather; only a whole expiry without any means that it is gone.
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            values = {"lease": lease.key, "reason": reason}
+            _log.warning("heartbeat of lease %s failed, it is tried again: %s", lease.key, reason, extra=values)
             if now - renewed < EXPIRY:
                 continue
+        _log.warning("lost lease %s to another job", lease.key, extra={"lease": lease.key})
         lease.lost.set()
         return
 
