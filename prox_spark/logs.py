@@ -134,7 +134,7 @@ _chosen: LogSettings | None = None
 
 def configure(settings: LogSettings | None) -> None:
     """Write this process's log as ``settings`` say; with ``None`` as before any call of this."""
-    global _chosen  # noqa: PLW0603 -- logging is the process's own, and so is this
+    global _chosen
     root, ours = logging.getLogger(), logging.getLogger(_OURS)
     if settings is None:
         root.removeHandler(_handler)

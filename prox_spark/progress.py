@@ -105,7 +105,7 @@ class Progress:
         self._logged = self._clock()
         rate = reached / max(self._logged - self._started, 1e-9)
         left = max(self._total - reached, 0) / rate if reached else None
-        done = f"{quantity(self._amount, self._unit)} of {quantity(self._total, self._unit)}"
+        done = f"{quantity(self._amount, self._unit).removesuffix(f' {self._unit}')} of {quantity(self._total, self._unit)}"
         words = [f"{done} ({reached / self._total:.0%})" if self._total else done]
         if reached:
             words.append(rate_in_words(rate, self._unit))

@@ -23,9 +23,7 @@ def _log_options(
     log_format: Annotated[
         Literal["text", "json"], typer.Option(_FORMAT, help="json: one object a line on standard error.")
     ] = "text",
-    verbose: Annotated[
-        bool, typer.Option(_VERBOSE, help="On a terminal log what is done, not only warnings.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option(_VERBOSE, help="On a terminal log what is done, not only warnings.")] = False,
 ) -> None:
     """Only its options count: ``Verbs`` gives them to every verb."""
 

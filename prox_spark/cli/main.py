@@ -196,6 +196,7 @@ def annotate(
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.adapt import adapt as run
+    from prox_spark.training.distributed import show
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
@@ -207,24 +208,21 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
         return
     if loaded.adapt.processes > 1:
         session(loaded)
-    tell(asdict(run(loaded.adapt, _show)), output)
+    tell(asdict(run(loaded.adapt, show)), output)
 
 
 @app.command()
 def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
     from prox_spark.pretraining.pretrain import pretrain as run
+    from prox_spark.training.distributed import show
 
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
         raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see conf/pretrain/)")
     if loaded.pretrain.processes > 1:
         session(loaded)
-    tell(asdict(run(loaded.pretrain, _show)), output)
-
-
-def _show(found: dict[str, Any]) -> None:
-    sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
+    tell(asdict(run(loaded.pretrain, show)), output)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +20,12 @@ from prox_spark.pretraining.perplexity import encode, measure
 from prox_spark.pretraining.prose import digest, read_prose
 from prox_spark.pretraining.record import CARD, RECORD, card
 from prox_spark.pretraining.training import Run, smaller, train
+from prox_spark.progress import duration
 from prox_spark.training.inputs import marks
 from prox_spark.training.models import existing_causal, new_llama
 from prox_spark.training.steps import CHECKPOINT, device_of, machine, within_memory
+
+_log = logging.getLogger(__name__)
 
 Report = Callable[[dict[str, float]], None]
 
@@ -54,7 +58,11 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
     shards = open_shards(settings.data)
     check_budget(Order(shards, settings.sequence, settings.seed), settings.trained_tokens, settings.passes)
     work = output.with_name(f".{output.name}.{_digest(settings, shards)[:12]}")
+    if work.is_dir():
+        _log.info("pretrain: going on in %s, which an earlier run left", work)
     work.mkdir(parents=True, exist_ok=True)
+    told = "pretrain: %d tokens in %d steps, %d processes, data %s; makes %s"
+    _log.info(told, settings.trained_tokens, settings.steps, settings.processes, settings.data, output)
     if not (work / CARD).is_file():
         if settings.processes > 1:
             from prox_spark.training.distributed import train_together
@@ -64,7 +72,11 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
             run(settings, work, report)
     (work / CHECKPOINT).unlink(missing_ok=True)
     work.rename(output)
-    return _told(output)
+    done = _told(output)
+    _log.info(
+        "pretrain: ended, %d tokens in %s", done.tokens, duration(done.seconds), extra={"rate": done.tokens_per_second}
+    )
+    return done
 
 
 def run(settings: PretrainConfig, work: Path, report: Report, share: tuple[int, int] = (0, 1)) -> None:

@@ -8,7 +8,6 @@ from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
-
 _log = logging.getLogger(__name__)
 
 

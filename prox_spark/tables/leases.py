@@ -112,14 +112,20 @@ def _acquire(store: Store, key: str) -> Lease:
         won = False
     if not won:
         raise LeaseError(f"another job took the lease {key} just now; run this again when it is done")
-    values = {"lease": key, "lease_token": lease.token, "holder_before": None if released else row["holder"]}
-    if released:
-        _log.info("took lease %s (token %d)", key, lease.token, extra=values)
-    else:
-        until = f"{utc(row['expires_at']):%Y-%m-%d %H:%M:%S} UTC"
-        before = "took lease %s (token %d) over from %s, which held it until %s and never gave it back"
-        _log.info(before, key, lease.token, row["holder"], until, extra=values)
+    _log_taken(lease, row)
     return lease
+
+
+def _log_taken(lease: Lease, before: Row | None) -> None:
+    values = {"lease": lease.key, "lease_token": lease.token}
+    if before is None or not lease.contested:
+        _log.info("took lease %s (token %d)", lease.key, lease.token, extra=values)
+        return
+    until = f"{utc(before['expires_at']):%Y-%m-%d %H:%M:%S} UTC"
+    told = "took lease %s (token %d) over from %s, which had it until %s and did not give it back"
+    _log.info(
+        told, lease.key, lease.token, before["holder"], until, extra={**values, "holder_before": before["holder"]}
+    )
 
 
 def _newest(store: Store, key: str) -> Row | None:
