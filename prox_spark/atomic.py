@@ -4,6 +4,7 @@ Each is written beside its target, on the same file system and under a hidden na
 file systems are ``export.staging``'s.
 """
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prox_spark.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -43,6 +46,8 @@ def whole_folder(target: Path, key: str | None = None) -> Iterator[Path]:
         work.chmod(0o755)
     else:
         work = target.with_name(prefix + key)
+        if work.is_dir():
+            _log.info("resuming in %s, which an earlier run left", work)
         work.mkdir(exist_ok=True)
     try:
         yield work

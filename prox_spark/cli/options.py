@@ -5,11 +5,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from prox_spark.cli.logs import Verbs
 from prox_spark.cli.output import write_facts, write_json, write_line
 from prox_spark.config import Config, load_config
 from prox_spark.errors import UsageError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 ConfigOption = Annotated[str | None, typer.Option("--config", help="The YAML file of the refinement.")]
 StoreOption = Annotated[str | None, typer.Option("--store", help="The store, instead of a configuration.")]

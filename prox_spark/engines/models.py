@@ -1,10 +1,13 @@
 """Where a model's files are: a folder as it stands, or a snapshot from the model hub. Unsafe weights are refused."""
 
+import logging
 import re
 from pathlib import Path
 
 from prox_spark.config.engines import ModelSettings, OpenaiSettings
 from prox_spark.errors import RefinerError
+
+_log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent.parent / "refiners"
 """Refiners that come with the package: a folder each, whose name is the model's name."""
@@ -104,6 +107,7 @@ def _download(model: str, revision: str | None, weights: bool) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
+    _log.info("looking for %s on the model hub, revision %s", model, revision or "of its main branch")
     try:
         wanted = [*_WANTED, _WEIGHTS] if weights else _WANTED
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))

@@ -1,6 +1,8 @@
 """``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
 
-from dataclasses import dataclass
+import logging
+import time
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +18,16 @@ from prox_spark.errors import ConfigError, LeaseError
 from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
-from prox_spark.progress import Progress
+from prox_spark.progress import Progress, duration, quantity
+from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, create_store, spark_schema
+
+_log = logging.getLogger(__name__)
 
 _TABLES = ("documents", "quarantine", "files")
 
@@ -57,15 +62,33 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
     The same file (path, size, modification time) again is skipped; an id that comes from elsewhere again is quarantined,
     and so is a document that was forgotten.
     """
-    source = _input(config)
-    store = create_store(spark, config.store)
+    source, began = _input(config), time.monotonic()
+    log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
+    done = _ingest(create_store(spark, config.store), config, source, files)
+    values = {"store": config.store, **asdict(done)}
+    told = "ingest: ended, %d files read, %d known before, %d documents, %d quarantined in %s"
+    seconds = time.monotonic() - began
+    _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})
+    return done
+
+
+def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileInfo]) -> Ingested:
+    spark = store.spark
     # Before the units are numbered: an ingest that comes between the two is seen.
     version = store.version("documents")
     if FORMATS[source.format].read_by_spark:
+        _log.info(
+            "ingest: store %s, all of a %s source", store.location, source.format, extra={"store": store.location}
+        )
         rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
         return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
     pending = [file for file in files if (file.path, file.size, _microseconds(file)) not in known]
+    size = sum(file.size for file in pending)
+    values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
+    told = "ingest: store %s, documents version %d; %d of %d %s files are new (%s)"
+    named = (store.location, version, len(pending), len(files), source.format, quantity(size, "bytes"))
+    _log.info(told, *named, extra=values)
     if not pending:
         return Ingested(0, len(files), 0, 0)
     if source.limit:
@@ -75,16 +98,19 @@ def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingest
         return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format, version))
     documents = quarantined = 0
     with (
-        Progress("ingest", sum(file.size for file in pending), "bytes") as progress,
+        Progress("ingest", size, "bytes", running=share_of_tasks(spark), fields={"store": store.location}) as progress,
         hold(store, "ingest") as lease,
     ):
         fence(store, lease, _TABLES)
         for batch in batches(pending, config.ingest.batch_bytes):
+            progress.expect(sum(file.size for file in batch))
             rows = read_files(spark, config, source, batch, _next_unit(store))
             with cached(rows) as read:
                 written = _write(store, lease, read, batch, source.format)
             documents, quarantined = documents + written[0], quarantined + written[1]
-            progress.advance(sum(file.size for file in batch))
+            progress.advance(
+                sum(file.size for file in batch), f"{documents:,} documents so far", table="documents", rows=written[0]
+            )
     return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
 
 

@@ -98,8 +98,8 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     if manager is None or not wanted <= set(manager.all_tasks):
         manager = TaskManager(include_path=own_tasks)
     known = set(manager.all_tasks)
-    unknown = [entry for entry in suite.tasks if entry.task not in known]
-    for entry in unknown:
+    lacking = [entry for entry in suite.tasks if entry.task not in known]
+    for entry in lacking:
         if entry.absent is None:
             raise ConfigError(
                 f"evaluate.suite {suite.name}: {entry.name}: {unknown('task of the harness', entry.task, sorted(known))}; "
@@ -108,7 +108,7 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     return Prepared(
         suite,
         tuple(entry for entry in suite.tasks if entry.task in known),
-        {entry.name: str(entry.absent) for entry in unknown},
+        {entry.name: str(entry.absent) for entry in lacking},
         manager,
     )
 

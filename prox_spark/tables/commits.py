@@ -1,6 +1,7 @@
 """Writes that count once: each carries its lease's transaction version, and what it belongs to in ``userMetadata``."""
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
 from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
 from prox_spark.tables.store import Store, spark_schema
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def commit(
     )
     with _unrivalled(lease):
         store.save(writer, table)
-    return _committed(store, lease, table, metadata)
+    return _committed(store, lease, table, metadata, purpose)
 
 
 @contextmanager
@@ -130,17 +133,27 @@ def _merge(
             store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
     finally:
         store.spark.catalog.dropTempView(view)
-    return _committed(store, lease, table, metadata)
+    return _committed(store, lease, table, metadata, purpose)
 
 
-def _committed(store: Store, lease: Lease, table: str, metadata: str) -> Commit:
+def _committed(store: Store, lease: Lease, table: str, metadata: str, purpose: Purpose) -> Commit:
     """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it."""
     for limit in (1, 1000):
         history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)} LIMIT {limit}")
         for row in history.select("version", "userMetadata", "operationMetrics").collect():
             if row["userMetadata"] == metadata:
-                return Commit(int(row["version"]), int((row["operationMetrics"] or {}).get("numOutputRows", 0)))
+                done = Commit(int(row["version"]), int((row["operationMetrics"] or {}).get("numOutputRows", 0)))
+                _log_commit(store, table, done, purpose)
+                return done
     raise lost(lease.key)
+
+
+def _log_commit(store: Store, table: str, done: Commit, purpose: Purpose) -> None:
+    values = {"store": store.location, "table": table, "version": done.version, "rows": done.rows}
+    values |= {"verb": purpose.verb, "refinement": purpose.refinement}
+    # A fence writes nothing: it only shuts out an earlier holder.
+    level = logging.DEBUG if purpose.verb == "fence" else logging.INFO
+    _log.log(level, "%s: committed %s version %d, %d rows", purpose.verb, table, done.version, done.rows, extra=values)
 
 
 def restore(store: Store, table: str, version: int) -> int:
@@ -156,7 +169,10 @@ def restore(store: Store, table: str, version: int) -> int:
         raise StoreError(f"version {version} of {table} cannot come back: VACUUM removed its files") from None
     # RESTORE brings back the columns of that version, too.
     add_columns(store, table)
-    return store.version(table)
+    head = store.version(table)
+    values = {"store": store.location, "table": table, "version": head, "from_version": version}
+    _log.info("restored %s to version %d, which is version %d now", table, version, head, extra=values)
+    return head
 
 
 def compact(store: Store, table: str, order: str | None) -> int:
@@ -164,7 +180,10 @@ def compact(store: Store, table: str, order: str | None) -> int:
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
     with session_settings(store.spark, {USER_METADATA: Purpose("optimize").metadata()}):
         store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}")
-    return store.version(table)
+    head = store.version(table)
+    values = {"store": store.location, "table": table, "version": head}
+    _log.info("optimize: compacted %s, version %d", table, head, extra=values)
+    return head
 
 
 def vacuum(store: Store, tables: Iterable[str]) -> None:
@@ -172,6 +191,7 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
 
     def one(table: str) -> None:
         store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+        _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
     with (
         session_settings(store.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}),

@@ -1,5 +1,6 @@
 """A store: a folder or a catalog schema that holds the tables of ``prox_spark.schemas``."""
 
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 from prox_spark import __version__
 from prox_spark.errors import StoreError
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
+
+_log = logging.getLogger(__name__)
 
 _CATALOG_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*\Z")
 _NUMBER_KEY, _PACKAGE_KEY = "prox_spark.store_version", "prox_spark.package_version"
@@ -133,6 +136,7 @@ def create_store(spark: SparkSession, location: str) -> Store:
     if store.is_catalog:
         catalog, schema = location.split(".")
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
+    _log.info("making the tables of a new store at %s", store.location, extra={"store": store.location})
     *others, last = TABLES
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(partial(create_table, store), others))

@@ -1,6 +1,7 @@
 """``compare``: two refinement versions side by side, as DataFrames over the store's tables."""
 
 import json
+import logging
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -10,6 +11,8 @@ from pyspark.sql import functions as F
 
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version, own_rows
+
+_log = logging.getLogger(__name__)
 
 CHANGES = ("unchanged", "changed", "newly_dropped", "newly_kept", "dropped_in_both", "added", "removed")
 """What may have become of a document. A quarantined one is not kept, so it counts as dropped."""
@@ -55,6 +58,8 @@ def compare(spark: SparkSession, location: str, before: str, after: str) -> Comp
     """
     store = open_store(spark, location)
     one, other = open_version(store, before), open_version(store, after)
+    values = {"store": store.location, "from_refinement": one.name, "to_refinement": other.name}
+    _log.info("compare: %s with %s, store %s", one.name, other.name, store.location, extra=values)
     logs = (version.read("refined").select("doc_id", "log_hash") for version in (one, other))
     before_logs, after_logs = (rows.withColumnRenamed("log_hash", side) for rows, side in zip(logs, "ba", strict=True))
     same_logs = before_logs.join(after_logs, "doc_id").where("a != b").isEmpty()
