@@ -33,7 +33,7 @@ from prox_spark.costs.compute import Point, Stage, Trained, account, curve_of, r
 from prox_spark.costs.refining import refinement_stages
 from prox_spark.evaluation.models import points
 from prox_spark.evaluation.pictures import draw_compute
-from prox_spark.export.export import export
+from prox_spark.exporting.export import export
 from prox_spark.generation.generate import generate
 from prox_spark.ingestion.ingest import find_files, ingest
 from prox_spark.pretraining.pretrain import pretrain

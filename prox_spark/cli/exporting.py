@@ -25,7 +25,7 @@ def export(
     raw: Annotated[bool, typer.Option("--raw", help="The original documents that this version covers.")] = False,
 ) -> None:
     """Write a refinement as files: Parquet, JSON lines, a Hugging Face dataset, or token shards to train on."""
-    from prox_spark.export.export import make_request, write
+    from prox_spark.exporting.export import make_request, write
 
     location, loaded = store_of(store, config, overrides)
     request = make_request(folder, format, tokenizer=tokenizer, seed=seed, raw=raw)

@@ -153,7 +153,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page that shows a refinement, or what changed between two: numbers, pictures, documents."""
-    from prox_spark.report.report import report as run
+    from prox_spark.reporting.report import report as run
 
     location, loaded = store_of(store, config, overrides)
     asked: dict[str, Any] = {"before": before, "after": after, "sample": sample, "seed": seed, "evaluation": evaluation}

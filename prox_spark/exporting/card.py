@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from prox_spark.report.facts import described_refiners, largest_sources, read_drops, read_sources
-from prox_spark.report.figures import Drop, Source
-from prox_spark.report.text import clean
+from prox_spark.reporting.facts import described_refiners, largest_sources, read_drops, read_sources
+from prox_spark.reporting.figures import Drop, Source
+from prox_spark.reporting.text import clean
 from prox_spark.versions.names import Version
 
 _SIZES = (

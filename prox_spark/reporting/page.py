@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from prox_spark.errors import UsageError
-from prox_spark.report.documents import Outcome, ReportDocument
-from prox_spark.report.figures import Facts, share
-from prox_spark.report.pictures import Picture
+from prox_spark.reporting.documents import Outcome, ReportDocument
+from prox_spark.reporting.figures import Facts, share
+from prox_spark.reporting.pictures import Picture
 
 CHANGES = {
     "unchanged": "Unchanged",

@@ -14,13 +14,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.errors import ConservationError, UsageError
-from prox_spark.export.card import card, read_card_facts
-from prox_spark.export.folder import Folder, open_folder
-from prox_spark.export.manifest import check_same, encoded, manifest
-from prox_spark.export.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
-from prox_spark.export.staging import MANIFEST, look, staging
-from prox_spark.export.tokens import ChosenTokenizer, read_tokenizer
-from prox_spark.export.writers import COLUMNS
+from prox_spark.exporting.card import card, read_card_facts
+from prox_spark.exporting.folder import Folder, open_folder
+from prox_spark.exporting.manifest import check_same, encoded, manifest
+from prox_spark.exporting.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
+from prox_spark.exporting.staging import MANIFEST, look, staging
+from prox_spark.exporting.tokens import ChosenTokenizer, read_tokenizer
+from prox_spark.exporting.writers import COLUMNS
 from prox_spark.tables.refinements import check_unforgotten
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version

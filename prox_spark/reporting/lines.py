@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from prox_spark.programs import Call, Program, render
-from prox_spark.report.text import clean, shortened
+from prox_spark.reporting.text import clean, shortened
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _COMPARED = 10_000

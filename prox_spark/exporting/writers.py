@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from prox_spark.export.folder import Folder, HashedFile
-from prox_spark.export.tokens import DocumentTokenizer, Ids, Tokenizing
+from prox_spark.exporting.folder import Folder, HashedFile
+from prox_spark.exporting.tokens import DocumentTokenizer, Ids, Tokenizing
 from prox_spark.generation.tokens import SLAB
 
 COLUMNS = pa.schema(

@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from prox_spark.costs.refining import stages_of
 from prox_spark.errors import UsageError
-from prox_spark.report.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, VersionFacts
-from prox_spark.report.text import clean, shortened
+from prox_spark.reporting.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, VersionFacts
+from prox_spark.reporting.text import clean, shortened
 from prox_spark.tables.times import utc
 from prox_spark.versions.names import Version, own_rows
 

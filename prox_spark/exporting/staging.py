@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prox_spark.errors import ProxSparkError, UsageError
-from prox_spark.export.folder import Folder
+from prox_spark.exporting.folder import Folder
 from prox_spark.tables.leases import alive, myself
 
 MANIFEST = "manifest.json"

@@ -14,9 +14,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from prox_spark.config.shapes import PAPER_SIZES
 from prox_spark.costs.compute import Stage, llama_parameters, refining_flops, training_flops
-from prox_spark.report.figures import BINS, Facts, Model, Operation, VersionFacts, below, rebinned, share
-from prox_spark.report.svg import ROLES, inline
-from prox_spark.report.text import clean, shortened
+from prox_spark.reporting.figures import BINS, Facts, Model, Operation, VersionFacts, below, rebinned, share
+from prox_spark.reporting.svg import ROLES, inline
+from prox_spark.reporting.text import clean, shortened
 
 _WIDTH = 420
 _POINTS = 72

@@ -6,9 +6,9 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from prox_spark.errors import InstallationError, UsageError
-from prox_spark.report.facts import read_facts, read_models
-from prox_spark.report.reading import readings
-from prox_spark.report.sample import read_sample
+from prox_spark.reporting.facts import read_facts, read_models
+from prox_spark.reporting.reading import readings
+from prox_spark.reporting.sample import read_sample
 from prox_spark.tables.store import open_store
 
 
@@ -41,8 +41,8 @@ def report(
     draws the page is not installed.
     """
     try:
-        from prox_spark.report.page import render, write
-        from prox_spark.report.pictures import pictures
+        from prox_spark.reporting.page import render, write
+        from prox_spark.reporting.pictures import pictures
     except ModuleNotFoundError as error:
         raise InstallationError(
             f"report needs {error.name}, which is not installed: pip install 'prox-spark[report]'"

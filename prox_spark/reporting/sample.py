@@ -11,7 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from prox_spark.report.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Found, ReportDocument, document
+from prox_spark.reporting.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Found, ReportDocument, document
 from prox_spark.versions.names import Version, own_rows
 
 _CALLS_READ = 50 * MAX_CALLS

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.errors import ProxSparkError
-from prox_spark.export.folder import Folder
-from prox_spark.export.tokens import Tokenizing
-from prox_spark.export.writers import COLUMNS, File, Finished, JsonWriter, ParquetWriter, TokenWriter
+from prox_spark.exporting.folder import Folder
+from prox_spark.exporting.tokens import Tokenizing
+from prox_spark.exporting.writers import COLUMNS, File, Finished, JsonWriter, ParquetWriter, TokenWriter
 
 SHARD_CHARACTERS = 256_000_000
 """Characters of text in a shard, about."""

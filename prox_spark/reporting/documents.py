@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prox_spark.report.lines import Mark, call_text, compared, cut, explain
-from prox_spark.report.text import clean, shortened
+from prox_spark.reporting.lines import Mark, call_text, compared, cut, explain
+from prox_spark.reporting.text import clean, shortened
 
 MAX_CHARACTERS = 20_000
 """Of a document; ``MAX_LINES`` and ``MAX_LINE`` bound it too. The page says what it does not show."""
