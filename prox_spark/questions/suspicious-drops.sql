@@ -1,4 +1,4 @@
--- Which removed lines look like prose (long, many words, ends as a sentence, in one document only)?
+-- Which removed lines look like prose (long, many words, ending like a sentence, in only one document)?
 SELECT any_value(doc_id) AS doc_id, any_value(line_number) AS line_number, any_value(operation) AS operation,
        any_value(score) AS score, text
 FROM dropped_lines

@@ -1,4 +1,4 @@
--- Which removed lines occur in most documents? Boilerplate stands at the top.
+-- Which removed lines occur in the most documents? Boilerplate comes first.
 SELECT text, count(DISTINCT doc_id) AS documents, count(*) AS lines, collect_set(operation) AS operations
 FROM dropped_lines
 WHERE replacement IS NULL

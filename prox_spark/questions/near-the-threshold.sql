@@ -1,4 +1,4 @@
--- Which documents lie within 0.1 of the newest refinement's threshold of documents, on which side?
+-- Which documents have a score within 0.1 of the newest refinement's document threshold, and on which side?
 WITH newest AS (
   SELECT document_refiner, CAST(get_json_object(configuration, '$.execution.drop_document_below') AS DOUBLE) AS threshold
   FROM refinements ORDER BY created_at DESC, version DESC LIMIT 1

@@ -1,4 +1,4 @@
--- Which lines are kept in some documents although they are removed from at least two others?
+-- Which lines are kept in some documents but removed from at least two others?
 WITH removed AS (
   SELECT text, count(DISTINCT doc_id) AS removed_from
   FROM dropped_lines
