@@ -34,7 +34,7 @@ class Library:
     def about(self, name: str) -> str:
         """The comment in the file's first line, without the command that it may end with."""
         comment = self.read(name).partition("\n")[0].lstrip("#- ")
-        return comment.partition(": prox-spark ")[0]
+        return comment.partition(": prox-spark ")[0].removesuffix(".")
 
     def read(self, name: str) -> str:
         """The text of the file. Raises ``ConfigError`` with all names, the nearest first, where there is none."""

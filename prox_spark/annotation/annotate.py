@@ -87,7 +87,7 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     """
     settings = config.annotate
     if settings is None:
-        raise ConfigError("annotate is not set: endpoint and output are needed (see conf/annotate/)")
+        raise ConfigError("annotate is not set: endpoint and output are needed (see the preset large-model)")
     store = open_store(spark, config.store)
     complete_store(store)
     prompts = load_prompts(settings)

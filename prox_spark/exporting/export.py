@@ -7,6 +7,7 @@ Which document stands where follows from the version's rows, the seed and the nu
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -21,6 +22,7 @@ from prox_spark.exporting.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, sh
 from prox_spark.exporting.staging import MANIFEST, look, staging
 from prox_spark.exporting.tokens import ChosenTokenizer, read_tokenizer
 from prox_spark.exporting.writers import COLUMNS
+from prox_spark.session import Session, started
 from prox_spark.tables.refinements import check_unforgotten
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
@@ -72,26 +74,39 @@ class Exported:
 
 
 def export(
-    spark: SparkSession,
-    location: str,
+    spark: Session,
+    store: str,
     name: str,
-    folder: str,
+    folder: str | Path,
     format: str,
     *,
     tokenizer: str | None = None,
     seed: int = 0,
     raw: bool = False,
 ) -> Exported:
-    """Write the refinement version that ``name`` names to ``folder``; ``raw``: the original documents that it covers.
+    """Write a refinement version as files for other programs. Does nothing where the folder holds the same export.
 
-    ``format`` is one of ``Format``; ``tokens`` needs a ``tokenizer`` (a folder, or a repository of the model hub). Without
-    effect where the folder holds the very same export. Raises as ``make_request`` and ``write`` do.
+    ``spark``: a session, or a function that returns one, called when the request has been checked. ``store``: a path or a
+    catalog's ``schema``. ``name``: ``NAME`` (its newest version), ``NAME:VERSION``, or ``@N`` for
+    version N of the table ``refined``. ``folder``: what to make, a path or a URL. ``format``: ``parquet``, ``jsonl``,
+    ``huggingface`` or ``tokens``. ``tokenizer``, for tokens: a folder, or a repository on the model hub. ``seed``: of the
+    documents' order. ``raw``: write the original documents that the version covers instead.
+
+    Returns what is in the folder: documents, characters, files, bytes, tokens.
+    Raises ``UsageError`` for an unknown name or format, a tokenizer that is missing or not wanted, a version without
+    documents and a folder with something else; ``RefinerError`` for a tokenizer that cannot be read; ``StoreError`` for a
+    version that is gone or holds documents that were forgotten; ``ConservationError`` where not all documents were written.
+
+    >>> done = prox_spark.export(spark, "my-store", "rules", "rules-jsonl", "jsonl")
+    >>> done.refinement, done.version, done.documents, done.files, done.new
+    ('rules', 0, 2, 1, True)
     """
-    return write(spark, location, name, make_request(folder, format, tokenizer=tokenizer, seed=seed, raw=raw))
+    request = make_request(folder, format, tokenizer=tokenizer, seed=seed, raw=raw)
+    return write(started(spark), store, name, request)
 
 
 def make_request(
-    folder: str, format: str, *, tokenizer: str | None = None, seed: int = 0, raw: bool = False
+    folder: str | Path, format: str, *, tokenizer: str | None = None, seed: int = 0, raw: bool = False
 ) -> Request:
     """A request that can be carried out as far as is known without Spark.
 
@@ -106,7 +121,7 @@ def make_request(
         raise UsageError(f"format {format} takes no tokenizer; format tokens does")
     if not 0 <= seed < 1 << 63:
         raise UsageError(f"seed {seed}: must be from 0 to 2**63 - 1")
-    target = open_folder(folder)
+    target = open_folder(str(folder))
     look(target)
     return Request(target, format, read_tokenizer(tokenizer) if tokenizer is not None else None, seed, raw)
 

@@ -24,22 +24,31 @@ class Written:
 
 def report(
     spark: SparkSession,
-    location: str,
-    file: Path,
+    store: str,
+    file: str | Path,
     *,
     before: str | None = None,
     after: str | None = None,
     sample: int = 500,
     seed: int = 0,
-    evaluation: Path | None = None,
+    evaluation: str | Path | None = None,
 ) -> Written:
-    """Write a page about the refinement that ``after`` names (the newest unless given), or what changed from ``before``.
+    """Write one HTML page that shows a refinement version, or what changed between two.
 
-    ``sample`` documents can be looked at in it, the same ones for the same ``seed``. ``evaluation``: an ``evaluation.json``
-    whose models it shows, too.
-    Raises ``UsageError`` for names that do not exist, files that cannot be read or written, ``InstallationError`` where what
-    draws the page is not installed.
+    ``store``: a path or a catalog's ``schema``. ``file``: the page. ``after``: the version to show, ``NAME``,
+    ``NAME:VERSION`` or ``@N``; the newest unless given. ``before``: the version to compare it with. ``sample``: how many
+    documents are in the page, the same ones for the same ``seed``. ``evaluation``: an ``evaluation.json`` whose models it
+    shows, too.
+
+    Returns the file, the names of the versions, the number of documents and the bytes of the page.
+    Raises ``UsageError`` for names that do not exist and files that cannot be read or written, ``InstallationError`` where
+    the extra ``report`` is not installed.
+
+    >>> done = prox_spark.report(spark, "my-store", "report.html", before="gentle", after="rules")
+    >>> done.versions, done.documents
+    (['gentle:0', 'rules:0'], 3)
     """
+    file = Path(file)
     try:
         from prox_spark.reporting.page import render, write
         from prox_spark.reporting.pictures import pictures
@@ -49,8 +58,8 @@ def report(
         ) from None
     if not file.parent.is_dir():
         raise UsageError(f"{file}: the folder {file.parent} does not exist")
-    models = () if evaluation is None else read_models(evaluation)
-    shown = readings(open_store(spark, location), before, after)
+    models = () if evaluation is None else read_models(Path(evaluation))
+    shown = readings(open_store(spark, store), before, after)
     facts = read_facts(shown, models)
     documents = read_sample(shown, sample, seed)
     write(render(facts, pictures(facts), documents, seed), file)

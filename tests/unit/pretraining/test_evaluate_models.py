@@ -120,7 +120,7 @@ def test_a_local_suite_is_run_by_the_harness(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["evaluate.suite=genral"], "no such suite (did you mean general?)"),
+        (["evaluate.suite=genral"], "there is no suite 'genral'; there are general, math"),
         (["evaluate.suite=gone.yaml"], "gone.yaml: cannot be read"),
         (["evaluate.models=[nowhere]"], "no such folder"),
         (["evaluate.window=64"], "more than the context of few, 32 tokens"),
