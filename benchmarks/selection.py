@@ -93,10 +93,8 @@ def write(path: Path, count: int, characters: int = 3000) -> None:
 
 def whole(spark: Any, scratch: Path, count: int) -> dict[str, float]:
     """Seconds of fitting and of generating over a store of ``count`` documents; its ingest is not counted."""
+    from prox_spark import generate, ingest, load_config
     from prox_spark.adapt.selection import fit
-    from prox_spark.config import load_config
-    from prox_spark.generation.generate import generate
-    from prox_spark.ingestion.ingest import find_files, ingest
 
     corpus, folder = scratch / f"{count}.jsonl", scratch / f"dsir-{count}"
     write(corpus, count)
@@ -104,7 +102,7 @@ def whole(spark: Any, scratch: Path, count: int) -> dict[str, float]:
     keys += ["adapt.name=benchmark", "adapt.task=selection", f"adapt.output={folder}", "adapt.target.format=json"]
     keys += [f"adapt.target.path={scratch / 'target.jsonl'}", "ingest.unit_bytes=16000000"]
     config = load_config(None, [*keys, "document.engine.kind=dsir", f"document.engine.model={folder}"])
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     fitting = seconds(lambda: fit(spark, config))
     generating = seconds(lambda: generate(spark, config))
     corpus.unlink()

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
@@ -36,6 +36,15 @@ LOCAL = {
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
 }
+
+
+Session: TypeAlias = SparkSession | Callable[[], SparkSession]
+"""A session, or a function that returns one: it is called once what can be checked without Spark has been checked."""
+
+
+def started(spark: Session) -> SparkSession:
+    """The session itself."""
+    return spark() if callable(spark) else spark
 
 
 def get_session(settings: dict[str, str] | None = None) -> SparkSession:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from prox_spark.config.load import engine_kinds, models_in
+from prox_spark.config.load import PRESETS, engine_kinds, models_in
 from prox_spark.config.models import Config
 from prox_spark.corpora.formats import CONTAINERS, FORMATS
 
@@ -16,7 +16,19 @@ HEAD = """# Configuration
 A YAML file with these keys; on the command line each can be given as `key.sub=value` (the value is YAML) behind `--config`.
 Unknown keys are refused. Giving another `….engine.kind` drops the settings of the old kind. Made by
 `scripts/document_configuration.py` from the docstrings.
+
+## Presets
+
+`--config NAME` and `prox_spark.load_config("NAME")` read a preset: a configuration that ships with the package. A value with a
+slash, or ending in `.yaml` or `.yml`, is the path of a file. `prox-spark presets` lists the presets; `prox-spark presets NAME`
+prints one, to start a file from. In a checkout they are also in `conf/`.
+
 """
+
+
+def presets() -> list[str]:
+    found = [f"| `{name}` | {PRESETS.group(name) or 'refine'} | {PRESETS.about(name)} |" for name in PRESETS.names()]
+    return ["| preset | verb | what it does |", "|---|---|---|", *found]
 
 
 def rows(model: type[BaseModel], prefix: str) -> list[str]:
@@ -57,7 +69,7 @@ def formats() -> str:
 
 def document() -> str:
     table = ["| key | default | what |", "|---|---|---|"]
-    parts = [HEAD, "\n".join(table + rows(Config, "")), formats()]
+    parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, "")), formats()]
     for kind, model in engine_kinds().items():
         parts.append(f"\n## `engine.kind: {kind}`\n\n{_text(model.__doc__)}\n")
         parts.append("\n".join(table + [row for row in rows(model, "engine.") if "engine.kind`" not in row]))

@@ -8,7 +8,7 @@ HEAD = """\
 # Rules
 
 Classic filters of web corpora as programs: they write the same rows into the same tables as a model does, so that rules and
-models compare like any two refinements. `conf/rules.yaml` applies all of them. The tables are made by
+models compare like any two refinements. The preset `rules` applies all of them. The tables are made by
 `scripts/document_rules.py` from `prox_spark/rules/catalogue.py`.
 
 ```yaml

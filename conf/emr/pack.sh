@@ -23,8 +23,9 @@ rm -rf "$out/jobs"
 mkdir -p "$out/jobs"
 cp "$project"/jobs/*.py "$out/jobs/"
 cp "$project/conf/emr/bootstrap.sh" "$out/"
-pack() { tar -czf "$out/$1" --owner=0 --group=0 --mode=a+rX -C "$2" .; }
-pack conf.tar.gz "$project/conf"
+pack() { tar -czf "$out/$1" --owner=0 --group=0 --mode=a+rX "${@:3}" -C "$2" .; }
+# Some of its files are links into the package.
+pack conf.tar.gz "$project/conf" --dereference
 
 uv build --quiet --wheel --out-dir "$scratch" "$project"
 wheel=$(echo "$scratch"/prox_spark-*.whl)

@@ -76,9 +76,7 @@ def fit(spark: SparkSession, config: Config) -> Fitted:
     """
     settings = config.adapt
     if settings is None or settings.target is None:
-        raise ConfigError(
-            "adapt.target is not set: a selection needs the corpus that it aims at (conf/adapt/dsir.yaml)"
-        )
+        raise ConfigError("adapt.target is not set: a selection needs the corpus that it aims at (see the preset dsir)")
     started = time.monotonic()
     output = free_output(settings)
     store = open_store(spark, config.store)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import prox_spark
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
 
 
@@ -25,8 +26,8 @@ def export(
     raw: Annotated[bool, typer.Option("--raw", help="The original documents that this version covers.")] = False,
 ) -> None:
     """Write a refinement as files: Parquet, JSON lines, a Hugging Face dataset, or token shards to train on."""
-    from prox_spark.export.export import make_request, write
-
     location, loaded = store_of(store, config, overrides)
-    request = make_request(folder, format, tokenizer=tokenizer, seed=seed, raw=raw)
-    tell({"store": location, **asdict(write(session(loaded), location, name, request))}, output)
+    done = prox_spark.export(
+        lambda: session(loaded), location, name, folder, format, tokenizer=tokenizer, seed=seed, raw=raw
+    )
+    tell({"store": location, **asdict(done)}, output)

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from prox_spark.cli.groups import GroupedVerbs
 from prox_spark.logs import LogSettings, chosen, clean, written
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def _log_options(
     """Only its options count: ``Verbs`` gives them to every verb."""
 
 
-class Verbs(TyperGroup):
+class Verbs(GroupedVerbs):
     """All verbs, each with the options of the log: before the verb or after it."""
 
     def __init__(self, **given: Any) -> None:

@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+import prox_spark
+from prox_spark.cli import groups
 from prox_spark.cli.evaluated import tables
 from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
+from prox_spark.cli.libraries import presets, questions
 from prox_spark.cli.logs import complain, logged
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
@@ -22,23 +25,30 @@ from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, Us
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        write_line(f"prox-spark {prox_spark.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _prox_spark() -> None:
+def _prox_spark(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Programming Every Example (ProX) on Spark: models write cleaning programs, Delta tables keep every version."""
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def ingest(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Read corpus files into `documents`."""
-    from prox_spark.ingestion.ingest import find_files
-    from prox_spark.ingestion.ingest import ingest as run
-
     loaded = load_config(config, overrides or ())
-    files = find_files(loaded)
-    tell({"store": loaded.store, "ingest": asdict(run(session(loaded), loaded, files))}, output)
+    done = prox_spark.ingest(lambda: session(loaded), loaded)
+    tell({"store": loaded.store, "ingest": asdict(done)}, output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def generate(
     overrides: Overrides = None,
     config: ConfigOption = None,
@@ -46,14 +56,12 @@ def generate(
     retry_failed: RetryOption = False,
 ) -> None:
     """Let the refiners write programs for every document that has none yet."""
-    from prox_spark.generation.generate import generate as run
-
     loaded = load_config(config, overrides or ())
-    stages = run(session(loaded), loaded, retry_failed=retry_failed)
+    stages = prox_spark.generate(session(loaded), loaded, retry_failed=retry_failed)
     tell({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def execute(
     overrides: Overrides = None,
     config: ConfigOption = None,
@@ -62,13 +70,11 @@ def execute(
     sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of the documents.")] = 1.0,
 ) -> None:
     """Apply the programs and commit a refinement version."""
-    from prox_spark.refinement.execute import execute as run
-
     if dry_run:
         _dry_run(overrides or [], config, output, sample)
         return
     loaded = load_config(config, overrides or ())
-    tell({"store": loaded.store, **asdict(run(session(loaded), loaded))}, output)
+    tell({"store": loaded.store, **asdict(prox_spark.execute(session(loaded), loaded))}, output)
 
 
 def _dry_run(overrides: list[str], config: str | None, output: str, sample: float) -> None:
@@ -106,7 +112,7 @@ def _dry_run_row(run: dict[str, Any]) -> list[Any]:
     return [*dropped, lines["total"], lines["removed"], lines["rewritten"], characters["total"], kept, operations]
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def refine(
     overrides: Overrides = None,
     config: ConfigOption = None,
@@ -114,21 +120,12 @@ def refine(
     retry_failed: RetryOption = False,
 ) -> None:
     """Ingest, generate and execute: from corpus files to a refinement version."""
-    from prox_spark.generation.generate import generate
-    from prox_spark.generation.plan import plan_stages
-    from prox_spark.ingestion.ingest import find_files, ingest
-    from prox_spark.refinement.execute import execute
-
     loaded = load_config(config, overrides or ())
-    files = find_files(loaded)
-    plan_stages(loaded)
-    spark = session(loaded)
-    done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
-    done["generate"] = [asdict(stage) for stage in generate(spark, loaded, retry_failed=retry_failed)]
-    tell(done | asdict(execute(spark, loaded)), output)
+    done = prox_spark.refine(lambda: session(loaded), loaded, retry_failed=retry_failed)
+    tell(asdict(done), output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def estimate(
     overrides: Overrides = None,
     config: ConfigOption = None,
@@ -162,7 +159,7 @@ def estimate(
         write_line(f"- {note}")
 
 
-@app.command()
+@app.command(rich_help_panel=groups.START)
 def doctor(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Check this installation and, with a configuration, its store, refiners and prompt templates."""
     from prox_spark.doctor import examine
@@ -178,7 +175,7 @@ def doctor(overrides: Overrides = None, config: ConfigOption = None, output: Out
         raise InstallationError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MAKE)
 def annotate(
     overrides: Overrides = None,
     config: ConfigOption = None,
@@ -192,7 +189,7 @@ def annotate(
     tell({"store": loaded.store, "annotate": asdict(run(session(loaded), loaded, retry_failed=retry_failed))}, output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MAKE)
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.adapt import adapt as run
@@ -200,7 +197,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
-        raise ConfigError("adapt is not set: name, output, train and validation are needed (see conf/adapt/)")
+        raise ConfigError("adapt is not set: name, output, train and validation are needed (see the preset web-lines)")
     if loaded.adapt.task == "selection":
         from prox_spark.adapt.selection import fit
 
@@ -211,7 +208,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     tell(asdict(run(loaded.adapt, show)), output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MEASURE)
 def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
     from prox_spark.pretraining.pretrain import pretrain as run
@@ -219,13 +216,13 @@ def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: O
 
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
-        raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see conf/pretrain/)")
+        raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see the preset tiny)")
     if loaded.pretrain.processes > 1:
         session(loaded)
     tell(asdict(run(loaded.pretrain, show)), output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MEASURE)
 def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Measure the refiners on labelled pages and documents, and pretrained models on clean text and tasks."""
     from prox_spark.evaluation.evaluate import evaluate as run
@@ -242,8 +239,13 @@ def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: O
     write_line(f"everything, with sources, page types and thresholds: {found.output}/evaluation.json")
 
 
-for verb in (history, sql, compare, report, export, pin, rollback, optimize, forget):
-    app.command()(verb)
+for heading, verbs in (
+    (groups.START, (presets,)),
+    (groups.LOOK, (history, sql, questions, compare, report)),
+    (groups.KEEP, (export, pin, rollback, optimize, forget)),
+):
+    for verb in verbs:
+        app.command(rich_help_panel=heading)(verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

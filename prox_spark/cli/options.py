@@ -10,11 +10,11 @@ from prox_spark.cli.output import write_facts, write_json, write_line
 from prox_spark.config import Config, load_config
 from prox_spark.errors import UsageError
 
-app = typer.Typer(
-    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = typer.Typer(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-ConfigOption = Annotated[str | None, typer.Option("--config", help="The YAML file of the refinement.")]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A preset's name (see `presets`), or the path of a YAML file.")
+]
 StoreOption = Annotated[str | None, typer.Option("--store", help="The store, instead of a configuration.")]
 OutputOption = Annotated[
     Literal["text", "json"], typer.Option("--output", help="json: one document on standard output.")
@@ -28,7 +28,7 @@ Overrides = Annotated[
 def store_of(store: str | None, config: str | None, overrides: Sequence[str] | None) -> tuple[str, Config]:
     """Location and configuration of a reading verb, which may know the store alone."""
     if store is None and config is None and not overrides:
-        raise UsageError("name the store: --store STORE or --config FILE")
+        raise UsageError("name the store: --store STORE or --config NAME")
     loaded = load_config(config, [*(overrides or ()), *([f"store={store}"] if store else [])])
     return loaded.store, loaded
 

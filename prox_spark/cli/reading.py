@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
+import prox_spark
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 from prox_spark.errors import UsageError
 from prox_spark.tables.times import utc
+from prox_spark.versions.questions import question
 
 
 def history(
     overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
 ) -> None:
     """Every refinement version of the store."""
-    from prox_spark.versions.history import history as run
-
     location, loaded = store_of(store, config, overrides)
-    rows = run(session(loaded), location)
+    rows = prox_spark.history(session(loaded), location)
     if output == "json":
         write_json(rows)
         return
@@ -47,19 +47,36 @@ def _history_row(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def sql(
-    question: Annotated[
-        str, typer.Argument(metavar="SELECT", help="The query; `refined@NAME:VERSION` reads an older refinement.")
-    ],
+    select: Annotated[
+        str | None,
+        typer.Argument(metavar="SELECT", help="The query; `refined@NAME:VERSION` reads an older refinement."),
+    ] = None,
     overrides: Overrides = None,
     config: ConfigOption = None,
     store: StoreOption = None,
     output: OutputOption = "text",
+    asked: Annotated[
+        str | None,
+        typer.Option("--question", metavar="NAME", help="A query of the library (see `questions`) instead of SELECT."),
+    ] = None,
+    refinements: Annotated[
+        list[str] | None,
+        typer.Option("--refinement", metavar="A=NAME", help="The refinement for letter A of a question about several."),
+    ] = None,
 ) -> None:
     """Ask the tables of the store, by their plain names."""
     from prox_spark.versions.sql import query
 
+    if asked is not None:
+        # The first of the overrides stands where the query would.
+        overrides = [*([select] if select else ()), *(overrides or ())]
+        select = question(asked, _by_letter(refinements or []))
+    elif select is None:
+        raise UsageError("Missing argument 'SELECT': give a query, or --question NAME (see `prox-spark questions`)")
+    elif refinements:
+        raise UsageError("--refinement belongs to --question; in a query write `refined@NAME`")
     location, loaded = store_of(store, config, overrides)
-    answer = query(session(loaded), location, question)
+    answer = query(session(loaded), location, select)
     if output == "json" and len(set(answer.columns)) < len(answer.columns):
         raise UsageError(
             f"SQL: two columns of one name ({', '.join(answer.columns)}); give them names of their own with AS"
@@ -69,6 +86,16 @@ def sql(
         write_json({"columns": answer.columns, "rows": [row.asDict(recursive=True) for row in rows]})
     else:
         write_table(answer.columns, rows)
+
+
+def _by_letter(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        letter, equals, name = one.partition("=")
+        if not letter or not equals or not name:
+            raise UsageError(f"--refinement {one!r}: write it as A=NAME")
+        found[letter] = name
+    return found
 
 
 def compare(
@@ -86,14 +113,12 @@ def compare(
     ] = None,
 ) -> None:
     """What differs between two refinement versions."""
-    from prox_spark.versions.compare import compare as run
     from prox_spark.versions.compared import save
-    from prox_spark.versions.summary import summarize
 
     location, loaded = store_of(store, config, overrides)
-    comparison = run(session(loaded), location, before, after)
+    comparison = prox_spark.compare(session(loaded), location, before, after)
     saved = {"table": asdict(save(comparison, table))} if table else {}
-    found = summarize(comparison, limit, seed) | saved
+    found = comparison.summary(limit, seed) | saved
     if output == "json":
         write_json(found)
     else:
@@ -153,9 +178,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page that shows a refinement, or what changed between two: numbers, pictures, documents."""
-    from prox_spark.report.report import report as run
-
     location, loaded = store_of(store, config, overrides)
     asked: dict[str, Any] = {"before": before, "after": after, "sample": sample, "seed": seed, "evaluation": evaluation}
-    done = run(session(loaded), location, output_file, **asked)
+    done = prox_spark.report(session(loaded), location, output_file, **asked)
     tell(asdict(done), output)

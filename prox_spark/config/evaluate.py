@@ -27,7 +27,7 @@ class EvaluateConfig(Section):
     window: Annotated[int, Field(ge=8)] | None = None
     """Tokens that a model reads at a time; its context unless given, at most 2,048."""
     suite: str | None = None
-    """Tasks for the models: ``general`` or ``math`` (``conf/suites``), or a file of one; needs the extra ``harness``."""
+    """Tasks for the models: ``general`` or ``math``, or the path of a suite's file; needs the extra ``harness``."""
     tasks: str | None = None
     """Folder of the harness's task files that a suite may name beside the harness's own."""
     output: str = "evaluation"

@@ -10,19 +10,32 @@ from pydantic import BaseModel, ValidationError
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
+from prox_spark.library import Library, is_name
 from prox_spark.suggest import hint
 
+PRESETS = Library("preset", "presets", ".yaml")
+"""Configurations that ship with the package; the subfolder of one is the verb that it is for, ``refine`` where there is none."""
 
-def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read the YAML file at ``path`` (or start from nothing) and put each ``key.sub=value`` (value: YAML) over it.
 
-    >>> load_config(None, ["store=s", "chunk.engine.kind=rules"]).chunk.engine.kind
-    'rules'
+def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration and apply ``overrides`` to it.
 
-    Raises ``ConfigError`` for a file that cannot be read, an unknown key (the nearest known name is shown) or a wrong value.
+    ``source`` is the name of a preset (``rules``), the path of a YAML file (with a slash, or ending in ``.yaml`` or
+    ``.yml``), or None for overrides alone. Each override is ``key.sub=value`` with the value in YAML; another
+    ``….engine.kind`` removes the settings of the old kind.
+
+    Returns the checked ``Config``, which cannot be changed.
+    Raises ``ConfigError`` for an unknown preset (all names are shown, the nearest first), a file that cannot be read, an
+    unknown key (the nearest known key is shown) or a wrong value.
+
+    >>> config = load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> config.store, config.refinement, config.chunk.engine.kind
+    ('my-store', 'rules', 'rules')
+    >>> load_config(None, ["store=my-store", "chunk.engine.kind=rules"]).document is None
+    True
     """
-    tree = _read(Path(path)) if path is not None else {}
-    where = str(path) if path is not None else "the arguments"
+    tree = _read(source) if source is not None else {}
+    where = str(source) if source is not None else "the arguments"
     for override in overrides:
         _apply(tree, override)
     try:
@@ -31,16 +44,24 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
         raise ConfigError(f"{where}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(source: str | Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = _preset(source) if is_name(source) else Path(source).read_text(encoding="utf-8")
+        tree = yaml.safe_load(text)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{source}: is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: holds no keys at its top level")
+        raise ConfigError(f"{source}: holds no keys at its top level")
     return tree
+
+
+def _preset(name: str | Path) -> str:
+    try:
+        return PRESETS.read(str(name))
+    except ConfigError as error:
+        raise ConfigError(f"{error}; give a file as a path, such as ./{name}") from None
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

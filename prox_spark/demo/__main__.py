@@ -8,13 +8,12 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+import prox_spark
 from prox_spark.cli.output import write_line, write_table
 from prox_spark.config import Config, load_config
 from prox_spark.demo.corpus import write_corpus
-from prox_spark.generation.generate import generate, run_self_test
+from prox_spark.generation.generate import run_self_test
 from prox_spark.generation.plan import plan_stages
-from prox_spark.ingestion.ingest import find_files, ingest
-from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 
@@ -64,17 +63,18 @@ def _refine(spark: SparkSession, corpus: Path) -> str:
         started = pool.submit(run_self_test, spark, chunk_plan)
         for name in CORPUS:
             config = _config(corpus, name)
-            ingest(spark, config, find_files(config))
+            prox_spark.ingest(spark, config)
         started.result()
-    chunk = generate(spark, config)[-1]
-    counts = execute(spark, config).counts
+    # Its ingest finds that everything has been read.
+    done = prox_spark.refine(spark, config)
+    chunk, counts = done.generate[-1], done.counts
     kept = counts["characters_kept"] / counts["characters"]
     write_line(
         f"demo: {chunk.prompt_tokens:,} prompt tokens of {chunk.documents} pages in {chunk.seconds:.0f} s; kept "
         f"{counts['refined']} of {counts['documents']} pages and {kept:.0%} of their characters; "
         f"{counts['lines_removed']:,} lines and {counts['dropped_documents']} whole pages went"
     )
-    return config.store
+    return done.store
 
 
 def _show(spark: SparkSession, corpus: Path) -> None:

@@ -26,10 +26,8 @@ from prox_spark.evaluation.labels import LabelFile, read_labels
 from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
 from prox_spark.evaluation.models import evaluate_models, named_folders, refinements_named
 from prox_spark.evaluation.pictures import check_drawing, draw_thresholds
-from prox_spark.generation.generate import generate
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
-from prox_spark.ingestion.ingest import find_files, ingest
-from prox_spark.refinement.execute import execute
+from prox_spark.pipeline import refine
 from prox_spark.tables.store import Store, open_store, quoted
 from prox_spark.versions.sql import query
 
@@ -187,9 +185,7 @@ def _programs(store: Store, stage: StagePlan | None) -> DataFrame:
 
 def _refine(spark: SparkSession, run: Config) -> str:
     """Refine, and give the refinement's name and version, as SQL over the store takes it."""
-    ingest(spark, run, find_files(run))
-    generate(spark, run)
-    done = execute(spark, run)
+    done = refine(spark, run)
     return f"{done.refinement}:{done.version}"
 
 

@@ -75,9 +75,18 @@ class Generated:
 
 
 def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
-    """Run both stages over the documents that the store holds now.
+    """Write the programs of both stages for every document of the store that has none yet.
 
     ``retry_failed`` asks again first what failed before; an answer replaces the failed row.
+
+    Returns one entry a stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
+    Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` where there is no store,
+    ``SelfTestError`` for a model that does nothing to pages of boilerplate, ``EngineError`` for an engine that does not start
+    or dies too often, ``LeaseError`` while another job generates with the same refiner.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> [(stage.stage, stage.documents, stage.failed) for stage in prox_spark.generate(spark, config)]
+    [('document', 3, 0), ('chunk', 2, 0)]
     """
     plans = plan_stages(config)
     store = open_store(spark, config.store)

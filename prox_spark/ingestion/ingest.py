@@ -19,7 +19,7 @@ from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
 from prox_spark.progress import Progress, duration, quantity
-from prox_spark.session import log_session, share_of_tasks
+from prox_spark.session import Session, log_session, share_of_tasks, started
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.forgotten import split_forgotten
@@ -56,12 +56,31 @@ def find_files(config: Config) -> list[FileInfo]:
     return files
 
 
-def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
-    """Read the files that the store does not know yet and append their documents.
+def ingest(spark: Session, config: Config) -> Ingested:
+    """Read the files of ``config.input`` that the store does not have yet, and append their documents; makes the store.
 
-    The same file (path, size, modification time) again is skipped; an id that comes from elsewhere again is quarantined,
-    and so is a document that was forgotten.
+    A file that the store has (same path, size and modification time) is skipped. A document whose id came before from
+    elsewhere is quarantined, and so is one that was forgotten.
+
+    ``spark``: a session, or a function that returns one. It is called when the files have been found, so that wrong input
+    fails before Spark starts.
+
+    Returns how many files were read and skipped, how many documents were added and how many records quarantined.
+    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where no file matches or a column is
+    missing, ``LeaseError`` while another job ingests into this store.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> prox_spark.ingest(spark, config)
+    Ingested(files=1, files_skipped=0, documents=3, quarantined=0)
+    >>> prox_spark.ingest(spark, config)
+    Ingested(files=0, files_skipped=1, documents=0, quarantined=0)
     """
+    files = find_files(config)
+    return ingest_files(started(spark), config, files)
+
+
+def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
+    """``ingest`` of files that were found before."""
     source, began = _input(config), time.monotonic()
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = _ingest(create_store(spark, config.store), config, source, files)

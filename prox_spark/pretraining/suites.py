@@ -1,7 +1,7 @@
 """Suites of tasks, run by EleutherAI's lm-evaluation-harness (the extra ``harness``).
 
-A suite is a YAML file in ``conf/suites``: its tasks by the names people know, with the harness's name, the metric that counts,
-and the examples shown before a question.
+A suite is a YAML file: its tasks by the names people know, with the harness's name, the metric that counts, and the examples
+shown before a question. Some ship with the package.
 """
 
 import sys
@@ -14,11 +14,11 @@ import yaml
 from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
+from prox_spark.library import Library, is_name
 from prox_spark.section import Section
 from prox_spark.suggest import unknown
 
-_FOLDERS = (Path("conf/suites"), Path(__file__).parents[2] / "conf" / "suites")
-"""Where a suite's name is looked up: the working directory, as the jobs have it, then this checkout."""
+SUITES = Library("suite", "suites", ".yaml")
 
 
 class _Entry(Section):
@@ -44,27 +44,20 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite:
-    """A suite of ``conf/suites`` by its name, or of a file by its path (``….yaml``).
+    """A suite that ships with the package by its name, or that of a file by its path, as a configuration is named.
 
-    Raises ``ConfigError`` with the nearest names where there is none, and where the file is no suite.
+    Raises ``ConfigError`` with all names, the nearest first, where there is none, and where the file is no suite.
     """
-    file = Path(name).expanduser() if name.endswith((".yaml", ".yml")) else _named(name)
     try:
-        read = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        text = SUITES.read(name) if is_name(name) else Path(name).expanduser().read_text(encoding="utf-8")
+        read = _File.model_validate(yaml.safe_load(text))
     except OSError as error:
         raise ConfigError(f"evaluate.suite {name}: cannot be read ({error.strerror})") from None
+    except ConfigError as error:
+        raise ConfigError(f"evaluate.suite: {error}; give a file as a path, such as ./{name}") from None
     except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"evaluate.suite {file}: is no suite ({' '.join(str(error).split())[:300]})") from None
-    return Suite(file.stem, tuple(read.tasks))
-
-
-def _named(name: str) -> Path:
-    known: dict[str, Path] = {}
-    for folder in reversed(_FOLDERS):
-        known |= {file.stem: file for file in sorted(folder.glob("*.yaml"))}
-    if name not in known:
-        raise ConfigError(f"evaluate.suite: {unknown('suite', name, sorted(known))}; a file of one must end in .yaml")
-    return known[name]
+        raise ConfigError(f"evaluate.suite {name}: is no suite ({' '.join(str(error).split())[:300]})") from None
+    return Suite(Path(name).stem, tuple(read.tasks))
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,14 @@ class Executed:
 def execute(spark: SparkSession, config: Config) -> Executed:
     """Bring the refinement up to the documents that the store holds now; without effect when it is.
 
+    Returns name and version of the refinement, whether the version is new, and its counts.
     Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
     to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "refinement=gentle", "execution.max_removed_share=0.1"])
+    >>> done = prox_spark.execute(spark, config)
+    >>> done.refinement, done.version, done.new, done.counts["lines_removed"]
+    ('gentle', 0, True, 0)
     """
     store = open_store(spark, config.store)
     refiners = find_refiners(config, partial(find_refiner, store))

@@ -25,7 +25,7 @@ from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.generation.generate import Generated, generate
 from prox_spark.generation.plan import plan_stages
 from prox_spark.generation.task import run_stage
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 
 TOLERANCE = 0.15
 
@@ -63,7 +63,7 @@ def test_the_estimate_of_the_demo_corpus_is_what_the_run_asks(spark: Any, model:
     before = [estimate(spark, config) for config in configs]
     assert not store.exists()
     for config in configs:
-        ingest(spark, config, find_files(config))
+        ingest(spark, config)
     pending = estimate(spark, configs[0])
     third = estimate(spark, configs[0], sample=80)
 
@@ -92,7 +92,7 @@ def test_the_estimate_of_the_demo_corpus_is_what_the_run_asks(spark: Any, model:
     more = load_config(
         None, with_model(model, f"store={store}", f"input.path={tmp_path / 'more.txt'}", "input.format=text")
     )
-    ingest(spark, more, find_files(more))
+    ingest(spark, more)
     measured = estimate(spark, more, price_per_hour=2.0)
     assert measured.documents == 1
     for one, known in zip(measured.stages, run, strict=True):
@@ -179,14 +179,14 @@ def test_the_share_that_the_document_stage_kept_so_far_scales_the_chunk_stage(
     chunk = ["chunk.engine.kind=transformers", f"chunk.engine.model={model}"]
     document = ["document.engine.kind=scripted", "document.engine.answers={junk: 0.1}"]
     first = configure(*document, "chunk=null", path=write_pages([PAGE, PAGE + "b", PAGE + "c", "junk"]))
-    ingest(spark, first, find_files(first))
+    ingest(spark, first)
     config = configure(*document, *chunk, path=first.input.path if first.input else None)
 
     unknown = estimate(spark, config)
     generate(spark, first)
     write_pages([f"{PAGE} {number}" for number in range(8)], "more.json")
     more = configure(*document, *chunk, path=tmp_path / "more.json")
-    ingest(spark, more, find_files(more))
+    ingest(spark, more)
     known = estimate(spark, more)
 
     assert [stage.documents for stage in unknown.stages] == [4, 4]
@@ -205,7 +205,7 @@ def test_only_some_of_many_units_are_read(
     for number, text in enumerate(texts):
         write_pages([text], f"{number:02}.json")
     config = configure("ingest.unit_bytes=60", path=str(write_pages(["x"], "99.json").parent / "*.json"))
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
 
     found = estimate(spark, config, tokens_per_second=5.0)
 

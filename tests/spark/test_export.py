@@ -22,9 +22,9 @@ from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import ConservationError, StoreError, UsageError
-from prox_spark.export import export as job
-from prox_spark.export.export import export, shuffle
-from prox_spark.export.tokens import DocumentTokenizer, read_tokenizer
+from prox_spark.exporting import export as job
+from prox_spark.exporting.export import export, shuffle
+from prox_spark.exporting.tokens import DocumentTokenizer, read_tokenizer
 from prox_spark.pretraining.data import open_shards
 from prox_spark.tables.store import open_store
 from prox_spark.versions.forget import forget

@@ -20,7 +20,7 @@ from claims import PAGE, check_conservation, check_once, check_rederivation, run
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
 from prox_spark.errors import LeaseError, StoreError, UsageError
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.refinement.execute import execute
 from prox_spark.tables.commits import vacuum
 from prox_spark.tables.leases import hold
@@ -262,7 +262,7 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
     write(made.folder / "pages", "1.json", {"kept": "Kept.", "spam": "Spam"})
     write(made.folder / "pages", "3.json", {"kept": "Kept.", "new": "New."})
     assert page.exists()
-    read = ingest(spark, made.config(), find_files(made.config()))
+    read = ingest(spark, made.config())
     assert (read.documents, query(spark, made.store, "SELECT * FROM documents WHERE doc_id = 'kept'").count()) == (1, 0)
     rejected = query(spark, made.store, "SELECT doc_id, position FROM quarantine WHERE error_class = 'Forgotten'")
     assert [tuple(row) for row in rejected.collect()] == [(None, 0), (None, 0)]
@@ -270,7 +270,7 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
     # Nor does a record of that id which cannot be read say its name; of another id it does, until that is forgotten.
     rows = [{"id": name, "text": None} for name in ("kept", "broken")]
     (made.folder / "pages" / "4.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    ingest(spark, made.config(), find_files(made.config()))
+    ingest(spark, made.config())
     unread = "SELECT doc_id FROM quarantine WHERE file LIKE '%/4.json' ORDER BY position"
     assert [row["doc_id"] for row in query(spark, made.store, unread).collect()] == [None, "broken"]
     assert forget(spark, made.store, ["broken"]).unknown == 0

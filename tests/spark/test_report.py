@@ -14,9 +14,9 @@ from claims import PAGE, PROSE, run, versions
 from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.refinement.execute import execute
-from prox_spark.report.documents import MAX_CHARACTERS
-from prox_spark.report.facts import read_facts
-from prox_spark.report.reading import readings
+from prox_spark.reporting.documents import MAX_CHARACTERS
+from prox_spark.reporting.facts import read_facts
+from prox_spark.reporting.reading import readings
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
 

@@ -20,13 +20,14 @@ from prox_spark.errors import ConfigError, TrainingError
 from prox_spark.generation.columns import with_score
 from prox_spark.generation.generate import generate
 from prox_spark.generation.plan import plan_stages
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.refinement.execute import execute
 from prox_spark.selection.chance import uniform
 from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
 from prox_spark.selection.folder import load_dsir
 from prox_spark.selection.ngrams import BUCKETS, add_counts
 from prox_spark.tables.store import open_store
+from prox_spark.versions.questions import question
 from prox_spark.versions.sql import query
 
 SEA = ["tide", "harbour", "boat", "wave", "sail", "storm", "coast", "gull", "anchor", "rope", "mast", "salt"]
@@ -35,7 +36,6 @@ COMMON = ["the", "of", "and", "to", "in", "a", "is", "that", "it", "was", "for",
 N = 400
 IDS = [f"d{number}" for number in range(N)]
 KEEP = 0.3
-EQUAL_SIZE = Path(__file__).resolve().parents[2] / "conf" / "sql" / "equal-size.sql"
 
 
 def page(words: list[str], count: int, chance: random.Random) -> str:
@@ -108,7 +108,7 @@ def config(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Config:
         *("document.engine.kind=dsir", f"document.engine.model={folder / 'sea'}"),
     ]
     made = load_config(None, keys)
-    ingest(spark, made, find_files(made))
+    ingest(spark, made)
     assert main(["adapt", *keys]) == 0
     return made
 
@@ -163,7 +163,7 @@ def test_chance_keeps_its_share_and_a_refinement_can_be_the_target(spark: Any, c
     assert done.counts["refined"] == pytest.approx(KEEP * N, abs=4 * np.sqrt(N * KEEP * (1 - KEEP)))
     check_conservation(spark, by_chance)
     # The threshold that has the first one's size.
-    (equal,) = query(spark, config.store, EQUAL_SIZE.read_text()).collect()
+    (equal,) = query(spark, config.store, question("equal-size")).collect()
     assert (equal.refinement, equal.drop_document_below) == ("first", pytest.approx(1 - KEEP, abs=0.1))
     assert 0.95 * equal.characters_kept < equal.characters <= equal.characters_kept
 

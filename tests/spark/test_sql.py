@@ -12,7 +12,7 @@ from claims import PAGE, PROSE, run
 from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.errors import UsageError
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.schemas import RESULT_TABLES, TABLES
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
@@ -169,7 +169,7 @@ def test_result_tables_are_empty_before_any_refinement(spark: Any, tmp_path: Pat
     (tmp_path / "pages.json").write_text('{"id": "a", "text": "A page."}\n')
     keys = [f"store={tmp_path / 'store'}", f"input.path={tmp_path / 'pages.json'}", "input.format=json"]
     config = load_config(None, [*keys, "chunk.engine.kind=rules"])
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     assert query(spark, config.store, "SELECT count(*) FROM documents").collect() == [(1,)]
     for table in ("refined", "dropped_lines", "dropped_documents", "refinements"):
         assert query(spark, config.store, f"SELECT * FROM {table}").collect() == []

@@ -13,10 +13,10 @@ import zstandard
 from export_helpers import HOSTILE, TEXTS, batches, content, rows, train_tokenizer, write
 
 from prox_spark.errors import ProxSparkError, RefinerError, UsageError
-from prox_spark.export import shards
-from prox_spark.export.export import make_request
-from prox_spark.export.shards import ShardPlan, grouped, shard_task
-from prox_spark.export.tokens import DocumentTokenizer, cut, read_tokenizer
+from prox_spark.exporting import shards
+from prox_spark.exporting.export import make_request
+from prox_spark.exporting.shards import ShardPlan, grouped, shard_task
+from prox_spark.exporting.tokens import DocumentTokenizer, cut, read_tokenizer
 from prox_spark.generation.tokens import SLAB
 
 

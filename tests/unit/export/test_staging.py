@@ -11,9 +11,9 @@ import pytest
 from export_helpers import TEXTS, rows, write
 
 from prox_spark.errors import ProxSparkError, UsageError
-from prox_spark.export.folder import Folder, open_folder
-from prox_spark.export.manifest import check_same, encoded, manifest
-from prox_spark.export.staging import look, staging
+from prox_spark.exporting.folder import Folder, open_folder
+from prox_spark.exporting.manifest import check_same, encoded, manifest
+from prox_spark.exporting.staging import look, staging
 from prox_spark.tables.leases import alive, myself
 
 

@@ -240,7 +240,7 @@ def test_settings_that_do_not_hold_together_are_refused(change: dict[str, Any], 
 
 @pytest.mark.parametrize(("name", "steps"), [("tiny", 244), ("tlm-s", 12_500), ("continual-math", 7_500)])
 def test_the_configurations_that_come_with_the_package_are_the_runs_that_they_say(name: str, steps: int) -> None:
-    found = load_config(Path(__file__).parents[3] / "conf" / "pretrain" / f"{name}.yaml").pretrain
+    found = load_config(name).pretrain
     assert found is not None
     assert found.steps == steps
 

@@ -14,7 +14,7 @@ from prox_spark.generation.selftest import effective
 from prox_spark.programs import Call, Dialect, Program, parse, parse_batch, render
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 from prox_spark.programs.operations import BY_NAME, FLAGS, NAMES, OPERATIONS, SPELLINGS, Operation
-from prox_spark.report.lines import call_text, explain
+from prox_spark.reporting.lines import call_text, explain
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "programs.md"
 WORDS = "a line of more than ten words, so that no guard of the document minds it"

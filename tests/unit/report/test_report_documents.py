@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import report_values as values
 
-from prox_spark.report.documents import (
+from prox_spark.reporting.documents import (
     MAX_CALLS,
     MAX_CHARACTERS,
     MAX_LINE,

@@ -18,10 +18,10 @@ pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 from prox_spark.config.shapes import PAPER_SIZES
 from prox_spark.costs.compute import Stage, llama_parameters
 from prox_spark.errors import UsageError
-from prox_spark.report.facts import read_models
-from prox_spark.report.figures import BINS, Facts, Scores
-from prox_spark.report.page import data_block, render, write
-from prox_spark.report.pictures import pictures
+from prox_spark.reporting.facts import read_models
+from prox_spark.reporting.figures import BINS, Facts, Scores
+from prox_spark.reporting.page import data_block, render, write
+from prox_spark.reporting.pictures import pictures
 from prox_spark.schemas import COUNTS
 
 
