@@ -40,7 +40,7 @@ class LogSettings:
 
 
 def safe(text: str) -> str:
-    """The text with control and format characters made visible, so that no page can steer a terminal."""
+    """The text with control and format characters escaped, so that page text cannot control the terminal."""
     return "".join(
         c if c.isprintable() or c == " " else c.encode("unicode_escape", "backslashreplace").decode() for c in text
     )

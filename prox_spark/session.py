@@ -75,7 +75,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
             **DELTA,
             "spark.master": f"local[{cores}]",
             "spark.driver.memory": "2g",
-            # Otherwise Spark greets every command with its own logging set-up.
+            # Silence Spark's start-up log lines.
             "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={Path(__file__).with_name("log4j2.properties")}"',
             "spark.sql.shuffle.partitions": str(max(2, cores)),
         }

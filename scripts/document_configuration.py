@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the models' own docstrings: ``python scripts/document_configuration.py``."""
+"""Write docs/configuration.md from the docstrings of the settings: ``python scripts/document_configuration.py``."""
 
 import inspect
 import json
@@ -13,9 +13,9 @@ from prox_spark.corpora.formats import CONTAINERS, FORMATS
 
 HEAD = """# Configuration
 
-A YAML file with these keys; on the command line each can be given as `key.sub=value` (the value is YAML) behind `--config`.
-Unknown keys are refused. Giving another `….engine.kind` drops the settings of the old kind. Made by
-`scripts/document_configuration.py` from the docstrings.
+The configuration is a YAML file with these keys. On the command line, override a key after `--config` with `key.sub=value`; the
+value is YAML. Unknown keys are refused. Overriding `….engine.kind` drops the settings of the old kind.
+`scripts/document_configuration.py` generates this page from the docstrings.
 
 ## Presets
 
@@ -68,7 +68,7 @@ def formats() -> str:
 
 
 def document() -> str:
-    table = ["| key | default | what |", "|---|---|---|"]
+    table = ["| key | default | meaning |", "|---|---|---|"]
     parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, "")), formats()]
     for kind, model in engine_kinds().items():
         parts.append(f"\n## `engine.kind: {kind}`\n\n{_text(model.__doc__)}\n")

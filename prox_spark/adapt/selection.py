@@ -82,7 +82,7 @@ def fit(spark: SparkSession, config: Config) -> Fitted:
     store = open_store(spark, config.store)
     target, target_counts = _counts(_target(spark, config, settings.target))
     if not target.ngrams:
-        found = "no documents" if not target.documents else f"{target.documents} documents without a word"
+        found = "no documents" if not target.documents else f"{target.documents} documents without words"
         raise TrainingError(f"adapt.target: {found} in {settings.target.path}")
     version = store.version("documents")
     raw_documents, total = _sample(store, version, settings)

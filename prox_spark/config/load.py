@@ -65,14 +65,14 @@ def _preset(name: str | Path) -> str:
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
-    """Put one ``key.sub=value`` into the tree; another ``….engine.kind`` drops the old kind's settings."""
+    """Apply one override to the tree; a new ``….engine.kind`` drops the settings of the old kind."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"{override!r} is no override: write key=value, for example chunk.engine.kind=rules")
+        raise ConfigError(f"cannot read override {override!r}: write key=value, for example chunk.engine.kind=rules")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f"{override!r}: the value is not YAML") from None
+        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -86,7 +86,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One problem in one line: the key, what is wrong, and for an unknown key the nearest known one."""
-    # A union's branch stands in the location under its tag: no key of the user's.
+    # pydantic puts the tag of a union's branch into the location; it is not a key of the user.
     location = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
     known = _known_keys(location[:-1])
     key = ".".join(str(part) for part in _user_location(location))
@@ -116,7 +116,7 @@ def engine_kinds() -> dict[str, type[BaseModel]]:
 
 
 def _known_keys(location: list[Any]) -> list[str]:
-    """Names of the keys that may stand at ``location``."""
+    """Names of the keys that are allowed at ``location``."""
     model: type[BaseModel] = Config
     for index, part in enumerate(location):
         if index and location[index - 1] == "engine" and part in engine_kinds():

@@ -44,7 +44,9 @@ def _check_parquet(path: str, found: Format) -> None:
             raise _missing(path, ours, names, schema.names)
         if ours == "text" and have[0] in schema.names and not is_text(schema.field(have[0]).type):
             kind = schema.field(have[0]).type
-            raise InputError(f"{path}: column {have[0]!r} for text holds {kind}, not strings: map input.columns.text")
+            raise InputError(
+                f"{path}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
+            )
 
 
 def _check_json(path: str, found: Format) -> None:

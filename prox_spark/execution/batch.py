@@ -37,7 +37,7 @@ def execute_batch(
     (int64, both included), ``output`` (string) and, where there are any, ``numbering_offset`` (int64), ``line_scores``
     and ``confidences`` (lists of float32): the fields of ``ChunkProgram``. A null list is an empty one.
 
-    Nothing in a document or a program makes it raise. Raises ``UsageError`` for arrays of other types or lengths.
+    No content of a document or program raises an error. Raises ``UsageError`` for arrays of other types or lengths.
     """
     check_mode(mode)
     documents = strings_of(texts, "texts")

@@ -16,7 +16,7 @@ DEFAULTS = ExecutionSettings()
 def check_mode(mode: str) -> None:
     """Raise ``UsageError`` for a mode that does not exist."""
     if mode not in ("strict", "compat"):
-        raise UsageError(f"execution.mode is {mode!r}: it is strict or compat")
+        raise UsageError(f"execution.mode is {mode!r}: it must be strict or compat")
 
 
 def execute(

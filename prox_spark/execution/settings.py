@@ -1,4 +1,4 @@
-"""What a user may set about ``strict`` execution, and the number of its semantics."""
+"""Settings of ``strict`` execution, and the version number of its semantics."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,7 @@ from prox_spark.section import Section, Share
 from prox_spark.suggest import unknown
 
 SEMANTICS: int = 1
-"""Number of the rules in ``docs/programs.md``: part of a refinement's fingerprint, it rises when a rule changes."""
+"""Version of the rules in ``docs/programs.md``, part of a refinement's fingerprint. It increases when a rule changes."""
 
 
 class Thresholds(Section):

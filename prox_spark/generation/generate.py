@@ -1,6 +1,6 @@
-"""``generate``: every pending document gets its programs, one stage after the other, a batch of units at a time.
+"""``generate``: writes the programs of all pending documents, one stage after the other, in batches of units.
 
-What is pending follows from the tables alone (documents without programs of this refiner and stage), so there is no other
+Pending work is derived from the tables alone (documents without programs of this refiner and stage), so there is no other
 state that could be lost or disagree.
 """
 
@@ -77,7 +77,7 @@ class Generated:
 def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
     """Write the programs of both stages for every document of the store that has none yet.
 
-    ``retry_failed`` asks again first what failed before; an answer replaces the failed row.
+    ``retry_failed`` first retries failed requests; an answer replaces the failed row.
 
     Returns one entry a stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
     Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` where there is no store,
@@ -133,7 +133,7 @@ def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
 def _run_stage(
     store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
 ) -> Generated:
-    """Ask again what failed, where that is wanted, then what is pending; one check before the first work."""
+    """Retry failed requests if requested, then process pending ones; one check before the first work."""
 
     @cache  # Once for both.
     def check() -> None:
@@ -185,7 +185,7 @@ def _run_units(
         record_refiner(store, lease, plan, section)
         for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
             batch = ordered[start : start + config.generate.batch_units]
-            # Asked again, now that the lease is held: what another job committed before is not done twice.
+            # Query again, now that the lease is held: work that another job committed before is not done twice.
             in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
             todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
             progress.expect(sum(units[unit] for unit in batch))
@@ -273,7 +273,7 @@ def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Co
 
 
 def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Commit | None:
-    """What failed once more stays as it is; the other answers take the place of the failed rows, in one MERGE."""
+    """Requests that fail again keep their rows; other answers replace the failed rows, in one MERGE."""
     # Kept, as a MERGE reads its source twice.
     with cached(rows) as answered:
         answers = answered.where("status != 'failed'").select(*spark_schema("programs").names)

@@ -176,8 +176,8 @@ def _openai(stage: Stage, settings: OpenaiSettings, asked: Asked) -> Refiner:
     refiner = model_refiner(stage, settings, asked)
     if refiner.label is not None:
         raise RefinerError(
-            f"{stage} stage of {settings.refiner}: it is a token classifier, which no completions endpoint serves; "
-            "take engine.kind vllm or transformers"
+            f"{stage} stage of {settings.refiner}: a token classifier cannot run behind a completions endpoint; "
+            "use engine.kind vllm or transformers"
         )
     return refiner
 

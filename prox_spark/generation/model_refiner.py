@@ -95,7 +95,7 @@ def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:
         raise RefinerError(f"{file}: {problems}") from None
     own = read.document if stage == "document" else read.chunk
     if own is None:
-        raise RefinerError(f"{file} is no refiner for the {stage} stage: it has no {stage!r}")
+        raise RefinerError(f"{file} is not a refiner for the {stage} stage: it has no {stage!r}")
     return read.name, read.context, own
 
 
@@ -103,7 +103,7 @@ def _context(folder: Path) -> int:
     try:
         return int(_model_config(folder).get("max_position_embeddings", 2048))
     except (ValueError, TypeError) as error:
-        raise RefinerError(f"{folder / 'config.json'}: max_position_embeddings is no number: {error}") from None
+        raise RefinerError(f"{folder / 'config.json'}: max_position_embeddings is not a number: {error}") from None
 
 
 def _label(folder: Path, name: str) -> int:
@@ -112,7 +112,7 @@ def _label(folder: Path, name: str) -> int:
     numbers = {str(value): int(key) for key, value in names.items()} if isinstance(names, dict) else {}
     if name not in numbers:
         known = ", ".join(numbers) or "none"
-        raise RefinerError(f"{folder}: refiner.json names the label {name!r}, config.json's id2label has {known}")
+        raise RefinerError(f"{folder}: refiner.json sets the label {name!r}, but id2label in config.json has {known}")
     return numbers[name]
 
 
@@ -122,7 +122,7 @@ def _model_config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RefinerError(f"{folder / 'config.json'} cannot be read: {error}") from None
     if not isinstance(config, dict):
-        raise RefinerError(f"{folder / 'config.json'} holds no keys")
+        raise RefinerError(f"{folder / 'config.json'} is empty")
     return config
 
 

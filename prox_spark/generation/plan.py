@@ -109,9 +109,7 @@ def asked_for(section: StageConfig) -> str:
 
 def _check(config: Config, refiners: Refiners) -> None:
     if refiners.document is None and refiners.chunk is None:
-        raise ConfigError(
-            "document and chunk are both null: there is nothing to refine with; configure at least one stage"
-        )
+        raise ConfigError("document and chunk are both null; configure at least one stage")
     if refiners.chunk is not None and refiners.chunk.numbering == "chunk" and config.execution.mode == "compat":
         raise ConfigError(
             f"execution.mode is compat, which counts lines through the document, and {refiners.chunk.name} numbers them from "

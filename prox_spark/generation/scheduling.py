@@ -1,4 +1,4 @@
-"""Where a stage's tasks run: several on each GPU, through stage-level scheduling where the cluster has it.
+"""Scheduling of a stage's tasks: several per GPU, with stage-level scheduling if the cluster supports it.
 
 A task-only resource profile gives each task a share of a GPU that the executors have already: it starts no executor and
 moves none. Where it cannot be used, ``why_not`` says why, and tasks are scheduled by their cores alone.
@@ -31,7 +31,7 @@ def why_not(spark: SparkSession) -> list[str]:
         return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
     master = spark.conf.get("spark.master", "") or ""
     if master == "local" or master.startswith("local["):
-        reasons.append(f"stage-level scheduling is off: the master is {master}, which takes no task profiles")
+        reasons.append(f"stage-level scheduling is off: the master is {master}, which does not support task profiles")
     if _gpus_per_executor(spark) == 0:
         reasons.append(
             "stage-level scheduling is off: executors have no GPU (spark.executor.resource.gpu.amount is not set; "

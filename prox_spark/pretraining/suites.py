@@ -149,8 +149,8 @@ def _run(prepared: Prepared, entry: _Entry, model: Any) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ProxSparkError(
-            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; tasks "
-            "of the harness read their data from the model hub, or from its cache (HF_HOME) where there is no network"
+            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; "
+            "harness tasks read their data from the model hub, or from its cache (HF_HOME) without a network"
         ) from error
     results: dict[str, Any] = done["results"]
     return {**results.get(entry.task, {}), "version": done.get("versions", {}).get(entry.task)}
@@ -170,6 +170,6 @@ def _score(entry: _Entry, results: dict[str, Any]) -> dict[str, Any]:
                 "version": results["version"],
             }
     raise ConfigError(
-        f"the harness gives {entry.task} no metric {entry.metric!r}; it has "
+        f"the harness has no metric {entry.metric!r} for {entry.task}; it has "
         f"{', '.join(sorted(key for key, value in results.items() if isinstance(value, int | float)))}"
     )

@@ -55,7 +55,7 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     Raises ``IncompleteError`` when programs are missing, ``ConfigError`` for a share outside of (0, 1].
     """
     if not 0.0 < sample <= 1.0:
-        raise ConfigError(f"--sample {sample}: a share of the documents, over 0 and at most 1")
+        raise ConfigError(f"--sample {sample}: must be above 0 and at most 1")
     store = open_store(spark, config.store)
     refiners = find_refiners(config, partial(find_refiner, store))
     covered = identity(config, refiners)

@@ -100,7 +100,7 @@ def data_block(facts: Facts, documents: Sequence[ReportDocument]) -> str:
 
 
 def write(page: str, path: Path) -> None:
-    """Write the file as a whole or not at all. Raises ``UsageError`` where that cannot be."""
+    """Write the file atomically. Raises ``UsageError`` if it cannot be written."""
     try:
         with whole_file(path) as partial:
             partial.write_text(page, encoding="utf-8", newline="\n")

@@ -3,7 +3,7 @@
 The table is a short log: the newest row of a key is its lease. Taking it appends a row whose transaction version is the
 next token; Delta commits one version of an id once, so of several jobs one wins. The token is the fencing token: every
 write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = token * 2**20 + n, and Delta skips a version
-that is not above the last one, so a holder whose lease went to somebody else writes nothing more.
+that is not above the last one, so a holder that lost its lease can write nothing more.
 """
 
 import logging
@@ -55,19 +55,21 @@ class Lease:
     lost: threading.Event = field(default_factory=threading.Event)
 
     def next_version(self, table: str) -> int:
-        """The next ``txnVersion`` for a table. Raises ``LeaseError`` when a heartbeat found the lease gone."""
+        """The next ``txnVersion`` for a table. Raises ``LeaseError`` if a heartbeat found that the lease was lost."""
         if self.lost.is_set():
             raise lost(self.key)
         n = self.writes.get(table, 0)
         self.writes[table] = n + 1
         if n >= WRITES_PER_TOKEN:
-            raise LeaseError(f"lease {self.key}: over {WRITES_PER_TOKEN} writes in one job; start it again to go on")
+            raise LeaseError(
+                f"lease {self.key}: more than {WRITES_PER_TOKEN} writes in one job; run it again to continue"
+            )
         return self.token * WRITES_PER_TOKEN + n
 
 
 def lost(key: str) -> LeaseError:
-    """The error of a job that finds its lease in other hands."""
-    return LeaseError(f"lease {key} went to another job; this one stopped and has written nothing since")
+    """The error of a job that lost its lease."""
+    return LeaseError(f"lost lease {key} to another job; stopped without further writes")
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
     before, that one's: the lease is free at once, but stays contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
-    when it ran on this host and its process is gone. An older package's store is brought to today's layout first: whoever
+    when it ran on this host and its process is dead. An older package's store is brought to today's layout first: whoever
     holds a lease writes.
     """
     _migrated(store)
@@ -126,7 +128,7 @@ def _acquire(store: Store, key: str) -> Lease:
     if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and alive(row["holder"]):
         raise LeaseError(
             f"another job holds the lease {key} ({row['holder']}, until {utc(row['expires_at']):%Y-%m-%d %H:%M:%S} UTC unless "
-            "renewed); wait for it or end it, then run this again"
+            "renewed); wait for it or stop it, then run the command again"
         )
     released = row is None or row["expires_at"] <= row["heartbeat_at"]
     lease = Lease(key, 1 if row is None else row["token"] + 1, holder, contested=not released)
@@ -137,7 +139,7 @@ def _acquire(store: Store, key: str) -> Lease:
             raise
         won = False
     if not won:
-        raise LeaseError(f"another job took the lease {key} just now; run this again when it is done")
+        raise LeaseError(f"another job has just taken the lease {key}; run the command again when it is done")
     _log_taken(lease, row)
     return lease
 

@@ -63,7 +63,7 @@ class Store:
         return "delta.`" + f"{self.location}/{name}".replace("`", "``") + "`"
 
     def read(self, name: str, version: int | None = None) -> DataFrame:
-        """The table as it stands, or as of one of its versions. Columns that it lacks, as an older package made it, are null."""
+        """The current table, or one of its versions. Columns that it lacks, as an older package made it, are null."""
         if self.number < STORE_VERSION and name in ADDED_TABLES and not self.has(name):
             return self.spark.createDataFrame([], spark_schema(name))
         as_of = "" if version is None else f" VERSION AS OF {int(version)}"
@@ -113,7 +113,7 @@ def open_store(spark: SparkSession, location: str) -> Store:
     """An existing store. Raises ``StoreError`` where there is none, where it is half made, or of another version."""
     store = find_store(spark, location)
     if store is None:
-        raise StoreError(f"{location}: there is no prox_spark store here; `prox-spark ingest` makes one")
+        raise StoreError(f"{location}: there is no prox_spark store; `prox-spark ingest` creates one")
     return store
 
 
@@ -125,7 +125,7 @@ def find_store(spark: SparkSession, location: str) -> Store | None:
 
 
 def create_store(spark: SparkSession, location: str) -> Store:
-    """The store at ``location``, made where it is absent: every table empty, ``refinements`` last.
+    """The store at ``location``, created if it does not exist: every table empty, ``refinements`` last.
 
     A run that died half-way leaves a store without ``refinements``; the next one completes it.
     """
@@ -221,7 +221,7 @@ def store_number(store: Store) -> int | None:
         raise
     properties = {row["key"]: row["value"] for row in rows}
     if _NUMBER_KEY not in properties:
-        raise StoreError(f"{store.location}: `refinements` is a table of something else; choose another store")
+        raise StoreError(f"{store.location}: `refinements` is not a table of prox_spark; choose another store")
     number = int(properties[_NUMBER_KEY])
     if number > STORE_VERSION:
         needed = properties.get(_PACKAGE_KEY)

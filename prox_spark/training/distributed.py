@@ -65,9 +65,9 @@ def _run_together(arguments: tuple[Any, ...], settings: Settings) -> tuple[Any]:
         with redirect_stdout(sys.stderr):
             done: tuple[Any] | None = distributor.run(_one, *arguments)
     except RuntimeError as error:
-        raise TrainingError(f"one of {processes} processes failed: {error}; its log stands above") from error
+        raise TrainingError(f"one of {processes} processes failed: {error}; its log is above") from error
     if done is None:
-        raise TrainingError("the first process gave no result; its log stands above")
+        raise TrainingError("the first process returned no result; its log is above")
     return done
 
 

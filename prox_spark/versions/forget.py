@@ -1,7 +1,7 @@
-"""``forget``: documents go from every table of a store, and on demand from all of its past.
+"""``forget``: deletes documents from every table of a store and, with ``history``, from older versions.
 
-Their ids stay known by hash, so that no ingest brings them back. Every step may be done again: a run that died half-way is
-completed by the next one. The documents themselves go last, so that the same condition finds them until then.
+Hashes of their ids are kept, so that they are not ingested again. Every step can be repeated: the next run completes one that
+died. The documents themselves are deleted last, so that the same condition finds them until then.
 """
 
 import uuid
@@ -36,16 +36,16 @@ from prox_spark.versions.optimize import hold_all
 from prox_spark.versions.pin import pinned_tables
 
 _OWN = tuple(name for name, schema in TABLES.items() if "doc_id" in schema.names and name != "documents")
-"""Tables with rows of documents, those of ``documents`` itself left out: they go last."""
+"""Tables with rows of documents, without ``documents`` itself, which comes last."""
 
 _PURPOSE = Purpose("forget")
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What one ``forget`` did; ``receipt`` is null where there was nothing to do.
+    """The result of one ``forget``; ``receipt`` is null if there was nothing to do.
 
-    ``documents``: how many went; ``unknown``: ids that are not in the store; ``rows`` that went, by table.
+    ``documents``: number of deleted documents; ``unknown``: ids that are not in the store; ``rows``: deleted rows by table.
     """
 
     receipt: str | None
@@ -71,7 +71,7 @@ def forget(
     Raises ``UsageError`` for a condition that is none, ``LeaseError`` while any job writes to the store.
     """
     if not ids and where is None and not history:
-        raise UsageError("forget what? Give ids, --ids FILE or --where SQL")
+        raise UsageError("nothing to forget: give ids, --ids FILE or --where SQL")
     store = open_store(spark, location)
     chosen = _chosen(store, ids, where)
     n = chosen.count()
@@ -166,7 +166,9 @@ def _check_alone(store: Store, held: dict[str, Lease]) -> None:
     """A job that began before the documents went may still write programs of them; one that begins now cannot."""
     others = [key for key in _generating(store) if key not in held]
     if others:
-        raise LeaseError(f"{', '.join(others)} began meanwhile; run this again when it is done, to complete it")
+        raise LeaseError(
+            f"{', '.join(others)} has started in the meantime; run the command again when it is done, to finish"
+        )
 
 
 def _check_executed(version: Version) -> None:
@@ -178,7 +180,7 @@ def _check_executed(version: Version) -> None:
     still = version.store.read("programs").where("status = 'failed'").select(*keys)
     if not failed.join(still, keys, "left_anti").isEmpty():
         raise StoreError(
-            f"refinement {version.name}: failed programs were asked again since; `execute` with its configuration first"
+            f"refinement {version.name}: failed requests were retried since; run `execute` with its configuration first"
         )
 
 

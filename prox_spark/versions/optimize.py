@@ -1,4 +1,4 @@
-"""``optimize``: small files become large ones, sorted by unit, and every refinement stays readable."""
+"""``optimize``: compacts small files, sorted by unit; every refinement stays readable."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""``rollback``: an earlier refinement version becomes the newest again, as a version of its own."""
+"""``rollback``: makes an earlier refinement version the newest again, as a new version."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from prox_spark.versions.names import find_refinement
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The refinement version that stands after ``rollback``; ``new`` is False when it stood before."""
+    """The refinement version after ``rollback``; ``new`` is False if it was the newest before."""
 
     refinement: str
     version: int
@@ -36,8 +36,8 @@ class RolledBack:
 def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
     """Make what ``name`` names (``NAME``, ``NAME:VERSION``, ``@N``) the newest refinement; without effect when it is.
 
-    The result tables are put back to its versions (metadata only), and a new row of ``refinements`` commits them: later
-    ``execute`` runs of that name go on from there. Nothing is deleted; the versions in between stay readable.
+    The result tables are restored to its versions (metadata only), and a new row of ``refinements`` commits them. Later
+    ``execute`` runs of that name continue from there. Nothing is deleted; the versions in between stay readable.
     Raises ``UsageError`` for a name that does not exist, ``StoreError`` for one that ``forget`` came after.
     """
     store = open_store(spark, location)

@@ -168,7 +168,7 @@ def words(config: Config) -> list[str]:
 
 
 def test_without_its_section_the_verb_says_what_it_needs(spark: Any, make: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match="endpoint and output are needed"):
+    with pytest.raises(ConfigError, match="set endpoint and output"):
         annotate(spark, make().model_copy(update={"annotate": None}))
 
 

@@ -205,7 +205,7 @@ def store_version(spark: Any, corpus: Corpus) -> Iterator[Callable[[int], None]]
 
 @pytest.mark.parametrize(
     ("number", "what_to_do"),
-    [(STORE_VERSION + 1, "upgrade prox_spark"), (STORE_VERSION - 1, "no migration from it exists")],
+    [(STORE_VERSION + 1, "upgrade prox_spark"), (STORE_VERSION - 1, "there is no migration for it")],
 )
 def test_a_store_of_another_schema_version_is_refused_by_readers_and_writers(
     corpus: Corpus,

@@ -254,7 +254,7 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
     assert not execute(spark, made.config()).new
     assert versions(Path(made.store)) == standing
     for again in (rollback, partial(pin, copy=True)):
-        with pytest.raises(StoreError, match="must not come back"):
+        with pytest.raises(StoreError, match="contains documents that were forgotten"):
             again(spark, made.store, "first:1")
 
     # The same records from a file that was touched, and in a new one.
@@ -345,7 +345,7 @@ def test_forget_with_history_leaves_the_text_in_no_file_of_the_store(spark: Any,
     check_conservation(spark, made.config())
     check_rederivation(spark, made.config())
     for name in ("first:1", "second"):
-        with pytest.raises(StoreError, match=rf"refinement {name[:5]}.* is gone: `forget --history` took"):
+        with pytest.raises(StoreError, match=rf"refinement {name[:5]}.* no longer exists: `forget --history` removed"):
             query(spark, made.store, f"SELECT * FROM `refined@{name}`")
     assert len(contents(spark, made.store, "first:0")["refined"]) == 1, "the pinned copy is there, without them"
 

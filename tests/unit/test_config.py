@@ -85,7 +85,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_an_override_without_value_is_refused() -> None:
-    with pytest.raises(ConfigError, match="is no override"):
+    with pytest.raises(ConfigError, match="cannot read override"):
         load_config(None, ["store"])
 
 

@@ -122,8 +122,8 @@ def test_a_local_suite_is_run_by_the_harness(
     [
         (["evaluate.suite=genral"], "unknown suite 'genral' (did you mean 'general'?)"),
         (["evaluate.suite=gone.yaml"], "gone.yaml: cannot be read"),
-        (["evaluate.models=[nowhere]"], "no such folder"),
-        (["evaluate.window=64"], "more than the context of few, 32 tokens"),
+        (["evaluate.models=[nowhere]"], "is not a folder"),
+        (["evaluate.window=64"], "larger than the context of few, 32 tokens"),
         (["evaluate.perplexity=[gone.txt]"], "gone.txt: cannot be read"),
         (["evaluate.models=[]"], "name evaluate.pages, evaluate.documents, evaluate.models"),
     ],
@@ -139,7 +139,7 @@ def test_pickled_weights_are_refused(arguments: list[str], tmp_path: Path, capsy
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"")
     assert main(["evaluate", *arguments, f"evaluate.models=[{tmp_path / 'pickled'}]"]) == 2
-    assert "pickled weights only" in capsys.readouterr().err
+    assert "only pickled weights" in capsys.readouterr().err
 
 
 def test_pretrain_is_a_verb(

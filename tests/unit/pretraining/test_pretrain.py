@@ -131,7 +131,7 @@ def test_a_saved_state_of_another_shape_is_refused(data: Path, tmp_path: Path, m
         patch.setattr(job, "_told", lambda _: None)
         pretrain(settings(data, tmp_path / "small"))
     wider = {"hidden": 64, "feed_forward": 32, "layers": 1, "heads": 2}
-    with pytest.raises(TrainingError, match=r"checkpoint.pt is no checkpoint of this model \(.*size mismatch"):
+    with pytest.raises(TrainingError, match=r"checkpoint.pt does not match this model \(.*size mismatch"):
         pretrain(settings(data, tmp_path / "small", shape=wider))
 
 
@@ -156,8 +156,8 @@ def test_a_base_with_the_same_tokenizer_goes_on(data: Path, tmp_path: Path) -> N
     [
         ({"tokens": 10**6}, r"holds .* tokens .* asks for 999,936 in at most 1 passes"),
         ({"data": "nowhere"}, "no manifest.json"),
-        ({"base": "other"}, r"a tokenizer of \d+ entries, pretrain.data was made with another"),
-        ({"base": "pickled"}, "pickled weights only"),
+        ({"base": "other"}, r"a tokenizer of \d+ entries, but pretrain.data was made with one of"),
+        ({"base": "pickled"}, "only pickled weights"),
         ({"base": "first", "sequence": 64}, "longer than the context of pretrain.base, 32 tokens"),
         ({"learning_rate": 1e30, "tokens": 24 * 256, "passes": 4.0}, "lower pretrain.learning_rate"),
     ],

@@ -90,11 +90,11 @@ def test_a_column_without_a_number_fails_its_document_alone() -> None:
         ("7", (0.0, 5.0), 1.0),
         ("-7", (0.0, 5.0), 0.0),
         ("7", (10.0, 5.0), 0.6),
-        ("1.5", None, "s is 1.5, outside of [0, 1]: give engine.scale"),
-        ("-0.1", None, "s is -0.1, outside of [0, 1]: give engine.scale"),
+        ("1.5", None, "s is 1.5, outside of [0, 1]: set engine.scale"),
+        ("-0.1", None, "s is -0.1, outside of [0, 1]: set engine.scale"),
         ("nan", (0.0, 5.0), "s is 'nan', no number"),
         ("inf", (0.0, 5.0), "s is 'inf', no number"),
-        ("", None, "s is '', no number"),
+        ("", None, "s is '', not a number"),
         ("true", None, "s is 'true', no number"),
         ("1_0", (0.0, 5.0), "s is '1_0', no number"),
         ('{"a": 1}', None, "s is '{\"a\": 1}', no number"),
@@ -141,7 +141,7 @@ CHANGES = {"short": 0.5, "min_words": 4, "seed": 1}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "lines"}, "refiner of another kind"),
+        ({"kind": "lines"}, "is not a DSIR refiner"),
         ({"version": 0}, "version 0 of the n-grams"),
         ({"short": 2}, "short"),
         ({"more": 1}, "more"),
@@ -155,7 +155,7 @@ def test_a_folder_that_does_not_fit_is_refused(folder: Path, change: dict[str, A
 
 @pytest.mark.parametrize("name", ["web-documents-1", "web-lines-2"])
 def test_a_refiner_of_another_kind_is_refused(name: str) -> None:
-    with pytest.raises(RefinerError, match="adapt` made with task=selection"):
+    with pytest.raises(RefinerError, match="made by `adapt` with task=selection"):
         load_refiner("document", DsirSettings(kind="dsir", model=str(SHIPPED / name)))
 
 
@@ -169,7 +169,7 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
     for name, tensor, message in (
         ("log_ratio", np.zeros(5), r"\(5,\) buckets"),
         ("log_ratio", np.full(BUCKETS, np.nan), "no numbers"),
-        ("quantiles", np.linspace(1, 0, QUANTILES), "out of order"),
+        ("quantiles", np.linspace(1, 0, QUANTILES), "unsorted quantiles"),
     ):
         save_file({**good, name: tensor}, folder / WEIGHTS)
         with pytest.raises(RefinerError, match=message):
@@ -190,7 +190,7 @@ def test_they_choose_whole_documents_of_a_store(engine: dict[str, str]) -> None:
         load_refiner("chunk", chunk.engine)
     if engine["kind"] != "dsir":
         config = load_config(None, ["store=s", *(key.format("document") for key in keys)])
-        with pytest.raises(ConfigError, match="a column of texts has not"):
+        with pytest.raises(ConfigError, match="a column of texts does not have"):
             generate_programs(config)
 
 
