@@ -96,7 +96,7 @@ def test_an_engine_that_dies_of_everything_ends_the_stream(hello: wire.Hello, mo
     patch(hello, FATAL_REQUEST)
     monkeypatch.setattr(supervisor, "MOST_FATAL", 1)
     engine = SupervisedEngine(hello)
-    with pytest.raises(EngineError, match="of 2 requests alone"):
+    with pytest.raises(EngineError, match="2 single requests killed it"):
         list(engine.stream(requests(30, frozenset(range(30)))))
 
 

@@ -219,7 +219,7 @@ def test_a_store_of_another_schema_version_is_refused_by_readers_and_writers(
     for arguments in (["history", "--store", corpus.config.store], ["refine", *corpus.arguments]):
         assert main(arguments) == 1
         reason = one_line(capsys)
-        assert f"store version {number}, this package reads {STORE_VERSION}" in reason
+        assert f"store version is {number}, but this package reads {STORE_VERSION}" in reason
         assert what_to_do in reason
     assert versions(corpus.folder / "store") == before
 

@@ -62,7 +62,7 @@ def test_a_store_that_was_never_completed_is_none(store: Path, capsys: pytest.Ca
 
 def test_a_table_that_is_absent_is_named(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(store / "pins")
-    assert "half written" in refused(capsys, store, VERBS[0])
+    assert "incomplete" in refused(capsys, store, VERBS[0])
 
 
 def test_a_store_of_another_schema_version_is_refused(

@@ -274,7 +274,7 @@ def test_a_version_with_forgotten_documents_is_refused(spark: Any, tmp_path: Pat
         export(spark, config.store, "first:0", str(tmp_path / "old"), "jsonl")
     assert export(spark, config.store, "first", str(tmp_path / "new"), "jsonl").documents == 8
     forget(spark, config.store, [f"d{number}" for number in range(10)])
-    with pytest.raises(UsageError, match="keeps no document"):
+    with pytest.raises(UsageError, match="keeps no documents"):
         export(spark, config.store, "first", str(tmp_path / "none"), "jsonl")
 
 

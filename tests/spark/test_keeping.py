@@ -297,7 +297,7 @@ def test_forget_reaches_a_copy_that_was_cut_short(spark: Any, made: Made) -> Non
 
 def test_a_condition_that_is_none_and_no_documents_at_all_are_refused(spark: Any, made: Made) -> None:
     before = versions(Path(made.store))
-    with pytest.raises(UsageError, match="forget what"):
+    with pytest.raises(UsageError, match="nothing to forget"):
         forget(spark, made.store)
     with pytest.raises(UsageError, match=r"--where: .*txt"):
         forget(spark, made.store, where="txt LIKE 'a%'")

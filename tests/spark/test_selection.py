@@ -138,7 +138,7 @@ def test_a_threshold_keeps_its_share_of_what_resembles_the_target(spark: Any, co
 def test_a_column_chooses_and_a_document_without_a_number_there_fails(spark: Any, config: Config) -> None:
     scores, errors = scores_of(spark, reconfigured(config, kind="column", column="quality"))
     assert errors == {
-        "d10": "quality is 'high', no number",
+        "d10": "quality is 'high', not a number",
         "d11": "quality is 1.5, outside of [0, 1]: set engine.scale",
         "d12": "quality is null",
     }

@@ -51,7 +51,7 @@ def test_a_scorer_is_written_and_read(tmp_path: Path) -> None:
         ({"weights": {}}, "was fitted with"),
         ({"weights": dict.fromkeys(NAMES, "much")}, "not a document scorer"),
         ({"weights": {**dict.fromkeys(NAMES, 1.0), "mood": 1.0}}, "was fitted with"),
-        ({"intercept": float("nan")}, "no numbers"),
+        ({"intercept": float("nan")}, "not numbers"),
         ({"intercept": "high"}, "not a document scorer"),
     ],
 )
@@ -81,7 +81,7 @@ def test_its_fingerprint_is_that_of_its_weights(tmp_path: Path) -> None:
 
 
 def test_it_is_refused_for_chunks_and_where_there_is_none() -> None:
-    with pytest.raises(RefinerError, match=r"belongs to document\.engine"):
+    with pytest.raises(RefinerError, match=r"use it in document\.engine"):
         load_refiner("chunk", SHIPPED_SCORER)
     with pytest.raises(RefinerError, match="web-documents-1"):
         load_refiner("document", StatisticsSettings(kind="statistics", model="nowhere"))

@@ -84,7 +84,7 @@ def test_a_scorer_learns_is_calibrated_and_comes_as_a_refiner(files: tuple[str, 
         ([], "no pages"),
         ([{"raw_content": "a\nb", "gold_keep": [0, 0]}], "only lines labelled 0"),
         ([{"raw_content": "a\nb", "gold_keep": [1]}], "record 0: 1 labels for 2 lines"),
-        ([{"raw_content": "a", "gold_keep": [2]}], "one of 0 or 1"),
+        ([{"raw_content": "a", "gold_keep": [2]}], "give one 0 or 1"),
         ([{"page": "a", "keep": [1]}], "needs raw_content"),
     ],
 )

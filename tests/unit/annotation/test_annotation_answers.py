@@ -79,7 +79,7 @@ def test_a_program_is_read_with_line_numbers_of_the_document() -> None:
         ("navigation", "remove_lines(line_start=-1, line_end=1)", "not in 0 to 3"),
         ("navigation", 'normalize(source_str="Home")', "normalize is not allowed in this task"),
         ("footer", "remove_all()", "remove_all is not allowed in this task"),
-        ("footer", "drop_doc()", "drop_doc is no call"),
+        ("footer", "drop_doc()", "drop_doc is not allowed"),
         ("links", 'normalize(source_str="nowhere")', "no line contains 'nowhere'"),
         ("links", 'normalize(source_str="")', "no line contains"),
         ("links", 'normalize(source_str="News\\nThe")', "no line contains"),

@@ -227,7 +227,7 @@ def test_retry_after_is_a_number_or_a_date_and_never_endless() -> None:
     [
         (status(500, "out of memory"), "sent 3 times, 500: out of memory"),
         (status(429, "slow down"), "429: slow down"),
-        (body("<html>"), "no completion"),
+        (body("<html>"), "not a completion"),
         (body('{"choices": [{"text": "x", "finish_reason": "stop", "token_ids": [-1]}]}'), r"choices\.0\.token_ids"),
         (answers(finish="abort"), "abort"),
         (half, "RemoteProtocolError"),
@@ -273,8 +273,8 @@ def test_what_a_filter_stops_is_not_asked_again(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (401, "wants a key .*set OPENAI_API_KEY"),
-        (403, "wants a key"),
+        (401, "requires an API key .*set OPENAI_API_KEY"),
+        (403, "requires an API key"),
         (404, "no model 'm'.*check engine.model"),
         (405, "base_url"),
     ],

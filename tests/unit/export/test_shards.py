@@ -72,7 +72,7 @@ def test_a_partition_without_rows_writes_nothing_and_rows_of_two_shards_are_refu
     assert list(task(iter(()))) == []
     assert list(task(batches(rows([])))) == []
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ProxSparkError, match="several shards"):
+    with pytest.raises(ProxSparkError, match="other shards"):
         list(task(batches([*rows(["a"]), *rows(["b"], 1, shard=1)])))
 
 
@@ -184,5 +184,5 @@ def test_a_request_that_does_not_hold_together_is_refused(tmp_path: Path) -> Non
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="contains files that are not a finished export"):
         make_request(target, "jsonl")
-    with pytest.raises(UsageError, match="holds files"):
+    with pytest.raises(UsageError, match="contains files"):
         make_request(str(tmp_path / "out" / "notes.txt"), "jsonl")

@@ -138,8 +138,8 @@ def test_a_request_is_sent_whole_and_the_id_of_what_it_made_is_printed(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "none of cluster"),
-        (["clutser"], "none of cluster"),
+        ([], "known: cluster"),
+        (["clutser"], "known: cluster"),
         (["run", "exceute"], "'exceute' is no verb"),
         (["run"], "'' is no verb"),
         (["cluster", "execute"], "cluster takes no arguments"),

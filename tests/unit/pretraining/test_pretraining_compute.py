@@ -143,7 +143,7 @@ def test_models_are_counted_from_their_records_and_what_cannot_be_is_said(tmp_pa
     assert found["stages"]["mine:1"][0]["flops"] == 12_000
     assert found["points"]["mine"][0] == (60 * 500 + 6_000, 2.0)
     assert [note.split(":")[0] for note in found["notes"]] == [
-        "what refining gone",
+        "the cost of refining gone",
         "other was not trained by `pretrain`",
         "gone was measured on a different text than raw",
     ]

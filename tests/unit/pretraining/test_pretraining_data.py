@@ -63,7 +63,7 @@ def test_a_corpus_smaller_than_the_budget_is_refused_with_both_numbers(folders: 
     check_budget(order, held, 1.0)
     check_budget(order, 3 * held, 3.0)
     with pytest.raises(
-        TrainingError, match=rf"holds {order.shards.tokens:,} tokens .* asks for {held + 1:,} in at most 1 passes"
+        TrainingError, match=rf"has {order.shards.tokens:,} tokens .* asks for {held + 1:,} in at most 1 passes"
     ):
         check_budget(order, held + 1, 1.0)
     with pytest.raises(TrainingError, match="no sequence"):
