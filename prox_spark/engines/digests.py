@@ -8,9 +8,10 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from pathlib import Path
+
+from prox_spark.atomic import whole_file
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +62,7 @@ def _save(digests: dict[str, str]) -> None:
     try:
         target = _file()
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as half:
-            json.dump(kept, half)
-        Path(half.name).replace(target)
+        with whole_file(target, shared=True) as partial:
+            partial.write_text(json.dumps(kept), encoding="utf-8")
     except (OSError, RuntimeError) as error:
         _log.debug("digests of model files are not kept: %s", error)

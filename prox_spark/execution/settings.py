@@ -1,6 +1,6 @@
 """Settings of ``strict`` execution, and the version number of its semantics."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -47,6 +47,22 @@ class ExecutionSettings(Thresholds):
                 super().__init__(**values)
             except ValidationError as error:
                 raise ConfigError("; ".join(map(_explain, error.errors()))) from None
+
+
+class Limits(NamedTuple):
+    """``Thresholds`` as kernels take them."""
+
+    error_budget: int
+    max_removed_share: float
+    min_words: int
+    max_repeats: int
+    drop_line_below: float
+    min_confidence: float
+
+
+def limits(settings: Thresholds) -> Limits:
+    """The settings for the kernels."""
+    return Limits(*(getattr(settings, name) for name in Limits._fields))
 
 
 def _explain(error: Any) -> str:

@@ -19,6 +19,7 @@ from prox_spark.config.models import ExecutionConfig
 from prox_spark.corpora.formats import COLUMNS, CONTAINERS, FORMATS, Container
 from prox_spark.corpora.read import READERS
 from prox_spark.execution import DroppedLine, ExecutionSettings
+from prox_spark.execution.settings import Limits
 from prox_spark.refinement.parts import PARTS, of_all_lines
 from prox_spark.refinement.task import RESULTS
 from prox_spark.rules.catalogue import DOCUMENT_RULES, LINE_RULES
@@ -58,7 +59,7 @@ def test_every_table_of_a_store_is_documented() -> None:
 
 
 def test_every_column_of_dropped_lines_is_documented_with_its_meaning() -> None:
-    said = table(page("architecture.md"), "| column | is |")
+    said = table(page("architecture.md"), "| column | meaning |")
     assert said == {column.name: [column.about] for column in schemas.LINE_COLUMNS}
 
 
@@ -106,6 +107,7 @@ def test_every_threshold_is_documented_with_its_default() -> None:
 
 
 def test_every_threshold_is_read_by_both_executors() -> None:
+    assert set(Limits._fields) == set(ExecutionSettings.model_fields)
     for file in ("strict.py", "strict_kernels.py"):
         text = (PACKAGE / "execution" / file).read_text(encoding="utf-8")
         assert [name for name in ExecutionSettings.model_fields if not re.search(rf"\b{name}\b", text)] == []
@@ -156,7 +158,7 @@ def test_messages_about_unknown_names_are_made_in_one_place() -> None:
 
 def test_files_and_folders_are_put_into_place_by_one_module() -> None:
     # An export moves its folder on remote file systems, too.
-    allowed = {"atomic.py", "export/folder.py", "export/staging.py"}
+    allowed = {"atomic.py", "exporting/folder.py", "exporting/staging.py"}
     assert {file for file, tree in SOURCES.items() if any(calls(tree, "rename"))} <= allowed
     assert {file for file, tree in SOURCES.items() if any(calls(tree, "mkdtemp"))} <= allowed
     # One argument: a path's new name, where a string's method has two.
