@@ -49,7 +49,7 @@ def scoring(texts: list[str], folder: Path) -> dict[str, Any]:
     """Documents a second of a task, and of plain Python."""
     from prox_spark.config.engines import DsirSettings
     from prox_spark.config.models import DocumentConfig
-    from prox_spark.generation.open_engine import open_engine
+    from prox_spark.generation.kinds import open_engine
     from prox_spark.generation.plan import plan_stage
     from prox_spark.generation.task import run_stage
     from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights

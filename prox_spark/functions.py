@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from prox_spark.config.engines import SelectionSettings
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
 from prox_spark.execution import ExecutionSettings, execute_batch
 from prox_spark.generation import task
+from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.plan import StagePlan, plan_stages
 
 PROGRAMS_TYPE = (
@@ -54,7 +54,7 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
     (``dsir``, ``random``, ``column``).
     """
     plans = plan_stages(config)
-    if plans.document is not None and isinstance(plans.document.settings, SelectionSettings):
+    if plans.document is not None and kind_of(plans.document.settings).reads == "document":
         raise ConfigError(
             f"document.engine.kind={plans.document.settings.kind} goes by a document's id or metadata, which a column of texts "
             "has not; refine a store, or take document=null"

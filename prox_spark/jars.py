@@ -1,5 +1,6 @@
 """Delta's two jars, fetched once into the user's cache, so that later starts need neither network nor resolver."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from prox_spark.errors import ProxSparkError
+
+_log = logging.getLogger(__name__)
 
 # delta-spark asks for jars that Spark ships already, and for a kernel that no command used here touches
 # (measured with delta-spark 4.4.0 on pip's PySpark 4.1): only its own two are needed.
@@ -41,6 +44,7 @@ def delta_jars() -> list[Path]:
 def _fetch(packages: list[str], names: list[str], folder: Path) -> None:
     import pyspark
 
+    _log.info("fetching Delta's jars (%s) into %s", ", ".join(packages), folder)
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
     folder.mkdir(parents=True, exist_ok=True)
     # A scratch folder beside the cache: a half-filled resolver cache is never reused, and a rename publishes whole files.

@@ -1,6 +1,5 @@
 """Text files that ship with the package and are read by name: presets, suites of tasks, questions."""
 
-import difflib
 import os
 from dataclasses import dataclass
 from importlib.resources import files
@@ -8,6 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from prox_spark.errors import ConfigError
+from prox_spark.suggest import unknown
 
 
 def is_name(source: str | Path) -> bool:
@@ -37,11 +37,10 @@ class Library:
         return comment.partition(": prox-spark ")[0].removesuffix(".")
 
     def read(self, name: str) -> str:
-        """The text of the file. Raises ``ConfigError`` with all names, the nearest first, where there is none."""
+        """The text of the file. Raises ``ConfigError`` where there is none."""
         known = self._files()
         if name not in known:
-            nearest = sorted(known, key=lambda one: -difflib.SequenceMatcher(None, name, one).ratio())
-            raise ConfigError(f"there is no {self.noun} {name!r}; there are {', '.join(nearest)}")
+            raise ConfigError(unknown(self.noun, name, known))
         return known[name][1].read_text(encoding="utf-8")
 
     def _files(self) -> dict[str, tuple[str, Traversable]]:

@@ -1,15 +1,21 @@
 """The Spark session of the command line. The library itself never builds one: there a session is always a parameter."""
 
+import json
+import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from prox_spark.jars import delta_jars
 from prox_spark.java import check_java
+from prox_spark.logs import without_secrets
+
+_log = logging.getLogger(__name__)
 
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -32,7 +38,7 @@ LOCAL = {
 }
 
 
-Session = SparkSession | Callable[[], SparkSession]
+Session: TypeAlias = SparkSession | Callable[[], SparkSession]
 """A session, or a function that returns one: it is called once what can be checked without Spark has been checked."""
 
 
@@ -85,6 +91,9 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
         for key, value in LOCAL.items():
             if key.startswith(("spark.sql.", "spark.databricks.")) and key not in given:
                 session.conf.set(key, value)
+        if "spark.log.level" not in given:
+            # Spark tells of each task otherwise, between the few lines of this package.
+            session.sparkContext.setLogLevel("WARN")
     return session
 
 
@@ -96,3 +105,49 @@ def _submitted() -> bool:
 def is_connect(spark: SparkSession) -> bool:
     """True for a Spark Connect session (``SPARK_REMOTE``, Databricks serverless)."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def log_session(spark: SparkSession, configuration: dict[str, Any]) -> None:
+    """Log, once for each session and configuration, what Spark this is and what it is to do.
+
+    ``configuration`` are the keys that are not at their default; its secrets and its ``spark`` section are left out.
+    """
+    shown = json.dumps(without_secrets(configuration), ensure_ascii=False, default=str)
+    if not _log.isEnabledFor(logging.INFO) or (key := (spark.conf.get("spark.app.id", "") or "", shown)) in _told:
+        return
+    _told.add(key)
+    where = _where(spark)
+    cores = "cores unknown" if where["cores"] is None else f"{where['cores']} cores"
+    values = {"spark_version": spark.version, **where}
+    gpus = f"{where['gpus_per_executor']} GPUs an executor"
+    _log.info("Spark %s, master %s, %s, %s", spark.version, where["master"], cores, gpus, extra=values)
+    _log.info("configuration: %s", shown, extra={"store": configuration.get("store")})
+
+
+def _where(spark: SparkSession) -> dict[str, Any]:
+    gpus = spark.conf.get("spark.executor.resource.gpu.amount", "") or "0"
+    if is_connect(spark):
+        return {"master": "Spark Connect", "cores": None, "gpus_per_executor": gpus}
+    context = spark.sparkContext
+    return {"master": context.master, "cores": context.defaultParallelism, "gpus_per_executor": gpus}
+
+
+def share_of_tasks(spark: SparkSession) -> Callable[[], float | None]:
+    """A function that tells which share of the running stages' tasks is done: ``None`` while none runs, and on Spark Connect."""
+    if is_connect(spark):
+        return lambda: None
+    tracker = spark.sparkContext.statusTracker()
+
+    def share() -> float | None:
+        try:
+            stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
+        except Py4JError:
+            # The session is being stopped.
+            return None
+        tasks = sum(stage.numTasks for stage in stages if stage)
+        return sum(stage.numCompletedTasks for stage in stages if stage) / tasks if tasks else None
+
+    return share

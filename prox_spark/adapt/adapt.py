@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import platform
 import tempfile
 import time
@@ -17,14 +18,18 @@ from prox_spark.adapt.documents import fit_documents, score_documents
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.training import smaller, train
+from prox_spark.atomic import whole_folder
 from prox_spark.config.adapt import AdaptConfig
 from prox_spark.corpora.labels import by_short_name, read_documents, short_names
 from prox_spark.engines.models import resolve_model
 from prox_spark.errors import TrainingError
 from prox_spark.generation.refiner import Refiner
+from prox_spark.progress import duration
 from prox_spark.statistics.scorer import load_scorer, save_scorer
 from prox_spark.training.inputs import marks
 from prox_spark.training.steps import CHECKPOINT, device_of, machine, within_memory
+
+_log = logging.getLogger(__name__)
 
 _CARD = "README.md"
 _OF_SELECTIONS = ("target", "min_words", "raw_documents")
@@ -51,20 +56,23 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
     if settings.task == "selection":
         raise TrainingError("adapt.task=selection reads a store: it is fitted by prox_spark.adapt.selection")
     output = free_output(settings)
-    work = output.with_name(f".{output.name}.{_digest(settings)[:12]}")
-    work.mkdir(parents=True, exist_ok=True)
-    if (work / _CARD).is_file():
-        done = _finished(work, settings)
-    elif settings.task == "documents" and settings.base is None:
-        done = _fit(settings, work)
-    elif settings.processes > 1:
-        from prox_spark.training.distributed import train_together
+    _log.info(
+        "adapt: task %s, base %s, %d processes; makes %s",
+        *(settings.task, settings.base or "none", settings.processes, output),
+    )
+    with whole_folder(output, _digest(settings)[:12]) as work:
+        if (work / _CARD).is_file():
+            done = _finished(work, settings)
+        elif settings.task == "documents" and settings.base is None:
+            done = _fit(settings, work)
+        elif settings.processes > 1:
+            from prox_spark.training.distributed import train_together
 
-        done = train_together(run, _absolute(settings), work)
-    else:
-        done = run(settings, work, report)
-    (work / CHECKPOINT).unlink(missing_ok=True)
-    work.rename(output)
+            done = train_together(run, _absolute(settings), work)
+        else:
+            done = run(settings, work, report)
+        (work / CHECKPOINT).unlink(missing_ok=True)
+    _log.info("adapt: ended, %s in %s", output, duration(done.seconds), extra={"measured": done.best})
     return done
 
 

@@ -4,8 +4,6 @@ What comes to the driver is sums, a row for each bucket of n-grams or of weights
 """
 
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,12 +20,14 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark import __version__
 from prox_spark.adapt.adapt import free_output
 from prox_spark.adapt.selection_card import card
+from prox_spark.atomic import whole_folder
 from prox_spark.config.adapt import AdaptConfig
 from prox_spark.config.models import Config, InputConfig
 from prox_spark.config.target import STORE, TargetConfig
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, InputError, TrainingError
 from prox_spark.ingestion.ingest import find_files, read_files
-from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import Task
 from prox_spark.programs.bytes_kernels import Floats, Integers
 from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
@@ -121,7 +121,7 @@ def _target(spark: SparkSession, config: Config, target: TargetConfig) -> DataFr
         return query(spark, target.path, f"SELECT text FROM `refined@{name}`")
     source = InputConfig(path=target.path, format=target.format, columns=target.columns)
     try:
-        if target.format in SPARK_SOURCES:
+        if FORMATS[target.format].read_by_spark:
             rows = read_source(spark, source, 0, config.ingest.unit_bytes)
         else:
             files = find_files(config.model_copy(update={"input": source}))
@@ -180,11 +180,7 @@ def _bin_task(log_ratio: Floats, min_words: int, seed: int) -> Task:
 
 
 def _write(dsir: Dsir, settings: AdaptConfig, store: str, done: Fitted, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        # A temporary folder is its maker's alone; the tasks of a cluster may run as somebody else.
-        work.chmod(0o755)
+    with whole_folder(output) as work:
         save_dsir(dsir, settings.name, work)
         assert settings.target is not None, "checked before"
         training: dict[str, Any] = {
@@ -199,7 +195,3 @@ def _write(dsir: Dsir, settings: AdaptConfig, store: str, done: Fitted, output: 
         }
         (work / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
         (work / "README.md").write_text(card(settings, training), encoding="utf-8")
-        work.rename(output)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise

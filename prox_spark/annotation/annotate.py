@@ -5,6 +5,7 @@ model), so an interrupted run goes on where it was. A batch's answers are small:
 asked for once, whatever becomes of the write.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,11 +24,17 @@ from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
 from prox_spark.generation.scheduling import default_partitions
-from prox_spark.progress import Progress
+from prox_spark.logs import chosen as chosen_log
+from prox_spark.logs import follow
+from prox_spark.progress import Progress, duration
+from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence, merge
+from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.store import Store, complete_store, open_store
+from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.store import Store, open_store
+
+_log = logging.getLogger(__name__)
 
 LEASE = "annotate"
 STATUSES = ("ok", "refused", "malformed", "failed", "skipped")
@@ -89,8 +96,8 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     if settings is None:
         raise ConfigError("annotate is not set: endpoint and output are needed (see the preset large-model)")
     store = open_store(spark, config.store)
-    complete_store(store)
     prompts = load_prompts(settings)
+    log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     began, done = time.monotonic(), _Done()
     with cached(sample(store.read("documents"), settings)) as chosen:
         if retry_failed:
@@ -99,6 +106,14 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
         seconds = time.monotonic() - began
         tasks = _counts(store, settings, prompts, chosen)
         training = write_training(store, settings, chosen, answered(store, settings, prompts))
+        values = {
+            "store": store.location,
+            "model": settings.endpoint.model,
+            "answers": done.answers,
+            "retries": done.retries,
+        }
+        told = "annotate: ended, %d answers by %s in %s; %d requests were sent again"
+        _log.info(told, done.answers, settings.endpoint.model, duration(seconds), done.retries, extra=values)
         return Annotated(settings.endpoint.model, chosen.count(), done.answers, done.retries, seconds, tasks, training)
 
 
@@ -135,11 +150,12 @@ def _run(
     prompts: tuple[Prompt, ...],
     chosen: DataFrame,
     choose: Choice,
-    write: Callable[[Store, Lease, DataFrame], None],
+    write: Callable[[Store, Lease, DataFrame], Commit | None],
     done: _Done,
 ) -> None:
     """Everything that ``choose`` finds, a batch at a time; no lease is taken where it finds nothing."""
     if choose(chosen, answered(store, settings, prompts)).isEmpty():
+        _log.info("annotate: nothing is pending", extra={"store": store.location})
         return
     with hold(store, LEASE) as lease:
         fence(store, lease, ("annotations",))
@@ -147,14 +163,23 @@ def _run(
         questions = choose(chosen, answered(store, settings, prompts)).collect()
         # In order of their units, so that a batch's documents are found in few files.
         questions.sort(key=lambda row: (row["unit"], row["doc_id"]))
-        with Progress("annotate", len(questions), "documents") as progress:
+        values = {"store": store.location, "model": settings.endpoint.model, "documents": len(questions)}
+        told = "annotate: %d documents of the sample are pending, model %s, prompts %s; store %s"
+        versions = ", ".join(f"{prompt.task} {prompt.version}" for prompt in prompts)
+        _log.info(told, len(questions), settings.endpoint.model, versions, store.location, extra=values)
+        running = share_of_tasks(store.spark)
+        with Progress("annotate", len(questions), "documents", running=running, fields=values) as progress:
             for start in range(0, len(questions), settings.batch_documents):
                 batch = questions[start : start + settings.batch_documents]
+                progress.expect(len(batch))
                 answers = _ask(store, settings, prompts, batch)
                 done.retries += sum(answers.column("retries").drop_null().to_pylist())
                 done.answers += answers.num_rows
-                write(store, lease, store.spark.createDataFrame(answers.drop_columns("retries")))
-                progress.advance(len(batch))
+                made = write(store, lease, store.spark.createDataFrame(answers.drop_columns("retries")))
+                table: dict[str, Any] = (
+                    {} if made is None else {"table": "annotations", "version": made.version, "rows": made.rows}
+                )
+                progress.advance(len(batch), **table)
 
 
 def _ask(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], batch: list[Row]) -> pa.Table:
@@ -172,21 +197,23 @@ def _ask(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], ba
 def _task(
     settings: AnnotateConfig, prompts: tuple[Prompt, ...]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    log = chosen_log()
+
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        follow(log)
         return annotate_documents(batches, settings, prompts)
 
     return task
 
 
-def _append(store: Store, lease: Lease, answers: DataFrame) -> None:
-    commit(store, lease, "annotations", answers, _PURPOSE)
+def _append(store: Store, lease: Lease, answers: DataFrame) -> Commit:
+    return commit(store, lease, "annotations", answers, _PURPOSE)
 
 
-def _retry(store: Store, lease: Lease, answers: DataFrame) -> None:
+def _retry(store: Store, lease: Lease, answers: DataFrame) -> Commit | None:
     """What failed once more stays as it is; the other answers take the place of the rows that were no use."""
     better = answers.where("status != 'failed'")
-    if not better.isEmpty():
-        merge(store, lease, "annotations", better, _KEYS, _PURPOSE)
+    return None if better.isEmpty() else merge(store, lease, "annotations", better, _KEYS, _PURPOSE)
 
 
 def _counts(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], chosen: DataFrame) -> list[TaskCounts]:

@@ -14,8 +14,9 @@ from prox_spark.cli.evaluated import tables
 from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
 from prox_spark.cli.libraries import presets, questions
+from prox_spark.cli.logs import complain, logged
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
-from prox_spark.cli.output import safe, write_facts, write_json, write_line, write_table
+from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
@@ -192,6 +193,7 @@ def annotate(
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.adapt import adapt as run
+    from prox_spark.training.distributed import show
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
@@ -203,24 +205,21 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
         return
     if loaded.adapt.processes > 1:
         session(loaded)
-    tell(asdict(run(loaded.adapt, _show)), output)
+    tell(asdict(run(loaded.adapt, show)), output)
 
 
 @app.command(rich_help_panel=groups.MEASURE)
 def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
     from prox_spark.pretraining.pretrain import pretrain as run
+    from prox_spark.training.distributed import show
 
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
         raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see the preset tiny)")
     if loaded.pretrain.processes > 1:
         session(loaded)
-    tell(asdict(run(loaded.pretrain, _show)), output)
-
-
-def _show(found: dict[str, Any]) -> None:
-    sys.stderr.write(" ".join(f"{name}={value:.4g}" for name, value in found.items()) + "\n")
+    tell(asdict(run(loaded.pretrain, show)), output)
 
 
 @app.command(rich_help_panel=groups.MEASURE)
@@ -254,6 +253,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     # SQL may begin with a comment, which is no option.
     words = [f" {word}" if word.startswith("-- ") else word for word in words]
+    with logged(words):
+        return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     try:
         code = app(args=words, prog_name="prox-spark", standalone_mode=False)
     except typer.Abort:
@@ -275,7 +279,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(reason: str, code: int) -> int:
-    """One line of reason; what an engine said last stands below it."""
-    first, *rest = [safe(line.rstrip()) for line in reason.splitlines() if line.strip()] or ["no reason given"]
-    sys.stderr.write("\n".join([*(f"  {line}" for line in rest), f"prox-spark: {first}"]) + "\n")
+    """Say why, and return the exit code."""
+    complain(reason, code)
     return code

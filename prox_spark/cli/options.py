@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from prox_spark.cli.groups import GroupedVerbs
+from prox_spark.cli.logs import Verbs
 from prox_spark.cli.output import write_facts, write_json, write_line
 from prox_spark.config import Config, load_config
 from prox_spark.errors import UsageError
 
-app = typer.Typer(cls=GroupedVerbs, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A preset's name (see `presets`), or the path of a YAML file.")

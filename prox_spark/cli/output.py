@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prox_spark.logs import safe as safe
 from prox_spark.tables.times import utc
 
 
@@ -41,13 +42,6 @@ def write_facts(facts: Mapping[str, Any], indent: str = "") -> None:
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
         write_line(f"{indent}{name:<{width}}  {_show(value)}")
-
-
-def safe(text: str) -> str:
-    """The text with control and format characters made visible, so that no page can steer a terminal."""
-    return "".join(
-        c if c.isprintable() or c == " " else c.encode("unicode_escape", "backslashreplace").decode() for c in text
-    )
 
 
 def _show(value: Any) -> str:

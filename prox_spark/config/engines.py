@@ -1,6 +1,5 @@
 """Which engine writes the programs, as it stands in a configuration: one frozen model for each ``kind``."""
 
-import difflib
 import math
 import urllib.parse
 from typing import Annotated, Any, Literal
@@ -9,6 +8,19 @@ from pydantic import Field, field_validator
 
 from prox_spark.rules.catalogue import known_names
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
+
+HARMLESS_OPTIONS = frozenset(
+    {
+        *("gpu_memory_utilization", "kv_cache_memory_bytes", "num_gpu_blocks_override", "swap_space", "block_size"),
+        *("max_num_seqs", "max_num_batched_tokens", "max_num_partial_prefills", "max_long_partial_prefills"),
+        *("enable_chunked_prefill", "enable_prefix_caching", "scheduling_policy", "async_scheduling"),
+        *("disable_log_stats", "enable_log_requests", "enable_logging_iteration_details", "use_tqdm_on_load"),
+        *("max_parallel_loading_workers", "download_dir"),
+    }
+)
+"""vLLM's options for memory, number of sequences, batching and logging: they change no answer. Every other option is part of
+the refiner's fingerprint."""
 
 
 class RulesSettings(Section):
@@ -25,8 +37,7 @@ class RulesSettings(Section):
         known = known_names()
         for name in names or ():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-                raise ValueError(f"unknown rule {name!r}; did you mean {near[0]!r}? known: {', '.join(known)}")
+                raise ValueError(unknown("rule", name, known))
         return names
 
 
@@ -128,7 +139,8 @@ class VllmSettings(Section):
     revision: str | None = None
     """Branch, tag or commit of that repository."""
     options: dict[str, Any] = {}
-    """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …)."""
+    """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …). Those that can change answers
+    (``dtype``, ``quantization``, ``max_model_len``, …) make another refiner."""
 
 
 class EndpointSettings(Section):
@@ -176,9 +188,6 @@ class OpenaiSettings(EndpointSettings):
     prompt: Literal["token_ids", "text"] = "token_ids"
     """How prompts are sent; ``text`` for endpoints that take nothing else: they tokenise it again, and add their BOS."""
 
-
-SelectionSettings = ColumnSettings | DsirSettings | RandomSettings
-"""Engines that choose documents by a number, without a model."""
 
 ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings
 """Engines whose refiner is a model: prompts are token ids."""

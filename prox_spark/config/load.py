@@ -1,6 +1,5 @@
 """From a YAML file and ``key.sub=value`` overrides to a checked ``Config``."""
 
-import difflib
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
 from prox_spark.library import Library, is_name
+from prox_spark.suggest import hint
 
 PRESETS = Library("preset", "presets", ".yaml")
 """Configurations that ship with the package; the subfolder of one is the verb that it is for, ``refine`` where there is none."""
@@ -91,12 +91,11 @@ def _explain(error: Any) -> str:
     known = _known_keys(location[:-1])
     key = ".".join(str(part) for part in _user_location(location))
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"unknown key {key!r} ({hint})"
+        return f"unknown key {key!r} ({hint(str(location[-1]), sorted(known))})"
     if error["type"] == "missing":
         return f"key {key!r} is missing"
-    return f"{key}: {error['msg']}" if key else str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {said}" if key else said
 
 
 def _user_location(location: list[Any]) -> list[Any]:

@@ -13,12 +13,13 @@ from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.config.engines import EngineSettings
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
-from prox_spark.execution import ExecutionSettings
-from prox_spark.section import Section
+from prox_spark.corpora.formats import FORMATS
+from prox_spark.execution.settings import ExecutionSettings, Thresholds
+from prox_spark.section import Section, Share
+from prox_spark.suggest import unknown
 
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Bounds = tuple[Share, Share]
 
 
@@ -28,13 +29,20 @@ class InputConfig(Section):
     path: str | list[str]
     """A file, a folder, a glob, or a list of them; for ``delta`` a table's path, for ``table`` its name."""
     format: str
-    """c4, redpajama-v2, fineweb, fineweb-edu, dclm, openwebmath, dolma, text, warc, wet, parquet, json, delta, table."""
+    """How the corpus is stored: a name of the table of formats below."""
     columns: dict[str, str] = {}
     """Our column (doc_id, text, url, source) to theirs, where the format's own mapping does not fit."""
     source: str | None = None
     """What to write into ``source`` where a record names none; the format's name unless given."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Read no more than the first so many records."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(unknown("format", name, FORMATS))
+        return name
 
 
 class IngestConfig(Section):
@@ -76,35 +84,19 @@ class ChunkConfig(Section):
     """Hold programs to the grammar; the refiner's own unless given."""
 
 
-_EXECUTION = ExecutionSettings()
-
-
-class ExecutionConfig(Section):
+class ExecutionConfig(Thresholds):
     """How programs are applied. ``docs/programs.md`` states every rule."""
 
     mode: Literal["strict", "compat"] = "strict"
     """``strict``, or ``compat``: what the published ProX executor returns, quirk by quirk."""
     drop_document_below: Share = 0.5
     """A document with a smaller ``keep_score`` is dropped."""
-    drop_line_below: Share = _EXECUTION.drop_line_below
-    """A line with a smaller score is removed, where the chunk stage scores lines."""
-    min_confidence: Share = _EXECUTION.min_confidence
-    """A generated call with a smaller confidence is ignored."""
-    error_budget: Annotated[int, Field(ge=0)] = _EXECUTION.error_budget
-    """A chunk's program with more errors than this has no effect."""
-    max_removed_share: Share = _EXECUTION.max_removed_share
-    """A document that loses at least this share of its words is dropped."""
-    min_words: Annotated[int, Field(ge=0)] = _EXECUTION.min_words
-    """A document that programs shorten to so many words or fewer is dropped."""
-    max_repeats: Annotated[int, Field(ge=1)] = _EXECUTION.max_repeats
-    """More equal calls than this in a chunk are recorded as a loop."""
     on_failed_chunk: Literal["keep", "quarantine"] = "keep"
     """A failed chunk's lines stay as they are, or its document is quarantined."""
 
     def settings(self) -> ExecutionSettings:
         """The part of this section that the executor itself reads."""
-        names = ("drop_line_below", "min_confidence", "error_budget", "max_removed_share", "min_words", "max_repeats")
-        return ExecutionSettings(**{name: getattr(self, name) for name in names})
+        return ExecutionSettings(**self.model_dump(include=set(Thresholds.model_fields)))
 
 
 class FuseConfig(Section):

@@ -1,8 +1,10 @@
 """What ``adapt`` is told of the corpus that a selection aims at."""
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
 
 STORE = "store"
 """The format of a target that is a store."""
@@ -19,6 +21,13 @@ class TargetConfig(Section):
     """As ``input.columns``."""
     refinement: str | None = None
     """With the format ``store``: ``NAME`` or ``NAME:VERSION``, whose refined texts are the target; all documents unless given."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FORMATS and name != STORE:
+            raise ValueError(unknown("format", name, [*FORMATS, STORE]))
+        return name
 
     @model_validator(mode="after")
     def _of_a_store(self) -> "TargetConfig":

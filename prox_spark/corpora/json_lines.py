@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
+from prox_spark.corpora.columns import take_column
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.formats import Format, take_column
+from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Record, unreadable, utf8_or_error, well_formed
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed, lines
 

@@ -8,8 +8,9 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prox_spark.corpora.columns import is_text
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.formats import Format, is_text
+from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Record, unreadable, utf8_or_error
 
 _ROWS = 256

@@ -17,13 +17,14 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.engines import ModelSettings
 from prox_spark.config.models import Config
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.generation.generate import kept_documents, pending
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
 from prox_spark.generation.task import run_stage
 from prox_spark.ingestion.ingest import find_files, read_files
 from prox_spark.ingestion.sample import choose_parts, read_parts
-from prox_spark.ingestion.sources import SPARK_SOURCES, open_source
+from prox_spark.ingestion.sources import open_source
 from prox_spark.tables.store import Store, find_store
 
 _BYTES_PER_DOCUMENT = 256 * 1024
@@ -191,7 +192,7 @@ def _of_input(spark: SparkSession, config: Config, sample: int, notes: list[str]
     files = find_files(config)
     source = config.input
     assert source is not None, "find_files raises without an input"
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         rows, columns = open_source(spark, source)
         return _everything(rows.select(F.col(f"`{columns['text']}`").cast("string").alias("text"), _nothing_read()))
     if source.limit:

@@ -1,10 +1,13 @@
 """Where a model's files are: a folder as it stands, or a snapshot from the model hub. Unsafe weights are refused."""
 
+import logging
 import re
 from pathlib import Path
 
 from prox_spark.config.engines import ModelSettings, OpenaiSettings
 from prox_spark.errors import RefinerError
+
+_log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent.parent / "refiners"
 """Refiners that come with the package: a folder each, whose name is the model's name."""
@@ -67,31 +70,36 @@ def _local(model: str) -> Path | None:
     return folder if folder.is_dir() else shipped if "/" not in model and shipped.is_dir() else None
 
 
-def refiner_folder(engine: ModelSettings) -> Path:
+def is_local(model: str) -> bool:
+    """Whether the files of ``model`` are on this machine without a download: a folder, or a refiner of the package."""
+    return _local(model) is not None
+
+
+def refiner_folder(settings: ModelSettings) -> Path:
     """The local folder with an engine's refiner: tokenizer, ``refiner.json``, and the weights where it runs them itself.
 
     Raises ``RefinerError`` as ``resolve_model`` does.
     """
-    if isinstance(engine, OpenaiSettings):
-        return resolve_model(engine.refiner, engine.revision, weights=False)
-    return resolve_model(engine.model, engine.revision)
+    if isinstance(settings, OpenaiSettings):
+        return resolve_model(settings.refiner, settings.revision, weights=False)
+    return resolve_model(settings.model, settings.revision)
 
 
-def pinned(engine: ModelSettings) -> ModelSettings:
+def pinned(settings: ModelSettings) -> ModelSettings:
     """The same settings with the exact commit that ``revision`` of a hub repository means now.
 
     A branch may move between the driver's look at it and a task's: tasks get the commit.
     """
-    return engine.model_copy(update={"revision": _pin_revision(engine)})
+    return settings.model_copy(update={"revision": _pin_revision(settings)})
 
 
-def _pin_revision(engine: ModelSettings) -> str | None:
+def _pin_revision(settings: ModelSettings) -> str | None:
     """The exact commit of a hub repository; a folder's revision stays as it is."""
-    named = engine.refiner if isinstance(engine, OpenaiSettings) else engine.model
+    named = settings.refiner if isinstance(settings, OpenaiSettings) else settings.model
     if _local(named) is not None:
-        return engine.revision
+        return settings.revision
     # A snapshot lies in a folder that is named after its commit.
-    return refiner_folder(engine).name
+    return refiner_folder(settings).name
 
 
 def _download(model: str, revision: str | None, weights: bool) -> Path:
@@ -99,6 +107,7 @@ def _download(model: str, revision: str | None, weights: bool) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
+    _log.info("looking for %s on the model hub, revision %s", model, revision or "of its main branch")
     try:
         wanted = [*_WANTED, _WEIGHTS] if weights else _WANTED
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))

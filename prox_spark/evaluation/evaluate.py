@@ -6,6 +6,7 @@ second run asks no model.
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from prox_spark.generation.plan import Plans, StagePlan, plan_stages
 from prox_spark.pipeline import refine
 from prox_spark.tables.store import Store, open_store, quoted
 from prox_spark.versions.sql import query
+
+_log = logging.getLogger(__name__)
 
 _ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), failed_chunks=1.0)
 
@@ -104,6 +107,7 @@ def _pages(
     spark: SparkSession, config: Config, settings: EvaluateConfig, plans: Plans, file: LabelFile
 ) -> dict[str, Any]:
     run = _run(config, settings, file, document=None)
+    _log.info("evaluate: %d labelled pages, store %s", len(file.labels), run.store)
     refined = _refine(spark, run)
     store = open_store(spark, run.store)
     labels = file.labels
@@ -135,6 +139,7 @@ def _documents(
     spark: SparkSession, config: Config, settings: EvaluateConfig, plans: Plans, file: LabelFile
 ) -> dict[str, Any]:
     run = _run(config, settings, file, chunk=None)
+    _log.info("evaluate: %d labelled documents, store %s", len(file.labels), run.store)
     _refine(spark, run)
     rows = _programs(open_store(spark, run.store), plans.document).select("doc_id", "keep_score").collect()
     scores = {row[0]: row[1] for row in rows if row[1] is not None}

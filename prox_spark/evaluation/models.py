@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark import __version__
+from prox_spark.atomic import whole_file
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.costs.compute import Stage, Trained, account, count_parameters, curve_of, refining_flops
 from prox_spark.engines.models import resolve_model
@@ -83,9 +84,8 @@ def _mark(folder: Path, settings: EvaluateConfig, suite: Suite | None) -> str:
 def _once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".partial")
-        written.write_text(json.dumps(measure(), allow_nan=False), encoding="utf-8")
-        written.replace(file)
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps(measure(), allow_nan=False), encoding="utf-8")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 

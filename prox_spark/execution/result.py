@@ -7,21 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from prox_spark import schemas
 from prox_spark.errors import CompatError
-
-DROPPED_LINES = pa.schema(
-    [
-        pa.field("row", pa.int64()),
-        pa.field("line_number", pa.int64()),
-        pa.field("text", pa.string()),
-        pa.field("replacement", pa.string()),
-        pa.field("operation", pa.string()),
-        pa.field("chunk", pa.int32()),
-        pa.field("score", pa.float32()),
-    ]
-)
-"""``row``: index of the document in the batch. ``chunk``: index of the program in the document's list."""
-
 
 NULL_TEXT = "null text"
 """Why a document without text has no result."""
@@ -41,6 +28,12 @@ class DroppedLine:
     operation: str
     chunk: int
     score: float | None = None
+
+
+DROPPED_LINES = pa.schema(
+    [("row", pa.int64()), *(schemas.DROPPED_LINES.field(column.name) for column in fields(DroppedLine))]
+)
+"""``row``: index of the document in the batch. ``chunk``: index of the program in the document's list."""
 
 
 @dataclass(frozen=True, slots=True)

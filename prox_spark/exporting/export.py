@@ -6,6 +6,8 @@ Which document stands where follows from the version's rows, the seed and the nu
 """
 
 import dataclasses
+import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,10 +24,14 @@ from prox_spark.exporting.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, sh
 from prox_spark.exporting.staging import MANIFEST, look, staging
 from prox_spark.exporting.tokens import ChosenTokenizer, read_tokenizer
 from prox_spark.exporting.writers import COLUMNS
-from prox_spark.session import Session, started
+from prox_spark.progress import Progress, duration, quantity
+from prox_spark.session import Session, share_of_tasks, started
+from prox_spark.suggest import unknown
 from prox_spark.tables.refinements import check_unforgotten
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
+
+_log = logging.getLogger(__name__)
 
 Format = Literal["parquet", "jsonl", "huggingface", "tokens"]
 
@@ -114,7 +120,7 @@ def make_request(
     read (``RefinerError``), a seed out of range, and a folder that holds something else.
     """
     if format not in get_args(Format):
-        raise UsageError(f"format {format!r} is not known (known are {', '.join(get_args(Format))})")
+        raise UsageError(unknown("format", format, get_args(Format)))
     if format == "tokens" and tokenizer is None:
         raise UsageError("format tokens needs a tokenizer: --tokenizer FOLDER, or a name on the model hub")
     if format != "tokens" and tokenizer is not None:
@@ -154,11 +160,20 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
         return _exported(request, found, new=False)
     if documents == 0:
         raise UsageError(f"refinement {version.name} keeps no document: there is nothing to export")
+    began = time.monotonic()
     shards = max(1, -(-counts["characters" if request.raw else "characters_kept"] // SHARD_CHARACTERS))
-    with staging(request.target) as here:
+    told = "export: %s as %s to %s, %d documents in %d shards"
+    named = (version.name, request.format, request.target.url)
+    values = {"refinement": row["refinement"], "version": row["version"], "documents": documents, "shards": shards}
+    _log.info(told, *named, documents, shards, extra=values)
+    with (
+        staging(request.target) as here,
+        Progress("export", documents, "documents", running=share_of_tasks(spark), fields=values) as progress,
+    ):
         tokenizing = None if request.tokenizer is None else request.tokenizer.tokenizing
         plan = ShardPlan(here.attempts.url, request.format, tokenizing)
         shuffled = shuffle(rows, request.seed, shards)
+        progress.expect(documents)
         written = shuffled.mapInArrow(shard_task(plan), from_arrow_schema(WRITTEN)).collect()
         files, moved, sizes = _name_files(request.format, sorted(written, key=lambda one: one["shard"]))
         dtype = None if request.tokenizer is None else request.tokenizer.dtype
@@ -173,7 +188,13 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
         if request.format == "huggingface":
             extra.insert(0, ("README.md", card(read_card_facts(version), made).encode()))
         here.publish(moved, sizes, extra)
-    return _exported(request, made, new=True)
+        progress.advance(documents, rows=documents)
+    done = _exported(request, made, new=True)
+    size = quantity(done.bytes, "bytes")
+    seconds = time.monotonic() - began
+    told = "export: ended, %d documents in %d files (%s) in %s"
+    _log.info(told, documents, done.files, size, duration(seconds), extra={**values, "seconds": round(seconds, 1)})
+    return done
 
 
 def shuffle(rows: DataFrame, seed: int, shards: int) -> DataFrame:

@@ -4,10 +4,11 @@ What is pending follows from the tables alone (documents without programs of thi
 state that could be lost or disagree.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache, partial
 
@@ -17,23 +18,30 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from prox_spark.config.engines import TransformersSettings, VllmSettings
 from prox_spark.config.models import Config
 from prox_spark.generation.columns import check_column, with_score
+from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.plan import StagePlan, plan_stages
+from prox_spark.generation.recorded import record_refiner
 from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
-from prox_spark.progress import Progress
+from prox_spark.logs import chosen, follow
+from prox_spark.progress import Progress, duration
+from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence, merge
+from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, open_store, spark_schema
+
+_log = logging.getLogger(__name__)
 
 Choice = Callable[[DataFrame, StagePlan], DataFrame]
 """From ``programs`` to the documents that have to be asked: doc_id, content_hash, unit, perhaps ``chunks``."""
 
-Write = Callable[[Store, Lease, DataFrame, Purpose], None]
+Write = Callable[[Store, Lease, DataFrame, Purpose], Commit | None]
+"""Returns the commit, or None where there was nothing to write."""
 
 _KEYS = ("doc_id", "content_hash", "stage", "chunk", "refiner")
 
@@ -82,6 +90,7 @@ def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     """
     plans = plan_stages(config)
     store = open_store(spark, config.store)
+    log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = []
     if plans.document:
         done.append(_run_stage(store, config, plans.document, store.read("documents"), retry_failed))
@@ -154,31 +163,92 @@ def _run_units(
     counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
     units = {row["unit"]: row["count"] for row in counts}
     total = Generated(plan.stage, plan.fingerprint)
+    _log_start(store, config, plan, units)
     if not units:
         return total
     check()
     run = uuid.uuid4().hex[:12]
     ordered = sorted(units)
     with (
-        Progress(f"generate {plan.stage}", sum(units.values()), "documents") as progress,
+        Progress(
+            f"generate {plan.stage}",
+            sum(units.values()),
+            "documents",
+            running=share_of_tasks(store.spark),
+            fields={"store": store.location, "stage": plan.stage, "refiner": plan.fingerprint[:8]},
+        ) as progress,
         hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease,
     ):
         fence(store, lease, ("programs",))
+        section = config.document if plan.stage == "document" else config.chunk
+        assert section is not None, "a stage that is planned is configured"
+        record_refiner(store, lease, plan, section)
         for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
             batch = ordered[start : start + config.generate.batch_units]
             # Asked again, now that the lease is held: what another job committed before is not done twice.
             in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
             todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
-            done = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
+            progress.expect(sum(units[unit] for unit in batch))
+            done, written = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
             _write_metrics(store, done, run, number)
             total += done
-            progress.advance(done.documents, f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s")
+            rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
+            made = {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
+            progress.advance(
+                done.documents, rate, units=len(batch), units_done=min(start + len(batch), len(ordered)), **made
+            )
+            _log_trouble(done)
+    _log_end(total)
     return total
+
+
+def _log_start(store: Store, config: Config, plan: StagePlan, units: dict[int, int]) -> None:
+    """What this stage is about to do, with the versions that it reads."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    documents = sum(units.values())
+    values = {"store": store.location, "stage": plan.stage, "refiner": plan.fingerprint[:8], "documents": documents}
+    named = (plan.stage, plan.refiner.name, plan.fingerprint[:8])
+    if not units:
+        _log.info("generate %s: refiner %s (%s): no document is pending", *named, extra=values)
+        return
+    versions = {table: store.version(table) for table in ("documents", "programs")}
+    tasks = config.generate.partitions or default_partitions(store.spark)
+    _log.info(
+        "generate %s: refiner %s (%s), engine %s, %d documents in %d units pending, %d units and %d tasks a batch; "
+        "store %s, documents version %d, programs version %d",
+        *(*named, plan.settings.kind, documents, len(units), config.generate.batch_units, tasks),
+        *(store.location, *versions.values()),
+        extra={
+            **values,
+            "units": len(units),
+            "tasks": tasks,
+            **{f"{table}_version": version for table, version in versions.items()},
+        },
+    )
+
+
+def _log_trouble(done: Generated) -> None:
+    """What tasks met with, summed up: their own lines are in the executors' logs."""
+    values = {"stage": done.stage, "restarts": done.restarts, "retries": done.retries, "failed": done.failed}
+    if done.restarts:
+        died = "generate %s: engines died %d times in this batch and were started again; %d requests were sent again"
+        _log.warning(died, done.stage, done.restarts, done.retries, extra=values)
+    elif done.retries:
+        _log.info("generate %s: %d requests were sent again in this batch", done.stage, done.retries, extra=values)
+    if done.failed:
+        _log.warning("generate %s: %d requests of this batch failed for good", done.stage, done.failed, extra=values)
+
+
+def _log_end(total: Generated) -> None:
+    told = "generate %s: ended, %d documents, %d chunks, %d failed, %d prompt tokens, %d output tokens in %s"
+    counts = (total.documents, total.chunks, total.failed, total.prompt_tokens, total.output_tokens)
+    _log.info(told, total.stage, *counts, duration(total.seconds), extra=asdict(total))
 
 
 def _run_batch(
     store: Store, config: Config, lease: Lease, plan: StagePlan, documents: DataFrame, todo: DataFrame, write: Write
-) -> Generated:
+) -> tuple[Generated, Commit | None]:
     """Generate and commit the programs of one batch of units."""
     rows = with_score(documents, plan).drop("unit").join(F.broadcast(todo), ["doc_id", "content_hash"])
     generated = generate_rows(store.spark, rows, plan, config.generate.partitions)
@@ -194,28 +264,27 @@ def _run_batch(
         *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
     )
     started = time.monotonic()
-    write(store, lease, counted, Purpose(f"generate {plan.stage}"))
-    return Generated(plan.stage, plan.fingerprint, **seen.get, seconds=time.monotonic() - started)
+    written = write(store, lease, counted, Purpose(f"generate {plan.stage}"))
+    return Generated(plan.stage, plan.fingerprint, **seen.get, seconds=time.monotonic() - started), written
 
 
-def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> None:
-    commit(store, lease, "programs", rows, purpose)
+def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Commit:
+    return commit(store, lease, "programs", rows, purpose)
 
 
-def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> None:
+def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Commit | None:
     """What failed once more stays as it is; the other answers take the place of the failed rows, in one MERGE."""
     # Kept, as a MERGE reads its source twice.
     with cached(rows) as answered:
         answers = answered.where("status != 'failed'").select(*spark_schema("programs").names)
-        if not answers.isEmpty():
-            merge(store, lease, "programs", answers, _KEYS, purpose)
+        return None if answers.isEmpty() else merge(store, lease, "programs", answers, _KEYS, purpose)
 
 
 def generate_rows(
     spark: SparkSession, documents: DataFrame, plan: StagePlan, partitions: int | None = None
 ) -> DataFrame:
     """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
-    profile = stage_profile(spark) if isinstance(plan.settings, VllmSettings | TransformersSettings) else None
+    profile = stage_profile(spark) if kind_of(plan.settings).runs == "executor" else None
     names = [
         name for name in ("doc_id", "content_hash", "unit", "text", "chunks", "score") if name in documents.columns
     ]
@@ -255,7 +324,10 @@ def run_self_test(spark: SparkSession, plan: StagePlan) -> None:
 
 
 def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    log = chosen()
+
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        follow(log)
         context = TaskContext.get()
         gpus = context.resources().get("gpu") if context else None
         return generate_programs(batches, plan, gpu=gpus.addresses[0] if gpus else None)

@@ -43,14 +43,20 @@ def why_not(spark: SparkSession) -> list[str]:
 def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
     """The profile for the tasks of a stage whose engine runs on a GPU, the same object each time in a session.
 
-    None where there cannot be one; the reasons go to the log, a line each.
+    None where there cannot be one; the reasons go to the log once a session, a line each.
     """
     reasons = why_not(spark)
-    for reason in reasons:
-        _log.info(reason)
+    application = spark.conf.get("spark.app.id", "") or ""
     if reasons:
+        _log_reasons(application, tuple(reasons))
         return None
-    return _profile(spark.conf.get("spark.app.id") or "")
+    return _profile(application)
+
+
+@lru_cache(maxsize=1)
+def _log_reasons(application: str, reasons: tuple[str, ...]) -> None:
+    for reason in reasons:
+        _log.info("%s; tasks are spread by their cores alone", reason)
 
 
 @lru_cache(maxsize=1)

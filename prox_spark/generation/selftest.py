@@ -18,8 +18,9 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Stage
 from prox_spark.generation.tokens import PromptTokenizer
+from prox_spark.programs.operations import names_of
 
-_EDITS = ("remove_lines", "remove_all", "normalize", "remove_str", "replace_str")
+_EDITS = names_of("lines", "strings")
 _DROPPED = 0.5
 _SHOWN_PROMPT = 400
 _SHOWN_ANSWER = 160

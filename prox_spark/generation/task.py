@@ -12,7 +12,7 @@ import pyarrow as pa
 from prox_spark.config.engines import ModelSettings
 from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.protocol import Completion, Engine, Request, Usage
-from prox_spark.generation.open_engine import open_engine
+from prox_spark.generation.kinds import open_engine
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Asked, Asker, Prompter, TextAsker
 from prox_spark.generation.rows import Key, Rows

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from prox_spark.errors import RefinerError
+from prox_spark.suggest import unknown
 
 SYSTEM = "You are a helpful, respectful and honest assistant."
 """The system line that the released ProX refiners were prompted with (its inference script for refining)."""
@@ -78,7 +79,6 @@ TEMPLATES = {
 
 def template(name: str) -> Template:
     """The template of this name. Raises ``RefinerError`` where there is none."""
-    try:
-        return TEMPLATES[name]
-    except KeyError:
-        raise RefinerError(f"unknown prompt template {name!r}; known: {', '.join(TEMPLATES)}") from None
+    if name not in TEMPLATES:
+        raise RefinerError(unknown("prompt template", name, TEMPLATES))
+    return TEMPLATES[name]

@@ -1,7 +1,8 @@
 """``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
 
-import difflib
-from dataclasses import dataclass
+import logging
+import time
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,19 +11,23 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, InputConfig
+from prox_spark.corpora.columns import check_columns
 from prox_spark.corpora.files import FileInfo, list_files
-from prox_spark.corpora.formats import FORMATS, check_columns
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
-from prox_spark.progress import Progress
-from prox_spark.session import Session, started
+from prox_spark.progress import Progress, duration, quantity
+from prox_spark.session import Session, log_session, share_of_tasks, started
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, create_store, spark_schema
+
+_log = logging.getLogger(__name__)
 
 _TABLES = ("documents", "quarantine", "files")
 
@@ -40,10 +45,10 @@ class Ingested:
 def find_files(config: Config) -> list[FileInfo]:
     """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
 
-    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where nothing matches or a column is missing.
+    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing.
     """
     source = _input(config)
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         return []
     files = list_files(source.path)
     if files:
@@ -76,15 +81,33 @@ def ingest(spark: Session, config: Config) -> Ingested:
 
 def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
     """``ingest`` of files that were found before."""
-    source = _input(config)
-    store = create_store(spark, config.store)
+    source, began = _input(config), time.monotonic()
+    log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
+    done = _ingest(create_store(spark, config.store), config, source, files)
+    values = {"store": config.store, **asdict(done)}
+    told = "ingest: ended, %d files read, %d known before, %d documents, %d quarantined in %s"
+    seconds = time.monotonic() - began
+    _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})
+    return done
+
+
+def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileInfo]) -> Ingested:
+    spark = store.spark
     # Before the units are numbered: an ingest that comes between the two is seen.
     version = store.version("documents")
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
+        _log.info(
+            "ingest: store %s, all of a %s source", store.location, source.format, extra={"store": store.location}
+        )
         rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
         return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
     pending = [file for file in files if (file.path, file.size, _microseconds(file)) not in known]
+    size = sum(file.size for file in pending)
+    values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
+    told = "ingest: store %s, documents version %d; %d of %d %s files are new (%s)"
+    named = (store.location, version, len(pending), len(files), source.format, quantity(size, "bytes"))
+    _log.info(told, *named, extra=values)
     if not pending:
         return Ingested(0, len(files), 0, 0)
     if source.limit:
@@ -94,16 +117,19 @@ def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> 
         return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format, version))
     documents = quarantined = 0
     with (
-        Progress("ingest", sum(file.size for file in pending), "bytes") as progress,
+        Progress("ingest", size, "bytes", running=share_of_tasks(spark), fields={"store": store.location}) as progress,
         hold(store, "ingest") as lease,
     ):
         fence(store, lease, _TABLES)
         for batch in batches(pending, config.ingest.batch_bytes):
+            progress.expect(sum(file.size for file in batch))
             rows = read_files(spark, config, source, batch, _next_unit(store))
             with cached(rows) as read:
                 written = _write(store, lease, read, batch, source.format)
             documents, quarantined = documents + written[0], quarantined + written[1]
-            progress.advance(sum(file.size for file in batch))
+            progress.advance(
+                sum(file.size for file in batch), f"{documents:,} documents so far", table="documents", rows=written[0]
+            )
     return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
 
 
@@ -131,11 +157,6 @@ def _ingest_if_new(
 def _input(config: Config) -> InputConfig:
     if config.input is None:
         raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
-    known = [*FORMATS, *SPARK_SOURCES]
-    if config.input.format not in known:
-        near = difflib.get_close_matches(config.input.format, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        raise ConfigError(f"input.format: {config.input.format!r} is not known ({hint})")
     return config.input
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark import __version__
+from prox_spark.atomic import whole_folder
 from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.costs.compute import Parameters, count_parameters, training_flops
 from prox_spark.engines.models import resolve_model
@@ -19,9 +21,12 @@ from prox_spark.pretraining.perplexity import encode, measure
 from prox_spark.pretraining.prose import digest, read_prose
 from prox_spark.pretraining.record import CARD, RECORD, card
 from prox_spark.pretraining.training import Run, smaller, train
+from prox_spark.progress import duration
 from prox_spark.training.inputs import marks
 from prox_spark.training.models import existing_causal, new_llama
 from prox_spark.training.steps import CHECKPOINT, device_of, machine, within_memory
+
+_log = logging.getLogger(__name__)
 
 Report = Callable[[dict[str, float]], None]
 
@@ -53,18 +58,24 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
         raise TrainingError(f"{output} exists; name another pretrain.output, or move it away")
     shards = open_shards(settings.data)
     check_budget(Order(shards, settings.sequence, settings.seed), settings.trained_tokens, settings.passes)
-    work = output.with_name(f".{output.name}.{_digest(settings, shards)[:12]}")
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / CARD).is_file():
-        if settings.processes > 1:
-            from prox_spark.training.distributed import train_together
+    _log.info(
+        "pretrain: %d tokens in %d steps, %d processes, data %s; makes %s",
+        *(settings.trained_tokens, settings.steps, settings.processes, settings.data, output),
+    )
+    with whole_folder(output, _digest(settings, shards)[:12]) as work:
+        if not (work / CARD).is_file():
+            if settings.processes > 1:
+                from prox_spark.training.distributed import train_together
 
-            train_together(run, _absolute(settings), work)
-        else:
-            run(settings, work, report)
-    (work / CHECKPOINT).unlink(missing_ok=True)
-    work.rename(output)
-    return _told(output)
+                train_together(run, _absolute(settings), work)
+            else:
+                run(settings, work, report)
+        (work / CHECKPOINT).unlink(missing_ok=True)
+    done = _told(output)
+    _log.info(
+        "pretrain: ended, %d tokens in %s", done.tokens, duration(done.seconds), extra={"rate": done.tokens_per_second}
+    )
+    return done
 
 
 def run(settings: PretrainConfig, work: Path, report: Report, share: tuple[int, int] = (0, 1)) -> None:

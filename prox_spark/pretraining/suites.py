@@ -4,7 +4,6 @@ A suite is a YAML file: its tasks by the names people know, with the harness's n
 shown before a question. Some ship with the package.
 """
 
-import difflib
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import Field, ValidationError
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
 from prox_spark.library import Library, is_name
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
 
 SUITES = Library("suite", "suites", ".yaml")
 
@@ -91,18 +91,17 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     if manager is None or not wanted <= set(manager.all_tasks):
         manager = TaskManager(include_path=own_tasks)
     known = set(manager.all_tasks)
-    unknown = [entry for entry in suite.tasks if entry.task not in known]
-    for entry in unknown:
+    lacking = [entry for entry in suite.tasks if entry.task not in known]
+    for entry in lacking:
         if entry.absent is None:
-            near = difflib.get_close_matches(entry.task, known, n=3)
             raise ConfigError(
-                f"evaluate.suite {suite.name}: the harness has no task {entry.task!r} ({entry.name}); the nearest are "
-                f"{', '.join(near) or 'none'}. A folder of evaluate.tasks may bring it"
+                f"evaluate.suite {suite.name}: {entry.name}: {unknown('task of the harness', entry.task, sorted(known))}; "
+                "set evaluate.tasks to a folder that defines it"
             )
     return Prepared(
         suite,
         tuple(entry for entry in suite.tasks if entry.task in known),
-        {entry.name: str(entry.absent) for entry in unknown},
+        {entry.name: str(entry.absent) for entry in lacking},
         manager,
     )
 

@@ -1,6 +1,7 @@
 """``execute --dry-run``: what a refinement would keep and drop, without a write."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -10,7 +11,8 @@ from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.generation.plan import plan_stages
+from prox_spark.generation.plan import find_refiners
+from prox_spark.generation.recorded import find_refiner
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
 from prox_spark.refinement.task import RESULTS, execute_documents
 from prox_spark.refinement.work import METADATA, Work, execute_work, grouped, measure
@@ -54,12 +56,12 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     """
     if not 0.0 < sample <= 1.0:
         raise ConfigError(f"--sample {sample}: a share of the documents, over 0 and at most 1")
-    plans = plan_stages(config)
     store = open_store(spark, config.store)
-    covered = identity(config, plans)
+    refiners = find_refiners(config, partial(find_refiner, store))
+    covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
-    work = Work(store, config, plans, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
+    work = Work(store, config, refiners, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
     with cached(grouped(work)) as programs:
         executed = execute_work(work, programs, measure(work, programs), execute_documents, RESULTS, handed_on=())
         with cached(executed.drop(*METADATA, "replacement")) as results:

@@ -1,6 +1,7 @@
 """``execute``: programs are applied to documents, and a row of ``refinements`` commits the result."""
 
 import json
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,16 +14,20 @@ from pyspark.sql import functions as F
 from prox_spark import __version__
 from prox_spark.config.models import Config
 from prox_spark.errors import RefinementConflictError
-from prox_spark.generation.plan import Plans, plan_stages
+from prox_spark.generation.plan import Refiners, find_refiners
+from prox_spark.generation.recorded import find_refiner
+from prox_spark.progress import Progress, duration
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.parts import PARTS, execute_part
+from prox_spark.refinement.parts import PARTS, execute_part, of_all_lines
 from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
 from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
+from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence
+from prox_spark.tables.commits import NO_RIVALS, Commit, commit, commits_since, delete, fence
 from prox_spark.tables.counts import summed, totals
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
@@ -34,6 +39,8 @@ from prox_spark.tables.refinements import (
     settle_quarantine,
 )
 from prox_spark.tables.store import Store, open_store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,25 +65,30 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     >>> done.refinement, done.version, done.new, done.counts["lines_removed"]
     ('gentle', 0, True, 0)
     """
-    plans = plan_stages(config)
     store = open_store(spark, config.store)
-    while (work := _prepare(store, config, plans)) is not None:
+    refiners = find_refiners(config, partial(find_refiner, store))
+    log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
+    while (work := _prepare(store, config, refiners)) is not None:
         with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, work, programs)
             with hold(store, "execute") as lease:
                 extent = measuring.result()
                 since = commits_since(store, "refinements", work.refinements_version)
-                if all(verb == "fence" for verb in since):
+                if all(verb in NO_RIVALS for verb in since):
                     fence(store, lease, WRITTEN)
-                    return _execute(work, programs, extent, lease)
-        # Another job executed between the look at the store and the lease.
-    return _standing(store, config, plans)
+                    running = share_of_tasks(spark)
+                    with Progress(
+                        "execute", len(RESULT_TABLES), "tables", running=running, fields=_named(work)
+                    ) as progress:
+                        return _execute(work, programs, extent, lease, progress)
+        _log.info("execute: another job wrote refinements before the lease was taken; looking at the store again")
+    return _standing(store, config, refiners)
 
 
-def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
+def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
     """What there is to do, or None when the refinement covers every document."""
-    covered = identity(config, plans)
+    covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     # Before the row itself: a version that comes between the two is seen as one that came since.
     refinements_version = store.version("refinements")
@@ -92,24 +104,55 @@ def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
     version = 0 if last is None else last["version"] + 1
     if last is not None and receipt_after(store, last) is not None:
         # Its tables hold documents that were forgotten since, or are gone: all others are executed again.
+        _log.info("execute: documents were forgotten since %s:%d; all others are executed again", name, last["version"])
         last = None
     after = -1 if last is None else last["last_unit"]
     versions = (documents_version, programs_version, refinements_version)
-    work = Work(store, config, plans, name, version, covered, last, *versions, after)
+    work = Work(store, config, refiners, name, version, covered, last, *versions, after)
     work = replace(work, retried=retried(work))
     if last is not None and work.retried is None and last_unit(store, documents_version) <= after:
         return None
     return work
 
 
-def _standing(store: Store, config: Config, plans: Plans) -> Executed:
-    row = last_version(store, refinement_name(config, fingerprint(identity(config, plans))))
+def _standing(store: Store, config: Config, refiners: Refiners) -> Executed:
+    row = last_version(store, refinement_name(config, fingerprint(identity(config, refiners))))
     assert row is not None, "nothing to do means that a version stands"
+    _log.info("execute: %s:%d covers every document; nothing to do", row["refinement"], row["version"])
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
 
 
-def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> Executed:
+def _named(work: Work) -> dict[str, Any]:
+    """What log collectors get with each line about this work."""
+    return {"store": work.store.location, "refinement": work.name, "refinement_version": work.version}
+
+
+def _log_start(work: Work, extent: Extent) -> None:
+    refiners = [
+        f"{one.stage} refiner {one.name} ({one.refiner[:8]})"
+        for one in (work.refiners.document, work.refiners.chunk)
+        if one
+    ]
+    versions = {"documents_version": work.documents_version, "programs_version": work.programs_version}
+    values = {**_named(work), **versions, "documents": extent.documents, "units": len(extent.units)}
+    _log.info(
+        "execute: refinement %s:%d (%s), %s; %d documents in %d units; store %s, documents version %d, programs version %d",
+        *(work.name, work.version, fingerprint(work.identity)[:8], ", ".join(refiners)),
+        *(extent.documents, len(extent.units), work.store.location, *versions.values()),
+        extra=values,
+    )
+
+
+def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
+    names = ("documents", "refined", "dropped_documents", "quarantined", "lines_removed")
+    told = "execute: ended, %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
+    values = {**_named(work), "counts": counts, "seconds": round(seconds, 1)}
+    _log.info(told, work.name, work.version, *(counts[name] for name in names), duration(seconds), extra=values)
+
+
+def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease, progress: Progress) -> Executed:
     started = time.monotonic()
+    _log_start(work, extent)
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
     with ThreadPoolExecutor(max_workers=5) as pool:
@@ -133,9 +176,11 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
             # What the documents count is seen on the way to the table, without another look at them.
             rows = rows.observe(seen, *totals(table))
         written = commit(store, lease, table, rows, purpose, mode=mode)
+        progress.advance(1, table=table, version=written.version, rows=written.rows)
         return written, {} if table == "dropped_lines" else seen.get
 
     # Side by side: a commit waits more than it works.
+    progress.expect(2)
     with ThreadPoolExecutor(max_workers=2) as pool:
         refining, lines = pool.submit(write, "refined"), pool.submit(write, "dropped_lines")
         refined, counted = refining.result()
@@ -144,9 +189,12 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
         counts = [counted]
         # Mostly none are dropped by a night's documents: then the table stands as it should.
         if left or (must_go is not None and must_go.result()):
+            progress.expect(1)
             commits["dropped_documents"], counted = write("dropped_documents")
             counts.append(counted)
             left -= counted["dropped_documents"]
+        else:
+            progress.advance(1, "no document is dropped")
         commits["dropped_lines"], _ = lines.result()
     if left:
         quarantine_version, counted = _quarantine(work, programs, extent, lease, purpose)
@@ -165,6 +213,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease) -> E
     check_fuse(work.config.fuse, whole, work.name)
     row = _row(work, extent, versions, whole, {"execute": time.monotonic() - started})
     append_refinement(store, lease, row)
+    _log_end(work, whole, time.monotonic() - started)
     return Executed(work.name, work.version, True, whole)
 
 
@@ -175,8 +224,9 @@ def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFra
     if part != "dropped_lines":
         return rows
     # The same in every row: they need not cross from Python for each of a document's lines.
-    chunk = work.plans.chunk
-    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.fingerprint if chunk else None)})
+    chunk = work.refiners.chunk
+    same = of_all_lines(chunk.refiner if chunk else None)
+    return rows.withColumns({name: F.lit(value) for name, value in same.items()})
 
 
 def _base(work: Work, table: str) -> int:
@@ -240,8 +290,8 @@ def _row(
         "from_version": None,
         "last_unit": max([work.after_unit, *extent.units]),
         "fingerprint": fingerprint(work.identity),
-        "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
-        "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
+        "document_refiner": work.refiners.document.refiner if work.refiners.document else None,
+        "chunk_refiner": work.refiners.chunk.refiner if work.refiners.chunk else None,
         "identity": json.dumps(work.identity, sort_keys=True),
         # Not the session's own settings: a local one's may hold the keys of an object store.
         "configuration": json.dumps(work.config.model_dump(mode="json", exclude={"spark"}), sort_keys=True),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prox_spark.programs.operations import names_of
 from prox_spark.reporting.lines import Mark, call_text, compared, cut, explain
 from prox_spark.reporting.text import clean, shortened
 
@@ -16,7 +17,7 @@ _MAX_NAME = 300
 
 _REASONS = {
     "empty": "it is blank",
-    "program": "its program says drop_doc()",
+    "program": "its program says " + " or ".join(f"{name}()" for name in sorted(names_of("document"))),
     "removed_share": "its programs leave too little of it (removed_share)",
     "too_short": "its programs leave too few words (too_short)",
 }

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from prox_spark.programs import Call, Program, render
+from prox_spark.programs.operations import BY_NAME, names_of
 from prox_spark.reporting.text import clean, shortened
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
@@ -14,6 +15,7 @@ _COMPARED = 10_000
 """Pairs of tokens that a comparison of two lines may look at; beyond, all between what they share is one change."""
 _CALL = 160
 _CALLS_NAMED = 3
+_REMOVE_LINES, _EDIT_STRINGS = names_of("lines"), names_of("strings")
 
 Piece = tuple[str, str]
 """``same``, ``removed`` or ``added``, and the text."""
@@ -58,7 +60,7 @@ def explain(
     calls = [call for program in own or programs for call in program["calls"] or ()]
     found = [call for call in calls if _did(call, operation, number, original)]
     # The first call that removes a line has removed it; of edits, any may have.
-    named = found[:1] if operation in ("remove_lines", "remove_all") else found[:_CALLS_NAMED]
+    named = found[:1] if operation in _REMOVE_LINES else found[:_CALLS_NAMED]
     more = f" and {len(found) - _CALLS_NAMED} more" if len(found) > _CALLS_NAMED and len(named) > 1 else ""
     said = "; ".join(map(call_text, named)) + more
     return said or operation, "" if score is None else f"confidence {score:.2f}"
@@ -74,9 +76,9 @@ def _did(call: Mapping[str, Any], operation: str, number: int, original: str) ->
     """Whether a call is one of those that can have done this to the line."""
     if call["outcome"] != "ok" or call["operation"] != operation:
         return False
-    if operation in ("remove_lines", "remove_str", "replace_str"):
+    if BY_NAME[operation].has_lines:
         return bool(call["line_start"] <= number <= call["line_end"])
-    return operation != "normalize" or (call["source"] or "") in original
+    return operation not in _EDIT_STRINGS or (call["source"] or "") in original
 
 
 def compared(old: str, new: str) -> tuple[Piece, ...]:

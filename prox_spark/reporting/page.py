@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from prox_spark.atomic import whole_file
 from prox_spark.errors import UsageError
 from prox_spark.reporting.documents import Outcome, ReportDocument
 from prox_spark.reporting.figures import Facts, share
@@ -100,14 +101,11 @@ def data_block(facts: Facts, documents: Sequence[ReportDocument]) -> str:
 
 def write(page: str, path: Path) -> None:
     """Write the file as a whole or not at all. Raises ``UsageError`` where that cannot be."""
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(page, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _asset(templates: Environment, name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prox_spark.errors import ConfigError
+from prox_spark.suggest import unknown
 
 VERSION = 2
 
@@ -270,7 +271,6 @@ def select_rules(stage: str, names: Iterable[str] | None) -> tuple[str, ...]:
     chosen: list[str] = []
     for name in names:
         if name not in sets and name not in rules:
-            known = ", ".join([*sets, *rules])
-            raise ConfigError(f"{stage}.engine.rules: {name!r} is no rule of this stage; known: {known}")
+            raise ConfigError(f"{stage}.engine.rules: {unknown(f'{stage} rule', name, [*sets, *rules])}")
         chosen += sets.get(name, (name,))
     return tuple(dict.fromkeys(chosen))

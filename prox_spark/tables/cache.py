@@ -1,11 +1,14 @@
 """Rows that several writes need: computed once where Spark may keep them on disk, otherwise computed again for each."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -19,6 +22,7 @@ def cached(rows: DataFrame) -> Iterator[DataFrame]:
     except PySparkException as error:
         if "NOT_SUPPORTED" not in str(error).upper():
             raise
+        _log.info("this platform does not let Spark keep rows on disk; they are computed again for each write")
         yield rows
         return
     try:

@@ -1,30 +1,25 @@
 """Writes that count once: each carries its lease's transaction version, and what it belongs to in ``userMetadata``."""
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from prox_spark.errors import StoreError, is_conflict
 from prox_spark.tables.leases import Lease, lost
+from prox_spark.tables.migrations import PURPOSE as MIGRATION
+from prox_spark.tables.migrations import add_columns
+from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
 from prox_spark.tables.store import Store, spark_schema
 
-_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-
-
-@dataclass(frozen=True)
-class Purpose:
-    """What a commit belongs to; stands as JSON in the table's history."""
-
-    verb: str
-    refinement: str | None = None
-    version: int | None = None
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def commit(
     )
     with _unrivalled(lease):
         store.save(writer, table)
-    return _committed(store, lease, table, metadata)
+    return _committed(store, lease, table, metadata, purpose)
 
 
 @contextmanager
@@ -93,8 +88,7 @@ def _unrivalled(lease: Lease) -> Iterator[None]:
 def _next(lease: Lease, table: str, purpose: Purpose) -> tuple[int, str]:
     """The next write's transaction version, and its ``userMetadata``."""
     transaction = lease.next_version(table)
-    metadata = {**asdict(purpose), "holder": lease.holder, "transaction": transaction}
-    return transaction, json.dumps(metadata, sort_keys=True)
+    return transaction, purpose.metadata(holder=lease.holder, transaction=transaction)
 
 
 @contextmanager
@@ -107,22 +101,10 @@ def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> It
     settings = {
         "spark.databricks.delta.write.txnAppId": lease.key,
         "spark.databricks.delta.write.txnVersion": str(transaction),
-        _USER_METADATA: metadata,
+        USER_METADATA: metadata,
     }
     with session_settings(store.spark, settings):
         yield metadata
-
-
-@contextmanager
-def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
-    """The session with these settings for the length of the block."""
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key in settings:
-            spark.conf.unset(key)
 
 
 def merge(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
@@ -151,17 +133,27 @@ def _merge(
             store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
     finally:
         store.spark.catalog.dropTempView(view)
-    return _committed(store, lease, table, metadata)
+    return _committed(store, lease, table, metadata, purpose)
 
 
-def _committed(store: Store, lease: Lease, table: str, metadata: str) -> Commit:
+def _committed(store: Store, lease: Lease, table: str, metadata: str, purpose: Purpose) -> Commit:
     """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it."""
     for limit in (1, 1000):
         history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)} LIMIT {limit}")
         for row in history.select("version", "userMetadata", "operationMetrics").collect():
             if row["userMetadata"] == metadata:
-                return Commit(int(row["version"]), int((row["operationMetrics"] or {}).get("numOutputRows", 0)))
+                done = Commit(int(row["version"]), int((row["operationMetrics"] or {}).get("numOutputRows", 0)))
+                _log_commit(store, table, done, purpose)
+                return done
     raise lost(lease.key)
+
+
+def _log_commit(store: Store, table: str, done: Commit, purpose: Purpose) -> None:
+    values = {"store": store.location, "table": table, "version": done.version, "rows": done.rows}
+    values |= {"verb": purpose.verb, "refinement": purpose.refinement}
+    # A fence writes nothing: it only shuts out an earlier holder.
+    level = logging.DEBUG if purpose.verb == "fence" else logging.INFO
+    _log.log(level, "%s: committed %s version %d, %d rows", purpose.verb, table, done.version, done.rows, extra=values)
 
 
 def restore(store: Store, table: str, version: int) -> int:
@@ -175,16 +167,23 @@ def restore(store: Store, table: str, version: int) -> int:
         if "Not all files from version" not in str(error):
             raise
         raise StoreError(f"version {version} of {table} cannot come back: VACUUM removed its files") from None
-    return store.version(table)
+    # RESTORE brings back the columns of that version, too.
+    add_columns(store, table)
+    head = store.version(table)
+    values = {"store": store.location, "table": table, "version": head, "from_version": version}
+    _log.info("restored %s to version %d, which is version %d now", table, version, head, extra=values)
+    return head
 
 
 def compact(store: Store, table: str, order: str | None) -> int:
     """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
-    metadata = json.dumps(asdict(Purpose("optimize")), sort_keys=True)
-    with session_settings(store.spark, {_USER_METADATA: metadata}):
+    with session_settings(store.spark, {USER_METADATA: Purpose("optimize").metadata()}):
         store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}")
-    return store.version(table)
+    head = store.version(table)
+    values = {"store": store.location, "table": table, "version": head}
+    _log.info("optimize: compacted %s, version %d", table, head, extra=values)
+    return head
 
 
 def vacuum(store: Store, tables: Iterable[str]) -> None:
@@ -192,12 +191,17 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
 
     def one(table: str) -> None:
         store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+        _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
     with (
         session_settings(store.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}),
         ThreadPoolExecutor(max_workers=4) as pool,
     ):
         list(pool.map(one, tables))
+
+
+NO_RIVALS = ("fence", "vacuum", MIGRATION.verb)
+"""Verbs of commits that change no rows: whoever made them, a table still holds what it held."""
 
 
 def commits_since(store: Store, table: str, version: int) -> list[str | None]:

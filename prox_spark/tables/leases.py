@@ -6,6 +6,7 @@ write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = 
 that is not above the last one, so a holder whose lease went to somebody else writes nothing more.
 """
 
+import logging
 import os
 import socket
 import threading
@@ -20,13 +21,19 @@ import psutil
 from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError, is_conflict
+from prox_spark.errors import LeaseError, first_line, is_conflict
+from prox_spark.tables.migrations import is_older, migrate
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
+
+_log = logging.getLogger(__name__)
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
 WRITES_PER_TOKEN = 2**20
+
+_WAIT_SECONDS = 2.0
+"""Between two looks at a store that another job is bringing to this package's layout."""
 
 _INTERRUPTED = timedelta(microseconds=1)
 """What is left of the lease of a job that ended with an error: over for all others, and yet not given back."""
@@ -70,8 +77,30 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
     before, that one's: the lease is free at once, but stays contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
-    when it ran on this host and its process is gone.
+    when it ran on this host and its process is gone. An older package's store is brought to today's layout first: whoever
+    holds a lease writes.
     """
+    _migrated(store)
+    with _held(store, key) as lease:
+        yield lease
+
+
+def _migrated(store: Store) -> None:
+    """Bring the store to this package's layout where it has an older one, or wait until another job has."""
+    deadline = time.monotonic() + EXPIRY.total_seconds()
+    while is_older(store):
+        try:
+            with _held(store, "migrate"):
+                if is_older(store):
+                    migrate(store)
+        except LeaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAIT_SECONDS)
+
+
+@contextmanager
+def _held(store: Store, key: str) -> Iterator[Lease]:
     lease = _acquire(store, key)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(store, lease, stop), name=f"lease {key}", daemon=True)
@@ -87,6 +116,8 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
         beat.join(timeout=60)
         if not lease.lost.is_set():
             _append(store, lease, datetime.now(UTC), left)
+            how = "gave back" if clean else "ended with an error and let go of"
+            _log.info("%s lease %s (token %d)", how, key, lease.token, extra={"lease": key, "lease_token": lease.token})
 
 
 def _acquire(store: Store, key: str) -> Lease:
@@ -107,7 +138,20 @@ def _acquire(store: Store, key: str) -> Lease:
         won = False
     if not won:
         raise LeaseError(f"another job took the lease {key} just now; run this again when it is done")
+    _log_taken(lease, row)
     return lease
+
+
+def _log_taken(lease: Lease, before: Row | None) -> None:
+    values = {"lease": lease.key, "lease_token": lease.token}
+    if before is None or not lease.contested:
+        _log.info("took lease %s (token %d)", lease.key, lease.token, extra=values)
+        return
+    until = f"{utc(before['expires_at']):%Y-%m-%d %H:%M:%S} UTC"
+    told = "took lease %s (token %d) over from %s, which had it until %s and did not give it back"
+    _log.info(
+        told, lease.key, lease.token, before["holder"], until, extra={**values, "holder_before": before["holder"]}
+    )
 
 
 def _newest(store: Store, key: str) -> Row | None:
@@ -154,10 +198,14 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
                 _append(store, lease, now, EXPIRY)
                 renewed = now
                 continue
-        except Exception:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
+        except Exception as error:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
             # One heartbeat may fail with the store's weather; only a whole expiry without any means that it is gone.
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            values = {"lease": lease.key, "reason": reason}
+            _log.warning("heartbeat of lease %s failed, it is tried again: %s", lease.key, reason, extra=values)
             if now - renewed < EXPIRY:
                 continue
+        _log.warning("lost lease %s to another job", lease.key, extra={"lease": lease.key})
         lease.lost.set()
         return
 

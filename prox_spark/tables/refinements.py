@@ -1,5 +1,6 @@
 """The rows of ``refinements``: the newest of a name, whether its tables are still to be used, and how one is added."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,14 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import Purpose, commit, commits_since, delete, restore
+from prox_spark.tables.commits import NO_RIVALS, commit, commits_since, delete, restore
 from prox_spark.tables.leases import Lease
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
 from prox_spark.tables.views import publish
+
+_log = logging.getLogger(__name__)
 
 WRITTEN = (*RESULT_TABLES, "quarantine", "refinements")
 """The tables that belong to the lease ``execute``."""
@@ -52,8 +56,12 @@ def check_unforgotten(store: Store, row: Row) -> None:
 def settle(store: Store, table: str, version: int) -> int:
     """Make the table's head hold what ``version`` holds, by RESTORE where it does not, and return the head's version."""
     head = store.version(table)
-    if all(verb in ("fence", "vacuum") for verb in commits_since(store, table, version)):
+    if all(verb in NO_RIVALS for verb in commits_since(store, table, version)):
         return head
+    # Another refinement's rows, or those of a run that died before its commit.
+    _log.info(
+        "%s version %d is not what version %d holds, which is built on", table, head, version, extra={"table": table}
+    )
     return restore(store, table, version)
 
 
@@ -72,6 +80,9 @@ def settle_quarantine(store: Store, lease: Lease, name: str, version: int | None
         extra = extra.join(then.select("doc_id"), "doc_id", "left_anti")
     if extra.isEmpty():
         return head
+    _log.info(
+        "quarantine has rows of %s that no commit of it names; they are deleted", name, extra={"table": "quarantine"}
+    )
     return delete(store, lease, "quarantine", extra.distinct(), ["doc_id", "refinement"], purpose).version
 
 

@@ -4,6 +4,7 @@ Every process makes the same model from the same files and takes its share of ea
 on a path that all of them see. On executors GPUs are used where ``spark.task.resource.gpu.amount`` is set.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from prox_spark.errors import TrainingError
+from prox_spark.logs import LogSettings, chosen, follow
 from prox_spark.section import Section
+
+_log = logging.getLogger(__name__)
 
 
 class Settings(Protocol):
@@ -38,10 +42,10 @@ Run = Callable[[Chosen, Path, Report, tuple[int, int]], Done]
 def train_together(run: Run[Chosen, Done], settings: Chosen, work: Path) -> Done:
     """``run`` in each of ``settings.processes`` processes; returns the first one's result.
 
-    What the first process reports goes to standard error. Uses the active session and starts one where there is none, as
+    What the first process reports goes to its log (``show``). Uses the active session and starts one where there is none, as
     the distributor needs it. Raises ``TrainingError`` where a process fails.
     """
-    shared = (run, type(settings), settings.model_dump(mode="json"), str(work.absolute()))
+    shared = (run, type(settings), settings.model_dump(mode="json"), str(work.absolute()), chosen())
     done: Done = _run_together(shared, settings)[0]  # type: ignore[arg-type]
     return done
 
@@ -67,10 +71,13 @@ def _run_together(arguments: tuple[Any, ...], settings: Settings) -> tuple[Any]:
     return done
 
 
-def _one(run: Run[Chosen, Done], kind: type[Chosen], given: dict[str, Any], work: str) -> tuple[Done]:
+def _one(
+    run: Run[Chosen, Done], kind: type[Chosen], given: dict[str, Any], work: str, log: LogSettings | None
+) -> tuple[Done]:
+    follow(log)
     with _joined() as share:
         # A tuple: the distributor takes None for a process that failed.
-        return (run(kind.model_validate(given), Path(work), _tell, share),)
+        return (run(kind.model_validate(given), Path(work), show, share),)
 
 
 @contextmanager
@@ -86,6 +93,10 @@ def _joined() -> Iterator[tuple[int, int]]:
         distributed.destroy_process_group()
 
 
-def _tell(found: dict[str, float]) -> None:
-    """An evaluation, on standard error."""
-    sys.stderr.write(f"{found}\n")
+def show(found: dict[str, float]) -> None:
+    """Log an evaluation; a line on standard error where the log is quiet, as on a terminal."""
+    said = " ".join(f"{name}={value:.4g}" for name, value in found.items())
+    if _log.isEnabledFor(logging.INFO):
+        _log.info("measured: %s", said, extra={"measured": found})
+    else:
+        sys.stderr.write(said + "\n")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prox_spark.atomic import whole_file
 from prox_spark.errors import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
@@ -75,9 +76,8 @@ def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
     """The whole state, torch's random numbers included, in one file that stands complete or not at all."""
     import torch
 
-    partial = file.with_suffix(".partial")
-    torch.save({**whole, "random": torch.get_rng_state()}, partial)
-    partial.replace(file)
+    with whole_file(file) as partial:
+        torch.save({**whole, "random": torch.get_rng_state()}, partial)
 
 
 def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:

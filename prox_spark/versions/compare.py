@@ -1,6 +1,7 @@
 """``compare``: two refinement versions side by side, as DataFrames and in numbers."""
 
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from prox_spark.tables.cache import cached
 from prox_spark.tables.store import open_store
 from prox_spark.versions.changes import CHANGES, LINE_CHANGES, document_changes, line_changes
 from prox_spark.versions.names import Version, open_version
+
+_log = logging.getLogger(__name__)
 
 _NUMBERS = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
 
@@ -104,6 +107,8 @@ def compare(spark: SparkSession, store: str, before: str, after: str) -> Compari
     # read where some log differs, which takes one look at the small columns.
     opened = open_store(spark, store)
     one, other = open_version(opened, before), open_version(opened, after)
+    values = {"store": opened.location, "from_refinement": one.name, "to_refinement": other.name}
+    _log.info("compare: %s with %s, store %s", one.name, other.name, opened.location, extra=values)
     logs = (version.read("refined").select("doc_id", "log_hash") for version in (one, other))
     before_logs, after_logs = (rows.withColumnRenamed("log_hash", side) for rows, side in zip(logs, "ba", strict=True))
     same_logs = before_logs.join(after_logs, "doc_id").where("a != b").isEmpty()

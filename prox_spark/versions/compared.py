@@ -1,5 +1,6 @@
 """``compare --table``: a comparison as rows of a Delta table, to be asked on with SQL."""
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from pyspark.sql import functions as F
 from prox_spark.errors import UsageError
 from prox_spark.tables.store import analyzed, quoted, whole_path
 from prox_spark.versions.compare import Comparison
+
+_log = logging.getLogger(__name__)
 
 _TABLE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}\Z", re.ASCII)
 
@@ -54,7 +57,9 @@ def save(comparison: Comparison, table: str) -> Compared:
         writer.saveAsTable(name)
     else:
         writer.save(path)
-    return Compared(table, spark.sql(f"SELECT * FROM {name}").where(own).count(), new=True)
+    done = Compared(table, spark.sql(f"SELECT * FROM {name}").where(own).count(), new=True)
+    _log.info("compare: wrote %d rows to %s", done.documents, table, extra={"table": table, "rows": done.documents})
+    return done
 
 
 def _rows(comparison: Comparison) -> DataFrame:

@@ -16,10 +16,11 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, StoreError, UsageError
 from prox_spark.schemas import COUNTS, RESULT_TABLES, TABLES
-from prox_spark.tables.commits import Purpose, commit, delete, vacuum
+from prox_spark.tables.commits import commit, delete, vacuum
 from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts, summed, totals
 from prox_spark.tables.forgotten import id_hash
 from prox_spark.tables.leases import Lease, keys
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     append_refinement,
     check_chain,
@@ -28,7 +29,7 @@ from prox_spark.tables.refinements import (
     renewed,
     settle,
 )
-from prox_spark.tables.store import Store, analyzed, complete_store, open_store, spark_schema
+from prox_spark.tables.store import Store, analyzed, open_store, spark_schema
 from prox_spark.tables.views import publish
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
@@ -78,7 +79,6 @@ def forget(
     if not n and _unfinished(store) is None and not (history and _has_past(store)):
         return Forgotten(None, 0, unknown, {}, history)
     with ExitStack() as stack:
-        complete_store(store)
         held = hold_all(store, ["execute", "ingest", "annotate", *_generating(store)], stack)
         lease = held["execute"]
         newest = last_version(store, None)

@@ -1,12 +1,12 @@
 """Names of refinement versions: ``NAME`` (its newest version), ``NAME:VERSION``, and ``@N`` for version N of ``refined``."""
 
-import difflib
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from prox_spark.errors import StoreError, UsageError
+from prox_spark.suggest import unknown
 from prox_spark.tables.refinements import last_version, receipt_after
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
@@ -87,9 +87,7 @@ def find_refinement(store: Store, name: str) -> Row:
     row: Row | None = rows.where(_is(base, mark, version)).orderBy(F.desc("version")).first()
     if row is None:
         known = sorted({_name(r, mark) for r in rows.select("refinement", "version", "refined_version").collect()})
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
-        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known) or 'none yet'}"
-        raise UsageError(f"there is no refinement {name!r} in this store ({hint})")
+        raise UsageError(f"{store.location}: {unknown('refinement', name, known)}")
     return row
 
 

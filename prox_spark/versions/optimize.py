@@ -11,7 +11,7 @@ from prox_spark.schemas import RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import Lease, hold, keys
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
-from prox_spark.tables.store import Store, complete_store, open_store
+from prox_spark.tables.store import Store, open_store
 
 _SMALL = 64 * 2**20
 """Tables of two files or more that are smaller than this on average are compacted, which ends that."""
@@ -41,7 +41,6 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     has them, and a new version of that refinement commits the result.
     """
     store = open_store(spark, location)
-    complete_store(store)
     # A MERGE of programs that were asked again would fail over files that are rewritten under it.
     generating = [key for key in keys(store) if key.startswith("generate/")]
     held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (
@@ -49,7 +48,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
         (["ingest"], ("documents", "files")),
         (generating, ("programs",)),
         (["annotate"], ("annotations",)),
-        ([], ("metrics", "leases", "pins", "forgotten", "receipts")),
+        ([], ("metrics", "leases", "pins", "forgotten", "receipts", "refiners", "migrations")),
     )
     files: dict[str, dict[str, int]] = {}
     busy: list[str] = []

@@ -8,8 +8,9 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.schemas import VERSIONED
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.leases import hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import WRITTEN, check_unforgotten
 from prox_spark.tables.store import Store, create_table, open_store, spark_schema
 from prox_spark.versions.names import Version, copy_of, open_version, own_rows

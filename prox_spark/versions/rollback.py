@@ -6,8 +6,9 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,

@@ -10,7 +10,7 @@ import pytest
 import report_values as values
 from browser_helpers import Watched
 
-from prox_spark.reporting.documents import Document
+from prox_spark.reporting.documents import ReportDocument
 from prox_spark.reporting.figures import Facts
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -40,7 +40,7 @@ def open_report(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Watched
 
     contexts = []
 
-    def open_(documents: Sequence[Document], facts: Facts | None = None, **options: Any) -> Watched:
+    def open_(documents: Sequence[ReportDocument], facts: Facts | None = None, **options: Any) -> Watched:
         facts = facts or values.two()
         file = tmp_path / "report.html"
         write(render(facts, pictures(facts), documents, seed=0), file)

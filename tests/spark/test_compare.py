@@ -246,9 +246,9 @@ def test_a_table_of_something_else_is_left_alone(store: str, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("strikt", "nearest: strict"),
-        ("loose:7", "nearest: loose:"),
-        ("@99", "there is no refinement '@99'"),
+        ("strikt", "did you mean 'strict'?"),
+        ("loose:7", "did you mean 'loose:"),
+        ("@99", "unknown refinement '@99'"),
         ("@x", "after '@'"),
     ],
 )

@@ -15,7 +15,8 @@ from claims import PAGE, PROSE
 
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
-from prox_spark.corpora import list_files, read_file
+from prox_spark.corpora.files import list_files
+from prox_spark.corpora.read import read_file
 from prox_spark.costs import estimate as module
 from prox_spark.costs.estimate import Estimate, estimate
 from prox_spark.demo.corpus import FILES, write_corpus

@@ -250,8 +250,8 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
     target = tmp_path / "out"
     words = ["export", "--store", store, "--to", str(target)]
     for arguments, reason in (
-        (["frist", "--format", "jsonl"], "there is no refinement 'frist' in this store (nearest: first)"),
-        (["first:7", "--format", "jsonl"], "there is no refinement 'first:7'"),
+        (["frist", "--format", "jsonl"], "unknown refinement 'frist' (did you mean 'first'?)"),
+        (["first:7", "--format", "jsonl"], "unknown refinement 'first:7'"),
         (["first", "--format", "csv"], "'csv' is not one of"),
         (["first", "--format", "tokens"], "needs a tokenizer"),
         (["first", "--format", "tokens", "--tokenizer", "web-programs-1"], "names no eos_token"),

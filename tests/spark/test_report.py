@@ -194,7 +194,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_nothing_else_is_in_the_file(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--to", "strikt"], "there is no refinement 'strikt' in this store (nearest: strict"),
+        (["--to", "strikt"], "unknown refinement 'strikt' (did you mean 'strict"),
         (["--from", "strict"], "--from and --to both name strict:0"),
         (["--output-file", "nowhere/report.html"], "the folder nowhere does not exist"),
     ],

@@ -143,7 +143,7 @@ def test_a_column_chooses_and_a_document_without_a_number_there_fails(spark: Any
         "d12": "quality is null",
     }
     assert (scores[100], scores[11]) == (0.25, None)
-    with pytest.raises(ConfigError, match=r"no document has 'qualty'.*did you mean 'quality'"):
+    with pytest.raises(ConfigError, match=r"unknown column or key of metadata 'qualty' \(did you mean 'quality'"):
         generate(spark, reconfigured(config, kind="column", column="qualty"))
     by_position = plan_stages(reconfigured(config, kind="column", column="position")).document
     assert by_position is not None
@@ -184,8 +184,6 @@ def test_nothing_to_learn_from_is_said_with_its_place(spark: Any, config: Config
             fit(spark, changed(config, output=output, target=nothing))
     with pytest.raises(TrainingError, match=f"none of {N} documents has 1000 words"):
         fit(spark, changed(config, output=output, min_words=1000))
-    with pytest.raises(ConfigError, match=r"adapt\.target: .*did you mean 'json'"):
-        fit(spark, changed(config, output=output, target={"path": "t", "format": "jso"}))
     with pytest.raises(ConfigError, match=r"adapt\.target is not set"):
         fit(spark, config.model_copy(update={"adapt": None}))
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]

@@ -130,8 +130,8 @@ def test_unions_and_subqueries_are_questions_too(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("question", "reason"),
     [
-        ("SELECT * FROM `refined@remove`", "there is no refinement 'remove' in this store (nearest: removes"),
-        ("SELECT * FROM `refined@removes:7`", "there is no refinement 'removes:7' in this store (nearest: removes:"),
+        ("SELECT * FROM `refined@remove`", "unknown refinement 'remove' (did you mean 'removes"),
+        ("SELECT * FROM `refined@removes:7`", "unknown refinement 'removes:7' (did you mean 'removes:"),
         ("SELECT * FROM `refined@removes:new`", "after ':' stands a version number"),
         ("SELECT * FROM `files@removes`", "files has no refinement versions"),
         ("SELECT * FROM refned", "refned"),
@@ -173,7 +173,7 @@ def test_result_tables_are_empty_before_any_refinement(spark: Any, tmp_path: Pat
     assert query(spark, config.store, "SELECT count(*) FROM documents").collect() == [(1,)]
     for table in ("refined", "dropped_lines", "dropped_documents", "refinements"):
         assert query(spark, config.store, f"SELECT * FROM {table}").collect() == []
-    with pytest.raises(UsageError, match="there is no refinement 'first' in this store"):
+    with pytest.raises(UsageError, match="unknown refinement 'first'"):
         query(spark, config.store, "SELECT * FROM `refined@first`")
 
 

@@ -47,6 +47,15 @@ def test_override_values_are_yaml() -> None:
     assert (config.input.path, config.input.columns, config.document) == (["a", "b"], {"doc_id": "id"}, None)
 
 
+@pytest.mark.parametrize(
+    "key", ["input.format=finewep", "adapt={name: a, output: o, task: selection, target: {path: t, format: finewep}}"]
+)
+def test_an_unknown_format_is_refused_with_its_key_and_the_nearest_name(key: str) -> None:
+    where = key.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"{where}.*: unknown format 'finewep' \(did you mean 'fineweb'\?\)"):
+        load_config(None, [*RULES, "input.path=x", key])
+
+
 @pytest.mark.parametrize("name", ["a b", "a/b", "a'b", "a@b", "a:b", ""])
 def test_names_hold_only_letters_digits_dot_underscore_and_dash(name: str) -> None:
     with pytest.raises(ConfigError, match="only letters, digits"):

@@ -34,7 +34,7 @@ def test_each_file_has_a_name_of_its_own_and_says_in_a_line_what_it_is(library: 
 @libraries
 def test_an_unknown_name_is_told_with_the_nearest_first(library: Library) -> None:
     name = library.names()[-1]
-    with pytest.raises(ConfigError, match=f"there is no {library.noun} '{name}x'; there are {name}, "):
+    with pytest.raises(ConfigError, match=rf"unknown {library.noun} '{name}x' \(did you mean '{name}'\?\)"):
         library.read(f"{name}x")
 
 
@@ -55,7 +55,7 @@ def test_a_name_is_a_preset_and_a_path_is_a_file(tmp_path: Path, monkeypatch: py
         assert load_config(path).store == "mine"
     assert [is_name(one) for one in ("rules", "a/b", "a.yml", Path("rules"))] == [True, False, False, False]
     with pytest.raises(
-        ConfigError, match=r"no preset 'rulez'; there are rules, .*; give a file as a path, such as \./rulez"
+        ConfigError, match=r"unknown preset 'rulez' \(did you mean 'rules'\?\); give a file as a path, such as \./rulez"
     ):
         load_config("rulez")
 
@@ -106,9 +106,9 @@ def test_presets_and_questions_are_listed_and_printed(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["presets", "rulez"], "there is no preset 'rulez'; there are rules, "),
-        (["refine", "--config", "loca"], "there is no preset 'loca'; there are local, "),
-        (["sql", "--store", "s", "--question", "edit"], "there is no question 'edit'; there are edits, "),
+        (["presets", "rulez"], "unknown preset 'rulez' (did you mean 'rules'?)"),
+        (["refine", "--config", "loca"], "unknown preset 'loca' (did you mean 'local'?)"),
+        (["sql", "--store", "s", "--question", "edit"], "unknown question 'edit' (did you mean 'edits'?)"),
         (["sql", "--store", "s", "--question", "edits", "--refinement", "A"], "--refinement 'A': write it as A=NAME"),
         (["sql", "--store", "s", "--refinement", "A=a", "SELECT 1"], "--refinement belongs to --question"),
     ],

@@ -11,8 +11,8 @@ from prox_spark.config.engines import StatisticsSettings
 from prox_spark.engines.models import SHIPPED
 from prox_spark.engines.protocol import Request
 from prox_spark.errors import RefinerError
-from prox_spark.generation.open_engine import open_engine
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.kinds import load_refiner, open_engine
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.statistics.scorer import FILE, Scorer, load_scorer, save_scorer
 from prox_spark.statistics.text import NAMES, buckets
 

@@ -39,13 +39,13 @@ class SelectionEngine:
         """Nothing is held."""
 
 
-def open_selection(engine: ColumnSettings | DsirSettings | RandomSettings) -> SelectionEngine:
+def open_selection(settings: ColumnSettings | DsirSettings | RandomSettings) -> SelectionEngine:
     """The engine of these settings. Raises ``RefinerError`` where a folder is no DSIR's."""
-    if isinstance(engine, RandomSettings):
-        return SelectionEngine(partial(_random, engine.seed))
-    if isinstance(engine, ColumnSettings):
-        return SelectionEngine(partial(_column, engine))
-    return SelectionEngine(partial(_dsir, load_dsir(local_folder(engine.model))))
+    if isinstance(settings, RandomSettings):
+        return SelectionEngine(partial(_random, settings.seed))
+    if isinstance(settings, ColumnSettings):
+        return SelectionEngine(partial(_column, settings))
+    return SelectionEngine(partial(_dsir, load_dsir(local_folder(settings.model))))
 
 
 def _random(seed: int, requests: Sequence[Request]) -> Sequence[float | str]:
@@ -59,5 +59,5 @@ def _dsir(dsir: Dsir, requests: Sequence[Request]) -> Sequence[float | str]:
     return scores
 
 
-def _column(engine: ColumnSettings, requests: Sequence[Request]) -> Sequence[float | str]:
-    return [keep_score(request.score, engine.column, engine.scale) for request in requests]
+def _column(settings: ColumnSettings, requests: Sequence[Request]) -> Sequence[float | str]:
+    return [keep_score(request.score, settings.column, settings.scale) for request in requests]

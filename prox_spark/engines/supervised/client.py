@@ -7,6 +7,7 @@ the engine's own last words.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ import uuid
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -33,6 +36,8 @@ from prox_spark.engines.supervised.place import (
 from prox_spark.engines.supervised.vllm_backend import environment
 from prox_spark.errors import EngineError
 
+_log = logging.getLogger(__name__)
+
 WINDOW = 256
 """Requests of one task in flight: vLLM runs at most so many sequences at a time by default."""
 
@@ -50,6 +55,7 @@ _SILENCE_SECONDS = 60.0
 _LOAD_SECONDS = 1800.0
 _WAIT_SECONDS = 3600.0
 _POLL_SECONDS = 0.05
+_REASON_CHARACTERS = 300
 _PORTION = 16
 _YIELD_SECONDS = 1.0
 """Who made room stands back for so long, so that the one who asked for it is served first."""
@@ -81,6 +87,7 @@ class SupervisedEngine:
         self._usage = Usage()
         self._heard: wire.Status | None = None
         self._state = ("", 0.0)
+        self._starter = False
 
     def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
         """Answer every request once, in any order. Raises ``EngineError`` beyond the restart budget."""
@@ -98,6 +105,7 @@ class SupervisedEngine:
                         time.sleep(_YIELD_SECONDS)
                         continue
                     deaths += 1
+                    self._log_death(lost, deaths, RESTARTS, len(flying))
                     if deaths > RESTARTS:
                         raise self._beyond(f"{deaths} times in one stream, {RESTARTS} are allowed", lost) from lost
                     # An engine that dies as it starts has not seen a request.
@@ -125,6 +133,7 @@ class SupervisedEngine:
                     if not lost.fault:
                         continue
                     starts, fatal = starts + (not served), fatal + served
+                    self._log_death(lost, starts + fatal, RESTARTS + MOST_FATAL, 0 if served else 1)
                     if starts > RESTARTS or fatal > MOST_FATAL:
                         raise self._beyond(f"at {starts} starts and of {fatal} requests alone", lost) from lost
                     if served:
@@ -141,9 +150,27 @@ class SupervisedEngine:
         """End the lost conversation and count it; whether its engine had been ready."""
         served = self._connection is not None
         self.close()
+        if not lost.fault:
+            _log.info("the engine for %s left: %s; %d requests go to the next", self._model(), lost, len(flying))
         restarts, retries = self._usage.restarts + lost.fault, self._usage.retries + len(flying)
         self._usage = replace(self._usage, restarts=restarts, retries=retries)
         return served
+
+    def _log_death(self, lost: _LostError, deaths: int, allowed: int, again: int) -> None:
+        values: dict[str, Any] = {
+            "model": self._model(),
+            "slot": self._where.slot,
+            "reason": str(lost)[:_REASON_CHARACTERS],
+        }
+        values |= {"deaths": deaths, "deaths_allowed": allowed, "requests_again": again}
+        _log.warning(
+            "the %s engine for %s died, %d times so far of %d allowed, %d requests are sent again: %s",
+            *(self._hello.backend, values["model"], deaths, allowed, again, values["reason"]),
+            extra=values,
+        )
+
+    def _model(self) -> str:
+        return Path(self._hello.model).name
 
     def _beyond(self, how: str, lost: _LostError) -> EngineError:
         return EngineError(f"the engine died {how}: {lost}\nits last words:\n{last_words(self._where)}")
@@ -248,6 +275,7 @@ class SupervisedEngine:
                 ready = self._greet(connection, began)
                 while not ready:
                     ready = self._judge(self._next(connection))
+                self._log_ready(time.monotonic() - began)
                 return connection
             except _LostError as lost:
                 connection.close()
@@ -257,6 +285,13 @@ class SupervisedEngine:
             except BaseException:
                 connection.close()
                 raise
+
+    def _log_ready(self, seconds: float) -> None:
+        how = "started" if self._starter else "found"
+        values = {"model": self._model(), "slot": self._where.slot, "seconds": round(seconds, 1)}
+        names = (how, self._hello.backend, values["model"], values["slot"], seconds)
+        _log.info("%s the %s engine for %s on %s, ready after %.1f s", *names, extra=values)
+        self._starter = False
 
     def _greet(self, connection: wire.Connection, began: float) -> bool:
         """Say hello and hear a first word. A supervisor just killed may still take a connection: no new death."""
@@ -304,7 +339,9 @@ class SupervisedEngine:
                 raise _LostError("the engine's supervisor ended before it listened", fault=True)
             if lock is not None:
                 start_supervisor(self._where, lock, environment(dict(os.environ), self._where.slot), self._idle_seconds)
-                started = True
+                started = self._starter = True
+                backend, model = self._hello.backend, self._model()
+                _log.info("starting the %s engine for %s on %s", backend, model, self._where.slot)
             time.sleep(_POLL_SECONDS)
         raise EngineError(
             f"no engine supervisor answered within {_CONNECT_SECONDS:.0f} s; its log: {self._where.log}\n"

@@ -1,5 +1,9 @@
 """What a CPU computes fast."""
 
+import logging
+
+_log = logging.getLogger(__name__)
+
 
 def slow_bfloat16() -> bool:
     """Whether this CPU only emulates bfloat16: without AVX-512 or AMX its matrix products run at a tenth of single precision.
@@ -8,4 +12,7 @@ def slow_bfloat16() -> bool:
     """
     import torch
 
-    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    slow = not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if slow:
+        _log.info("this CPU only emulates bfloat16: float32 is used in its place")
+    return slow

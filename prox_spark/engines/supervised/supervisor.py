@@ -11,6 +11,7 @@ usage: python -m prox_spark.engines.supervised.supervisor BASE SLOT OWNER_PID OW
 
 import asyncio
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from typing import NoReturn
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import Backend, EngineDiedError
 from prox_spark.engines.supervised.place import Owner, Place
+from prox_spark.logs import LogSettings, configure
+
+_log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 _STALL_SECONDS = 1800.0
@@ -43,6 +47,14 @@ def load(hello: wire.Hello) -> Backend:
 
         return TransformersBackend(hello)
     raise ValueError(f"no such engine: {hello.backend}")
+
+
+def _load(hello: wire.Hello) -> Backend:
+    began = time.monotonic()
+    _log.info("loading %s with %s", hello.model, hello.backend)
+    backend = load(hello)
+    _log.info("loaded %s in %.1f s", hello.model, time.monotonic() - began)
+    return backend
 
 
 class Supervisor:
@@ -77,12 +89,14 @@ class Supervisor:
     async def _look_after(self) -> None:
         now = time.monotonic()
         if not self._where.owner.alive():
+            _log.info("shutting down: the process that it belongs to is gone")
             self._end()
         if self._watcher.poll() is not None:
             self._watcher = self._start_watcher()
         if self._clients:
             self._last_client = now
         elif now - self._last_client > self._idle_seconds:
+            _log.info("shutting down: no task asked for %.0f s", self._idle_seconds)
             self._end()
         quiet = not self._open and now - self._last_answer > _QUIET_SECONDS
         alone = self._hello is not None and bool(self._hello.alone)
@@ -121,7 +135,7 @@ class Supervisor:
             raise ConnectionError("a client that does not say hello")
         if self._hello is None:
             self._hello = hello
-            self._loading = asyncio.create_task(asyncio.to_thread(load, hello))
+            self._loading = asyncio.create_task(asyncio.to_thread(_load, hello))
         if hello != self._hello or self._loading is None:
             await self._wait_for_room(writer, pressing=bool(hello.alone))
             return
@@ -195,7 +209,7 @@ class Supervisor:
 
     async def _leave(self, reason: str, *, failed: bool) -> NoReturn:
         """Tell every client, then end."""
-        print(f"supervisor ends: {reason}", flush=True)  # noqa: T201 -- into the log
+        _log.log(logging.WARNING if failed else logging.INFO, "shutting down: %s", reason)
         self._where.socket.unlink(missing_ok=True)
         for writer in list(self._clients):
             with contextlib.suppress(OSError, TimeoutError):
@@ -242,6 +256,8 @@ def main(arguments: list[str]) -> None:
     if os.fork():
         os._exit(0)  # The starter waits for this process only: the supervisor is nobody's child to reap.
     os.set_inheritable(int(lock), False)
+    # A process of its own, whose standard error is the engine's log.
+    configure(LogSettings())
     where = Place(Owner(int(owner_pid), int(owner_started)), slot, Path(base))
     asyncio.run(Supervisor(where, int(lock), float(idle_seconds)).run())
 

@@ -4,7 +4,6 @@ Importable without vLLM: only ``VllmBackend`` and, where vLLM is installed, ``ch
 """
 
 import ast
-import difflib
 import importlib.util
 import math
 from pathlib import Path
@@ -14,6 +13,7 @@ from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import EngineDiedError
 from prox_spark.engines.supervised.precision import slow_bfloat16
 from prox_spark.errors import ConfigError
+from prox_spark.suggest import unknown
 
 _OURS = {
     "model": "engine.model names it",
@@ -35,8 +35,7 @@ def check_options(options: dict[str, Any]) -> None:
     known = _argument_names() if options else []
     for name in options:
         if known and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise ConfigError(f"engine.options.{name} is no argument of vLLM's engine; did you mean {near[0]!r}?")
+            raise ConfigError(f"engine.options: {unknown('argument of vLLM', name, known)}")
 
 
 def _argument_names() -> list[str]:

@@ -22,7 +22,7 @@ from prox_spark.config.engines import StatisticsSettings, TransformersSettings
 from prox_spark.corpora.labels import read_documents, read_pages
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
-from prox_spark.generation.refiner import load_refiner
+from prox_spark.generation.kinds import load_refiner
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> str:
@@ -303,7 +303,7 @@ def test_files_of_one_name_are_told_apart_and_a_changed_one_begins_anew(
 def test_a_named_size_is_the_papers() -> None:
     given = {"name": "n", "output": "o", "train": ["t"], "validation": ["v"]}
     assert AdaptConfig.model_validate({**given, "shape": "xs"}).shape.hidden == 1280
-    with pytest.raises(ValueError, match="known are xs, s, m"):
+    with pytest.raises(ValueError, match="known: xs, s, m"):
         AdaptConfig.model_validate({**given, "shape": "xl"})
 
 

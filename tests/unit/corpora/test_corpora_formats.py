@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prox_spark.corpora.formats import FORMATS, check_columns, get_format
+from prox_spark.corpora.columns import check_columns
+from prox_spark.corpora.formats import FORMATS, get_format
 from prox_spark.errors import InputError
 
 

@@ -24,8 +24,9 @@ from prox_spark.engines.endpoint.engine import OpenaiEngine
 from prox_spark.engines.protocol import Completion, Request
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError, RefinerError
+from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.task import generate_programs
 from prox_spark.generation.tokens import PromptTokenizer
 

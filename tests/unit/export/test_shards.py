@@ -167,7 +167,7 @@ def test_a_tokenizer_that_does_not_serve_is_refused_before_spark(tmp_path: Path)
 
 def test_a_request_that_does_not_hold_together_is_refused(tmp_path: Path) -> None:
     target = str(tmp_path / "out")
-    with pytest.raises(UsageError, match=r"format 'csv' is not known \(known are parquet, jsonl"):
+    with pytest.raises(UsageError, match=r"unknown format 'csv' \(known: parquet, jsonl"):
         make_request(target, "csv")
     with pytest.raises(UsageError, match="needs a tokenizer"):
         make_request(target, "tokens")

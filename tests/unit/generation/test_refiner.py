@@ -10,8 +10,9 @@ import pytest
 from prox_spark.config.engines import RulesSettings, ScriptedSettings, TransformersSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.errors import RefinerError
+from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.tokens import PromptTokenizer
 from prox_spark.programs.grammar import EBNF
 

@@ -120,7 +120,7 @@ def test_a_local_suite_is_run_by_the_harness(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["evaluate.suite=genral"], "there is no suite 'genral'; there are general, math"),
+        (["evaluate.suite=genral"], "unknown suite 'genral' (did you mean 'general'?)"),
         (["evaluate.suite=gone.yaml"], "gone.yaml: cannot be read"),
         (["evaluate.models=[nowhere]"], "no such folder"),
         (["evaluate.window=64"], "more than the context of few, 32 tokens"),
@@ -170,5 +170,5 @@ def test_every_task_of_the_suites_in_conf_is_the_harnesss_or_said_to_be_absent(t
         assert len(suite.tasks) == count
         assert set(found.absent) == ({"SVAMP", "MAWPS", "TabMWP"} if name == "math" else set())
     (tmp_path / "typo.yaml").write_text("tasks: [{name: S, task: sciqq, metric: acc}]\n")
-    with pytest.raises(ConfigError, match=r"no task 'sciqq' .* the nearest are sciq"):
+    with pytest.raises(ConfigError, match=r"unknown task of the harness 'sciqq' \(did you mean 'sciq'"):
         prepare(load_suite(str(tmp_path / "typo.yaml")), None)

@@ -214,7 +214,7 @@ def test_a_named_size_is_the_papers(name: str, whole: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shape": "xl"}, "known are tiny, xs, s, m"),
+        ({"shape": "xl"}, "known: tiny, xs, s, m"),
         ({"shape": {"hidden": 200}}, "hidden 200 must be an even number of dimensions for each of 3 heads"),
         ({"shape": {"hidden": 256, "heads": 4, "kv_heads": 3}}, "kv_heads 3 must divide the 4 heads"),
         ({"base": "b"}, "and not both"),

@@ -16,9 +16,9 @@ from prox_spark.config.models import DocumentConfig
 from prox_spark.engines.models import SHIPPED
 from prox_spark.errors import ConfigError, RefinerError, TrainingError
 from prox_spark.functions import generate_programs
-from prox_spark.generation.open_engine import open_engine
+from prox_spark.generation.kinds import load_refiner, open_engine
 from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.task import run_stage
 from prox_spark.selection.chance import uniform
 from prox_spark.selection.column import keep_score
@@ -223,5 +223,5 @@ def test_adapt_says_what_its_task_needs(given: dict[str, Any], message: str) -> 
 def test_a_selection_is_not_trained_without_a_session() -> None:
     target = {"path": "t", "format": "json"}
     settings = AdaptConfig.model_validate({"name": "n", "output": "o", "task": "selection", "target": target})
-    with pytest.raises(TrainingError, match=r"prox_spark\.selection\.job"):
+    with pytest.raises(TrainingError, match=r"prox_spark\.adapt\.selection"):
         adapt(settings)

@@ -1,0 +1,169 @@
+"""How the log of this package is written: one line a message, as text or as JSON, on standard error.
+
+Every module logs by ``logging.getLogger(__name__)``; values that a log collector can use go into ``extra``. The library
+never sets logging up: the command line does, and passes its choice on to the tasks that it starts on executors.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+_OURS = "prox_spark"
+_HIDDEN = "***"
+
+_SECRET_NAME = re.compile(r"(?:^|[_.\-])(?:api_?key|key|secret|token|password|passwd|credential)s?$", re.IGNORECASE)
+"""A setting of such a name holds a secret where its value is text."""
+
+_SECRET = re.compile(
+    r"(?<=://)[^/@\s]+(?=@)"  # the user and password of a URL
+    r"|\b(?:sk-[\w-]{8,}|hf_\w{16,}|gh[opsur]_\w{16,}|github_pat_\w{16,}|dapi[0-9a-f]{16,}|(?:AKIA|ASIA)[0-9A-Z]{12,})"
+    r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]+"  # a JSON web token
+    r"|(?<=[Bb]earer )[\w.~+/=-]{8,}"
+    r"|(?<=[?&]sig=)[^&\s]+|(?<=[?&]token=)[^&\s]+|(?<=X-Amz-Signature=)[^&\s]+"
+)
+
+_STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """How a process writes its log: the format, and the least level of this package's own messages."""
+
+    format: Literal["text", "json"] = "text"
+    level: int = logging.INFO
+
+
+def safe(text: str) -> str:
+    """The text with control and format characters made visible, so that no page can steer a terminal."""
+    return "".join(
+        c if c.isprintable() or c == " " else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
+
+
+def clean(text: str) -> str:
+    """One line without secrets and without control characters.
+
+    >>> clean("s3a://user:pass@bucket/a" + chr(10) + "b")
+    's3a://***@bucket/a\\\\nb'
+    """
+    return safe(_SECRET.sub(_HIDDEN, text))
+
+
+def without_secrets(configuration: Any) -> Any:
+    """A configuration as it may be logged: no ``spark`` section, and no value that looks like a key.
+
+    >>> without_secrets({"store": "s", "spark": {"a": "b"}, "options": {"hf_token": "x", "seed": 1}})
+    {'store': 's', 'options': {'hf_token': '***', 'seed': 1}}
+    """
+    if not isinstance(configuration, Mapping):
+        return configuration
+    return {key: _without_secret(key, value) for key, value in configuration.items() if key != "spark"}
+
+
+def _without_secret(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_secret(name, inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secret(key, inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    return _HIDDEN if _SECRET_NAME.search(key) else clean(value)
+
+
+class TextLines(logging.Formatter):
+    """``2026-05-04T12:00:00Z INFO prox_spark.tables.leases: took lease ingest``; what was raised follows, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``logging.Formatter``."""
+        first = f"{_time(record, 'seconds')} {record.levelname} {record.name}: {clean(record.getMessage())}"
+        return "\n".join([first, *(f"  {clean(line)}" for line in self._raised(record))])
+
+    def _raised(self, record: logging.LogRecord) -> list[str]:
+        return self.formatException(record.exc_info).splitlines() if record.exc_info else []
+
+
+class JsonLines(TextLines):
+    """One JSON object a line: time, level, logger, message, what the message has as ``extra``, and ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See ``logging.Formatter``."""
+        found: dict[str, Any] = {
+            "time": _time(record, "milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": clean(record.getMessage()),
+        }
+        extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD and key not in found}
+        found |= {key: _without_secret(key, value) for key, value in extra.items()}
+        if record.exc_info:
+            found["exception"] = [clean(line) for line in self._raised(record)]
+        return json.dumps(found, default=lambda value: clean(str(value)))
+
+
+def _time(record: logging.LogRecord, precision: str) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error at the time: a progress bar or a test puts something in its place."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.addFilter(lambda record: record.levelno >= logging.WARNING or _is_ours(record.name))
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Standard error."""
+        return sys.stderr
+
+
+def _is_ours(name: str) -> bool:
+    return name == _OURS or name.startswith(f"{_OURS}.")
+
+
+_handler = _StandardError()
+_chosen: LogSettings | None = None
+
+
+def configure(settings: LogSettings | None) -> None:
+    """Write this process's log as ``settings`` say; with ``None`` as before any call of this."""
+    global _chosen
+    root, ours = logging.getLogger(), logging.getLogger(_OURS)
+    if settings is None:
+        root.removeHandler(_handler)
+        ours.setLevel(logging.NOTSET)
+    else:
+        _handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
+        # The same object each time: adding it again changes nothing.
+        root.addHandler(_handler)
+        ours.setLevel(settings.level)
+    _chosen = settings
+
+
+def chosen() -> LogSettings | None:
+    """What ``configure`` was told; tasks are sent it, as their processes know nothing of the driver's."""
+    return _chosen
+
+
+def follow(settings: LogSettings | None) -> None:
+    """In a task: write the log as the driver's command line does; nothing where no command line set it up."""
+    if settings is not None:
+        configure(settings)
+
+
+@contextmanager
+def written(settings: LogSettings) -> Iterator[None]:
+    """The log written as ``settings`` say for the length of the block."""
+    before = _chosen
+    configure(settings)
+    try:
+        yield
+    finally:
+        configure(before)
