@@ -131,6 +131,11 @@ def test_the_version_and_the_groups_of_verbs(capsys: pytest.CaptureFixture[str])
     assert verbs == ["ingest", "generate", "execute", "refine", "estimate"]
 
 
+def test_without_a_verb_the_verbs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Refine:" in "".join(capsys.readouterr())
+
+
 def test_a_shell_completes_verbs() -> None:
     asked = {"_PROX_SPARK_COMPLETE": "complete_bash", "COMP_WORDS": "prox-spark refi", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", "from prox_spark.cli import main; main()"]
