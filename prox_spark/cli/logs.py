@@ -44,7 +44,8 @@ class Verbs(GroupedVerbs):
 def asked(words: Sequence[str]) -> LogSettings:
     """What these words of a command line ask of the log; read before they are parsed, so that a wrong word is logged so, too."""
     format_ = ""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    # With no words the second list is the longer one.
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == _FORMAT:
             format_ = after
         elif word.startswith(f"{_FORMAT}="):

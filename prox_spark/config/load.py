@@ -25,8 +25,8 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
     ``….engine.kind`` removes the settings of the old kind.
 
     Returns the checked ``Config``, which cannot be changed.
-    Raises ``ConfigError`` for an unknown preset (all names are shown, the nearest first), a file that cannot be read, an
-    unknown key (the nearest known key is shown) or a wrong value.
+    Raises ``ConfigError`` for an unknown preset or key (the nearest known one is shown), a file that cannot be read, or a
+    wrong value.
 
     >>> config = load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
     >>> config.store, config.refinement, config.chunk.engine.kind

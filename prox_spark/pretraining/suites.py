@@ -46,7 +46,7 @@ class Suite:
 def load_suite(name: str) -> Suite:
     """A suite that ships with the package by its name, or that of a file by its path, as a configuration is named.
 
-    Raises ``ConfigError`` with all names, the nearest first, where there is none, and where the file is no suite.
+    Raises ``ConfigError`` where there is none (the nearest name is shown), and where the file is no suite.
     """
     try:
         text = SUITES.read(name) if is_name(name) else Path(name).expanduser().read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ def question(name: str, refinements: Mapping[str, str] | None = None) -> str:
     """The SELECT of a question; most ask the newest refinement.
 
     ``refinements`` names a refinement (``NAME`` or ``NAME:VERSION``) for each letter of a question about several.
-    Raises ``ConfigError`` with all names, the nearest first, for an unknown question, ``UsageError`` for a letter that has no
+    Raises ``ConfigError`` for an unknown question (the nearest name is shown), ``UsageError`` for a letter that has no
     refinement or that the question does not have.
 
     >>> "`refined@careful`" in question("dropped-by-one-only", {"A": "web-lines", "B": "careful"})

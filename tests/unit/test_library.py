@@ -1,6 +1,9 @@
 """Presets, suites and questions that ship with the package, by name; what is shown of them, and what ``conf`` links to."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,5 +129,15 @@ def test_the_version_and_the_groups_of_verbs(capsys: pytest.CaptureFixture[str])
     assert headings == ["Options:", "Start:", "Refine:", "Look:", "Keep and share:", "Make refiners:", "Measure:"]
     verbs = [line.split()[0] for line in lines[lines.index("Refine:") + 1 : lines.index("Look:")] if line]
     assert verbs == ["ingest", "generate", "execute", "refine", "estimate"]
-    assert main(["--show-completion", "bash"]) == 0
-    assert "_PROX_SPARK_COMPLETE" in capsys.readouterr().out
+
+
+def test_without_a_verb_the_verbs_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Refine:" in "".join(capsys.readouterr())
+
+
+def test_a_shell_completes_verbs() -> None:
+    asked = {"_PROX_SPARK_COMPLETE": "complete_bash", "COMP_WORDS": "prox-spark refi", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", "from prox_spark.cli import main; main()"]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "refine\n"
