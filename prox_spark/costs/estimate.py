@@ -21,6 +21,7 @@ from prox_spark.corpora.formats import FORMATS
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.generation.generate import kept_documents, pending
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
+from prox_spark.generation.scheduling import default_partitions
 from prox_spark.generation.task import run_stage
 from prox_spark.ingestion.ingest import find_files, read_files
 from prox_spark.ingestion.sample import choose_parts, read_parts
@@ -233,7 +234,7 @@ def _count(
     if documents > sample:
         fractions = {one: min(1.0, max(sample / documents, _STRATUM_AT_LEAST / n)) for one, n in numbers.items()}
         chosen = chosen.sampleBy("stratum", fractions, seed=0)
-    partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 2)
+    partitions = default_partitions(rows.sparkSession)
     counted = (
         chosen.select("stratum", "text", *_STAGES)
         .repartition(min(partitions, 1 + sample // 100))
