@@ -5,6 +5,7 @@ are those of the run. It is drawn by length (half an octave makes a stratum), as
 the tokens. Nothing is written.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -27,6 +28,8 @@ from prox_spark.ingestion.ingest import find_files, read_files
 from prox_spark.ingestion.sample import choose_parts, read_parts
 from prox_spark.ingestion.sources import open_source
 from prox_spark.tables.store import Store, find_store
+
+_log = logging.getLogger(__name__)
 
 _BYTES_PER_DOCUMENT = 256 * 1024
 _BYTES_AT_LEAST = 64 << 20
@@ -111,6 +114,7 @@ def estimate(
         population = _of_input(spark, config, sample, notes)
         if len(stages) == 2:
             notes.append(_ALL_KEPT)
+    _log.info("estimate: tokenising a sample of %d documents", sample)
     totals, sampled, counted = _count(population, stages, sample, notes)
     found = []
     for one in stages:
