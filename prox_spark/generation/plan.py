@@ -88,7 +88,8 @@ def _find_refiner(stage: Stage, section: StageConfig, find: Find) -> RefinerId:
     if folder is not None and not is_local(folder(section.engine)):
         known = find(stage, asked_for(section))
         if known is not None:
-            _log.info("%s stage: %s is not here; its fingerprint %.8s is the store's", stage, known.name, known.refiner)
+            told = "%s stage: model files of %s not found; using fingerprint %.8s recorded in the store"
+            _log.info(told, stage, known.name, known.refiner)
             return known
     settings = pinned(section.engine) if isinstance(section.engine, ModelSettings) else section.engine
     refiner = _load(stage, section, settings)
@@ -113,7 +114,7 @@ def _check(config: Config, refiners: Refiners) -> None:
     if refiners.chunk is not None and refiners.chunk.numbering == "chunk" and config.execution.mode == "compat":
         raise ConfigError(
             f"execution.mode is compat, which counts lines through the document, and {refiners.chunk.name} numbers them from "
-            "each chunk's first: take strict"
+            "each chunk's first: use strict"
         )
 
 
@@ -153,6 +154,6 @@ def plan_stage(stage: Stage, section: StageConfig) -> StagePlan:
         raise RefinerError(
             f"{stage} stage of {settings.model}: template ({prompter.overhead}), window ({refiner.window}) and "
             f"output ({refiner.max_tokens}) are {needed} tokens, its context is {refiner.context}; "
-            "take a smaller window"
+            "use a smaller window"
         )
     return StagePlan(stage, settings, refiner, fingerprint(refiner))
