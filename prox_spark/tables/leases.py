@@ -53,11 +53,12 @@ class Lease:
     contested: bool = True
     writes: dict[str, int] = field(default_factory=dict)
     lost: threading.Event = field(default_factory=threading.Event)
+    why_lost: str = ""
 
     def next_version(self, table: str) -> int:
         """The next ``txnVersion`` for a table. Raises ``LeaseError`` if a heartbeat found that the lease was lost."""
         if self.lost.is_set():
-            raise lost(self.key)
+            raise LeaseError(self.why_lost)
         n = self.writes.get(table, 0)
         self.writes[table] = n + 1
         if n >= WRITES_PER_TOKEN:
@@ -207,7 +208,11 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
             _log.warning("heartbeat of lease %s failed, it is tried again: %s", lease.key, reason, extra=values)
             if now - renewed < EXPIRY:
                 continue
-        _log.warning("lost lease %s to another job", lease.key, extra={"lease": lease.key})
+            since = f"no heartbeat could be written for {EXPIRY.total_seconds() / 60:.0f} minutes"
+            lease.why_lost = f"lease {lease.key} expired: {since}; run the command again"
+        else:
+            lease.why_lost = str(lost(lease.key))
+        _log.warning("%s", lease.why_lost, extra={"lease": lease.key})
         lease.lost.set()
         return
 

@@ -106,3 +106,36 @@ def test_a_heartbeat_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch)
     store: Any = None
     leases._beat(store, lease, stop)
     assert (len(beats), lease.lost.is_set()) == (3, False)
+
+
+def test_a_lease_without_any_heartbeat_expired_and_no_other_job_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = leases.Lease("execute", 1, "me")
+    since = iter([timedelta(0), timedelta(minutes=11)])
+
+    def newest(*_: Any) -> None:
+        raise OSError("503 Slow Down")
+
+    class Clock(datetime):
+        """The first look is at the start, the second eleven minutes later."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 5, 4, tzinfo=UTC) + next(since)
+
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(0))
+    monkeypatch.setattr(leases, "_newest", newest)
+    monkeypatch.setattr(leases, "datetime", Clock)
+    store: Any = None
+    leases._beat(store, lease, threading.Event())
+    with pytest.raises(LeaseError, match="lease execute expired: no heartbeat could be written for 10 minutes"):
+        lease.next_version("refined")
+
+
+def test_a_lease_that_another_job_took_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = leases.Lease("execute", 1, "me")
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(0))
+    monkeypatch.setattr(leases, "_newest", lambda *_: {"holder": "another"})
+    store: Any = None
+    leases._beat(store, lease, threading.Event())
+    with pytest.raises(LeaseError, match="lost lease execute to another job"):
+        lease.next_version("refined")
