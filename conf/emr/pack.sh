@@ -34,7 +34,7 @@ cd "$scratch"
 for kind in "$@"; do
     uv python install --quiet --no-bin --install-dir "$scratch/$kind" 3.11
     home=$(dirname "$(dirname "$(find "$scratch/$kind" -path '*/bin/python3.11' -not -path '*/.temp/*' | head -n 1)")")
-    # The CPU environment runs no model, but every verb after ingest reads the refiner's files.
+    # The CPU environment runs no model; it reads a refiner's files for programs that an older package wrote.
     extra="[refiner]"
     [ "$kind" = cpu ] || extra="[gpu]"
     uv pip install --quiet --break-system-packages --python "$home/bin/python3.11" "$wheel$extra"

@@ -116,7 +116,7 @@ def test_a_task_installs_the_wheel_that_the_bundle_builds(job: str, task: dict[s
 def test_a_verb_that_reads_a_refiner_without_running_it_has_what_reads_it(job: str, task: dict[str, Any]) -> None:
     words = parameters(job, task)
     on_gpus = "init_scripts" in cluster(job, task)
-    needs = words[0] in ("generate", "execute", "refine", "doctor") and not on_gpus
+    needs = words[0] in ("generate", "refine", "doctor") and not on_gpus
     packages = [one["pypi"]["package"] for one in task["libraries"] if "pypi" in one]
     assert packages == (PROJECT["optional-dependencies"]["refiner"] if needs else [])
 
