@@ -1,7 +1,7 @@
 """Files and folders on a local file system that are complete or not there.
 
 Each is written beside its target, on the same file system and under a hidden name, and renamed at the end. Folders on remote
-file systems are ``export.staging``'s.
+file systems are ``exporting.staging``'s.
 """
 
 import logging

@@ -123,7 +123,7 @@ def _window(settings: EvaluateConfig, model: Any, folder: Path) -> int:
 
 
 def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any]:
-    """The compute of models that ``pretrain`` made: ``rows`` (``pretraining.compute.account``), ``stages`` of each refinement,
+    """The compute of models that ``pretrain`` made: ``rows`` (``costs.compute.account``), ``stages`` of each refinement,
     ``points`` of a picture by model (FLOPs, bits per byte), and ``notes`` on what could not be counted or compared.
 
     ``report`` and others may call it for folders of their own.

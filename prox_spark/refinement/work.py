@@ -97,7 +97,7 @@ def last_unit(store: Store, version: int) -> int:
 def grouped(work: Work) -> DataFrame:
     """The programs of this work by document: its keep_score, its chunk programs in order, which stages there are, sums.
 
-    A hundredth of its documents; ``measure`` and every part read it, so it is worth keeping (``tables.cache.kept``).
+    A hundredth of its documents; ``measure`` and every part read it, so it is worth keeping (``tables.cache.cached``).
     """
     is_chunk = F.col("stage") == "chunk"
     chunk = F.struct(
