@@ -29,7 +29,9 @@ def examine(config: str | None, overrides: Sequence[str], start: Start) -> list[
             loaded = load_config(config, overrides)
             checks.append(Check("configuration", "ok", str(config or "the arguments")))
         except ConfigError as error:
-            checks.append(Check("configuration", "failed", str(error), "docs/configuration.md lists every key"))
+            checks.append(
+                Check("configuration", "failed", str(error), "docs/configuration.md in the repository lists every key")
+            )
     installed = _spark()
     checks.append(installed)
     if installed.status == "failed":
@@ -168,7 +170,7 @@ def _self_test(spark: "SparkSession", plan: Any) -> Check:
         run_self_test(spark, plan)
     except SelfTestError as error:
         found = " | ".join(str(error).splitlines())
-        return Check(name, "failed", found, "see the self-test in docs/running.md")
+        return Check(name, "failed", found, "see the self-test in docs/running.md in the repository")
     except _errors() as error:
         return Check(
             name,

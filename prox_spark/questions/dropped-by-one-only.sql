@@ -1,4 +1,4 @@
--- Which lines does refinement A remove that refinement B keeps, in documents that both keep? Replace A and B with their names.
+-- Which lines does refinement A remove that refinement B keeps, in documents that both keep? Say --refinement A=NAME --refinement B=NAME.
 SELECT a.doc_id, a.line_number, a.operation, a.score, a.text
 FROM `dropped_lines@A` a
 JOIN `refined@B` kept ON kept.doc_id = a.doc_id AND kept.unit = a.unit
