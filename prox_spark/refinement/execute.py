@@ -66,7 +66,16 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     ('gentle', 0, True, 0)
     """
     store = open_store(spark, config.store)
-    refiners = find_refiners(config, partial(find_refiner, store))
+    return _run(store, config, find_refiners(config, partial(find_refiner, store, config.refinement)))
+
+
+def execute_refiners(spark: SparkSession, config: Config, refiners: Refiners) -> Executed:
+    """``execute`` with the programs of these refiners."""
+    return _run(open_store(spark, config.store), config, refiners)
+
+
+def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
+    spark = store.spark
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     while (work := _prepare(store, config, refiners)) is not None:
         with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
