@@ -116,7 +116,7 @@ def _open_statistics(settings: StatisticsSettings, refiner: Refiner, gpu: str | 
 
 def _check_stage(stage: Stage, what: str) -> None:
     if stage != "document":
-        raise RefinerError(f"chunk.engine: {what}; it belongs to document.engine")
+        raise RefinerError(f"chunk.engine: {what}; use it in document.engine")
 
 
 def _dsir(stage: Stage, settings: DsirSettings, given: Overrides) -> Refiner:
