@@ -111,7 +111,7 @@ def test_a_key_in_a_text_is_hidden_and_its_name_stays(text: str, shown: str) -> 
 
 def test_a_column_named_key_is_no_secret() -> None:
     found = without_secrets({"text_key": "text", "fs.s3a.secret.key": "x", "api_key": "x", "hf_token": "x", "key": "y"})
-    assert found == {"text_key": "text", "fs.s3a.secret.key": "***", "api_key": "***", "my_token": "***", "key": "y"}
+    assert found == {"text_key": "text", "fs.s3a.secret.key": "***", "api_key": "***", "hf_token": "***", "key": "y"}
 
 
 def test_a_json_line_has_null_for_a_number_that_json_lacks() -> None:

@@ -174,7 +174,7 @@ def test_every_function_that_has_the_options_of_a_verb_is_one() -> None:
     for module in pkgutil.iter_modules(prox_spark.cli.__path__, "prox_spark.cli."):
         for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
             output = inspect.signature(function).parameters.get("output")
-            assert output is None or output.annotation is not OutputOption or name in callbacks, name
+            assert output is None or output.annotation is not OutputOption or function.__name__ in callbacks, name
 
 
 def test_every_error_is_raised_and_says_when() -> None:
