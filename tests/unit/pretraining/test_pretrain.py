@@ -128,7 +128,7 @@ def test_a_saved_state_of_another_shape_is_refused(data: Path, tmp_path: Path, m
         patch.setattr(job, "_write", lambda *_: None)
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         patch.setattr(Path, "rename", lambda *_: None)
-        patch.setattr(job, "_told", lambda _: None)
+        patch.setattr(job, "_told", lambda _: job.Pretrained("", 0, 0, 0, 0.0, [], 0.0, 0.0))
         pretrain(settings(data, tmp_path / "small"))
     wider = {"hidden": 64, "feed_forward": 32, "layers": 1, "heads": 2}
     with pytest.raises(TrainingError, match=r"checkpoint.pt does not match this model \(.*size mismatch"):
