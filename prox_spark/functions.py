@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.execution import ExecutionSettings, execute_batch
+from prox_spark.execution import ExecutionSettings, Mode, execute_batch
 from prox_spark.generation import task
 from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.plan import StagePlan, plan_stages
@@ -69,9 +69,7 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
     return lambda text: programs(_column(text))
 
 
-def apply_program(
-    text: str | Column, program: str | Column, mode: Literal["strict", "compat"] = "strict", **settings: Any
-) -> Column:
+def apply_program(text: str | Column, program: str | Column, mode: Mode = "strict", **settings: Any) -> Column:
     """The refined text: ``""`` where the program drops the document, null where the text is null or cannot be executed.
 
     ``program`` is a column of strings, each a program for its whole document, or one that ``generate_programs`` made.
@@ -97,7 +95,7 @@ def register(spark: SparkSession) -> None:
     spark.udf.register("apply_program", _applying("strict", ExecutionSettings(max_removed_share=1.0, min_words=0)))
 
 
-def _applying(mode: Literal["strict", "compat"], settings: ExecutionSettings) -> Any:
+def _applying(mode: Mode, settings: ExecutionSettings) -> Any:
     @F.arrow_udf("string")  # type: ignore[call-overload,untyped-decorator,unused-ignore]
     def applied(texts: pa.Array, programs: pa.Array) -> pa.Array:
         if pa.types.is_string(programs.type) or pa.types.is_large_string(programs.type):

@@ -190,7 +190,10 @@ COUNTED = (
 )
 """What execution counts of the documents that it was given."""
 
-COUNTS = ("documents", *COUNTED, "chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+"""What is counted of the programs that it applied."""
+
+COUNTS = ("documents", *COUNTED, *PROGRAM_COUNTS)
 """What a row of ``refinements`` counts over all documents of that refinement version."""
 
 # ``verb`` made the row: execute, or rollback, optimize and forget from the row of ``from_version``. It covers the documents

@@ -20,8 +20,9 @@ value is YAML. Unknown keys are refused. Overriding `….engine.kind` drops the 
 ## Presets
 
 `--config NAME` and `prox_spark.load_config("NAME")` read a preset: a configuration that ships with the package. A value with a
-slash, or ending in `.yaml` or `.yml`, is the path of a file. `prox-spark presets` lists the presets; `prox-spark presets NAME`
-prints one, to start a file from. In a checkout they are also in `conf/`.
+slash, or ending in `.yaml` or `.yml`, is the path of a file; so is any other that no preset has as its name, if there is such a
+file. `prox-spark presets` lists the presets; `prox-spark presets NAME` prints one, to start a file from. The files of `conf/` in
+the repository are links to the presets: copy one with `cp -L`, or use the preset's name.
 
 """
 
@@ -57,7 +58,8 @@ def _text(text: str | None) -> str:
 def formats() -> str:
     lines = [
         "\n## `input.format`\n",
-        "Columns named here are read into ours, all others into `metadata`. A record without an id gets a hash as its id.\n",
+        "Columns named here are read into prox_spark's columns, all others into `metadata`. A record without an id gets a hash\n"
+        "as its id.\n",
         "| format | what | read as | text | id | url | source |",
         "|---|---|---|---|---|---|---|",
     ]

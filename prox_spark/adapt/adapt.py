@@ -72,7 +72,7 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
         else:
             done = run(settings, work, report)
         (work / CHECKPOINT).unlink(missing_ok=True)
-    _log.info("adapt: ended, %s in %s", output, duration(done.seconds), extra={"measured": done.best})
+    _log.info("adapt finished: %s in %s", output, duration(done.seconds), extra={"measured": done.best})
     return done
 
 

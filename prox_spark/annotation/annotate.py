@@ -112,7 +112,7 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
             "answers": done.answers,
             "retries": done.retries,
         }
-        told = "annotate: ended, %d answers by %s in %s; %d requests were sent again"
+        told = "annotate finished: %d answers by %s in %s; %d requests were sent again"
         _log.info(told, done.answers, settings.endpoint.model, duration(seconds), done.retries, extra=values)
         return Annotated(settings.endpoint.model, chosen.count(), done.answers, done.retries, seconds, tasks, training)
 

@@ -1,20 +1,19 @@
 """The verb ``export``."""
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 import prox_spark
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
+from prox_spark.exporting.formats import Format
 
 
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME, NAME:VERSION, or @N for version N of `refined`.")],
     folder: Annotated[str, typer.Option("--to", metavar="FOLDER", help="Output folder: a path or a URL.")],
-    format: Annotated[
-        Literal["parquet", "jsonl", "huggingface", "tokens"], typer.Option("--format", help="Output format.")
-    ],
+    format: Annotated[Format, typer.Option("--format", help="Output format.")],
     overrides: Overrides = None,
     config: ConfigOption = None,
     store: StoreOption = None,

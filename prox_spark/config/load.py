@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.library import Library, is_name
+from prox_spark.library import Library
 from prox_spark.suggest import hint
 
 PRESETS = Library("preset", "presets", ".yaml")
@@ -20,9 +20,9 @@ PRESETS = Library("preset", "presets", ".yaml")
 def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration and apply ``overrides`` to it.
 
-    ``source`` is the name of a preset (``rules``), the path of a YAML file (with a slash, or ending in ``.yaml`` or
-    ``.yml``), or None for overrides alone. Each override is ``key.sub=value`` with the value in YAML; another
-    ``….engine.kind`` removes the settings of the old kind.
+    ``source`` is the name of a preset (``rules``), the path of a YAML file (one without a slash or the ending ``.yaml`` or
+    ``.yml`` only where no preset has that name), or None for overrides alone. Each override is ``key.sub=value`` with the
+    value in YAML; another ``….engine.kind`` removes the settings of the old kind.
 
     Returns the checked ``Config``, which cannot be changed.
     Raises ``ConfigError`` for an unknown preset or key (the nearest known one is shown), a file that cannot be read, or a
@@ -46,22 +46,14 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
 
 def _read(source: str | Path) -> dict[str, Any]:
     try:
-        text = _preset(source) if is_name(source) else Path(source).read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
+        tree = yaml.safe_load(PRESETS.text_of(source))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: is not YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{source}: is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: holds no keys at its top level")
+        raise ConfigError(f"{source}: has no keys; it must be a YAML mapping")
     return tree
-
-
-def _preset(name: str | Path) -> str:
-    try:
-        return PRESETS.read(str(name))
-    except ConfigError as error:
-        raise ConfigError(f"{error}; give a file as a path, such as ./{name}") from None
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -14,7 +14,7 @@ from prox_spark.config.engines import EngineSettings
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.corpora.formats import FORMATS
-from prox_spark.execution.settings import ExecutionSettings, Thresholds
+from prox_spark.execution.settings import ExecutionSettings, Mode, Thresholds
 from prox_spark.section import Section, Share
 from prox_spark.suggest import unknown
 
@@ -87,7 +87,7 @@ class ChunkConfig(Section):
 class ExecutionConfig(Thresholds):
     """How programs are executed. ``docs/programs.md`` defines every rule."""
 
-    mode: Literal["strict", "compat"] = "strict"
+    mode: Mode = "strict"
     """``strict``, or ``compat``, which reproduces the published ProX executor with all its quirks."""
     drop_document_below: Share = 0.5
     """Drop a document with a ``keep_score`` below this."""

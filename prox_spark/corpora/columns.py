@@ -11,7 +11,7 @@ from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
-from prox_spark.suggest import nearest
+from prox_spark.suggest import hint
 
 _SAMPLE = 100
 
@@ -117,9 +117,6 @@ def _inner(record: dict[str, Any], name: str) -> Any:
 
 def _missing(path: str, ours: str, theirs: tuple[str, ...], have: list[str]) -> InputError:
     wanted = " or ".join(map(repr, theirs))
-    near = nearest(theirs[0], have)
-    meant = f" (did you mean {near!r}?)" if near else ""
     return InputError(
-        f"{path}: no column {wanted} for {ours}{meant}; "
-        f"it has {', '.join(have)}: set input.columns.{ours} or another input.format"
+        f"{path}: no column {wanted} for {ours} ({hint(theirs[0], have)}): set input.columns.{ours} or another input.format"
     )

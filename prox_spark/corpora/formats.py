@@ -17,7 +17,7 @@ Container = Literal["json", "parquet", "text", "warc", "wet", "spark", "catalog"
 CONTAINERS: dict[Container, str] = {
     "json": "JSON lines",
     "parquet": "Parquet",
-    "text": "a document a file",
+    "text": "one document per file",
     "warc": "WARC",
     "wet": "WET",
     "spark": "by Spark, from a path",

@@ -5,6 +5,7 @@ are those of the run. It is drawn by length (half an octave makes a stratum), as
 the tokens. Nothing is written.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -21,11 +22,14 @@ from prox_spark.corpora.formats import FORMATS
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.generation.generate import kept_documents, pending
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
+from prox_spark.generation.scheduling import default_partitions
 from prox_spark.generation.task import run_stage
 from prox_spark.ingestion.ingest import find_files, read_files
 from prox_spark.ingestion.sample import choose_parts, read_parts
 from prox_spark.ingestion.sources import open_source
 from prox_spark.tables.store import Store, find_store
+
+_log = logging.getLogger(__name__)
 
 _BYTES_PER_DOCUMENT = 256 * 1024
 _BYTES_AT_LEAST = 64 << 20
@@ -110,6 +114,7 @@ def estimate(
         population = _of_input(spark, config, sample, notes)
         if len(stages) == 2:
             notes.append(_ALL_KEPT)
+    _log.info("estimate: tokenising a sample of %d documents", sample)
     totals, sampled, counted = _count(population, stages, sample, notes)
     found = []
     for one in stages:
@@ -233,7 +238,7 @@ def _count(
     if documents > sample:
         fractions = {one: min(1.0, max(sample / documents, _STRATUM_AT_LEAST / n)) for one, n in numbers.items()}
         chosen = chosen.sampleBy("stratum", fractions, seed=0)
-    partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 2)
+    partitions = default_partitions(rows.sparkSession)
     counted = (
         chosen.select("stratum", "text", *_STAGES)
         .repartition(min(partitions, 1 + sample // 100))

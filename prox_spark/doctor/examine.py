@@ -81,7 +81,9 @@ def _session(start: Start, config: Config | None) -> "tuple[SparkSession | None,
 
 
 def _master(spark: "SparkSession") -> str:
-    return str(spark.conf.get("spark.master", "a remote server"))
+    from prox_spark.session import setting
+
+    return setting(spark, "spark.master") or "a remote server"
 
 
 def _delta(spark: "SparkSession") -> Check:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prox_spark.doctor.check import Check
+from prox_spark.generation.kinds import KINDS
 from prox_spark.java import SUPPORTED_JAVA, java_version
 
 _PYTHONS = ((3, 11), (3, 12))
@@ -21,16 +22,17 @@ _DISK, _DISK_AT_LEAST = 10 * _GIB, _GIB
 _PROBE_SECONDS = 300
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
-_PACKAGES = {
-    "vllm": "for engine.kind: vllm, install the extra cpu or, with a GPU, gpu: pip install 'prox-spark[gpu]'",
-    "transformers": "for engine.kind: transformers, install the extra cpu: pip install 'prox-spark[cpu]'",
-    "openai": "only for OpenAI-compatible endpoints: pip install openai",
-}
+
+def _packages() -> dict[str, str]:
+    """Each package that a kind of engine needs, and how to install it."""
+    return {
+        kind.package[0]: f"for engine.kind: {name}, {kind.package[1]}" for name, kind in KINDS.items() if kind.package
+    }
 
 
 def machine() -> list[Check]:
     """Every check of this module; engines' packages are imported side by side, each in an interpreter of its own."""
-    slow: list[Callable[[], Check]] = [gpu, *(lambda name=name: package(name) for name in _PACKAGES)]
+    slow: list[Callable[[], Check]] = [gpu, *(lambda name=name: package(name) for name in _packages())]
     with ThreadPoolExecutor(max_workers=len(slow)) as pool:
         return [python(), java(), memory(), disk(), *pool.map(lambda check: check(), slow)]
 
@@ -125,7 +127,7 @@ def _cards() -> tuple[list[str], str]:
 def package(name: str) -> Check:
     """Whether an engine's package is here and can be imported; an engine that is not installed is not a failure."""
     if importlib.util.find_spec(name) is None:
-        return Check(name, "ok", "not installed", _PACKAGES[name])
+        return Check(name, "ok", "not installed", _packages()[name])
     works, said = probe(f"import {name}; print({name}.__version__)")
     if works:
         return Check(name, "ok", said)

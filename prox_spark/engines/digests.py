@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from prox_spark.atomic import whole_file
+from prox_spark.private import check_private, make_private
 
 _log = logging.getLogger(__name__)
 
@@ -51,14 +52,17 @@ def _key(path: Path) -> tuple[str, int]:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prox_spark" / "digests.json"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "prox_spark" / "digests.json"
 
 
 def _load() -> dict[str, str]:
     try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
+        file = _file()
+        # Whoever can write there can give another model an old one's digest.
+        check_private(file.parent)
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RuntimeError):
-        # No cache, a broken one, or a user without a home: the file is read again.
+        # No cache, a broken one, one that others can write to, or a user without a home: the file is read again.
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
@@ -67,7 +71,8 @@ def _save(digests: dict[str, str]) -> None:
     kept = dict(list(digests.items())[-_MOST:])
     try:
         target = _file()
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.parent.parent.mkdir(parents=True, exist_ok=True)
+        make_private(target.parent)
         with whole_file(target, shared=True) as partial:
             partial.write_text(json.dumps(kept), encoding="utf-8")
     except (OSError, RuntimeError) as error:

@@ -107,7 +107,7 @@ def _download(model: str, revision: str | None, weights: bool) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
-    _log.info("looking for %s on the model hub, revision %s", model, revision or "of its main branch")
+    _log.info("looking for %s on the model hub, revision %s", model, revision or "main")
     try:
         wanted = [*_WANTED, _WEIGHTS] if weights else _WANTED
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))

@@ -10,8 +10,8 @@ from prox_spark.execution.compat_kernels import ODD_NUMBER, execute_compat_batch
 from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
 from prox_spark.execution.inputs import chunks_of
 from prox_spark.execution.result import COUNTS, DROPPED_LINES, OUTCOME, BatchResult, Result, with_rows
-from prox_spark.execution.scalar import DEFAULTS, Mode, check_mode, execute
-from prox_spark.execution.settings import ExecutionSettings, limits
+from prox_spark.execution.scalar import DEFAULTS, check_mode, execute
+from prox_spark.execution.settings import ExecutionSettings, Mode, limits
 from prox_spark.execution.strict import GUARDS
 from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
 from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of

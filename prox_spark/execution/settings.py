@@ -1,12 +1,15 @@
 """Settings of ``strict`` execution, and the version number of its semantics."""
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError
 from prox_spark.section import Section, Share
 from prox_spark.suggest import unknown
+
+Mode = Literal["strict", "compat"]
+"""Both executors: the rules of ``docs/programs.md``, or what ProX published."""
 
 SEMANTICS: int = 1
 """Version of the rules in ``docs/programs.md``, part of a refinement's fingerprint. It increases when a rule changes."""
@@ -29,7 +32,7 @@ class Thresholds(Section):
     drop_line_below: Share = 0.5
     """A line whose score, P(keep), is below this is removed, where the chunk stage scores lines."""
     min_confidence: Share = 0.0
-    """A call whose confidence is below this is ignored; that is no error."""
+    """A call whose confidence is below this is ignored, and not counted as an error."""
 
 
 class ExecutionSettings(Thresholds):

@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -19,6 +19,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.errors import ConservationError, UsageError
 from prox_spark.exporting.card import card, read_card_facts
 from prox_spark.exporting.folder import Folder, open_folder
+from prox_spark.exporting.formats import Format
 from prox_spark.exporting.manifest import check_same, encoded, manifest
 from prox_spark.exporting.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
 from prox_spark.exporting.staging import MANIFEST, look, staging
@@ -32,8 +33,6 @@ from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
 
 _log = logging.getLogger(__name__)
-
-Format = Literal["parquet", "jsonl", "huggingface", "tokens"]
 
 _NAMES: dict[str, str] = {
     "parquet": "data/part-{number:05d}.parquet",
@@ -194,7 +193,7 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
     done = _exported(request, made, new=True)
     size = quantity(done.bytes, "bytes")
     seconds = time.monotonic() - began
-    told = "export: ended, %d documents in %d files (%s) in %s"
+    told = "export finished: %d documents in %d files (%s) in %s"
     _log.info(told, documents, done.files, size, duration(seconds), extra={**values, "seconds": round(seconds, 1)})
     return done
 

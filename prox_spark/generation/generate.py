@@ -145,6 +145,8 @@ def _run_stage(
     def check() -> None:
         check_column(documents, plan)
         if config.generate.self_test:
+            if kind_of(plan.settings).has_model:
+                _log.info("generate %s: self-test of %s", plan.stage, plan.refiner.name)
             run_self_test(store.spark, plan)
 
     total = Generated(plan.stage, plan.fingerprint)
@@ -166,6 +168,7 @@ def _run_units(
 
     No lease is taken where it finds none.
     """
+    _log.info("generate %s: looking for pending documents", plan.stage, extra={"store": store.location})
     counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
     units = {row["unit"]: row["count"] for row in counts}
     total = Generated(plan.stage, plan.fingerprint)
@@ -194,15 +197,15 @@ def _run_units(
             # Query again, now that the lease is held: work that another job committed before is not done twice.
             in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
             todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
-            progress.expect(sum(units[unit] for unit in batch))
+            expected = sum(units[unit] for unit in batch)
+            progress.expect(expected)
             done, written = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
             _write_metrics(store, done, run, number)
             total += done
             rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
             made = {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
-            progress.advance(
-                done.documents, rate, units=len(batch), units_done=min(start + len(batch), len(ordered)), **made
-            )
+            # Not what was counted: documents that are retried for some chunks only are not counted.
+            progress.advance(expected, rate, units=len(batch), units_done=min(start + len(batch), len(ordered)), **made)
             _log_trouble(done)
     _log_end(total)
     return total
@@ -247,7 +250,7 @@ def _log_trouble(done: Generated) -> None:
 
 
 def _log_end(total: Generated) -> None:
-    told = "generate %s: ended, %d documents, %d chunks, %d failed, %d prompt tokens, %d output tokens in %s"
+    told = "generate %s finished: %d documents, %d chunks, %d failed, %d prompt tokens, %d output tokens in %s"
     counts = (total.documents, total.chunks, total.failed, total.prompt_tokens, total.output_tokens)
     _log.info(told, total.stage, *counts, duration(total.seconds), extra=asdict(total))
 

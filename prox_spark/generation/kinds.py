@@ -45,7 +45,7 @@ class EngineKind:
     tasks share, or behind an ``endpoint``. ``folder`` gives the model that ``refiner`` reads files of, null where it reads
     none. ``has_model``: prompts are token ids, and the self-test asks it. ``reads``: what it needs of a document.
     ``check`` raises ``ConfigError`` for settings that the engine does not take. ``operational`` are the settings that only
-    say how it runs: they change no answer.
+    say how it runs: they change no answer. ``package`` is what it needs besides this one: the module, and how to install it.
     """
 
     settings: type[Section]
@@ -57,6 +57,7 @@ class EngineKind:
     reads: Literal["text", "document"] = "text"
     check: Callable[[Any], None] | None = None
     operational: tuple[str, ...] = ()
+    package: tuple[str, str] | None = None
 
 
 def kind_of(settings: EngineSettings) -> EngineKind:
@@ -115,7 +116,7 @@ def _open_statistics(settings: StatisticsSettings, refiner: Refiner, gpu: str | 
 
 def _check_stage(stage: Stage, what: str) -> None:
     if stage != "document":
-        raise RefinerError(f"chunk.engine: {what}; it belongs to document.engine")
+        raise RefinerError(f"chunk.engine: {what}; use it in document.engine")
 
 
 def _dsir(stage: Stage, settings: DsirSettings, given: Overrides) -> Refiner:
@@ -220,11 +221,24 @@ KINDS = {
     "random": EngineKind(RandomSettings, _random, _open_selection, "task", reads="document"),
     "column": EngineKind(ColumnSettings, _column, _open_selection, "task", reads="document"),
     "scripted": EngineKind(ScriptedSettings, _scripted, _open_scripted, "task", operational=_FAULTS),
-    "transformers": EngineKind(
-        TransformersSettings, model_refiner, _open_supervised, "executor", _model, has_model=True
-    ),
     "vllm": EngineKind(
-        VllmSettings, model_refiner, _open_supervised, "executor", _model, has_model=True, check=_check_vllm
+        VllmSettings,
+        model_refiner,
+        _open_supervised,
+        "executor",
+        _model,
+        has_model=True,
+        check=_check_vllm,
+        package=("vllm", "install the extra cpu or, with a GPU, gpu: pip install 'prox-spark[gpu]'"),
+    ),
+    "transformers": EngineKind(
+        TransformersSettings,
+        model_refiner,
+        _open_supervised,
+        "executor",
+        _model,
+        has_model=True,
+        package=("transformers", "install the extra cpu: pip install 'prox-spark[cpu]'"),
     ),
     "openai": EngineKind(
         OpenaiSettings,
@@ -234,6 +248,7 @@ KINDS = {
         _refiner,
         has_model=True,
         operational=("base_url", "api_key_variable", "max_in_flight", "timeout_seconds", "retries"),
+        package=("openai", "pip install openai"),
     ),
 }
 """Every kind by its name in a configuration."""

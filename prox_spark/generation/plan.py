@@ -140,7 +140,7 @@ def _check(config: Config, refiners: Refiners) -> None:
     if refiners.chunk is not None and refiners.chunk.numbering == "chunk" and config.execution.mode == "compat":
         raise ConfigError(
             f"execution.mode is compat, which counts lines through the document, and {refiners.chunk.name} numbers them from "
-            "each chunk's first: take strict"
+            "each chunk's first: use strict"
         )
 
 
@@ -180,6 +180,6 @@ def plan_stage(stage: Stage, section: StageConfig) -> StagePlan:
         raise RefinerError(
             f"{stage} stage of {settings.model}: template ({prompter.overhead}), window ({refiner.window}) and "
             f"output ({refiner.max_tokens}) are {needed} tokens, its context is {refiner.context}; "
-            "take a smaller window"
+            "use a smaller window"
         )
     return StagePlan(stage, settings, refiner, fingerprint(refiner))

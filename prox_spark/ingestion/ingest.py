@@ -86,7 +86,7 @@ def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> 
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = _ingest(store, config, source, files)
     values = {"store": store.location, **asdict(done)}
-    told = "ingest: ended, %d files read, %d known before, %d documents, %d quarantined in %s"
+    told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined in %s"
     seconds = time.monotonic() - began
     _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})
     return done
@@ -141,6 +141,7 @@ def _ingest_if_new(
 
     ``version`` is that of ``documents`` which the units of ``rows`` follow.
     """
+    _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
         good, unreadable = split_forgotten(store, read)
         arrived, repeated = split_known(good, first_comers(good, store.read("documents")))

@@ -73,7 +73,10 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
         (work / CHECKPOINT).unlink(missing_ok=True)
     done = _told(output)
     _log.info(
-        "pretrain: ended, %d tokens in %s", done.tokens, duration(done.seconds), extra={"rate": done.tokens_per_second}
+        "pretrain finished: %d tokens in %s",
+        done.tokens,
+        duration(done.seconds),
+        extra={"rate": done.tokens_per_second},
     )
     return done
 

@@ -78,6 +78,7 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
     spark = store.spark
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     while (work := _prepare(store, config, refiners)) is not None:
+        _log.info("execute: reading the programs of %s:%d", work.name, work.version, extra=_named(work))
         with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, work, programs)
@@ -154,7 +155,7 @@ def _log_start(work: Work, extent: Extent) -> None:
 
 def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
     names = ("documents", "refined", "dropped_documents", "quarantined", "lines_removed")
-    told = "execute: ended, %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
+    told = "execute finished: %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
     values = {**_named(work), "counts": counts, "seconds": round(seconds, 1)}
     _log.info(told, work.name, work.version, *(counts[name] for name in names), duration(seconds), extra=values)
 

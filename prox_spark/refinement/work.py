@@ -15,7 +15,8 @@ from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
 from prox_spark.generation.plan import Refiners
 from prox_spark.refinement.task import ExecutionParameters
-from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts
+from prox_spark.schemas import PROGRAM_COUNTS
+from prox_spark.tables.counts import program_counts
 from prox_spark.tables.store import Store
 
 # Programs are about a hundredth of their documents: those of this many units (8 GB of text by default) fit into a broadcast.

@@ -71,7 +71,7 @@ class Lease:
 
 
 def lost(key: str) -> LeaseError:
-    """The error of a job that lost its lease."""
+    """The error of a job whose lease another job took."""
     return LeaseError(f"lost lease {key} to another job; stopped without further writes")
 
 

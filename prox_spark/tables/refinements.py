@@ -59,9 +59,7 @@ def settle(store: Store, table: str, version: int) -> int:
     if all(verb in NO_RIVALS for verb in commits_since(store, table, version)):
         return head
     # Another refinement's rows, or those of a run that died before its commit.
-    _log.info(
-        "%s version %d is not what version %d holds, which is built on", table, head, version, extra={"table": table}
-    )
+    _log.info("%s: head version %d differs from version %d; restoring", table, head, version, extra={"table": table})
     return restore(store, table, version)
 
 
@@ -81,7 +79,7 @@ def settle_quarantine(store: Store, lease: Lease, name: str, version: int | None
     if extra.isEmpty():
         return head
     _log.info(
-        "quarantine has rows of %s that no commit of it names; they are deleted", name, extra={"table": "quarantine"}
+        "quarantine: deleting rows of %s that were left by an unfinished run", name, extra={"table": "quarantine"}
     )
     return delete(store, lease, "quarantine", extra.distinct(), ["doc_id", "refinement"], purpose).version
 

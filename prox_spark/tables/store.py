@@ -233,7 +233,7 @@ def store_number(store: Store) -> int | None:
         needed = properties.get(_PACKAGE_KEY)
         raise StoreError(
             f"{store.location}: the store has layout {number}, this package ({__version__}) reads layouts up to {STORE_VERSION}; "
-            f"install prox-spark {needed or 'of a newer version'}{' or newer' if needed else ''}"
+            f"install {f'prox-spark {needed} or newer' if needed else 'a newer prox-spark'}"
         )
     if number < OLDEST_STORE:
         raise StoreError(

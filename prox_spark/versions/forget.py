@@ -4,6 +4,7 @@ Hashes of their ids are kept, so that they are not ingested again. Every step ca
 died. The documents themselves are deleted last, so that the same condition finds them until then.
 """
 
+import logging
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,9 +16,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, StoreError, UsageError
-from prox_spark.schemas import COUNTS, RESULT_TABLES, TABLES
+from prox_spark.schemas import COUNTS, PROGRAM_COUNTS, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import commit, delete, vacuum
-from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts, summed, totals
+from prox_spark.tables.counts import program_counts, summed, totals
 from prox_spark.tables.forgotten import id_hash
 from prox_spark.tables.leases import Lease, keys
 from prox_spark.tables.purpose import Purpose
@@ -34,6 +35,8 @@ from prox_spark.tables.views import publish
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
 from prox_spark.versions.pin import pinned_tables
+
+_log = logging.getLogger(__name__)
 
 _OWN = tuple(name for name, schema in TABLES.items() if "doc_id" in schema.names and name != "documents")
 """Tables with rows of documents, without ``documents`` itself, which comes last."""
@@ -74,6 +77,7 @@ def forget(
         raise UsageError("nothing to forget: give ids, --ids FILE or --where SQL")
     store = open_store(spark, location)
     chosen = _chosen(store, ids, where)
+    _log.info("forget: looking for the documents", extra={"store": store.location})
     n = chosen.count()
     unknown = _unknown(store, ids)
     if not n and _unfinished(store) is None and not (history and _has_past(store)):
@@ -93,6 +97,7 @@ def forget(
         if newest is not None:
             counts = _left(Version(store, newest))
             heads = {table: settle(store, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
+        _log.info("forget: deleting %d documents from all tables", n, extra={"store": store.location})
         rows = {table: _delete(store, lease, table) for table in _OWN}
         rows |= {table: _delete(store, lease, table) for table in pinned_tables(store)}
         rows["documents"] = _delete(store, held["ingest"], "documents")
@@ -106,6 +111,7 @@ def forget(
         # Before VACUUM, which commits, too: what stands on these documents is what is free of them.
         documents_version = store.version("documents")
         if history:
+            _log.info("forget: deleting the files of older versions", extra={"store": store.location})
             vacuum(store, ["documents", *_OWN, *pinned_tables(store)])
         gone = {table: count for table, count in rows.items() if count}
         _write_receipt(store, lease, receipt, gone, history, documents_version)

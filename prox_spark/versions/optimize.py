@@ -1,5 +1,6 @@
 """``optimize``: compacts small files, sorted by unit; every refinement stays readable."""
 
+import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import Lease, hold, keys
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
 from prox_spark.tables.store import Store, open_store
+
+_log = logging.getLogger(__name__)
 
 _SMALL = 64 * 2**20
 """Tables of two files or more that are smaller than this on average are compacted, which ends that."""
@@ -62,6 +65,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
             except LeaseError:
                 busy += before
                 continue
+            _log.info("optimize: compacting %s", ", ".join(before), extra={"store": store.location})
             if needed == ["execute"]:
                 _compact_results(store, leases["execute"], before)
             for table in before:

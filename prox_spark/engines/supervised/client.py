@@ -151,7 +151,7 @@ class SupervisedEngine:
         served = self._connection is not None
         self.close()
         if not lost.fault:
-            _log.info("the engine for %s left: %s; %d requests go to the next", self._model(), lost, len(flying))
+            _log.info("the engine for %s stopped: %s; resending %d requests", self._model(), lost, len(flying))
         restarts, retries = self._usage.restarts + lost.fault, self._usage.retries + len(flying)
         self._usage = replace(self._usage, restarts=restarts, retries=retries)
         return served

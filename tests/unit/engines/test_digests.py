@@ -59,6 +59,22 @@ def test_a_file_that_just_changed_is_not_kept(tmp_path: Path, cache: Path, monke
     assert not cache.exists()
 
 
+def test_a_cache_that_others_can_write_to_is_neither_read_nor_written(
+    tmp_path: Path, cache: Path, reads: list[str]
+) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"one")
+    digests.file_digest(file)
+    before = cache.read_text()
+    cache.parent.parent.chmod(0o777)
+    (tmp_path / "other").write_bytes(b"two")
+    digests._read.clear()
+    digests.file_digest(file)
+    digests.file_digest(tmp_path / "other")
+    assert reads == ["weights", "weights", "other"]
+    assert cache.read_text() == before
+
+
 @pytest.mark.parametrize("content", ["{", "[]", ""])
 def test_a_broken_cache_is_no_cache(tmp_path: Path, cache: Path, content: str) -> None:
     cache.parent.mkdir(parents=True)

@@ -1,11 +1,14 @@
 """The registry of engine kinds: whatever has a list of kinds has this one."""
 
+import re
+import tomllib
 from pathlib import Path
 from typing import get_args
 
 from prox_spark.config.engines import ModelSettings
 from prox_spark.config.load import engine_kinds
 from prox_spark.config.models import ChunkConfig
+from prox_spark.doctor.machine import _packages
 from prox_spark.generation.kinds import KINDS
 from prox_spark.generation.plan import asked_for
 
@@ -23,6 +26,16 @@ def test_engines_with_a_model_are_those_whose_settings_say_so() -> None:
 def test_operational_keys_are_keys_of_the_settings() -> None:
     for kind in KINDS.values():
         assert set(kind.operational) <= kind.settings.model_fields.keys()
+
+
+def test_every_kind_with_a_model_says_what_to_install_and_doctor_looks_for_it() -> None:
+    needed = [kind.package[0] for kind in KINDS.values() if kind.package]
+    assert len(needed) == sum(kind.has_model for kind in KINDS.values())
+    assert list(_packages()) == needed
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for advice in _packages().values():
+        assert "pip install" in advice
+        assert set(re.findall(r"prox-spark\[(\w+)\]", advice)) <= set(extras)
 
 
 def test_every_kind_is_documented() -> None:
