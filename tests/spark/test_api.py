@@ -45,7 +45,7 @@ def test_wrong_input_fails_before_the_session_is_asked_for() -> None:
         prox_spark.refine(start, config)
     with pytest.raises(prox_spark.errors.InputError):
         prox_spark.ingest(start, config)
-    with pytest.raises(prox_spark.errors.UsageError, match="format 'cvs' is not known"):
+    with pytest.raises(prox_spark.errors.UsageError, match="unknown format 'cvs'"):
         prox_spark.export(start, "s", "rules", "folder", "cvs")
 
 
