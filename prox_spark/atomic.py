@@ -7,6 +7,7 @@ file systems are ``export.staging``'s.
 import logging
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, *, shared: bool = False) -> Iterator[Path]:
     """The path to write to inside the block; after it the file replaces ``target``, on an error it is removed.
 
     The folder must exist. The hidden name is always the same, so that a killed process leaves no more than one file and the
-    next writer overwrites that: a target has one writer at a time.
+    next writer overwrites that: a target has one writer at a time, unless it is ``shared``.
     """
-    partial = target.with_name(f".{target.name}.partial")
+    own = f".{uuid.uuid4().hex}" if shared else ""
+    partial = target.with_name(f".{target.name}{own}.partial")
     try:
         yield partial
         partial.replace(target)

@@ -43,6 +43,18 @@ class Library:
             raise ConfigError(unknown(self.noun, name, known))
         return known[name][1].read_text(encoding="utf-8")
 
+    def text_of(self, source: str | Path) -> str:
+        """The text that a user's ``source`` means: a name, else the path of a file (a file of a known name needs ``./``).
+
+        Raises ``ConfigError`` where there is neither, ``OSError`` for a file that cannot be read.
+        """
+        if not is_name(source) or (source not in self._files() and Path(source).is_file()):
+            return Path(source).expanduser().read_text(encoding="utf-8")
+        try:
+            return self.read(str(source))
+        except ConfigError as error:
+            raise ConfigError(f"{error}; give a file as a path, such as ./{source}") from None
+
     def _files(self) -> dict[str, tuple[str, Traversable]]:
         root = files("prox_spark") / self.folder
         subfolders = sorted((one for one in root.iterdir() if one.is_dir()), key=lambda one: one.name)

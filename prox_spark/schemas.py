@@ -190,7 +190,10 @@ COUNTED = (
 )
 """What execution counts of the documents that it was given."""
 
-COUNTS = ("documents", *COUNTED, "chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+"""What is counted of the programs that it applied."""
+
+COUNTS = ("documents", *COUNTED, *PROGRAM_COUNTS)
 """What a row of ``refinements`` counts over all documents of that refinement version."""
 
 # ``verb`` made the row: execute, or rollback, optimize and forget from the row of ``from_version``. It covers the documents
@@ -298,8 +301,8 @@ Execution finds the fingerprint here where the model's files are not at hand."""
 
 MIGRATIONS = pa.schema(
     [
-        ("from_version", pa.int64()),
-        ("to_version", pa.int64()),
+        ("from_layout", pa.int64()),
+        ("to_layout", pa.int64()),
         ("package_version", pa.string()),
         ("migrated_at", pa.timestamp("us", tz="UTC")),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from prox_spark.jars import delta_jars
@@ -75,7 +76,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
             **DELTA,
             "spark.master": f"local[{cores}]",
             "spark.driver.memory": "2g",
-            # Otherwise Spark greets every command with its own logging set-up.
+            # Silence Spark's start-up log lines.
             "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={Path(__file__).with_name("log4j2.properties")}"',
             "spark.sql.shuffle.partitions": str(max(2, cores)),
         }
@@ -85,7 +86,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
     for key, value in settings.items():
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
-    if _submitted() and session.conf.get("spark.master", "").startswith("local"):
+    if _submitted() and setting(session, "spark.master").startswith("local"):
         # What was given to spark-submit holds; the small-machine settings fill the rest.
         given = session.conf.getAll
         for key, value in LOCAL.items():
@@ -107,6 +108,14 @@ def is_connect(spark: SparkSession) -> bool:
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
+def setting(spark: SparkSession, key: str) -> str:
+    """A Spark property; empty where it is not set, or may not be read (Databricks serverless, whatever default is given)."""
+    try:
+        return spark.conf.get(key, "") or ""
+    except PySparkException:
+        return ""
+
+
 _told: set[tuple[str, str]] = set()
 
 
@@ -116,23 +125,27 @@ def log_session(spark: SparkSession, configuration: dict[str, Any]) -> None:
     ``configuration`` are the keys that are not at their default; its secrets and its ``spark`` section are left out.
     """
     shown = json.dumps(without_secrets(configuration), ensure_ascii=False, default=str)
-    if not _log.isEnabledFor(logging.INFO) or (key := (spark.conf.get("spark.app.id", "") or "", shown)) in _told:
+    if not _log.isEnabledFor(logging.INFO) or (key := (application(spark), shown)) in _told:
         return
     _told.add(key)
     where = _where(spark)
     cores = "cores unknown" if where["cores"] is None else f"{where['cores']} cores"
     values = {"spark_version": spark.version, **where}
-    gpus = f"{where['gpus_per_executor']} GPUs an executor"
-    _log.info("Spark %s, master %s, %s, %s", spark.version, where["master"], cores, gpus, extra=values)
+    told = "Spark %s, master %s, %s, GPUs per executor: %s"
+    _log.info(told, spark.version, where["master"], cores, where["gpus_per_executor"], extra=values)
     _log.info("configuration: %s", shown, extra={"store": configuration.get("store")})
 
 
 def _where(spark: SparkSession) -> dict[str, Any]:
-    gpus = spark.conf.get("spark.executor.resource.gpu.amount", "") or "0"
     if is_connect(spark):
-        return {"master": "Spark Connect", "cores": None, "gpus_per_executor": gpus}
-    context = spark.sparkContext
+        return {"master": "Spark Connect", "cores": None, "gpus_per_executor": "unknown"}
+    context, gpus = spark.sparkContext, setting(spark, "spark.executor.resource.gpu.amount") or "0"
     return {"master": context.master, "cores": context.defaultParallelism, "gpus_per_executor": gpus}
+
+
+def application(spark: SparkSession) -> str:
+    """The application's id; empty on Spark Connect, some of whose servers do not show their settings."""
+    return "" if is_connect(spark) else spark.sparkContext.applicationId
 
 
 def share_of_tasks(spark: SparkSession) -> Callable[[], float | None]:

@@ -4,6 +4,8 @@ Every process of the same user loads them from there. Without it the first tasks
 minutes. ``prox_spark.programs.compiled`` says where the cache is.
 """
 
+from typing import get_args
+
 import numpy as np
 import pyarrow as pa
 
@@ -14,7 +16,7 @@ from prox_spark.rules.programs import document_programs, line_programs
 from prox_spark.selection.ngrams import BUCKETS, add_counts, weigh
 
 _PAGE = "Home\nThe page's own text."
-_MODES: tuple[Mode, ...] = ("strict", "compat")
+_MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 def warm() -> None:

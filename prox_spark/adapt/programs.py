@@ -1,4 +1,4 @@
-"""Learning programs: a causal model reads a chunk and writes ``remove_lines`` calls.
+"""Training to write programs: a causal model reads a chunk and writes ``remove_lines`` calls.
 
 The loss is that of the program's tokens. A model with random weights learns to copy line numbers slowly from that alone:
 at each line's label it also says whether the line stays, with two entries of its vocabulary that it never writes.
@@ -23,7 +23,7 @@ from prox_spark.programs.operations import names_of
 _AT_ONCE = 4
 """Times a step's tokens that are written for together: nothing is kept for a backward pass."""
 _SURE = 10.0
-"""Log-odds that stand for a decision without a probability."""
+"""Log-odds to use for a decision without a probability."""
 _REMOVE_LINES = names_of("lines")
 
 

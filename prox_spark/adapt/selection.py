@@ -4,6 +4,7 @@ What comes to the driver is sums, a row for each bucket of n-grams or of weights
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ from prox_spark.selection.folder import save_dsir
 from prox_spark.selection.ngrams import BUCKETS, add_counts
 from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.sql import query
+
+_log = logging.getLogger(__name__)
 
 _COUNTED = pa.schema([("bucket", pa.int32()), ("count", pa.int64())])
 _BINNED = pa.schema([("bin", pa.int32())])
@@ -80,18 +83,21 @@ def fit(spark: SparkSession, config: Config) -> Fitted:
     started = time.monotonic()
     output = free_output(settings)
     store = open_store(spark, config.store)
+    _log.info("adapt: counting n-grams of the target %s", settings.target.path)
     target, target_counts = _counts(_target(spark, config, settings.target))
     if not target.ngrams:
-        found = "no documents" if not target.documents else f"{target.documents} documents without a word"
+        found = "no documents" if not target.documents else f"{target.documents} documents without words"
         raise TrainingError(f"adapt.target: {found} in {settings.target.path}")
     version = store.version("documents")
     raw_documents, total = _sample(store, version, settings)
+    _log.info("adapt: counting n-grams of %s, sampled from %d documents", store.location, total)
     raw, raw_counts = _counts(raw_documents)
     if not raw.ngrams:
         raise TrainingError(
             f"{store.location}: no words in {raw.documents} documents; `prox-spark ingest` reads a corpus"
         )
     log_ratio = fit_log_ratio(target_counts, raw_counts)
+    _log.info("adapt: ranking the documents by weight")
     quantiles, short = _ranks(raw_documents, log_ratio, settings)
     dsir = Dsir(log_ratio, quantiles, short, settings.min_words, settings.seed)
     done = Fitted(settings.output, target, raw, total, version, short, time.monotonic() - started)

@@ -1,6 +1,6 @@
 """The training files: annotations as Parquet files of labelled documents and labelled pages, as ``adapt`` reads them.
 
-They follow from the store and the configuration alone: the same again, byte for byte.
+They depend only on the store and the configuration, and are reproducible byte for byte.
 """
 
 from collections import Counter
@@ -61,7 +61,7 @@ _ANSWER = ("task", "chunk", "line_start", "line_end", "status", "edu", "format",
 
 @dataclass
 class TrainingFiles:
-    """What stands in ``folder``: rows of each file, and why documents and pages of the sample are in none.
+    """The files in ``folder``: rows of each file, and counts of documents and pages that were left out.
 
     ``left_out``: ``unscored`` documents (no usable scores); pages that are ``incomplete``, ``over_limit`` or ``skipped``
     (see ``labels.PageLabels``).
@@ -75,7 +75,7 @@ class TrainingFiles:
 def write_training(store: Store, settings: AnnotateConfig, chosen: DataFrame, answers: DataFrame) -> TrainingFiles:
     """Write ``documents-train.parquet``, ``documents-validation.parquet``, and the same of ``pages``, of the settings' tasks.
 
-    ``chosen`` documents (doc_id) with their ``answers`` (rows of ``annotations``). Each file is whole or not there.
+    ``chosen`` documents (doc_id) with their ``answers`` (rows of ``annotations``). Each file is written atomically.
     """
     folder = Path(settings.output).expanduser()
     folder.mkdir(parents=True, exist_ok=True)

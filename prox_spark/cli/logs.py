@@ -21,9 +21,12 @@ _options = typer.Typer(add_completion=False)
 @_options.command()
 def _log_options(
     log_format: Annotated[
-        Literal["text", "json"], typer.Option(_FORMAT, help="json: one object a line on standard error.")
+        Literal["text", "json"],
+        typer.Option(_FORMAT, help="Log format on standard error: text, or json (one object per line)."),
     ] = "text",
-    verbose: Annotated[bool, typer.Option(_VERBOSE, help="On a terminal log what is done, not only warnings.")] = False,
+    verbose: Annotated[
+        bool, typer.Option(_VERBOSE, help="Also show progress messages on a terminal (default: warnings only).")
+    ] = False,
 ) -> None:
     """Only its options count: ``Verbs`` gives them to every verb."""
 

@@ -1,4 +1,4 @@
-"""Verbs of ``prox-spark``: parse, load the typed configuration, call one function, exit code."""
+"""Verbs of ``prox-spark``: parse arguments, load the configuration, call one function, return an exit code."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
 
-# ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
+# ClickException of the click that this typer uses. Newer typers have their own copy and export only its subclasses.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
 
 
@@ -37,7 +37,7 @@ def _prox_spark(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Programming Every Example (ProX) on Spark: models write cleaning programs, Delta tables keep every version."""
+    """Programming Every Example (ProX) on Spark: models write cleaning programs; Delta tables keep every version."""
 
 
 @app.command(rich_help_panel=groups.REFINE)
@@ -55,7 +55,7 @@ def generate(
     output: OutputOption = "text",
     retry_failed: RetryOption = False,
 ) -> None:
-    """Let the refiners write programs for every document that has none yet."""
+    """Write programs for all documents that have none yet."""
     loaded = load_config(config, overrides or ())
     stages = prox_spark.generate(session(loaded), loaded, retry_failed=retry_failed)
     tell({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
@@ -66,10 +66,12 @@ def execute(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; execution keys may hold lists.")] = False,
-    sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of the documents.")] = 1.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing. Execution keys may have lists of values.")
+    ] = False,
+    sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of documents to use.")] = 1.0,
 ) -> None:
-    """Apply the programs and commit a refinement version."""
+    """Execute the programs and commit a refinement version."""
     if dry_run:
         _dry_run(overrides or [], config, output, sample)
         return
@@ -119,7 +121,7 @@ def refine(
     output: OutputOption = "text",
     retry_failed: RetryOption = False,
 ) -> None:
-    """Ingest, generate and execute: from corpus files to a refinement version."""
+    """Run ingest, generate and execute."""
     loaded = load_config(config, overrides or ())
     done = prox_spark.refine(lambda: session(loaded), loaded, retry_failed=retry_failed)
     tell(asdict(done), output)
@@ -130,16 +132,16 @@ def estimate(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
-    sample: Annotated[int, typer.Option("--sample", min=1, help="So many documents are tokenised.")] = 1000,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="Number of documents to tokenise.")] = 1000,
     tokens_per_second: Annotated[
         float | None,
-        typer.Option("--tokens-per-second", help="Of one engine; what the store's metrics say unless given."),
+        typer.Option("--tokens-per-second", help="Speed of one engine. Default: the speed in the store's metrics."),
     ] = None,
     price_per_hour: Annotated[
-        float | None, typer.Option("--price-per-hour", min=0, help="Of one engine, in any currency.")
+        float | None, typer.Option("--price-per-hour", min=0, help="Price of one engine, in any currency.")
     ] = None,
 ) -> None:
-    """What generation would ask of its engines: documents, chunks, tokens, hours, price. Writes nothing, starts no engine."""
+    """Estimate the documents, chunks, tokens, hours and price of generation. Writes nothing and starts no engine."""
     from prox_spark.costs.estimate import estimate as run
 
     if tokens_per_second is not None and tokens_per_second <= 0:
@@ -161,7 +163,7 @@ def estimate(
 
 @app.command(rich_help_panel=groups.START)
 def doctor(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Check this installation and, with a configuration, its store, refiners and prompt templates."""
+    """Check the installation; with a configuration, also its store, refiners and prompt templates."""
     from prox_spark.doctor import examine
 
     checks = [asdict(check) for check in examine(config, overrides or (), start)]
@@ -182,7 +184,7 @@ def annotate(
     output: OutputOption = "text",
     retry_failed: RetryOption = False,
 ) -> None:
-    """Have a large model label a sample of the documents: scores and programs, and files to train refiners on."""
+    """Label a sample of documents with a large model, and write training files for refiners."""
     from prox_spark.annotation.annotate import annotate as run
 
     loaded = load_config(config, overrides or ())
@@ -191,7 +193,7 @@ def annotate(
 
 @app.command(rich_help_panel=groups.MAKE)
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
+    """Train a refiner from labels or a target corpus, for `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.adapt import adapt as run
     from prox_spark.training.distributed import show
 
@@ -210,7 +212,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
 
 @app.command(rich_help_panel=groups.MEASURE)
 def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
+    """Train a causal model on exported token shards, to compare corpora (see `evaluate.models`)."""
     from prox_spark.pretraining.pretrain import pretrain as run
     from prox_spark.training.distributed import show
 
@@ -236,7 +238,7 @@ def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: O
         write_table(columns, rows, title)
     for note in found.compute.get("notes", ()):
         write_line(f"- {note}")
-    write_line(f"everything, with sources, page types and thresholds: {found.output}/evaluation.json")
+    write_line(f"all results, with sources, page types and thresholds: {found.output}/evaluation.json")
 
 
 for heading, verbs in (
@@ -249,9 +251,9 @@ for heading, verbs in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    """Run one verb and return its exit code: 0 success, 2 wrong usage or configuration, 1 any other error."""
     words = sys.argv[1:] if arguments is None else arguments
-    # SQL may begin with a comment, which is no option.
+    # SQL may begin with a comment, which must not be parsed as an option.
     words = [f" {word}" if word.startswith("-- ") else word for word in words]
     with logged(words):
         return _run(words)
@@ -274,7 +276,7 @@ def _run(words: Sequence[str]) -> int:
         damage = store_damage(error)
         if damage is not None:
             return _fail(str(damage), 1)
-        return _fail(f"{type(error).__name__}: {first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
+        return _fail(f"{type(error).__name__}: {first_line(error)} (set PROX_SPARK_TRACE=1 for a stack trace)", 1)
     return code if isinstance(code, int) else 0
 
 

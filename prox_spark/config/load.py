@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.library import Library, is_name
+from prox_spark.library import Library
 from prox_spark.suggest import hint
 
 PRESETS = Library("preset", "presets", ".yaml")
@@ -20,9 +20,9 @@ PRESETS = Library("preset", "presets", ".yaml")
 def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration and apply ``overrides`` to it.
 
-    ``source`` is the name of a preset (``rules``), the path of a YAML file (with a slash, or ending in ``.yaml`` or
-    ``.yml``), or None for overrides alone. Each override is ``key.sub=value`` with the value in YAML; another
-    ``….engine.kind`` removes the settings of the old kind.
+    ``source`` is the name of a preset (``rules``), the path of a YAML file (one without a slash or the ending ``.yaml`` or
+    ``.yml`` only where no preset has that name), or None for overrides alone. Each override is ``key.sub=value`` with the
+    value in YAML; another ``….engine.kind`` removes the settings of the old kind.
 
     Returns the checked ``Config``, which cannot be changed.
     Raises ``ConfigError`` for an unknown preset or key (the nearest known one is shown), a file that cannot be read, or a
@@ -46,33 +46,25 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
 
 def _read(source: str | Path) -> dict[str, Any]:
     try:
-        text = _preset(source) if is_name(source) else Path(source).read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
+        tree = yaml.safe_load(PRESETS.text_of(source))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: is not YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{source}: is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: holds no keys at its top level")
+        raise ConfigError(f"{source}: has no keys; it must be a YAML mapping")
     return tree
 
 
-def _preset(name: str | Path) -> str:
-    try:
-        return PRESETS.read(str(name))
-    except ConfigError as error:
-        raise ConfigError(f"{error}; give a file as a path, such as ./{name}") from None
-
-
 def _apply(tree: dict[str, Any], override: str) -> None:
-    """Put one ``key.sub=value`` into the tree; another ``….engine.kind`` drops the old kind's settings."""
+    """Apply one override to the tree; a new ``….engine.kind`` drops the settings of the old kind."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"{override!r} is no override: write key=value, for example chunk.engine.kind=rules")
+        raise ConfigError(f"cannot read override {override!r}: write key=value, for example chunk.engine.kind=rules")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f"{override!r}: the value is not YAML") from None
+        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -86,7 +78,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One problem in one line: the key, what is wrong, and for an unknown key the nearest known one."""
-    # A union's branch stands in the location under its tag: no key of the user's.
+    # pydantic puts the tag of a union's branch into the location; it is not a key of the user.
     location = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
     known = _known_keys(location[:-1])
     key = ".".join(str(part) for part in _user_location(location))
@@ -116,7 +108,7 @@ def engine_kinds() -> dict[str, type[BaseModel]]:
 
 
 def _known_keys(location: list[Any]) -> list[str]:
-    """Names of the keys that may stand at ``location``."""
+    """Names of the keys that are allowed at ``location``."""
     model: type[BaseModel] = Config
     for index, part in enumerate(location):
         if index and location[index - 1] == "engine" and part in engine_kinds():

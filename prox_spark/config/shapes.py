@@ -10,7 +10,7 @@ PAPER_SIZES: dict[str, dict[str, Any]] = {
     "s": {"hidden": 1536, "feed_forward": 4864, "layers": 24, "heads": 24, "kv_heads": 2},
     "m": {"hidden": 2048, "feed_forward": 8192, "layers": 24, "heads": 32, "kv_heads": 32},
 }
-"""ProX's own sizes by their names (its appendix on models); their context is 2,048 tokens, their vocabulary 32,000."""
+"""The model sizes of ProX by name (its appendix on models); their context is 2,048 tokens, their vocabulary 32,000."""
 
 
 def named_shape(given: Any, sizes: Mapping[str, Any]) -> Any:

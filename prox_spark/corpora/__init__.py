@@ -1,1 +1,1 @@
-"""Corpora as they lie on disks: listing files, reading records."""
+"""Reading of corpora: list files, read records."""

@@ -11,7 +11,7 @@ from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
-from prox_spark.suggest import nearest
+from prox_spark.suggest import hint
 
 _SAMPLE = 100
 
@@ -44,7 +44,9 @@ def _check_parquet(path: str, found: Format) -> None:
             raise _missing(path, ours, names, schema.names)
         if ours == "text" and have[0] in schema.names and not is_text(schema.field(have[0]).type):
             kind = schema.field(have[0]).type
-            raise InputError(f"{path}: column {have[0]!r} for text holds {kind}, not strings: map input.columns.text")
+            raise InputError(
+                f"{path}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
+            )
 
 
 def _check_json(path: str, found: Format) -> None:
@@ -115,9 +117,6 @@ def _inner(record: dict[str, Any], name: str) -> Any:
 
 def _missing(path: str, ours: str, theirs: tuple[str, ...], have: list[str]) -> InputError:
     wanted = " or ".join(map(repr, theirs))
-    near = nearest(theirs[0], have)
-    meant = f" (did you mean {near!r}?)" if near else ""
     return InputError(
-        f"{path}: no column {wanted} for {ours}{meant}; "
-        f"it has {', '.join(have)}: set input.columns.{ours} or another input.format"
+        f"{path}: no column {wanted} for {ours} ({hint(theirs[0], have)}): set input.columns.{ours} or another input.format"
     )

@@ -17,7 +17,7 @@ Container = Literal["json", "parquet", "text", "warc", "wet", "spark", "catalog"
 CONTAINERS: dict[Container, str] = {
     "json": "JSON lines",
     "parquet": "Parquet",
-    "text": "a document a file",
+    "text": "one document per file",
     "warc": "WARC",
     "wet": "WET",
     "spark": "by Spark, from a path",
@@ -26,7 +26,7 @@ CONTAINERS: dict[Container, str] = {
 """Every container in words."""
 
 COLUMNS = ("text", "doc_id", "url", "source")
-"""Our columns that a corpus column can be mapped to; all its other columns become ``metadata``."""
+"""prox_spark columns that a corpus column can be mapped to; all other corpus columns become ``metadata``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def get_format(name: str, columns: Mapping[str, str] | None = None) -> Format:
     if not columns:
         return found
     if not found.has_columns:
-        raise InputError(f"format {name!r} has no columns to map: leave input.columns out")
+        raise InputError(f"format {name!r} has no columns to map: remove input.columns")
     for ours in columns:
         if ours not in COLUMNS:
             raise InputError(f"input.columns: {unknown('column', ours, COLUMNS)}")

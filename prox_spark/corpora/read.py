@@ -1,4 +1,4 @@
-"""A file of a corpus, as Arrow batches of records: what can be read, and a row for each thing that cannot."""
+"""A file of a corpus as Arrow batches of records, with a row for each record that cannot be read."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -63,7 +63,7 @@ def _read(file: WatchedFile, found: Format) -> Iterator[Record]:
         raise
     except Exception as error:  # noqa: BLE001 -- recorded: a decoder's surprise costs the rest of this file, never the job
         file.raise_failure()
-        yield unreadable(None, "BrokenFile", f"{type(error).__name__} while the file was read")
+        yield unreadable(None, "BrokenFile", f"{type(error).__name__} while reading the file")
     file.raise_failure()
 
 
@@ -75,7 +75,7 @@ def _read_text(file: WatchedFile) -> Record:
         for piece in decompressed(file):
             size += len(piece)
             if size > MAX_RECORD:
-                return unreadable(0, "TooLarge", f"a text of more than {MAX_RECORD} bytes")
+                return unreadable(0, "TooLarge", f"a text is longer than {MAX_RECORD} bytes")
             pieces.append(piece)
     except Damaged as damage:
         return unreadable(0, damage.error_class, str(damage))

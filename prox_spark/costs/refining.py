@@ -1,4 +1,4 @@
-"""What a refinement's models read and wrote, from the tables: the tokens that refining's compute is counted by."""
+"""Tokens that a refinement's models read and wrote, from the tables, to count the compute of refining."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def refinement_stages(
     version = open_version(open_store(spark, location), refinement)
     if fingerprint is not None and version.row["fingerprint"] != fingerprint:
         raise UsageError(
-            f"{location} has another refinement of this name; name the store that the model's data came from"
+            f"{location} has a different refinement with this name; set store to the store of the model's data"
         )
     return stages_of(version)
 

@@ -50,7 +50,7 @@ def main() -> int:
     corpus = FOLDER / "corpus"
     write_corpus(corpus)
     write_line(f"demo: {len(CORPUS)} corpus files in {corpus}: C4, DCLM, FineWeb and a WARC")
-    write_line(f"demo: {DOCUMENTS} chooses the pages; {LINES}, through real vLLM on this CPU, scores their lines")
+    write_line(f"demo: {DOCUMENTS} selects the pages; {LINES} scores their lines with vLLM on this CPU")
     _show(get_session(), corpus)
     return 0
 
@@ -72,7 +72,7 @@ def _refine(spark: SparkSession, corpus: Path) -> str:
     write_line(
         f"demo: {chunk.prompt_tokens:,} prompt tokens of {chunk.documents} pages in {chunk.seconds:.0f} s; kept "
         f"{counts['refined']} of {counts['documents']} pages and {kept:.0%} of their characters; "
-        f"{counts['lines_removed']:,} lines and {counts['dropped_documents']} whole pages went"
+        f"{counts['lines_removed']:,} lines and {counts['dropped_documents']} whole pages were removed"
     )
     return done.store
 
@@ -84,9 +84,9 @@ def _show(spark: SparkSession, corpus: Path) -> None:
         answer = query(spark, store, text)
         write_table(answer.columns, answer.collect(), title)
 
-    table("Lines that went from kept pages, by operation", BY_OPERATION)
-    table("Pages that went as a whole", DROPPED)
-    table("What could not be read", UNREAD)
+    table("Lines removed from kept pages, by operation", BY_OPERATION)
+    table("Dropped pages", DROPPED)
+    table("Records that could not be read", UNREAD)
     table("Ten of the dropped lines", TEN_LINES)
     write_line("Ask further:")
     write_line(f'  .venv/bin/prox-spark sql --store {store} "{FURTHER}"')

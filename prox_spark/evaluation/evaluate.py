@@ -1,7 +1,7 @@
 """``evaluate``: refines labelled files with the configuration's refiners and compares with the labels; measures models.
 
-Each file gets a store of its own, so that what is measured is what a refinement does, guards and failures counted, and a
-second run asks no model.
+Each file gets a separate store. So the measurement covers a complete refinement, with guards and failures, and a second run
+runs no model.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
     settings = config.evaluate
     if settings is None:
         raise ConfigError(
-            "evaluate is not set: evaluate.pages or evaluate.documents names files with labels, evaluate.models folders of models"
+            "evaluate is not set: set evaluate.pages or .documents to files with labels, or evaluate.models to model folders"
         )
     asked = (
         ("pages", settings.pages, "chunk", config.chunk),
@@ -67,9 +67,7 @@ def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
     )
     for key, files, name, stage in asked:
         if files and stage is None:
-            raise ConfigError(
-                f"evaluate.{key} is given, and {name} is null: set {name}.engine, or leave evaluate.{key} out"
-            )
+            raise ConfigError(f"evaluate.{key} is set, but {name} is null: set {name}.engine, or remove evaluate.{key}")
     check_drawing()
     folders = named_folders(settings)
     labelled = bool(settings.pages or settings.documents)

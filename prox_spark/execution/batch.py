@@ -7,11 +7,11 @@ import pyarrow as pa
 
 from prox_spark.errors import CompatError
 from prox_spark.execution.compat_kernels import ODD_NUMBER, execute_compat_batch
-from prox_spark.execution.groups import BatchArrays, Chunks, Limits, LogColumns
+from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
 from prox_spark.execution.inputs import chunks_of
 from prox_spark.execution.result import COUNTS, DROPPED_LINES, OUTCOME, BatchResult, Result, with_rows
-from prox_spark.execution.scalar import DEFAULTS, Mode, check_mode, execute
-from prox_spark.execution.settings import ExecutionSettings
+from prox_spark.execution.scalar import DEFAULTS, check_mode, execute
+from prox_spark.execution.settings import ExecutionSettings, Mode, limits
 from prox_spark.execution.strict import GUARDS
 from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
 from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of
@@ -37,7 +37,7 @@ def execute_batch(
     (int64, both included), ``output`` (string) and, where there are any, ``numbering_offset`` (int64), ``line_scores``
     and ``confidences`` (lists of float32): the fields of ``ChunkProgram``. A null list is an empty one.
 
-    Nothing in a document or a program makes it raise. Raises ``UsageError`` for arrays of other types or lengths.
+    No content of a document or program raises an error. Raises ``UsageError`` for arrays of other types or lengths.
     """
     check_mode(mode)
     documents = strings_of(texts, "texts")
@@ -46,18 +46,9 @@ def execute_batch(
 
 
 def _strict(documents: Strings, chunks: Chunks, outputs: Strings, settings: ExecutionSettings) -> BatchResult:
-    limits = Limits(
-        error_budget=int(settings.error_budget),
-        max_removed_share=float(settings.max_removed_share),
-        min_words=int(settings.min_words),
-        max_repeats=int(settings.max_repeats),
-        drop_line_below=float(settings.drop_line_below),
-        min_confidence=float(settings.min_confidence),
-    )
     calls = parse_programs(outputs.texts)
-    return _assemble(
-        documents.large, execute_strict_batch(documents.texts, chunks, calls, limits, *new_buffers(documents))
-    )
+    result = execute_strict_batch(documents.texts, chunks, calls, limits(settings), *new_buffers(documents))
+    return _assemble(documents.large, result)
 
 
 def _compat(documents: Strings, chunks: Chunks, outputs: Strings) -> BatchResult:
@@ -121,16 +112,17 @@ def _assemble(large: bool, result: BatchArrays) -> BatchResult:
     rows, numbers, operations, chunks, scores, text_ends, replacement_ends, is_rewritten = (
         column[:n_rows] for column in log[:8]
     )
-    columns = [
-        number_array(pa.int64(), rows),
-        number_array(pa.int64(), numbers),
-        string_array(_offsets(text_ends), log.texts),
-        string_array(_offsets(replacement_ends), log.replacements, is_rewritten),
-        named_array(operations, NAMES),
-        number_array(pa.int32(), chunks),
-        number_array(pa.float32(), scores, ~np.isnan(scores)),
-    ]
-    return BatchResult(texts, outcomes, pa.RecordBatch.from_arrays(columns, names=DROPPED_LINES.names))
+    columns = {
+        "row": number_array(pa.int64(), rows),
+        "line_number": number_array(pa.int64(), numbers),
+        "text": string_array(_offsets(text_ends), log.texts),
+        "replacement": string_array(_offsets(replacement_ends), log.replacements, is_rewritten),
+        "operation": named_array(operations, NAMES),
+        "chunk": number_array(pa.int32(), chunks),
+        "score": number_array(pa.float32(), scores, ~np.isnan(scores)),
+    }
+    names = DROPPED_LINES.names
+    return BatchResult(texts, outcomes, pa.RecordBatch.from_arrays([columns[name] for name in names], names=names))
 
 
 def _offsets(ends: Any) -> Any:

@@ -78,7 +78,7 @@ def _starts_with(data: Bytes, start: int, end: int, word: Bytes) -> bool:
 
 @inner
 def _brackets(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
-    """What stands in the brackets of a call, and the errors that this makes; a negative start where there are none."""
+    """The text in the brackets of a call, and its errors; a negative start if there are no brackets."""
     opening = find_byte(data, start, end, _OPEN)
     if opening == end:
         return -1, -1, 1
@@ -94,7 +94,7 @@ def _brackets(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
 
 @inner
 def _value(data: Bytes, start: int, end: int) -> tuple[int, int]:
-    """What stands between the first ``=`` and the second, or the end; a negative start where there is no ``=``."""
+    """The text between the first ``=`` and the second, or the end; a negative start where there is no ``=``."""
     sign = find_byte(data, start, end, _EQUALS)
     return (-1, -1) if sign == end else (sign + 1, find_byte(data, sign + 1, end, _EQUALS))
 

@@ -28,17 +28,6 @@ class Chunks(NamedTuple):
     confidences: Numbers
 
 
-class Limits(NamedTuple):
-    """What ``ExecutionSettings`` say, as kernels take it."""
-
-    error_budget: int
-    max_removed_share: float
-    min_words: int
-    max_repeats: int
-    drop_line_below: float
-    min_confidence: float
-
-
 class LogColumns(NamedTuple):
     """Dropped lines, a row each, and the bytes of their texts and replacements."""
 

@@ -23,7 +23,7 @@ def chunks_of(programs: Any, n_documents: int) -> tuple[Chunks, Strings]:
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         raise UsageError(f"programs must be a list of strings or of structs for each document, not {kind}")
     if len(programs) != n_documents:
-        raise UsageError(f"{n_documents} documents, but programs for {len(programs)}")
+        raise UsageError(f"{n_documents} documents, but {len(programs)} programs")
     firsts, lasts, items = _lists(programs)
     n = len(items)
     if not pa.types.is_struct(items.type):

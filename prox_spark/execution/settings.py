@@ -1,6 +1,6 @@
-"""What a user may set about ``strict`` execution, and the number of its semantics."""
+"""Settings of ``strict`` execution, and the version number of its semantics."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -8,8 +8,11 @@ from prox_spark.errors import ConfigError
 from prox_spark.section import Section, Share
 from prox_spark.suggest import unknown
 
+Mode = Literal["strict", "compat"]
+"""Both executors: the rules of ``docs/programs.md``, or what ProX published."""
+
 SEMANTICS: int = 1
-"""Number of the rules in ``docs/programs.md``: part of a refinement's fingerprint, it rises when a rule changes."""
+"""Version of the rules in ``docs/programs.md``, part of a refinement's fingerprint. It increases when a rule changes."""
 
 
 class Thresholds(Section):
@@ -29,7 +32,7 @@ class Thresholds(Section):
     drop_line_below: Share = 0.5
     """A line whose score, P(keep), is below this is removed, where the chunk stage scores lines."""
     min_confidence: Share = 0.0
-    """A call whose confidence is below this is ignored; that is no error."""
+    """A call whose confidence is below this is ignored, and not counted as an error."""
 
 
 class ExecutionSettings(Thresholds):
@@ -47,6 +50,22 @@ class ExecutionSettings(Thresholds):
                 super().__init__(**values)
             except ValidationError as error:
                 raise ConfigError("; ".join(map(_explain, error.errors()))) from None
+
+
+class Limits(NamedTuple):
+    """``Thresholds`` as kernels take them."""
+
+    error_budget: int
+    max_removed_share: float
+    min_words: int
+    max_repeats: int
+    drop_line_below: float
+    min_confidence: float
+
+
+def limits(settings: Thresholds) -> Limits:
+    """The settings for the kernels."""
+    return Limits(*(getattr(settings, name) for name in Limits._fields))
 
 
 def _explain(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""``strict`` mode for one document, in plain Python: the readable form of the rules in ``docs/programs.md``.
+"""``strict`` mode for one document, in plain Python: a readable implementation of ``docs/programs.md``.
 
 The batch kernels follow it byte for byte; the tests compare the two.
 """
@@ -62,7 +62,7 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A call that is to be applied: its lines clipped to the chunk."""
+    """A call to apply, with its lines clipped to the chunk."""
 
     call: Call
     line_start: int
@@ -100,7 +100,7 @@ def _apply(state: _State, index: int, program: ChunkProgram) -> None:
 
 
 def _remove_low_scores(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> None:
-    """Line scores are no program: no guard of the chunk voids them."""
+    """Line scores are not part of the program, so the guards of the chunk do not apply to them."""
     first = program.line_start if program.line_start is not None else 0
     for line, score in enumerate(program.line_scores, first):
         if start <= line <= end and score is not None and score < state.settings.drop_line_below:
@@ -108,7 +108,7 @@ def _remove_low_scores(state: _State, index: int, program: ChunkProgram, start: 
 
 
 def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> tuple[list[_Step], str | None]:
-    """What a program amounts to: its steps, and the guard that voids it."""
+    """The steps of a program, and the guard that cancels it."""
     calls = parse(program.output).calls if program.output else ()
     steps: list[_Step] = []
     seen: Counter[tuple[object, ...]] = Counter()

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from prox_spark.execution.compat import TOO_COSTLY, ZERO_DIVISION
-from prox_spark.execution.groups import BatchArrays, Chunks, Limits, LogColumns
+from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
 from prox_spark.execution.line_kernels import (
     BY,
     CALL,
@@ -33,6 +33,7 @@ from prox_spark.execution.line_kernels import (
     split_lines,
 )
 from prox_spark.execution.result import COUNTS, NULL_TEXT
+from prox_spark.execution.settings import Limits
 from prox_spark.execution.strict import EDIT_BUDGET, EDIT_BUDGET_BASE, GROWTH_BASE
 from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, equal, find_byte, room
 from prox_spark.programs.compiled import entry, inner

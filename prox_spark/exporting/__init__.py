@@ -1,1 +1,1 @@
-"""A refinement as files for others: Parquet, JSON lines, a Hugging Face dataset, or token shards to train on."""
+"""Export of a refinement to files: Parquet, JSON lines, a Hugging Face dataset, or token shards to train on."""

@@ -1,4 +1,4 @@
-"""The card of a Hugging Face dataset folder: how it was made, in numbers. No page's text stands in it."""
+"""The card of a Hugging Face dataset folder: how it was made, in numbers. It contains no page text."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ _CARD = """---
 # {title}
 
 {what}, written by `prox-spark export` (prox_spark {package_version}): {documents:,} documents,
-{characters:,} characters, in {files:,} files. `manifest.json` has every file's counts and SHA-256.
+{characters:,} characters, in {files:,} files. `manifest.json` has the counts and SHA-256 of every file.
 
 ```python
 from datasets import load_dataset
@@ -52,14 +52,14 @@ from datasets import load_dataset
 dataset = load_dataset("this-folder", split="train")
 ```
 
-| column | holds |
+| column | contents |
 |---|---|
 | `doc_id` | the document's id in the corpus |
 | `text` | {text} |
-| `url`, `source` | where it came from, null where that is not known |
-| `metadata` | what else the corpus says of it, as a JSON object of strings, or null |
+| `url`, `source` | its origin, or null if unknown |
+| `metadata` | other fields of the corpus, as a JSON object of strings, or null |
 
-Documents stand in a random order, drawn with seed {seed}.
+Documents are in random order (seed {seed}).
 
 ## How it was made
 
@@ -69,7 +69,7 @@ Documents stand in a random order, drawn with seed {seed}.
 |---|---|
 {settings}
 
-## What became of the corpus
+## Counts
 
 | | number |
 |---|---|
@@ -79,11 +79,11 @@ Documents stand in a random order, drawn with seed {seed}.
 |---|---|---|---|
 {sources}
 
-Documents in quarantine are in no source's row.
+Documents in quarantine are not counted in any source.
 {drops}"""
 
 _DROPS = """
-| documents dropped by | for | documents | characters |
+| stage | reason | dropped documents | characters |
 |---|---|---|---|
 {rows}
 """
@@ -91,7 +91,7 @@ _DROPS = """
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card says beyond the manifest: engines by stage, settings of execution, sources, reasons of dropped ones."""
+    """Facts of the card beyond the manifest: engines by stage, settings of execution, sources, reasons of dropped ones."""
 
     refiners: Mapping[str, str]
     execution: Mapping[str, Any]
@@ -129,11 +129,11 @@ def card(facts: CardFacts, manifest: Mapping[str, Any]) -> str:
         documents=manifest["documents"],
         characters=manifest["characters"],
         files=len(manifest["files"]),
-        text="the document as it was read" if raw else "what was kept of the document",
+        text="the original document" if raw else "the kept text of the document",
         seed=manifest["seed"],
-        made=f"Programs of every document were written and executed (Programming Every Example, arXiv 2409.17115); {by}.\n"
+        made=f"A program was written and executed for every document (Programming Every Example, arXiv 2409.17115): {by}.\n"
         f"Fingerprint of the refinement: `{manifest['fingerprint']}`."
-        + (" None of that was done to the documents here." if raw else ""),
+        + (" The documents in this dataset are unchanged." if raw else ""),
         settings=_rows([f"`execution.{key}`", _cell(str(value))] for key, value in sorted(facts.execution.items())),
         counts=_rows([label, f"{counts[key] or 0:,}"] for key, label in _COUNTS),
         sources=_rows(

@@ -1,6 +1,6 @@
-"""``export``: one refinement version as files, in a seeded order, written by Spark; the folder is whole or not there.
+"""``export``: one refinement version as files, in a seeded order, written by Spark; the folder is written atomically.
 
-Which document stands where follows from the version's rows, the seed and the number of shards: with
+The position of a document depends on the version's rows, the seed and the number of shards: with
 ``key = xxhash64(seed, doc_id)`` its shard is ``key mod shards`` (never negative), and a shard is sorted by ``key``, then
 ``doc_id``. The number of shards follows from the characters that the version counts.
 """
@@ -10,7 +10,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -19,6 +19,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.errors import ConservationError, UsageError
 from prox_spark.exporting.card import card, read_card_facts
 from prox_spark.exporting.folder import Folder, open_folder
+from prox_spark.exporting.formats import Format
 from prox_spark.exporting.manifest import check_same, encoded, manifest
 from prox_spark.exporting.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
 from prox_spark.exporting.staging import MANIFEST, look, staging
@@ -32,8 +33,6 @@ from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
 
 _log = logging.getLogger(__name__)
-
-Format = Literal["parquet", "jsonl", "huggingface", "tokens"]
 
 _NAMES: dict[str, str] = {
     "parquet": "data/part-{number:05d}.parquet",
@@ -57,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Exported:
-    """An export that stands in ``folder``; ``new`` is False where it stood there before.
+    """An export in ``folder``; ``new`` is False if it was there already.
 
     ``tokens`` counts the end token of each document, too; of ``verified`` documents the ids of ``inexact`` give another
     text. All three are None for other formats than ``tokens``.
@@ -122,9 +121,11 @@ def make_request(
     if format not in get_args(Format):
         raise UsageError(unknown("format", format, get_args(Format)))
     if format == "tokens" and tokenizer is None:
-        raise UsageError("format tokens needs a tokenizer: --tokenizer FOLDER, or a name on the model hub")
+        raise UsageError(
+            "format tokens needs a tokenizer: set --tokenizer to a folder or a repository on the model hub"
+        )
     if format != "tokens" and tokenizer is not None:
-        raise UsageError(f"format {format} takes no tokenizer; format tokens does")
+        raise UsageError(f"format {format} takes no tokenizer; only format tokens does")
     if not 0 <= seed < 1 << 63:
         raise UsageError(f"seed {seed}: must be from 0 to 2**63 - 1")
     target = open_folder(str(folder))
@@ -159,7 +160,7 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
         _check_files(request.target, found)
         return _exported(request, found, new=False)
     if documents == 0:
-        raise UsageError(f"refinement {version.name} keeps no document: there is nothing to export")
+        raise UsageError(f"refinement {version.name} keeps no documents: nothing to export")
     began = time.monotonic()
     shards = max(1, -(-counts["characters" if request.raw else "characters_kept"] // SHARD_CHARACTERS))
     told = "export: %s as %s to %s, %d documents in %d shards"
@@ -180,7 +181,7 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
         made = manifest(what, tokenizer, dtype, files)
         if made["documents"] != documents:
             raise ConservationError(
-                f"{version.name}: {documents} documents in, {made['documents']} written; nothing is left in {request.target.url}"
+                f"{version.name}: {documents} documents read, {made['documents']} written; {request.target.url} was removed"
             )
         extra = [(MANIFEST, encoded(made))]
         if request.tokenizer is not None:
@@ -192,7 +193,7 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
     done = _exported(request, made, new=True)
     size = quantity(done.bytes, "bytes")
     seconds = time.monotonic() - began
-    told = "export: ended, %d documents in %d files (%s) in %s"
+    told = "export finished: %d documents in %d files (%s) in %s"
     _log.info(told, documents, done.files, size, duration(seconds), extra={**values, "seconds": round(seconds, 1)})
     return done
 
@@ -239,7 +240,7 @@ def _check_files(target: Folder, found: dict[str, Any]) -> None:
     for file in found["files"]:
         if sizes.get(file["name"]) != file["bytes"]:
             raise UsageError(
-                f"{target.url} held this export, but {file['name']} is not there as its manifest.json says; move it away"
+                f"{target.url} has this export, but {file['name']} does not match its manifest.json; move the folder away"
             )
 
 

@@ -39,7 +39,7 @@ class Folder:
 
     @property
     def parent(self) -> "Folder":
-        """The folder that it lies in."""
+        """The parent folder."""
         return Folder(self.url.rpartition("/")[0] or "/")
 
     def child(self, name: str) -> "Folder":
@@ -55,7 +55,7 @@ class Folder:
         return max(map(modified, self._found().values()), default=None)
 
     def children(self, prefix: str) -> list["Folder"]:
-        """The folders in this one whose names begin so."""
+        """The folders in this one whose names begin with this prefix."""
         files, path = self._system()
         if not files.exists(path):
             return []
@@ -100,7 +100,7 @@ class Folder:
         _, other = there._system()
         if self.scheme != _LOCAL and files.exists(other):
             if there.sizes():
-                raise FileExistsError(f"{there.url} holds files")
+                raise FileExistsError(f"{there.url} contains files")
             # HDFS would put it inside an empty folder.
             files.rmdir(other)
         _move(self, files, path, other)
@@ -166,12 +166,12 @@ def open_folder(location: str) -> Folder:
     if not location.strip():
         raise UsageError("name the folder to write to")
     if location.startswith("dbfs:"):
-        raise UsageError(f"{location}: name it as all machines see it, /Volumes/… or /dbfs/…")
+        raise UsageError(f"{location}: use a path that all machines can read, /Volumes/… or /dbfs/…")
     files, path = file_system(location)
     if "file" in ((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
         return Folder(path.rstrip("/") or "/")
     if "/" not in path.strip("/"):
-        raise UsageError(f"{location}: name a folder in it, whose neighbours may be written to")
+        raise UsageError(f"{location}: name a folder inside it; its parent must be writable")
     return Folder(location.rstrip("/"))
 
 

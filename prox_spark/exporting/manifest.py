@@ -1,4 +1,4 @@
-"""``manifest.json``: what an export is of, and its files with counts and hashes. No clock, no path: the same again."""
+"""``manifest.json``: the source of an export, and its files with counts and hashes. Reproducible: no time, no path."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -46,12 +46,12 @@ def check_same(
         if there["documents"] != documents:
             differing.append("documents")
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{where} holds a manifest.json that no export wrote; name another folder") from None
+        raise UsageError(f"{where} has a manifest.json that was not written by export; name another folder") from None
     if digests != (None if tokenizer is None else tokenizer["sha256"]):
         differing.append("tokenizer")
     if differing:
         raise UsageError(
-            f"{where} holds another export ({there['refinement']}:{there['version']} as {there['format']}; other "
+            f"{where} has another export ({there['refinement']}:{there['version']} as {there['format']}; different "
             f"{', '.join(differing)}); name another folder, or move it away"
         )
     found: dict[str, Any] = there

@@ -1,4 +1,4 @@
-"""What a Spark task does for ``export``: the rows of one shard in, one file out, and a row that says what was written.
+"""The Spark task of ``export``: the rows of one shard in, one file out, and a row about the file.
 
 No Spark here. Files of a shard have a name that no other attempt of the task has: of several attempts one counts.
 """
@@ -16,7 +16,7 @@ from prox_spark.exporting.tokens import Tokenizing
 from prox_spark.exporting.writers import COLUMNS, File, Finished, JsonWriter, ParquetWriter, TokenWriter
 
 SHARD_CHARACTERS = 256_000_000
-"""Characters of text in a shard, about."""
+"""Approximate characters of text in a shard."""
 
 _FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
 
@@ -36,7 +36,7 @@ WRITTEN = pa.schema(
 
 _GROUP_ROWS = 10_000
 _GROUP_BYTES = 32 << 20
-"""Rows are written in groups of at most so many, or of at most so many bytes of text and a document."""
+"""Maximum rows of a row group, and maximum bytes of its text (plus one document)."""
 
 Writer = ParquetWriter | JsonWriter | TokenWriter
 
@@ -66,7 +66,7 @@ def shard_task(plan: ShardPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator
             while group is not None:
                 if pc.any(pc.not_equal(group.column("shard"), shard)).as_py():
                     raise ProxSparkError(
-                        f"rows of several shards came to the task of shard {shard}: Spark divided them otherwise"
+                        f"the task of shard {shard} received rows of other shards; Spark partitioned them differently"
                     )
                 documents += group.num_rows
                 characters += pc.sum(pc.utf8_length(group.column("text"))).as_py() or 0

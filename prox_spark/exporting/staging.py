@@ -1,4 +1,4 @@
-"""A folder of files that is there as a whole or not at all.
+"""A folder of files that is written atomically.
 
 Tasks write to a *staging* folder beside the target, whose name begins with a dot. Where a folder can be renamed in one step
 (local disks, HDFS) the finished one gets the target's name. An object store has no such step: the objects are moved one by
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 
 _MARK = ".exporting"
 _ABANDONED = timedelta(days=1)
-"""A run on another machine counts as dead when none of its files has changed for so long."""
+"""A run on another machine counts as dead if none of its files has changed for this long."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Staging:
     def publish(self, moved: Mapping[str, str], sizes: Mapping[str, int], written: Iterable[tuple[str, bytes]]) -> None:
         """Make the target of the attempts in ``moved`` (their name and the final one) and of the files ``written``.
 
-        ``sizes`` are the bytes of each attempt; the last of ``written`` is the manifest. What other attempts left goes.
-        Raises ``ProxSparkError`` where an attempt's file is not there as it was written, ``UsageError`` where somebody else
-        made the target meanwhile.
+        ``sizes`` are the bytes of each attempt; the last of ``written`` is the manifest. Files of other attempts are removed.
+        Raises ``ProxSparkError`` where an attempt's file is not there as it was written, ``UsageError`` if another process
+        created the target.
         """
         found = self.attempts.sizes()
         for name, size in sizes.items():
             if found.get(name) != size:
                 raise ProxSparkError(
-                    f"{self.attempts.url}/{name} is not here as a task wrote it: the folder must be the same one on the "
-                    "machines of all executors and of the driver"
+                    f"{self.attempts.url}/{name} is not the file that a task wrote: the path must be the same folder on the "
+                    "machines of all executors and the driver"
                 )
         whole = self.folder.child("whole") if self.target.atomic else self.target
         if whole is self.target:
@@ -105,13 +105,13 @@ def look(target: Folder) -> bytes | None:
             target.delete(_MARK)
         return target.read(MANIFEST)
     if names and not (_MARK in names and _is_dead(target)):
-        kind = "what another run is writing" if _MARK in names else "files that are no finished export"
-        raise UsageError(f"{target.url} holds {kind}; name another folder, or move it away")
+        kind = "the output of a running export" if _MARK in names else "files that are not a finished export"
+        raise UsageError(f"{target.url} contains {kind}; name another folder, or move it away")
     return None
 
 
 def _is_dead(folder: Folder) -> bool:
-    """Whether the run that writes there is gone."""
+    """Whether the run that writes there is dead."""
     holder = _holder(folder)
     if holder is not None and holder.count(":") >= 3 and not alive(holder):
         return True
@@ -128,4 +128,4 @@ def _holder(folder: Folder) -> str | None:
 
 
 def _made_meanwhile(target: Folder) -> UsageError:
-    return UsageError(f"{target.url} was made by somebody else meanwhile; nothing is written")
+    return UsageError(f"{target.url} was created by another process; nothing was written")

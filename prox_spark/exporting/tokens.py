@@ -26,7 +26,7 @@ _FILES = (
     "vocab.txt",
     "merges.txt",
 )
-"""What a tokenizer's folder may hold; nothing else of a model's folder goes to an export."""
+"""Files of a tokenizer; other files of a model's folder are not exported."""
 
 _PLAIN_LINE_END = re.compile(r"(?<=\S)\n(?=\S)")
 
@@ -86,10 +86,10 @@ def read_tokenizer(name: str) -> ChosenTokenizer:
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     end = _end_token(folder)
     if end is None or end not in vocabulary:
-        lacks = "names no eos_token" if end is None else f"names {end!r} as eos_token, which its vocabulary lacks"
+        lacks = "names no eos_token" if end is None else f"names {end!r} as eos_token, which is not in its vocabulary"
         raise UsageError(
-            f"tokenizer {name!r}: its tokenizer_config.json {lacks}, so nothing would stand between documents; "
-            "choose a tokenizer with an end token, or name one there"
+            f"tokenizer {name!r}: its tokenizer_config.json {lacks}, so documents would not be separated; "
+            "choose a tokenizer with an end token, or set one there"
         )
     files = {file: (folder / file).read_bytes() for file in _FILES if (folder / file).is_file()}
     # What tokenised the documents, where the folder has an older format only.

@@ -1,4 +1,4 @@
-"""Writers of one shard: rows in, files out, whose bytes follow from the rows alone. No Spark."""
+"""Writers of one shard: rows in, files out. The bytes depend only on the rows. No Spark."""
 
 import io
 import shutil
@@ -31,7 +31,7 @@ PLACES = pa.schema([("doc_id", pa.string()), ("start", pa.int64()), ("tokens", p
 """Where a document's ids begin in its token shard, and how many they are without the end token."""
 
 VERIFIED = 100
-"""So many documents of each token shard are decoded and compared with their texts."""
+"""Documents of each token shard that are decoded and compared with their texts."""
 
 _LEVEL = 3
 

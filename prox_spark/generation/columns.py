@@ -1,4 +1,4 @@
-"""The column of scores that a refiner reads: how documents come by it, and what is said where nobody has it."""
+"""The score column that a refiner reads, and the error if no document has it."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F

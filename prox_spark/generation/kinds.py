@@ -26,7 +26,7 @@ from prox_spark.engines.models import local_folder, refiner_folder
 from prox_spark.engines.protocol import Engine
 from prox_spark.errors import RefinerError
 from prox_spark.generation.model_refiner import folder_digests, model_refiner
-from prox_spark.generation.refiner import Asked, Refiner, Stage
+from prox_spark.generation.refiner import Overrides, Refiner, Stage
 from prox_spark.generation.tokens import PromptTokenizer
 from prox_spark.rules.catalogue import VERSION as RULES_VERSION
 from prox_spark.rules.catalogue import select_rules
@@ -45,11 +45,11 @@ class EngineKind:
     tasks share, or behind an ``endpoint``. ``folder`` gives the model that ``refiner`` reads files of, null where it reads
     none. ``has_model``: prompts are token ids, and the self-test asks it. ``reads``: what it needs of a document.
     ``check`` raises ``ConfigError`` for settings that the engine does not take. ``operational`` are the settings that only
-    say how it runs: they change no answer.
+    say how it runs: they change no answer. ``package`` is what it needs besides this one: the module, and how to install it.
     """
 
     settings: type[Section]
-    refiner: Callable[[Stage, Any, Asked], Refiner]
+    refiner: Callable[[Stage, Any, Overrides], Refiner]
     open: Callable[[Any, Refiner, str | None], Engine]
     runs: Literal["task", "executor", "endpoint"]
     folder: Callable[[Any], str] | None = None
@@ -57,6 +57,7 @@ class EngineKind:
     reads: Literal["text", "document"] = "text"
     check: Callable[[Any], None] | None = None
     operational: tuple[str, ...] = ()
+    package: tuple[str, str] | None = None
 
 
 def kind_of(settings: EngineSettings) -> EngineKind:
@@ -77,7 +78,7 @@ def load_refiner(
 
     Reads (and digests) the model's files. Raises ``RefinerError``; ``ConfigError`` for rules of the other stage.
     """
-    return kind_of(settings).refiner(stage, settings, Asked(template_name, window, max_tokens, grammar))
+    return kind_of(settings).refiner(stage, settings, Overrides(template_name, window, max_tokens, grammar))
 
 
 def open_engine(settings: EngineSettings, refiner: Refiner, *, gpu: str | None = None) -> Engine:
@@ -88,7 +89,7 @@ def open_engine(settings: EngineSettings, refiner: Refiner, *, gpu: str | None =
     return kind_of(settings).open(settings, refiner, gpu)
 
 
-def _rules(stage: Stage, settings: RulesSettings, asked: Asked) -> Refiner:
+def _rules(stage: Stage, settings: RulesSettings, given: Overrides) -> Refiner:
     rules = select_rules(stage, settings.rules)
     return Refiner(stage, "rules", "rules", (("rules", str(RULES_VERSION)),), rules=rules)
 
@@ -99,7 +100,7 @@ def _open_rules(settings: RulesSettings, refiner: Refiner, gpu: str | None) -> E
     return RulesEngine(refiner.stage, refiner.rules)
 
 
-def _statistics(stage: Stage, settings: StatisticsSettings, asked: Asked) -> Refiner:
+def _statistics(stage: Stage, settings: StatisticsSettings, given: Overrides) -> Refiner:
     _check_stage(stage, f"{settings.model} scores whole documents")
     folder = local_folder(settings.model)
     load_scorer(folder)
@@ -115,10 +116,10 @@ def _open_statistics(settings: StatisticsSettings, refiner: Refiner, gpu: str | 
 
 def _check_stage(stage: Stage, what: str) -> None:
     if stage != "document":
-        raise RefinerError(f"chunk.engine: {what}; it belongs to document.engine")
+        raise RefinerError(f"chunk.engine: {what}; use it in document.engine")
 
 
-def _dsir(stage: Stage, settings: DsirSettings, asked: Asked) -> Refiner:
+def _dsir(stage: Stage, settings: DsirSettings, given: Overrides) -> Refiner:
     # Compiled code, which only some refiners need.
     from prox_spark.selection.chance import VERSION as CHANCE_VERSION
     from prox_spark.selection.dsir import VERSION as DSIR_VERSION
@@ -134,7 +135,7 @@ def _dsir(stage: Stage, settings: DsirSettings, asked: Asked) -> Refiner:
     return Refiner("document", folder.name, "dsir", (*folder_digests(folder), *sources))
 
 
-def _random(stage: Stage, settings: RandomSettings, asked: Asked) -> Refiner:
+def _random(stage: Stage, settings: RandomSettings, given: Overrides) -> Refiner:
     from prox_spark.selection.chance import VERSION as CHANCE_VERSION
 
     _check_stage(stage, "random chooses whole documents")
@@ -142,7 +143,7 @@ def _random(stage: Stage, settings: RandomSettings, asked: Asked) -> Refiner:
     return Refiner("document", "random", "random", sources)
 
 
-def _column(stage: Stage, settings: ColumnSettings, asked: Asked) -> Refiner:
+def _column(stage: Stage, settings: ColumnSettings, given: Overrides) -> Refiner:
     _check_stage(stage, "column chooses whole documents")
     sources = (("column", settings.column), ("scale", str(settings.scale)))
     return Refiner("document", settings.column, "column", sources)
@@ -154,7 +155,7 @@ def _open_selection(settings: Any, refiner: Refiner, gpu: str | None) -> Engine:
     return open_selection(settings)
 
 
-def _scripted(stage: Stage, settings: ScriptedSettings, asked: Asked) -> Refiner:
+def _scripted(stage: Stage, settings: ScriptedSettings, given: Overrides) -> Refiner:
     table = json.dumps([settings.answers, settings.default], sort_keys=True).encode()
     sources = (("answers", hashlib.sha256(table).hexdigest()),)
     return Refiner(stage, "scripted", "scripted", sources, lines_per_chunk=settings.lines_per_chunk)
@@ -172,12 +173,12 @@ def _check_vllm(settings: VllmSettings) -> None:
     check_options(settings.options)
 
 
-def _openai(stage: Stage, settings: OpenaiSettings, asked: Asked) -> Refiner:
-    refiner = model_refiner(stage, settings, asked)
+def _openai(stage: Stage, settings: OpenaiSettings, given: Overrides) -> Refiner:
+    refiner = model_refiner(stage, settings, given)
     if refiner.label is not None:
         raise RefinerError(
-            f"{stage} stage of {settings.refiner}: it is a token classifier, which no completions endpoint serves; "
-            "take engine.kind vllm or transformers"
+            f"{stage} stage of {settings.refiner}: a token classifier cannot run behind a completions endpoint; "
+            "use engine.kind vllm or transformers"
         )
     return refiner
 
@@ -220,11 +221,24 @@ KINDS = {
     "random": EngineKind(RandomSettings, _random, _open_selection, "task", reads="document"),
     "column": EngineKind(ColumnSettings, _column, _open_selection, "task", reads="document"),
     "scripted": EngineKind(ScriptedSettings, _scripted, _open_scripted, "task", operational=_FAULTS),
-    "transformers": EngineKind(
-        TransformersSettings, model_refiner, _open_supervised, "executor", _model, has_model=True
-    ),
     "vllm": EngineKind(
-        VllmSettings, model_refiner, _open_supervised, "executor", _model, has_model=True, check=_check_vllm
+        VllmSettings,
+        model_refiner,
+        _open_supervised,
+        "executor",
+        _model,
+        has_model=True,
+        check=_check_vllm,
+        package=("vllm", "install the extra cpu or, with a GPU, gpu: pip install 'prox-spark[gpu]'"),
+    ),
+    "transformers": EngineKind(
+        TransformersSettings,
+        model_refiner,
+        _open_supervised,
+        "executor",
+        _model,
+        has_model=True,
+        package=("transformers", "install the extra cpu: pip install 'prox-spark[cpu]'"),
     ),
     "openai": EngineKind(
         OpenaiSettings,
@@ -234,6 +248,7 @@ KINDS = {
         _refiner,
         has_model=True,
         operational=("base_url", "api_key_variable", "max_in_flight", "timeout_seconds", "retries"),
+        package=("openai", "pip install openai"),
     ),
 }
 """Every kind by its name in a configuration."""

@@ -1,4 +1,4 @@
-"""A refiner: everything that decides what is asked and how it is answered, and the fingerprint over it."""
+"""A refiner: everything that affects prompts and answers, and its fingerprint."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ Numbering = Literal["document", "chunk", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Overrides:
     """What a configuration sets in place of the refiner's own values; null leaves those."""
 
     template: str | None = None
@@ -31,8 +31,8 @@ class Refiner:
     without files their settings, and a model at an endpoint its name in place of its weights. ``window`` is the number of
     tokens of a chunk (document stage: of a document, which is cut there); 0 where nothing is counted. ``decision`` are the
     two words whose first tokens' probabilities decide (keep, drop); without them a program is generated, of at most
-    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``label`` is the class that a token classifier is
-    asked for, in place of all that. ``numbering`` says whether line labels count through the document or from each chunk's
+    ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``label`` is the class that a token classifier
+    scores instead. ``numbering`` says whether line labels count through the document or from each chunk's
     first line, or whether there are none. ``options`` are (name, canonical JSON) of engine options that change answers
     (``config.engines.HARMLESS_OPTIONS`` do not).
     """

@@ -20,7 +20,7 @@ _LLAMA2 = f"[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What stands around a document or a chunk."""
+    """The text around a document or a chunk."""
 
     prefix: str
     suffix: str
@@ -28,14 +28,14 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How a document stage and a chunk stage are prompted."""
+    """The prompts of a document stage and a chunk stage."""
 
     name: str
     begin: bool
     document: Form
     chunk: Form
     clip: tuple[int, int] | None = None
-    """Chunk stage: a line is its first and last so many tokens, then its marks (``prox_spark.generation.marks``)."""
+    """Chunk stage: a line is this many first and last tokens, then its marks (``prox_spark.generation.marks``)."""
     numbered: bool = False
     """Chunk stage: a line's number in the chunk comes last, one token (``prox_spark.generation.numbers``)."""
 

@@ -1,4 +1,4 @@
-"""``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
+"""``ingest``: corpus files become rows of ``documents``; unreadable records become rows of ``quarantine``."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ _TABLES = ("documents", "quarantine", "files")
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one ``ingest`` did."""
+    """The result of one ``ingest``."""
 
     files: int
     files_skipped: int
@@ -82,10 +82,11 @@ def ingest(spark: Session, config: Config) -> Ingested:
 def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
     """``ingest`` of files that were found before."""
     source, began = _input(config), time.monotonic()
+    store = create_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
-    done = _ingest(create_store(spark, config.store), config, source, files)
-    values = {"store": config.store, **asdict(done)}
-    told = "ingest: ended, %d files read, %d known before, %d documents, %d quarantined in %s"
+    done = _ingest(store, config, source, files)
+    values = {"store": store.location, **asdict(done)}
+    told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined in %s"
     seconds = time.monotonic() - began
     _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})
     return done
@@ -140,6 +141,7 @@ def _ingest_if_new(
 
     ``version`` is that of ``documents`` which the units of ``rows`` follow.
     """
+    _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
         good, unreadable = split_forgotten(store, read)
         arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
@@ -149,14 +151,14 @@ def _ingest_if_new(
             return 0, 0
         with hold(store, "ingest") as lease:
             if store.version("documents") != version:
-                raise LeaseError("another ingest wrote documents just now; run this again")
+                raise LeaseError("another ingest has just written documents; run the command again")
             fence(store, lease, _TABLES)
             return _write(store, lease, read, files, format_name)
 
 
 def _input(config: Config) -> InputConfig:
     if config.input is None:
-        raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
+        raise ConfigError("input is not set: set input.path=… and input.format=…")
     return config.input
 
 
@@ -259,7 +261,7 @@ def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFram
 
 
 def _duplicates(repeated: DataFrame) -> DataFrame:
-    where = ("this id came before, from", "position")
+    where = ("this id already exists, from", "position")
     message = F.concat_ws(" ", F.lit(where[0]), "first_file", F.lit(where[1]), "first_position")
     error = F.lit("DuplicateId").alias("error_class")
     return repeated.select("doc_id", "file", "position", error, message.alias("message"))

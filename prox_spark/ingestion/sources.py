@@ -1,4 +1,4 @@
-"""Corpora that are Spark tables already: any Delta table or catalog table, with a column mapping."""
+"""Corpora in Spark tables: any Delta table or catalog table, with a column mapping."""
 
 from collections.abc import Iterator
 

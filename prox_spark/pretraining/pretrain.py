@@ -1,4 +1,4 @@
-"""``pretrain``: from token shards to a model's folder, which stands complete or not at all."""
+"""``pretrain``: from token shards to a model's folder, which is written atomically."""
 
 import hashlib
 import json
@@ -46,16 +46,16 @@ class Pretrained:
 
 
 def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretrained:
-    """Train a causal model as told; ``report`` hears of each evaluation (where there are several processes: standard error).
+    """Train a causal model; ``report`` is called for each evaluation (with several processes: standard error).
 
     The folder holds safetensors (single precision), tokenizer, ``config.json``, ``pretraining.json``, ``losses.jsonl`` and a card
-    (``README.md``). Until it is complete the work lies beside it, in a folder whose name is made of the settings and the data:
-    the same command goes on there after an interruption. Raises ``TrainingError`` where the output exists, the shards do not
+    (``README.md``). Until it is complete, the work is in a folder beside it, named after a hash of the settings and the data;
+    after an interruption, the same command resumes there. Raises ``TrainingError`` where the output exists, the shards do not
     serve or do not suffice, or the base has another vocabulary; ``RefinerError`` where the base's folder cannot be used.
     """
     output = Path(settings.output).expanduser()
     if output.exists():
-        raise TrainingError(f"{output} exists; name another pretrain.output, or move it away")
+        raise TrainingError(f"{output} exists; set another pretrain.output, or move the folder away")
     shards = open_shards(settings.data)
     check_budget(Order(shards, settings.sequence, settings.seed), settings.trained_tokens, settings.passes)
     _log.info(
@@ -73,7 +73,10 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
         (work / CHECKPOINT).unlink(missing_ok=True)
     done = _told(output)
     _log.info(
-        "pretrain: ended, %d tokens in %s", done.tokens, duration(done.seconds), extra={"rate": done.tokens_per_second}
+        "pretrain finished: %d tokens in %s",
+        done.tokens,
+        duration(done.seconds),
+        extra={"rate": done.tokens_per_second},
     )
     return done
 
@@ -121,14 +124,14 @@ def _model(settings: PretrainConfig, shards: Shards) -> Any:
     own = vocabulary_of(folder)
     if own != vocabulary_of(shards.tokenizer):
         raise TrainingError(
-            f"pretrain.base {settings.base} has a tokenizer of {len(own)} entries, pretrain.data was made with another, of "
+            f"pretrain.base {settings.base} has a tokenizer of {len(own)} entries, but pretrain.data was made with one of "
             f"{shards.vocabulary}: export the tokens with the base's tokenizer"
         )
     model = existing_causal(folder, "pretrain.base")
     rows, context = model.config.vocab_size, getattr(model.config, "max_position_embeddings", settings.sequence)
     if rows < shards.vocabulary:
         raise TrainingError(
-            f"pretrain.base {settings.base} embeds {rows} tokens, its tokenizer and the shards have {shards.vocabulary}"
+            f"pretrain.base {settings.base} embeds {rows} tokens, but its tokenizer and the shards have {shards.vocabulary}"
         )
     if settings.sequence > context:
         raise TrainingError(

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
-from prox_spark.library import Library, is_name
+from prox_spark.library import Library
 from prox_spark.section import Section
 from prox_spark.suggest import unknown
 
@@ -46,17 +46,18 @@ class Suite:
 def load_suite(name: str) -> Suite:
     """A suite that ships with the package by its name, or that of a file by its path, as a configuration is named.
 
-    Raises ``ConfigError`` where there is none (the nearest name is shown), and where the file is no suite.
+    Raises ``ConfigError`` where there is none (the nearest name is shown), and where the file is not a suite.
     """
     try:
-        text = SUITES.read(name) if is_name(name) else Path(name).expanduser().read_text(encoding="utf-8")
-        read = _File.model_validate(yaml.safe_load(text))
+        read = _File.model_validate(yaml.safe_load(SUITES.text_of(name)))
     except OSError as error:
         raise ConfigError(f"evaluate.suite {name}: cannot be read ({error.strerror})") from None
     except ConfigError as error:
-        raise ConfigError(f"evaluate.suite: {error}; give a file as a path, such as ./{name}") from None
+        raise ConfigError(f"evaluate.suite: {error}") from None
     except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"evaluate.suite {name}: is no suite ({' '.join(str(error).split())[:300]})") from None
+        raise ConfigError(
+            f"evaluate.suite {name}: is not a suite file ({' '.join(str(error).split())[:300]})"
+        ) from None
     return Suite(Path(name).stem, tuple(read.tasks))
 
 
@@ -149,8 +150,8 @@ def _run(prepared: Prepared, entry: _Entry, model: Any) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ProxSparkError(
-            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; tasks "
-            "of the harness read their data from the model hub, or from its cache (HF_HOME) where there is no network"
+            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; "
+            "harness tasks read their data from the model hub, or from its cache (HF_HOME) without a network"
         ) from error
     results: dict[str, Any] = done["results"]
     return {**results.get(entry.task, {}), "version": done.get("versions", {}).get(entry.task)}
@@ -170,6 +171,6 @@ def _score(entry: _Entry, results: dict[str, Any]) -> dict[str, Any]:
                 "version": results["version"],
             }
     raise ConfigError(
-        f"the harness gives {entry.task} no metric {entry.metric!r}; it has "
+        f"the harness has no metric {entry.metric!r} for {entry.task}; it has "
         f"{', '.join(sorted(key for key, value in results.items() if isinstance(value, int | float)))}"
     )

@@ -11,7 +11,6 @@ import os
 import platform
 import re
 import shutil
-import stat
 import warnings
 from collections.abc import Callable
 from importlib import resources
@@ -22,6 +21,8 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+from prox_spark.private import make_private
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,12 +57,12 @@ def cache_folder() -> Path | None:
     reasons = []
     for parent in _parents():
         try:
-            return _open(parent / f"prox_spark-kernels-{os.getuid()}")
+            return _open(parent.resolve() / f"prox_spark-kernels-{os.getuid()}")
         except OSError as error:
             reasons.append(str(error))
     warnings.warn(
         f"prox_spark compiles its kernels in every process, which takes minutes: {'; '.join(reasons)}; set NUMBA_CACHE_DIR to "
-        "a folder that belongs to you and that nobody else can write to",
+        "a folder that belongs to you and that nobody else can write to or replace",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -106,15 +107,8 @@ def _make(folder: Path) -> None:
     What is loaded from it is unpickled: whoever can write there can run code here.
     """
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
-    for made in (folder.parent, folder):
-        made.mkdir(mode=0o700, exist_ok=True)
-        found = made.lstat()
-        if not stat.S_ISDIR(found.st_mode):
-            raise NotADirectoryError(f"{made} is not a folder")
-        if found.st_uid != os.getuid():
-            raise PermissionError(f"{made} belongs to another user")
-        if found.st_mode & 0o022:
-            raise PermissionError(f"{made} can be written to by others")
+    make_private(folder.parent)
+    make_private(folder)
 
 
 class _Locator:

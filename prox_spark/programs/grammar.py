@@ -1,7 +1,7 @@
 """Grammars (EBNF of xgrammar, which vLLM's structured outputs take) that hold a model to well-formed programs.
 
 A grammar does not see the page: it cannot keep ``start <= end``, nor line numbers inside the chunk, nor sources that
-occur in it. Those are the executor's to judge. A token limit still cuts programs off. The language is that of the
+occur in it. The executor checks these. A token limit still cuts programs off. The language is that of the
 released ProX refiners (``start=``, ``end=``, ``untouch_doc()``), a subset of what ``prox_spark.programs.parse`` reads:
 ``docs/programs.md`` has the whole of it.
 """

@@ -28,7 +28,7 @@ Value = int | str | bool
 
 
 def parse(text: str) -> Program:
-    """Read a program. Any string gives a program; what is no call is reported as one, with its outcome.
+    """Read a program. Any string gives a program; text that is not a call is reported as a call with its outcome.
 
     ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
     starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of

@@ -1,4 +1,4 @@
-"""``execute``: programs are applied to documents, and a row of ``refinements`` commits the result."""
+"""``execute``: applies programs to documents and commits the result with a row of ``refinements``."""
 
 import json
 import logging
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Executed:
-    """The refinement version that stands after ``execute``; ``new`` is False when it stood before."""
+    """The refinement version after ``execute``; ``new`` is False if it existed before."""
 
     refinement: str
     version: int
@@ -54,7 +54,7 @@ class Executed:
 
 
 def execute(spark: SparkSession, config: Config) -> Executed:
-    """Bring the refinement up to the documents that the store holds now; without effect when it is.
+    """Update the refinement to the current documents of the store; no effect if it is up to date.
 
     Returns name and version of the refinement, whether the version is new, and its counts.
     Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
@@ -66,9 +66,19 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     ('gentle', 0, True, 0)
     """
     store = open_store(spark, config.store)
-    refiners = find_refiners(config, partial(find_refiner, store))
+    return _run(store, config, find_refiners(config, partial(find_refiner, store, config.refinement)))
+
+
+def execute_refiners(spark: SparkSession, config: Config, refiners: Refiners) -> Executed:
+    """``execute`` with the programs of these refiners."""
+    return _run(open_store(spark, config.store), config, refiners)
+
+
+def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
+    spark = store.spark
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     while (work := _prepare(store, config, refiners)) is not None:
+        _log.info("execute: reading the programs of %s:%d", work.name, work.version, extra=_named(work))
         with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, work, programs)
@@ -103,7 +113,7 @@ def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
         )
     version = 0 if last is None else last["version"] + 1
     if last is not None and receipt_after(store, last) is not None:
-        # Its tables hold documents that were forgotten since, or are gone: all others are executed again.
+        # Its tables contain documents that were forgotten since, or no longer exist: execute all others again.
         _log.info("execute: documents were forgotten since %s:%d; all others are executed again", name, last["version"])
         last = None
     after = -1 if last is None else last["last_unit"]
@@ -117,7 +127,7 @@ def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
 
 def _standing(store: Store, config: Config, refiners: Refiners) -> Executed:
     row = last_version(store, refinement_name(config, fingerprint(identity(config, refiners))))
-    assert row is not None, "nothing to do means that a version stands"
+    assert row is not None, "a version exists when nothing is pending"
     _log.info("execute: %s:%d covers every document; nothing to do", row["refinement"], row["version"])
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
 
@@ -145,7 +155,7 @@ def _log_start(work: Work, extent: Extent) -> None:
 
 def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
     names = ("documents", "refined", "dropped_documents", "quarantined", "lines_removed")
-    told = "execute: ended, %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
+    told = "execute finished: %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
     values = {**_named(work), "counts": counts, "seconds": round(seconds, 1)}
     _log.info(told, work.name, work.version, *(counts[name] for name in names), duration(seconds), extra=values)
 
@@ -156,7 +166,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease, prog
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
     with ThreadPoolExecutor(max_workers=5) as pool:
-        # What runs that died before their commit left, perhaps with other settings, goes.
+        # Remove the rows of runs that died before their commit, possibly with other settings.
         stands = None if work.last is None else work.last["quarantine_version"]
         cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, purpose)
         # Only what is overwritten has rows that must go where none are dropped.

@@ -1,7 +1,7 @@
 """The parts that executed documents fall into, one for each table that is written from them.
 
-Each part executes the documents anew: execution runs at the speed of memory, so that reading the documents twice costs
-less than keeping every result of the first time on disk and reading it back. What is executed is a pure function of
+Each part executes the documents again. Execution runs at memory speed, so reading the documents twice costs less than storing
+all results on disk and reading them back. What is executed is a pure function of
 documents and programs; the parts of one version can never disagree.
 """
 

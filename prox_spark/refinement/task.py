@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prox_spark.execution import ExecutionSettings, execute_batch
+from prox_spark.execution import ExecutionSettings, Mode, execute_batch
 from prox_spark.execution.log_hash import log_hashes
 from prox_spark.schemas import DROPPED_LINES, line_columns
 
@@ -65,7 +65,7 @@ A ``line`` that went from a refined document: its own ``text``, and the columns 
 class ExecutionParameters:
     """How a refinement executes programs."""
 
-    mode: Literal["strict", "compat"]
+    mode: Mode
     settings: ExecutionSettings
     drop_document_below: float
     on_failed_chunk: Literal["keep", "quarantine"]

@@ -1,4 +1,4 @@
-"""What a refinement version is made of: which documents, whose programs, executed how. Reads tables, writes none."""
+"""The work of a refinement version: its documents, programs and settings. Reads tables and writes none."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +15,11 @@ from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
 from prox_spark.generation.plan import Refiners
 from prox_spark.refinement.task import ExecutionParameters
-from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts
+from prox_spark.schemas import PROGRAM_COUNTS
+from prox_spark.tables.counts import program_counts
 from prox_spark.tables.store import Store
 
-# Programs are about a hundredth of their documents: those of so many units (8 GB of text by default) fit a broadcast.
+# Programs are about a hundredth of their documents: those of this many units (8 GB of text by default) fit into a broadcast.
 _UNITS_PER_JOIN = 32
 
 _PROGRAM_KEY = ("doc_id", "content_hash", "stage", "chunk", "refiner")

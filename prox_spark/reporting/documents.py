@@ -1,4 +1,4 @@
-"""A sampled document as the report shows it: its original lines, and what one or two versions made of them."""
+"""A sampled document in the report: its original lines, and the changes of one or two versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _MAX_NAME = 300
 _REASONS = {
     "empty": "it is blank",
     "program": "its program says " + " or ".join(f"{name}()" for name in sorted(names_of("document"))),
-    "removed_share": "its programs leave too little of it (removed_share)",
+    "removed_share": "its programs remove too much of it (removed_share)",
     "too_short": "its programs leave too few words (too_short)",
 }
 
@@ -36,7 +36,7 @@ class Outcome:
     """What a refinement version made of a document.
 
     ``fate``: kept, dropped, quarantined or absent (not in that version); ``why`` is one sentence. ``scores``: P(keep) of
-    the shown lines, where a refiner scored lines. ``calls``: what its programs say, whatever came of it.
+    the shown lines, where a refiner scored lines. ``calls``: what its programs say, even if they had no effect.
     """
 
     fate: str
@@ -128,7 +128,7 @@ def _name(value: str | None) -> str:
 def _line(text: str, goes_on: bool) -> Line:
     shown = clean(text[:MAX_LINE])
     if goes_on:
-        return Line(shown, "… the line goes on")
+        return Line(shown, "… the line continues")
     return Line(shown, f"… {len(text) - MAX_LINE:,} more characters" if len(text) > MAX_LINE else "")
 
 
@@ -210,7 +210,7 @@ def _kept(found: Found) -> str:
         if n
     ]
     done = " and ".join(parts) or "nothing changed"
-    held = f"; a guard held a program back ({clean(guard)})" if guard else ""
+    held = f"; a guard cancelled a program ({clean(guard)})" if guard else ""
     scores = (f"{p['keep_score']:.2f}" for p in found.programs if p["keep_score"] is not None)
     scored = next((f" Its keep_score is {score}." for score in scores), "")
     return f"Kept, {done}{held}.{scored}"

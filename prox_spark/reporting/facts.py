@@ -17,7 +17,7 @@ from prox_spark.tables.times import utc
 from prox_spark.versions.names import Version, own_rows
 
 _SOURCES = 12
-"""So many sources have a bar of their own; the others share one."""
+"""Number of sources with a separate bar; the others share one."""
 OTHERS = "all other sources"
 _NO_SOURCE = "(no source)"
 _NAME = 60
@@ -41,9 +41,9 @@ def read_models(file: Path) -> tuple[Model, ...]:
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{file}: no evaluation.json of `evaluate` with evaluate.models") from None
+        raise UsageError(f"{file}: not an evaluation.json of `evaluate` with evaluate.models") from None
     if not found:
-        raise UsageError(f"{file}: its models were not made by `pretrain`, so that their compute is not known")
+        raise UsageError(f"{file}: its models were not trained by `pretrain`, so their compute is unknown")
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from prox_spark.costs.compute import Stage
 
 BINS = 100
-"""Scores from 0 to 1 are counted in so many bins: thresholds of two digits fall between them."""
+"""Number of bins for scores from 0 to 1: two-digit thresholds are bin edges."""
 
 
 @dataclass(frozen=True)

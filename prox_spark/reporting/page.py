@@ -54,7 +54,7 @@ _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[ReportDocument], seed: int) -> str:
     """The page. The same values give the same page, byte for byte."""
     templates = Environment(
-        loader=PackageLoader("prox_spark.report"),
+        loader=PackageLoader("prox_spark.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -100,7 +100,7 @@ def data_block(facts: Facts, documents: Sequence[ReportDocument]) -> str:
 
 
 def write(page: str, path: Path) -> None:
-    """Write the file as a whole or not at all. Raises ``UsageError`` where that cannot be."""
+    """Write the file atomically. Raises ``UsageError`` if it cannot be written."""
     try:
         with whole_file(path) as partial:
             partial.write_text(page, encoding="utf-8", newline="\n")

@@ -94,7 +94,9 @@ def _sources(facts: Facts) -> Picture | None:
         for name, source, *values in zip(names, facts.versions[-1].sources, *shares, strict=True)
     )
     columns = ("Source", *(f"Kept, {version.name}" for version in facts.versions), "Characters")
-    return Picture("Kept share by source", "Characters kept, of all but quarantined documents.", svg, columns, rows)
+    return Picture(
+        "Kept share by source", "Share of kept characters, without quarantined documents.", svg, columns, rows
+    )
 
 
 def _operations(facts: Facts) -> Picture | None:
@@ -110,7 +112,7 @@ def _operations(facts: Facts) -> Picture | None:
         (name, *(f"{n:,}" for each in found for n in (each.get(name, none).lines, each.get(name, none).characters)))
         for name in names
     )
-    return Picture("Operations", "Lines of kept documents that were removed or changed.", svg, columns, rows)
+    return Picture("Operations", "Removed or changed lines of kept documents.", svg, columns, rows)
 
 
 def _bars(
@@ -140,17 +142,17 @@ def _bars(
 
 
 def _documents(facts: Facts) -> Picture | None:
-    note = "keep_score of every document that the document stage read. Documents under the threshold are dropped."
+    note = "keep_score of every document in the document stage. Documents below the threshold are dropped."
     return _histogram(facts, "Document scores", note, "documents", "keep_score", "drop_document_below")
 
 
 def _lines(facts: Facts) -> Picture | None:
-    note = "P(keep) of every line that the chunk stage scored. Lines under the threshold are removed."
+    note = "P(keep) of every line in the chunk stage. Lines below the threshold are removed."
     return _histogram(facts, "Line scores", note, "lines", "P(keep)", "drop_line_below")
 
 
 def _calls(facts: Facts) -> Picture | None:
-    note = "What the model's own probabilities say of every call. Calls under the threshold are ignored."
+    note = "Confidence of every call, from the model's probabilities. Calls below the threshold are ignored."
     return _histogram(facts, "Confidence of calls", note, "calls", "confidence", "min_confidence")
 
 
@@ -201,7 +203,7 @@ def _sweep(facts: Facts) -> Picture | None:
         if len(curves) > 1:
             _legend(figure, facts)
         svg = inline(figure, "sweep", "Share of scored lines that each threshold would remove")
-    note = "Scored lines that each threshold would remove, before guards, by the scores that are stored."
+    note = "Share of scored lines that each threshold would remove, from stored scores, before guards."
     columns = ("drop_line_below", *(version.name for version, _, _ in curves))
     rows = tuple(
         (f"{edge / BINS:.2f}", *(f"{below(counts)[edge]:.1%}" for _, _, counts in curves))
@@ -220,14 +222,14 @@ def _refining(facts: Facts) -> Picture | None:
     sizes = {name: llama_parameters(**shape) for name, shape in PAPER_SIZES.items()}
     names = [f"{name} ({parameters / 1e9:.2g}B)" for name, parameters in sizes.items()]
     tokens = [[(costs[one.name] or 0.0) / training_flops(size, 1) for size in sizes.values()] for one in known.versions]
-    title = "Training tokens that cost as much as the refining"
+    title = "Training tokens that cost as much as refining"
     svg = _bars(known, names, tokens, "refining", title, of_all=False)
     rows = tuple(_stage_row(version, stage) for version in facts.versions for stage in version.stages)
     columns = ("Stage", "Refiner", "Parameters", "Tokens read and written", "FLOPs")
     note = (
-        "Training tokens that cost as many FLOPs as the refining did, for models of the paper's sizes: what it must save to pay "
-        "(6 per parameter and training token, 2 per parameter and token that a refiner read or wrote)."
-        + (f" Not known for {', '.join(unknown)}: a refiner's weights are not here." if unknown else "")
+        "Training tokens with the same FLOPs as the refining, for models of the paper's sizes: refining must save at least these "
+        "(6 FLOPs per parameter and training token, 2 per parameter and token that a refiner read or wrote)."
+        + (f" Unknown for {', '.join(unknown)}: the weights of a refiner are missing." if unknown else "")
     )
     return Picture("Break-even of refining", note, svg, columns, rows)
 
@@ -261,7 +263,7 @@ def _models(facts: Facts) -> Picture | None:
         *("Model", "Trained tokens", "Training FLOPs", "Refining FLOPs charged", "Break-even tokens", "FLOPs saved"),
         "Bits per byte at the end",
     )
-    note = "Bits per byte of held-out text as training went on; less is better. From evaluate."
+    note = "Bits per byte of held-out text during training; lower is better. From evaluate."
     return Picture("Quality by compute", note, svg, columns, rows)
 
 

@@ -12,7 +12,7 @@ def readings(store: Store, before: str | None, after: str | None) -> tuple[Versi
     """
     last = newest_version(store) if after is None else open_version(store, after)
     if last is None:
-        raise UsageError(f"{store.location}: there is no refinement to report on yet; `prox-spark refine` makes one")
+        raise UsageError(f"{store.location}: there is no refinement yet; `prox-spark refine` creates one")
     if before is None:
         return (last,)
     first = open_version(store, before)

@@ -1,5 +1,6 @@
 """``report``: reads what one or two refinement versions did, and writes it as one page."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from prox_spark.reporting.facts import read_facts, read_models
 from prox_spark.reporting.reading import readings
 from prox_spark.reporting.sample import read_sample
 from prox_spark.tables.store import open_store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ def report(
         raise UsageError(f"{file}: the folder {file.parent} does not exist")
     models = () if evaluation is None else read_models(Path(evaluation))
     shown = readings(open_store(spark, store), before, after)
+    _log.info("report: reading the counts of %s", ", ".join(version.name for version in shown))
     facts = read_facts(shown, models)
+    _log.info("report: reading a sample of %d documents", sample)
     documents = read_sample(shown, sample, seed)
     write(render(facts, pictures(facts), documents, seed), file)
     return Written(str(file), [version.name for version in facts.versions], len(documents), file.stat().st_size)

@@ -15,7 +15,7 @@ from prox_spark.reporting.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES,
 from prox_spark.versions.names import Version, own_rows
 
 _CALLS_READ = 50 * MAX_CALLS
-"""Of a program: a line's call is looked for among so many."""
+"""Calls of a program to search for the call of a line."""
 
 
 def read_sample(readings: Sequence[Version], size: int, seed: int) -> tuple[ReportDocument, ...]:

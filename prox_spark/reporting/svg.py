@@ -1,4 +1,4 @@
-"""Matplotlib's SVG made fit to stand in the page: no style attributes (the page's policy forbids them), colours by class."""
+"""Matplotlib's SVG adapted to the page: no style attributes (the page's policy forbids them), colours by class."""
 
 import io
 import re

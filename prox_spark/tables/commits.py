@@ -1,4 +1,4 @@
-"""Writes that count once: each carries its lease's transaction version, and what it belongs to in ``userMetadata``."""
+"""Idempotent writes: each carries the transaction version of its lease, and its purpose in ``userMetadata``."""
 
 import json
 import logging
@@ -157,7 +157,7 @@ def _log_commit(store: Store, table: str, done: Commit, purpose: Purpose) -> Non
 
 
 def restore(store: Store, table: str, version: int) -> int:
-    """Put the table back to one of its versions, as a new version (metadata only), and return that.
+    """Restore the table to one of its versions, as a new version (metadata only), and return that.
 
     Raises ``StoreError`` where VACUUM removed the version's files.
     """
@@ -166,7 +166,7 @@ def restore(store: Store, table: str, version: int) -> int:
     except PySparkException as error:
         if "Not all files from version" not in str(error):
             raise
-        raise StoreError(f"version {version} of {table} cannot come back: VACUUM removed its files") from None
+        raise StoreError(f"version {version} of {table} cannot be restored: VACUUM removed its files") from None
     # RESTORE brings back the columns of that version, too.
     add_columns(store, table)
     head = store.version(table)

@@ -62,13 +62,19 @@ class Store:
             return ".".join(f"`{part}`" for part in (*self.location.split("."), name))
         return "delta.`" + f"{self.location}/{name}".replace("`", "``") + "`"
 
-    def read(self, name: str, version: int | None = None) -> DataFrame:
-        """The table as it stands, or as of one of its versions. Columns that it lacks, as an older package made it, are null."""
+    def read(self, name: str, version: int | None = None, *, kind: str | None = None) -> DataFrame:
+        """The current table, or one of its versions. Columns that it lacks, as an older package made it, are null.
+
+        ``kind``: the table of ``schemas.TABLES`` that it is a copy of, where its name is another.
+        """
         if self.number < STORE_VERSION and name in ADDED_TABLES and not self.has(name):
             return self.spark.createDataFrame([], spark_schema(name))
         as_of = "" if version is None else f" VERSION AS OF {int(version)}"
         rows = self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
-        return conformed(rows, spark_schema(name)) if name in TABLES else rows
+        kind = kind or name
+        if kind not in TABLES or (version is None and kind == name and self.number == STORE_VERSION):
+            return rows
+        return conformed(rows, spark_schema(kind))
 
     def save(self, writer: DataFrameWriter, name: str) -> None:
         """Let a configured writer write to the table; its columns are the table's, in their order."""
@@ -113,7 +119,7 @@ def open_store(spark: SparkSession, location: str) -> Store:
     """An existing store. Raises ``StoreError`` where there is none, where it is half made, or of another version."""
     store = find_store(spark, location)
     if store is None:
-        raise StoreError(f"{location}: there is no prox_spark store here; `prox-spark ingest` makes one")
+        raise StoreError(f"{location}: there is no prox_spark store; `prox-spark ingest` creates one")
     return store
 
 
@@ -125,7 +131,7 @@ def find_store(spark: SparkSession, location: str) -> Store | None:
 
 
 def create_store(spark: SparkSession, location: str) -> Store:
-    """The store at ``location``, made where it is absent: every table empty, ``refinements`` last.
+    """The store at ``location``, created if it does not exist: every table empty, ``refinements`` last.
 
     A run that died half-way leaves a store without ``refinements``; the next one completes it.
     """
@@ -221,13 +227,13 @@ def store_number(store: Store) -> int | None:
         raise
     properties = {row["key"]: row["value"] for row in rows}
     if _NUMBER_KEY not in properties:
-        raise StoreError(f"{store.location}: `refinements` is a table of something else; choose another store")
+        raise StoreError(f"{store.location}: `refinements` is not a table of prox_spark; choose another store")
     number = int(properties[_NUMBER_KEY])
     if number > STORE_VERSION:
         needed = properties.get(_PACKAGE_KEY)
         raise StoreError(
             f"{store.location}: the store has layout {number}, this package ({__version__}) reads layouts up to {STORE_VERSION}; "
-            f"install prox-spark {needed or 'of a newer version'}{' or newer' if needed else ''}"
+            f"install {f'prox-spark {needed} or newer' if needed else 'a newer prox-spark'}"
         )
     if number < OLDEST_STORE:
         raise StoreError(

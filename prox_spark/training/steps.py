@@ -54,7 +54,7 @@ def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
     """Raise ``TrainingError`` where too many steps had to be left out; ``section`` is the configuration's."""
     if skipped > max(10, _SKIPPED * steps):
         raise TrainingError(
-            f"the gradient of {skipped} of {steps} steps was no number: lower {section}.learning_rate ({rate})"
+            f"the gradient was not a number in {skipped} of {steps} steps: lower {section}.learning_rate ({rate})"
         )
 
 
@@ -73,7 +73,7 @@ def within_memory(where: str, advice: str) -> Iterator[None]:
 
 
 def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
-    """The whole state, torch's random numbers included, in one file that stands complete or not at all."""
+    """The whole state, torch's random numbers included, in one file, written atomically."""
     import torch
 
     with whole_file(file) as partial:
@@ -98,13 +98,13 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
         torch.set_rng_state(whole["random"].cpu())
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
-            f"{file} is no checkpoint of this model ({' '.join(str(error).split())[:300]}); move its folder away to begin anew"
+            f"{file} does not match this model ({' '.join(str(error).split())[:300]}); delete the folder to start over"
         ) from error
     return whole
 
 
 def machine(processes: int) -> str:
-    """What the training ran on, in words."""
+    """The hardware of the training, in words."""
     import platform
 
     import torch

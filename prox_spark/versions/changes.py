@@ -8,10 +8,10 @@ from pyspark.sql import functions as F
 from prox_spark.versions.names import Version, own_rows
 
 CHANGES = ("unchanged", "changed", "newly_dropped", "newly_kept", "dropped_in_both", "added", "removed")
-"""What may have become of a document. A quarantined one is not kept, so it counts as dropped."""
+"""Change classes of documents. A quarantined document counts as dropped."""
 
 LINE_CHANGES = ("newly_dropped", "newly_kept", "rewritten", "other_operation")
-"""What may have become of a line; ``other_operation``: the same, by another operation."""
+"""Change classes of lines; ``other_operation``: the same result by another operation."""
 
 
 def document_changes(one: Version, other: Version, *, with_text: bool) -> DataFrame:

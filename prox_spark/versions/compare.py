@@ -21,7 +21,7 @@ _NUMBERS = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between two refinement versions. Nothing of it is computed before it is asked for.
+    """The differences between two refinement versions, as lazy DataFrames.
 
     ``documents``: a row for each document of either version: doc_id, unit, change (one of ``CHANGES``), log_changed, source
     and url (null where kept in neither), and ``before`` and ``after``: structs of fate (refined, dropped, quarantined; null

@@ -168,7 +168,7 @@ def words(config: Config) -> list[str]:
 
 
 def test_without_its_section_the_verb_says_what_it_needs(spark: Any, make: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match="endpoint and output are needed"):
+    with pytest.raises(ConfigError, match="set endpoint and output"):
         annotate(spark, make().model_copy(update={"annotate": None}))
 
 
@@ -213,7 +213,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert len(kept) == 8
     # Then the endpoint itself goes down in the midst of it.
     endpoint.usual = status(401, "no more")
-    with pytest.raises(PySparkException, match="wants a key"):
+    with pytest.raises(PySparkException, match="requires an API key"):
         annotate(spark, config)
     endpoint.seen.clear()
     endpoint.usual = sensible

@@ -240,7 +240,7 @@ def test_a_table_of_something_else_is_left_alone(store: str, capsys: pytest.Capt
     words = ["compare", "--store", store, "--from", "strict", "--to", "other", "--table", f"{store}/documents"]
     capsys.readouterr()
     assert main(words) == 2
-    assert "a table of something else" in capsys.readouterr().err
+    assert "not a table of compare" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ def answer(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> dict[s
     found = json.loads(said.out)
     failed = [check["name"] for check in found["checks"] if check["status"] == "failed"]
     assert found["ok"] == (not failed) == (code == 0)
-    assert ("checks failed" in said.err, said.err.count("\n") <= 1) == (bool(failed), True)
+    reasons = [line for line in said.err.splitlines() if line.startswith("prox-spark: ")]
+    assert ["checks failed" in line for line in reasons] == [True] * bool(failed)
     assert all(check.keys() == {"name", "status", "found", "advice"} for check in found["checks"])
     assert all(check["advice"] for check in found["checks"] if check["status"] != "ok")
     return {check["name"]: check for check in found["checks"]}
@@ -46,7 +47,7 @@ def test_without_a_configuration_every_part_of_the_machine_is_a_row(
 
     machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "openai"]
     assert list(rows) == [*machine, "spark", "session", "delta", "scheduling"]
-    assert rows["delta"]["found"] == "a table was written twice and read"
+    assert rows["delta"]["found"] == "wrote a table twice and read it"
     for name in ("python", "java", "vllm", "transformers", "spark", "session"):
         assert rows[name]["status"] == "ok", rows[name]
 
@@ -67,7 +68,7 @@ def test_a_configuration_of_rules_is_planned_and_its_store_read(
         "document refiner",
         "chunk refiner",
     ]
-    assert "none there yet" in rows["store"]["found"]
+    assert "does not exist yet" in rows["store"]["found"]
     assert not (tmp_path / "store").exists()
 
     create_store(spark, str(tmp_path / "store"))
@@ -91,7 +92,7 @@ def test_what_a_configuration_names_wrongly_fails(
         words += [f"{stage}.engine.kind=transformers", f"{stage}.engine.model={model}"]
     rows = answer(capsys, 1, *words)
     assert "a newer package wrote it" in rows["store"]["found"]
-    assert "no such folder" in rows["document refiner"]["found"]
+    assert "is not a folder" in rows["document refiner"]["found"]
     assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
 
 

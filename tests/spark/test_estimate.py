@@ -99,7 +99,7 @@ def test_the_estimate_of_the_demo_corpus_is_what_the_run_asks(spark: Any, model:
         speed = (known.prompt_tokens + known.output_tokens) / known.seconds
         assert one.engine_hours == pytest.approx((one.prompt_tokens + one.output_tokens_at_most) / speed / 3600)
         assert one.price == pytest.approx(2.0 * (one.engine_hours or 0))
-    assert sum("measured in this store" in note for note in measured.notes) == 2
+    assert sum("in earlier runs on this store" in note for note in measured.notes) == 2
 
 
 def within(found: Estimate, stage: int, known: Generated) -> None:
@@ -190,7 +190,7 @@ def test_the_share_that_the_document_stage_kept_so_far_scales_the_chunk_stage(
     known = estimate(spark, more)
 
     assert [stage.documents for stage in unknown.stages] == [4, 4]
-    assert any("as if it kept every document" in note for note in unknown.notes)
+    assert any("as if every document is kept" in note for note in unknown.notes)
     # Of the 8 new ones three quarters, and the 3 that the document stage has passed on already.
     assert [stage.documents for stage in known.stages] == [8, 9]
     assert known.documents == 11

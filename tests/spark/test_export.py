@@ -207,10 +207,10 @@ def test_tokens_decode_to_the_texts_and_the_same_export_again_does_nothing(
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == before
     for other in (["--seed", "1"], ["--raw"]):
         assert main([*words, *other]) == 2
-        assert f"holds another export (first:0 as tokens; other {other[0][2:]}" in capsys.readouterr().err
+        assert f"has another export (first:0 as tokens; different {other[0][2:]}" in capsys.readouterr().err
     (target / "tokens-00000.npy").write_bytes(b"")
     assert main(words) == 2
-    assert "tokens-00000.npy is not there as its manifest.json says" in capsys.readouterr().err
+    assert "tokens-00000.npy does not match its manifest.json" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_small_shards")
@@ -270,11 +270,11 @@ def test_a_version_with_forgotten_documents_is_refused(spark: Any, tmp_path: Pat
     config = load_config(None, settings(tmp_path, 10))
     run(spark, config)
     forget(spark, config.store, ["d1"])
-    with pytest.raises(StoreError, match="has documents that were forgotten"):
+    with pytest.raises(StoreError, match="contains documents that were forgotten"):
         export(spark, config.store, "first:0", str(tmp_path / "old"), "jsonl")
     assert export(spark, config.store, "first", str(tmp_path / "new"), "jsonl").documents == 8
     forget(spark, config.store, [f"d{number}" for number in range(10)])
-    with pytest.raises(UsageError, match="keeps no document"):
+    with pytest.raises(UsageError, match="keeps no documents"):
         export(spark, config.store, "first", str(tmp_path / "none"), "jsonl")
 
 

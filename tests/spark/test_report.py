@@ -136,7 +136,7 @@ def test_page_text_is_shown_and_a_long_line_is_cut_and_said_to_be(page: Path) ->
     assert shown["hostile"]["lines"] == HOSTILE.replace("\u202e", "[U+202E]").split("\n")
     assert shown["hostile"]["source"] == "<b>bold</b>"
     (line,) = shown["long"]["lines"]
-    assert line[1] == "… the line goes on"
+    assert line[1] == "… the line continues"
     assert f"{MAX_CHARACTERS:,} of {len(TEXTS['long'][1]):,} characters" in shown["long"]["hidden"]
     text = page.read_text(encoding="utf-8")
     assert "window.hacked = 1</script>" not in text

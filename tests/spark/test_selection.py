@@ -138,8 +138,8 @@ def test_a_threshold_keeps_its_share_of_what_resembles_the_target(spark: Any, co
 def test_a_column_chooses_and_a_document_without_a_number_there_fails(spark: Any, config: Config) -> None:
     scores, errors = scores_of(spark, reconfigured(config, kind="column", column="quality"))
     assert errors == {
-        "d10": "quality is 'high', no number",
-        "d11": "quality is 1.5, outside of [0, 1]: give engine.scale",
+        "d10": "quality is 'high', not a number",
+        "d11": "quality is 1.5, outside of [0, 1]: set engine.scale",
         "d12": "quality is null",
     }
     assert (scores[100], scores[11]) == (0.25, None)
@@ -178,7 +178,7 @@ def test_nothing_to_learn_from_is_said_with_its_place(spark: Any, config: Config
     output = str(tmp_path / "out")
     write(tmp_path / "wordless.json", [{"text": ""}, {"text": "  \n"}])
     write(tmp_path / "empty.json", [])
-    for name, message in (("empty", "no documents in"), ("wordless", "2 documents without a word")):
+    for name, message in (("empty", "no documents in"), ("wordless", "2 documents without words")):
         nothing = {"path": str(tmp_path / f"{name}.json"), "format": "json"}
         with pytest.raises(TrainingError, match=f"adapt.target: {message}"):
             fit(spark, changed(config, output=output, target=nothing))

@@ -132,7 +132,7 @@ def test_unions_and_subqueries_are_questions_too(ask: Ask) -> None:
     [
         ("SELECT * FROM `refined@remove`", "unknown refinement 'remove' (did you mean 'removes"),
         ("SELECT * FROM `refined@removes:7`", "unknown refinement 'removes:7' (did you mean 'removes:"),
-        ("SELECT * FROM `refined@removes:new`", "after ':' stands a version number"),
+        ("SELECT * FROM `refined@removes:new`", "expected a version number after ':'"),
         ("SELECT * FROM `files@removes`", "files has no refinement versions"),
         ("SELECT * FROM refned", "refned"),
         ("SELECT txt FROM refined", "`txt`"),
@@ -186,7 +186,7 @@ def test_a_question_leaves_the_store_as_it_was(spark: Any, store: str, ask: Ask)
 def test_columns_of_one_name_are_no_json(store: str, spark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     question = "SELECT a.doc_id, b.doc_id FROM `refined@removes` a JOIN `refined@keeps` b ON a.doc_id = b.doc_id"
     assert main(["sql", "--store", store, question, "--output", "json"]) == 2
-    assert "doc_id, doc_id); give them names of their own with AS" in capsys.readouterr().err
+    assert "doc_id, doc_id); rename them with AS" in capsys.readouterr().err
 
 
 def test_times_are_told_in_utc(store: str, spark: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

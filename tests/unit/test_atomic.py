@@ -42,6 +42,14 @@ def test_a_file_replaces_its_target_at_the_end_only(tmp_path: Path) -> None:
     assert (names(tmp_path), target.read_text()) == (["page.html"], "new")
 
 
+def test_a_shared_file_is_the_last_writers_whole(tmp_path: Path) -> None:
+    target = tmp_path / "cache.json"
+    with whole_file(target, shared=True) as one, whole_file(target, shared=True) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert (names(tmp_path), target.read_text()) == (["cache.json"], "one")
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "page.html"
     target.write_text("old")

@@ -51,7 +51,9 @@ def test_a_name_is_a_preset_and_a_path_is_a_file(tmp_path: Path, monkeypatch: py
     Path("rules").write_text("store: mine\nchunk: {engine: {kind: rules}}\n")
     Path("rules.yaml").write_text(Path("rules").read_text())
     assert load_config("rules").store == "./prox-store"
-    for path in ("./rules", "rules.yaml", Path("rules")):
+    Path("mine").write_text(Path("rules").read_text())
+    Path("mine.json").write_text('{"store": "mine", "chunk": {"engine": {"kind": "rules"}}}')
+    for path in ("./rules", "rules.yaml", Path("rules"), "mine", "mine.json"):
         assert load_config(path).store == "mine"
     assert [is_name(one) for one in ("rules", "a/b", "a.yml", Path("rules"))] == [True, False, False, False]
     with pytest.raises(

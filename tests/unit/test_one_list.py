@@ -1,7 +1,9 @@
 """Each thing is listed once: what else names it is made from that list, or this module fails where it is forgotten."""
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -11,14 +13,19 @@ from typing import Any, get_args
 import pytest
 import typer.main
 import yaml
+from typer.testing import CliRunner
 
 import prox_spark.cli
 from prox_spark import errors, schemas
-from prox_spark.cli.options import app
+from prox_spark.cli import exporting
+from prox_spark.cli.groups import REFINE, GroupedVerbs
+from prox_spark.cli.options import OutputOption, app
 from prox_spark.config.models import ExecutionConfig
 from prox_spark.corpora.formats import COLUMNS, CONTAINERS, FORMATS, Container
 from prox_spark.corpora.read import READERS
 from prox_spark.execution import DroppedLine, ExecutionSettings
+from prox_spark.execution.settings import Limits
+from prox_spark.exporting import export, formats
 from prox_spark.refinement.parts import PARTS, of_all_lines
 from prox_spark.refinement.task import RESULTS
 from prox_spark.rules.catalogue import DOCUMENT_RULES, LINE_RULES
@@ -58,7 +65,7 @@ def test_every_table_of_a_store_is_documented() -> None:
 
 
 def test_every_column_of_dropped_lines_is_documented_with_its_meaning() -> None:
-    said = table(page("architecture.md"), "| column | is |")
+    said = table(page("architecture.md"), "| column | meaning |")
     assert said == {column.name: [column.about] for column in schemas.LINE_COLUMNS}
 
 
@@ -97,6 +104,27 @@ def test_a_format_is_named_by_the_declaration_alone(name: str) -> None:
         assert file == "corpora/formats.py" or file.startswith(("demo/", "rules/")) or name not in strings, file
 
 
+def test_every_format_of_an_export_has_a_file_name_and_is_documented() -> None:
+    assert set(export._NAMES) == set(get_args(formats.Format))
+    assert get_args(exporting.export.__annotations__["format"])[0] is formats.Format
+    assert all(f"`{name}`" in page("export.md") for name in get_args(formats.Format))
+
+
+def test_every_verb_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert prox_spark.cli.main(["--help"]) == 0
+    shown = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert set(VERBS) <= shown
+
+
+def test_a_verb_without_a_heading_is_in_the_help() -> None:
+    verbs = typer.Typer(cls=GroupedVerbs, rich_markup_mode=None)
+    verbs.command("refine", rich_help_panel=REFINE)(lambda: None)
+    verbs.command("odd")(lambda: None)
+    shown = CliRunner().invoke(verbs, ["--help"]).output
+    assert "Other:" in shown
+    assert "odd" in shown.split("Other:")[1]
+
+
 def test_every_threshold_is_documented_with_its_default() -> None:
     defaults = ExecutionSettings().model_dump()
     where_from = table(page("programs.md"), "| setting | default |")
@@ -106,6 +134,7 @@ def test_every_threshold_is_documented_with_its_default() -> None:
 
 
 def test_every_threshold_is_read_by_both_executors() -> None:
+    assert set(Limits._fields) == set(ExecutionSettings.model_fields)
     for file in ("strict.py", "strict_kernels.py"):
         text = (PACKAGE / "execution" / file).read_text(encoding="utf-8")
         assert [name for name in ExecutionSettings.model_fields if not re.search(rf"\b{name}\b", text)] == []
@@ -135,7 +164,17 @@ def test_every_verb_that_works_on_a_store_has_a_job() -> None:
 
 def test_every_verb_is_documented() -> None:
     pages = "".join(file.read_text(encoding="utf-8") for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-    assert [name for name in VERBS if not re.search(rf"prox-spark {name}\b|`{name}\b", pages)] == []
+    # Where a table has the same name, only a command is about the verb.
+    patterns = {name: rf"prox-spark {name}\b" + ("" if name in schemas.TABLES else rf"|`{name}\b") for name in VERBS}
+    assert [name for name, pattern in patterns.items() if not re.search(pattern, pages)] == []
+
+
+def test_every_function_that_has_the_options_of_a_verb_is_one() -> None:
+    callbacks = {verb.callback.__name__ for verb in VERBS.values()}
+    for module in pkgutil.iter_modules(prox_spark.cli.__path__, "prox_spark.cli."):
+        for name, function in inspect.getmembers(importlib.import_module(module.name), inspect.isfunction):
+            output = inspect.signature(function).parameters.get("output")
+            assert output is None or output.annotation is not OutputOption or function.__name__ in callbacks, name
 
 
 def test_every_error_is_raised_and_says_when() -> None:
@@ -156,7 +195,7 @@ def test_messages_about_unknown_names_are_made_in_one_place() -> None:
 
 def test_files_and_folders_are_put_into_place_by_one_module() -> None:
     # An export moves its folder on remote file systems, too.
-    allowed = {"atomic.py", "export/folder.py", "export/staging.py"}
+    allowed = {"atomic.py", "exporting/folder.py", "exporting/staging.py"}
     assert {file for file, tree in SOURCES.items() if any(calls(tree, "rename"))} <= allowed
     assert {file for file, tree in SOURCES.items() if any(calls(tree, "mkdtemp"))} <= allowed
     # One argument: a path's new name, where a string's method has two.

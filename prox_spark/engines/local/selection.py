@@ -1,4 +1,4 @@
-"""Engines that choose documents by a number, in the task itself: ``dsir``, ``random`` and ``column``."""
+"""Engines that select documents by a score, in the task itself: ``dsir``, ``random`` and ``column``."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ Score = Callable[[Sequence[Request]], Sequence[float | str]]
 
 
 class SelectionEngine:
-    """Answers each document's ``keep_score``; a document without one fails, alone."""
+    """Answers each document's ``keep_score``; a document without one fails; others are not affected."""
 
     def __init__(self, score: Score) -> None:
         self._score = score

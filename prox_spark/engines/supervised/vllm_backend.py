@@ -16,9 +16,9 @@ from prox_spark.errors import ConfigError
 from prox_spark.suggest import unknown
 
 _OURS = {
-    "model": "engine.model names it",
-    "revision": "engine.revision names it",
-    "tokenizer": "it is the model folder's own",
+    "model": "engine.model sets it",
+    "revision": "engine.revision sets it",
+    "tokenizer": "it comes from the model folder",
     "trust_remote_code": "code from a model folder is never run",
 }
 
@@ -110,7 +110,7 @@ class VllmBackend:
         except EngineDeadError as error:
             raise EngineDiedError(f"the engine died: {error}") from error
         if final is None:
-            raise RuntimeError("the engine ended the request without an answer")
+            raise RuntimeError("the engine finished the request without an answer")
         if asked.positions is not None:
             probabilities = final.outputs.data[:, self._label].float()
             return wire.Answer(id=asked.id, scores=probabilities[wire.integers(asked.positions)].tolist())

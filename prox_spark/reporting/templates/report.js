@@ -117,7 +117,7 @@
   const table = (one) => {
     const whole = make("table", versions.length > 1 ? "lines two" : "lines");
     const head = make("tr");
-    head.append(column("Line"), ...versions.map((name) => column(versions.length > 1 ? name : "Original text, with what was done to it")));
+    head.append(column("Line"), ...versions.map((name) => column(versions.length > 1 ? name : "Original text with changes")));
     const body = make("tbody");
     let skipped = 0;
     const gap = () => {

@@ -113,7 +113,7 @@ def test_null_texts_and_null_programs_are_no_errors() -> None:
     [
         (pa.array([1]), pa.array([["x"]]), "texts must be strings"),
         (pa.array(["a"]), pa.array(["x"]), "list of strings or of structs"),
-        (pa.array(["a"]), pa.array([["x"], ["y"]]), "1 documents, but programs for 2"),
+        (pa.array(["a"]), pa.array([["x"], ["y"]]), "1 documents, but 2 programs"),
         (pa.array(["a"]), pa.array([[{"output": "x"}]]), "programs lack line_end, line_start"),
         (pa.array(["a"]), pa.array([[1]]), "programs must be strings"),
     ],

@@ -138,10 +138,10 @@ def test_a_request_is_sent_whole_and_the_id_of_what_it_made_is_printed(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "none of cluster"),
-        (["clutser"], "none of cluster"),
-        (["run", "exceute"], "'exceute' is no verb"),
-        (["run"], "'' is no verb"),
+        ([], "known: cluster"),
+        (["clutser"], "known: cluster"),
+        (["run", "exceute"], "unknown verb 'exceute'"),
+        (["run"], "unknown verb ''"),
         (["cluster", "execute"], "cluster takes no arguments"),
         (["run", "execute"], "needs the environment variable"),
     ],

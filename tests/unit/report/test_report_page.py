@@ -160,7 +160,7 @@ def test_the_break_even_is_what_the_paper_s_sizes_train_on_for_as_much() -> None
     assert f"{2 * 2_700_000 * 20_330_114 / (6 * sizes['s'] * 1e9):,.0f}" in drawn.svg
     elsewhere = values.version("elsewhere", stages=(Stage("chunk", "elsewhere", None, 10, 0),))
     (drawn,) = (one for one in pictures(values.facts(elsewhere, values.version())) if one.title == drawn.title)
-    assert "Not known for elsewhere:0" in drawn.note
+    assert "Unknown for elsewhere:0" in drawn.note
     assert "elsewhere:0" not in drawn.svg
     unknown = values.facts(elsewhere)
     assert "Break-even of refining" not in {picture.title for picture in pictures(unknown)}
@@ -191,7 +191,7 @@ def test_an_empty_refinement_has_a_page() -> None:
         counts=dict.fromkeys(COUNTS, 0), sources=(), operations=(), drops=(), scores=empty, refiners={}, stages=()
     )
     written = page(values.facts(nothing), [])
-    assert "There is nothing to draw" in written
+    assert "No pictures" in written
     assert "No document was dropped." in written
 
 
