@@ -60,10 +60,10 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
     to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
 
-    >>> config = prox_spark.load_config("rules", ["store=my-store", "refinement=gentle", "execution.max_removed_share=0.1"])
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "refinement=documents", "chunk=null"])
     >>> done = prox_spark.execute(spark, config)
     >>> done.refinement, done.version, done.new, done.counts["lines_removed"]
-    ('gentle', 0, True, 0)
+    ('documents', 0, True, 0)
     """
     store = open_store(spark, config.store)
     return _run(store, config, find_refiners(config, partial(find_refiner, store, config.refinement)))
