@@ -1,4 +1,4 @@
-# Everything is set up by these targets on a fresh clone: Python 3.11 or 3.12 and Java 17 or 21 must be there.
+# These targets set up everything on a fresh clone. Python 3.11 or 3.12 and Java 17 or 21 are required.
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 VENV := .venv
@@ -15,7 +15,7 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest
 
-# benchmarks/study.py: from labelled pages to models, in artifacts/study; goes on where it was interrupted.
+# benchmarks/study.py: from labelled pages to models, in artifacts/study; resumes after an interruption.
 study: setup
 	@$(BIN)/python benchmarks/study.py
 
@@ -35,7 +35,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
 	@bash scripts/setup.sh $(VENV)
 	@touch $@
 
-# Exact versions without addresses; run after changing dependencies.
+# Exact versions without index URLs; run after changing dependencies.
 constraints: setup
 	@$(BIN)/uv pip compile pyproject.toml --extra local --extra cpu --extra report --extra harness --extra dev --no-header --no-annotate --universal -q -o constraints.txt
 

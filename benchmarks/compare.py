@@ -13,14 +13,11 @@ from execute_job import fill
 from pyspark.sql import functions as F
 from timing import arguments, report, seconds
 
-from prox_spark.config import load_config
+from prox_spark import compare, execute, load_config
 from prox_spark.generation.plan import plan_stages
-from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.tables.store import create_store
-from prox_spark.versions.compare import compare
 from prox_spark.versions.names import open_version
-from prox_spark.versions.summary import summarize
 
 
 def config_for(folder: Path, refinement: str) -> Any:
@@ -67,7 +64,7 @@ def main() -> None:
                 open_version(store, name).read("refined").agg(F.sum(F.length("text"))).collect()
 
         def job() -> None:
-            found.update(summarize(compare(spark, one.store, "one", "other")))
+            found.update(compare(spark, one.store, "one", "other").summary())
 
         read(), job()
         times: dict[str, list[float]] = {"read": [], "compare": []}

@@ -128,14 +128,13 @@ def run_bare(prompts: Path, model: Path, max_tokens: int) -> dict[str, list[floa
 
 def run_job(folder: Path, texts: Sequence[str], model: Path) -> tuple[float, Any]:
     """Seconds and figures of the chunk stage, its engine started by a small store before."""
-    from prox_spark.generation.generate import generate
-    from prox_spark.ingestion.ingest import find_files, ingest
+    from prox_spark import generate, ingest
     from prox_spark.session import get_session
 
     small, whole = configure(folder, "small", texts[:20], model), configure(folder, "whole", texts, model)
     spark = get_session()
     for config in (small, whole):
-        ingest(spark, config, find_files(config))
+        ingest(spark, config)
     generate(spark, small)
     began = time.monotonic()
     (done,) = generate(spark, whole)

@@ -15,9 +15,8 @@ import pyarrow as pa
 from corpus import documents
 from timing import arguments, report, seconds
 
-from prox_spark.config import load_config
+from prox_spark import execute, load_config
 from prox_spark.generation.plan import plan_stages
-from prox_spark.refinement.execute import execute
 from prox_spark.schemas import DOCUMENTS, PROGRAMS
 from prox_spark.session import get_session
 from prox_spark.tables.store import Store, create_store, spark_schema

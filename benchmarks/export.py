@@ -13,9 +13,8 @@ from pathlib import Path
 from execute_job import config_for, fill
 from timing import arguments, report, seconds
 
-from prox_spark.export.export import export
+from prox_spark import execute, export
 from prox_spark.generation.plan import plan_stages
-from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.tables.store import create_store
 

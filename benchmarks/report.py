@@ -23,8 +23,8 @@ def main() -> None:
     import report_values as values
     from playwright.sync_api import sync_playwright
 
-    from prox_spark.report.page import render, write
-    from prox_spark.report.pictures import pictures
+    from prox_spark.reporting.page import render, write
+    from prox_spark.reporting.pictures import pictures
 
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:

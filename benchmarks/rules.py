@@ -72,7 +72,7 @@ def stage_seconds(stage: str, texts: list[str]) -> float:
     """Processor time of a stage over all documents: the best of ``ROUNDS``."""
     from prox_spark.config.engines import RulesSettings
     from prox_spark.config.models import ChunkConfig, DocumentConfig
-    from prox_spark.generation.open_engine import open_engine
+    from prox_spark.generation.kinds import open_engine
     from prox_spark.generation.plan import plan_stage
     from prox_spark.generation.task import run_stage
 

@@ -49,7 +49,7 @@ def scoring(texts: list[str], folder: Path) -> dict[str, Any]:
     """Documents a second of a task, and of plain Python."""
     from prox_spark.config.engines import DsirSettings
     from prox_spark.config.models import DocumentConfig
-    from prox_spark.generation.open_engine import open_engine
+    from prox_spark.generation.kinds import open_engine
     from prox_spark.generation.plan import plan_stage
     from prox_spark.generation.task import run_stage
     from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
@@ -93,10 +93,8 @@ def write(path: Path, count: int, characters: int = 3000) -> None:
 
 def whole(spark: Any, scratch: Path, count: int) -> dict[str, float]:
     """Seconds of fitting and of generating over a store of ``count`` documents; its ingest is not counted."""
+    from prox_spark import generate, ingest, load_config
     from prox_spark.adapt.selection import fit
-    from prox_spark.config import load_config
-    from prox_spark.generation.generate import generate
-    from prox_spark.ingestion.ingest import find_files, ingest
 
     corpus, folder = scratch / f"{count}.jsonl", scratch / f"dsir-{count}"
     write(corpus, count)
@@ -104,7 +102,7 @@ def whole(spark: Any, scratch: Path, count: int) -> dict[str, float]:
     keys += ["adapt.name=benchmark", "adapt.task=selection", f"adapt.output={folder}", "adapt.target.format=json"]
     keys += [f"adapt.target.path={scratch / 'target.jsonl'}", "ingest.unit_bytes=16000000"]
     config = load_config(None, [*keys, "document.engine.kind=dsir", f"document.engine.model={folder}"])
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     fitting = seconds(lambda: fit(spark, config))
     generating = seconds(lambda: generate(spark, config))
     corpus.unlink()

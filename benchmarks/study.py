@@ -25,24 +25,19 @@ from typing import Any
 from pyspark.sql import SparkSession
 from timing import SHARED, arguments, report
 
+import prox_spark
 from prox_spark.adapt.adapt import adapt
 from prox_spark.adapt.tokenizer import write_tokenizer
-from prox_spark.config import load_config
 from prox_spark.corpora.labels import read_records
 from prox_spark.costs.compute import Point, Stage, Trained, account, curve_of, refining_flops
 from prox_spark.costs.refining import refinement_stages
 from prox_spark.evaluation.models import points
 from prox_spark.evaluation.pictures import draw_compute
-from prox_spark.export.export import export
-from prox_spark.generation.generate import generate
-from prox_spark.ingestion.ingest import find_files, ingest
 from prox_spark.pretraining.pretrain import pretrain
 from prox_spark.pretraining.record import read_record
-from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 
 GOLD = SHARED / "gold"
-CONF = Path(__file__).resolve().parent.parent / "conf"
 HALVES = ("a", "b")
 RAW = "raw"
 # `both` stands before `chunk`: its chunk stage is then asked about the kept documents alone, as its compute says.
@@ -91,7 +86,7 @@ def train_refiners(folder: Path, options: Any) -> None:
 
 
 def learn(recipe: str, told: list[str]) -> None:
-    settings = load_config(str(CONF / "adapt" / f"{recipe}.yaml"), told).adapt
+    settings = prox_spark.load_config(recipe, told).adapt
     assert settings is not None, "the recipe has one"
     adapt(settings)
 
@@ -133,13 +128,11 @@ def configuration(folder: Path, half: str, arm: str) -> list[str]:
 
 def refine(spark: SparkSession, folder: Path, half: str, arm: str, tokenizer: Path) -> dict[str, Any]:
     """Refine a half as an arm is and export its tokens: what was kept of it, and what the stages read."""
-    config = load_config(None, configuration(folder, half, arm))
-    ingest(spark, config, find_files(config))
-    generate(spark, config)
-    counts = execute(spark, config).counts
+    config = prox_spark.load_config(None, configuration(folder, half, arm))
+    counts = prox_spark.refine(spark, config).counts
     target = folder / "tokens" / half / arm
     told = {"tokenizer": str(tokenizer), "raw": arm == RAW}
-    done = export(spark, config.store, refinement_of(arm), str(target), "tokens", **told)
+    done = prox_spark.export(spark, config.store, refinement_of(arm), str(target), "tokens", **told)
     stages = [] if arm == RAW else refinement_stages(spark, config.store, arm)
     # Where the folder lies is no result.
     told_of = [asdict(stage) | {"refiner": Path(stage.refiner).name} for stage in stages]
@@ -180,7 +173,7 @@ def train_model(folder: Path, arm: str, seed: int, options: Any) -> dict[str, An
         told = [f"pretrain.name={arm}-{seed}", f"pretrain.data={folder}/tokens/{arm}", f"pretrain.output={target}"]
         told += [f"pretrain.validation=[{','.join(map(str, options.prose))}]", f"pretrain.seed={seed}"]
         told += [f"pretrain.tokens={options.tokens}", "pretrain.evaluations=5"]
-        settings = load_config(str(CONF / "pretrain" / "tiny.yaml"), told).pretrain
+        settings = prox_spark.load_config("tiny", told).pretrain
         assert settings is not None, "the recipe has one"
         target.parent.mkdir(exist_ok=True)
         pretrain(settings)

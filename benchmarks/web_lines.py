@@ -16,10 +16,7 @@ import numpy as np
 import zstandard
 from timing import SHARED, arguments, report
 
-from prox_spark.config import load_config
-from prox_spark.generation.generate import generate
-from prox_spark.ingestion.ingest import find_files, ingest
-from prox_spark.refinement.execute import execute
+import prox_spark
 from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 
@@ -76,17 +73,19 @@ def main() -> None:
             base += ["input.columns.text=raw_content", "document=null", "execution.max_removed_share=1.0"]
             base += [f"chunk.engine.kind={options.engine}", f"chunk.engine.model={options.model}"]
             pages = records(file)
-            config = load_config(None, base)
-            ingest(spark, config, find_files(config))
-            (stage,) = generate(spark, config)
+            config = prox_spark.load_config(None, base)
+            prox_spark.ingest(spark, config)
+            (stage,) = prox_spark.generate(spark, config)
             tokens, seconds = tokens + stage.prompt_tokens, seconds + stage.seconds
             everything = words(pages, {}, set())
             scores: dict[str, float] = {"keep_everything": f1(everything)}
             spreads[file.name] = {}
             for threshold in options.threshold:
                 name = f"at-{threshold}"
-                run = load_config(None, [*base, f"refinement={name}", f"execution.drop_line_below={threshold}"])
-                execute(spark, run)
+                run = prox_spark.load_config(
+                    None, [*base, f"refinement={name}", f"execution.drop_line_below={threshold}"]
+                )
+                prox_spark.execute(spark, run)
                 removed: dict[str, set[int]] = {}
                 for row in query(
                     spark, config.store, f"SELECT doc_id, line_number FROM `dropped_lines@{name}`"

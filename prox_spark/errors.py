@@ -1,7 +1,7 @@
 """Every error that this package raises on purpose.
 
 The command line turns a ``UsageError`` into exit code 2 and any other ``ProxSparkError`` into exit code 1, and prints
-the message as the one line of reason: so a message says what was wrong, where, and what to do.
+the message as one line: so a message says what was wrong, where, and what to do.
 """
 
 import re
@@ -12,11 +12,11 @@ class ProxSparkError(Exception):
 
 
 class UsageError(ProxSparkError):
-    """What the caller asked for cannot be done as asked: wrong configuration, wrong arguments, wrong names."""
+    """The request is invalid: wrong configuration, arguments or names."""
 
 
 class ConfigError(UsageError):
-    """A configuration that does not hold together, or a key or value that is not known."""
+    """An inconsistent configuration, or an unknown key or value."""
 
 
 class InputError(UsageError):
@@ -24,7 +24,7 @@ class InputError(UsageError):
 
 
 class StoreError(ProxSparkError):
-    """A store that is absent, half written, or of another schema version."""
+    """A store that is missing, incomplete, or has another schema version."""
 
 
 class RefinementConflictError(UsageError):
@@ -32,7 +32,7 @@ class RefinementConflictError(UsageError):
 
 
 class LeaseError(ProxSparkError):
-    """Another job holds the lease, or this job lost it and must write nothing more."""
+    """Another job holds the lease, or this job lost it and must stop writing."""
 
 
 class IncompleteError(ProxSparkError):
@@ -40,7 +40,7 @@ class IncompleteError(ProxSparkError):
 
 
 class ConservationError(ProxSparkError):
-    """Documents in are not documents out: the refinement is not committed."""
+    """The counts of documents do not add up: the refinement is not committed."""
 
 
 class FuseError(ProxSparkError):
@@ -52,7 +52,7 @@ class EngineError(ProxSparkError):
 
 
 class SelfTestError(ProxSparkError):
-    """A refiner that does nothing to pages of boilerplate: it is asked wrongly, and no document is sent to it."""
+    """A refiner that changes no page of boilerplate: its prompts are probably wrong, and no document is sent to it."""
 
 
 class InstallationError(ProxSparkError):
@@ -91,19 +91,19 @@ _ABSENT = ("DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOE
 
 
 def store_damage(error: BaseException) -> StoreError | None:
-    """What Spark's error says about the store where it is the store's: a version whose files are gone, a table that is."""
+    """The store's problem behind a Spark error: deleted files of a version, or a missing table."""
     said = str(error)
     in_table = re.search(r"/(\w+)/(?:_delta_log|part-)", said)
     where = f" of {in_table[1]}" if in_table else ""
     if any(word in said for word in _GONE):
         return StoreError(
-            f"files{where} are gone that this version needs: VACUUM removed them. Choose a newer version, or one that is "
-            "pinned with a copy; `execute` with its configuration makes it again"
+            f"files{where} needed by this version were deleted by VACUUM. Choose a newer version, or one that is "
+            "pinned with a copy; `execute` with its configuration rebuilds it"
         )
     if any(word in said for word in _ABSENT):
-        return StoreError(f"the store is half written, a table is absent ({first_line(error)}); `ingest` completes it")
+        return StoreError(f"the store is incomplete, a table is missing ({first_line(error)}); `ingest` completes it")
     return None
 
 
 class TrainingError(UsageError):
-    """A refiner cannot be trained from what is given: labelled pages with gaps, an output that exists."""
+    """A refiner cannot be trained: incomplete labels, or an output that exists."""

@@ -1,4 +1,4 @@
-"""Programs in a DataFrame or in SQL of one's own, without a store: what a store adds (versions, logs, resuming) is not here.
+"""Programs in your own DataFrame or SQL, without a store, and so without versions, logs and resuming.
 
 >>> from prox_spark.config import load_config
 >>> from prox_spark.functions import apply_program, generate_programs
@@ -10,18 +10,18 @@
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from prox_spark.config.engines import SelectionSettings
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.execution import ExecutionSettings, execute_batch
+from prox_spark.execution import ExecutionSettings, Mode, execute_batch
 from prox_spark.generation import task
+from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.plan import StagePlan, plan_stages
 
 PROGRAMS_TYPE = (
@@ -54,10 +54,10 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
     (``dsir``, ``random``, ``column``).
     """
     plans = plan_stages(config)
-    if plans.document is not None and isinstance(plans.document.settings, SelectionSettings):
+    if plans.document is not None and kind_of(plans.document.settings).reads == "document":
         raise ConfigError(
-            f"document.engine.kind={plans.document.settings.kind} goes by a document's id or metadata, which a column of texts "
-            "has not; refine a store, or take document=null"
+            f"document.engine.kind={plans.document.settings.kind} needs a document's id or metadata, which a column of texts "
+            "does not have; refine a store, or set document=null"
         )
     below = config.execution.drop_document_below
 
@@ -69,18 +69,16 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
     return lambda text: programs(_column(text))
 
 
-def apply_program(
-    text: str | Column, program: str | Column, mode: Literal["strict", "compat"] = "strict", **settings: Any
-) -> Column:
+def apply_program(text: str | Column, program: str | Column, mode: Mode = "strict", **settings: Any) -> Column:
     """The refined text: ``""`` where the program drops the document, null where the text is null or cannot be executed.
 
     ``program`` is a column of strings, each a program for its whole document, or one that ``generate_programs`` made.
     ``settings`` are those of ``execution`` in ``strict`` mode, with their defaults (``drop_line_below`` is 0.5 unless given,
-    whatever the configuration of ``generate_programs`` says). Raises ``ConfigError`` for values that do not fit, and for
+    independent of the configuration of ``generate_programs``). Raises ``ConfigError`` for values that do not fit, and for
     any in ``compat`` mode, which has none.
     """
     if mode == "compat" and settings:
-        raise ConfigError(f"compat mode has no settings: leave out {', '.join(settings)}")
+        raise ConfigError(f"compat mode has no settings: remove {', '.join(settings)}")
     return _applying(mode, ExecutionSettings(**settings))(_column(text), _column(program))
 
 
@@ -97,7 +95,7 @@ def register(spark: SparkSession) -> None:
     spark.udf.register("apply_program", _applying("strict", ExecutionSettings(max_removed_share=1.0, min_words=0)))
 
 
-def _applying(mode: Literal["strict", "compat"], settings: ExecutionSettings) -> Any:
+def _applying(mode: Mode, settings: ExecutionSettings) -> Any:
     @F.arrow_udf("string")  # type: ignore[call-overload,untyped-decorator,unused-ignore]
     def applied(texts: pa.Array, programs: pa.Array) -> pa.Array:
         if pa.types.is_string(programs.type) or pa.types.is_large_string(programs.type):
@@ -128,13 +126,13 @@ def _generate(texts: pa.Array, document: StagePlan | None, chunk: StagePlan | No
         for row in _rows(batch.filter(asked), chunk):
             if row["line_start"] is not None:
                 programs = found[int(row["doc_id"])]
-                assert programs is not None, "a null text is not asked about"
+                assert programs is not None, "the text is null"
                 programs.append(_program(row))
     return pa.array(found, _ARROW)
 
 
 def _is_dropped(row: dict[str, Any], below: float) -> bool:
-    """A blank document is asked nothing and goes; one whose answer failed stays."""
+    """A blank document sends no request and is dropped; a document whose request failed is kept."""
     score = row["keep_score"]
     return bool(row["status"] == "skipped" if score is None else score < below)
 

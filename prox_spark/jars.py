@@ -21,7 +21,7 @@ _EXCLUDED = (
 
 
 def cache_folder() -> Path:
-    """Where the jars lie: ``$XDG_CACHE_HOME/prox_spark/jars``, by default under ``~/.cache``."""
+    """Location of the jars: ``$XDG_CACHE_HOME/prox_spark/jars``, by default under ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "prox_spark" / "jars"
 
@@ -60,8 +60,8 @@ def _fetch(packages: list[str], names: list[str], folder: Path) -> None:
         if missing:
             last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-5:])
             raise ProxSparkError(
-                f"Delta's jars ({', '.join(packages)}) could not be fetched into {folder}: is Maven Central reachable? "
-                f"Spark's resolver ended with:\n{last}"
+                f"Delta's jars ({', '.join(packages)}) cannot be downloaded into {folder}: is Maven Central reachable? "
+                f"The last output of Spark's resolver:\n{last}"
             )
         for name in names:
             shutil.move(fetched / name, folder / name)

@@ -6,6 +6,7 @@ never sets logging up: the command line does, and passes its choice on to the ta
 
 import json
 import logging
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,15 +18,21 @@ from typing import Any, Literal, TextIO
 _OURS = "prox_spark"
 _HIDDEN = "***"
 
-_SECRET_NAME = re.compile(r"(?:^|[_.\-])(?:api_?key|key|secret|token|password|passwd|credential)s?$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:(?:api|access|secret|account|private|encryption)[_.\-]?key|secret|password|passwd|credential|(?:^|[_.\-])token)s?$",
+    re.IGNORECASE,
+)
 """A setting of such a name holds a secret where its value is text."""
 
 _SECRET = re.compile(
-    r"(?<=://)[^/@\s]+(?=@)"  # the user and password of a URL
-    r"|\b(?:sk-[\w-]{8,}|hf_\w{16,}|gh[opsur]_\w{16,}|github_pat_\w{16,}|dapi[0-9a-f]{16,}|(?:AKIA|ASIA)[0-9A-Z]{12,})"
+    # The user and password of a URL. A name alone is no secret: in abfss://container@account it is the container.
+    r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
+    r"|\b(?:sk-[\w-]{20,}|hf_\w{16,}|gh[opsur]_\w{16,}|github_pat_\w{16,}|dapi[0-9a-f]{16,}|(?:AKIA|ASIA)[0-9A-Z]{12,})"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]+"  # a JSON web token
     r"|(?<=[Bb]earer )[\w.~+/=-]{8,}"
-    r"|(?<=[?&]sig=)[^&\s]+|(?<=[?&]token=)[^&\s]+|(?<=X-Amz-Signature=)[^&\s]+"
+    r"|(?P<name>(?i:authorization[\"']?\s*[:=]\s*[\"']?(?:basic|digest|token)\s+))[^\s\"',]+"
+    r"|(?P<key>(?i:(?:signature|credential|token|password|passwd|secret|(?:api|access|secret|account|private)[_.-]?key"
+    r"|\bsig|\bpwd)=[\"']?))[^&\s;\"']+"
 )
 
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
@@ -40,7 +47,7 @@ class LogSettings:
 
 
 def safe(text: str) -> str:
-    """The text with control and format characters made visible, so that no page can steer a terminal."""
+    """The text with control and format characters escaped, so that page text cannot control the terminal."""
     return "".join(
         c if c.isprintable() or c == " " else c.encode("unicode_escape", "backslashreplace").decode() for c in text
     )
@@ -52,7 +59,7 @@ def clean(text: str) -> str:
     >>> clean("s3a://user:pass@bucket/a" + chr(10) + "b")
     's3a://***@bucket/a\\\\nb'
     """
-    return safe(_SECRET.sub(_HIDDEN, text))
+    return safe(_SECRET.sub(lambda found: (found["name"] or found["key"] or "") + _HIDDEN, text))
 
 
 def without_secrets(configuration: Any) -> Any:
@@ -68,9 +75,12 @@ def without_secrets(configuration: Any) -> Any:
 
 def _without_secret(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _without_secret(name, inner) for name, inner in value.items()}
+        return {str(name): _without_secret(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secret(key, inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no word for it.
+        return None
     if not isinstance(value, str):
         return value
     return _HIDDEN if _SECRET_NAME.search(key) else clean(value)
@@ -81,7 +91,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See ``logging.Formatter``."""
-        first = f"{_time(record, 'seconds')} {record.levelname} {record.name}: {clean(record.getMessage())}"
+        first = f"{_time(record, 'seconds')} {record.levelname} {record.name}: {_message(record)}"
         return "\n".join([first, *(f"  {clean(line)}" for line in self._raised(record))])
 
     def _raised(self, record: logging.LogRecord) -> list[str]:
@@ -97,13 +107,19 @@ class JsonLines(TextLines):
             "time": _time(record, "milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": clean(record.getMessage()),
+            "message": _message(record),
         }
         extra = {key: value for key, value in record.__dict__.items() if key not in _STANDARD and key not in found}
         found |= {key: _without_secret(key, value) for key, value in extra.items()}
         if record.exc_info:
             found["exception"] = [clean(line) for line in self._raised(record)]
         return json.dumps(found, default=lambda value: clean(str(value)))
+
+
+def _message(record: logging.LogRecord) -> str:
+    said = record.getMessage()
+    # A warning comes with the line of source that raised it, indented; its place is in the first line already.
+    return clean(said.partition("\n  ")[0].rstrip() if record.name == "py.warnings" else said)
 
 
 def _time(record: logging.LogRecord, precision: str) -> str:
@@ -130,20 +146,31 @@ def _is_ours(name: str) -> bool:
 
 _handler = _StandardError()
 _chosen: LogSettings | None = None
+_before: tuple[int, bool] | None = None
+"""The level and propagation of this package's logger before it was configured."""
 
 
 def configure(settings: LogSettings | None) -> None:
     """Write this process's log as ``settings`` say; with ``None`` as before any call of this."""
-    global _chosen
+    global _chosen, _before
     root, ours = logging.getLogger(), logging.getLogger(_OURS)
-    if settings is None:
-        root.removeHandler(_handler)
-        ours.setLevel(logging.NOTSET)
-    else:
+    if settings is not None:
         _handler.setFormatter(JsonLines() if settings.format == "json" else TextLines())
-        # The same object each time: adding it again changes nothing.
-        root.addHandler(_handler)
+        if _before is None:
+            _before = (ours.level, ours.propagate)
+            root.addHandler(_handler)
+            ours.addHandler(_handler)
+            # The root may have other handlers (a notebook's), which would write each line again.
+            ours.propagate = False
+            logging.captureWarnings(True)
         ours.setLevel(settings.level)
+    elif _before is not None:
+        logging.captureWarnings(False)
+        root.removeHandler(_handler)
+        ours.removeHandler(_handler)
+        level, ours.propagate = _before
+        ours.setLevel(level)
+        _before = None
     _chosen = settings
 
 

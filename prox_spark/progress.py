@@ -69,9 +69,9 @@ class Progress:
         self._bar.stop()
 
     def expect(self, amount: int) -> None:
-        """Work on the next ``amount`` begins."""
+        """Work on ``amount`` more begins."""
         with self._lock:
-            self._expected = amount
+            self._expected += amount
 
     def advance(self, amount: int, note: str = "", **fields: Any) -> None:
         """``amount`` more is committed. ``note`` follows the rate; ``fields`` are for log collectors (table, version, rows)."""
@@ -90,6 +90,8 @@ class Progress:
         # Asked outside the lock: Spark's answer may take a while.
         share = self._running() if self._expected else None
         with self._lock:
+            # A task that ran twice (speculation, a lost executor) counts twice.
+            share = None if share is None else min(share, 1.0)
             note, reached = "no commit yet" if not self._amount else "", float(self._amount)
             if share is not None:
                 reached += share * self._expected

@@ -3,6 +3,9 @@
 Line numbers count from 0 in ``text.split("\\n")`` of the original document; ranges of lines include both ends.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import pyarrow as pa
 
 CALL = pa.struct(
@@ -86,20 +89,43 @@ REFINED = pa.schema(
 )
 """``log_hash`` is over the document's ``dropped_lines`` (``execution.log_hash``): equal where two refinements' logs are."""
 
-DROPPED_LINES = pa.schema(
-    [
-        ("doc_id", pa.string()),
-        ("unit", pa.int64()),
-        ("line_number", pa.int64()),
-        ("operation", pa.string()),
-        ("stage", pa.string()),
-        ("chunk", pa.int32()),
-        ("score", pa.float32()),
-        ("refiner", pa.string()),
-        ("replacement", pa.string()),
-        ("text", pa.string()),
-    ]
+LineOrigin = Literal["document", "execution", "refinement"]
+"""Where a column of ``dropped_lines`` comes from: the line's document, executing its programs, or the refinement as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineColumn:
+    """A column of ``dropped_lines``."""
+
+    name: str
+    type: pa.DataType
+    origin: LineOrigin
+    about: str
+
+
+LINE_COLUMNS = (
+    LineColumn("doc_id", pa.string(), "document", "the document that the line is from"),
+    LineColumn("unit", pa.int64(), "document", "the document's unit"),
+    LineColumn("line_number", pa.int64(), "execution", "the line's number"),
+    LineColumn("operation", pa.string(), "execution", "what the call did that removed the line, or changed it last"),
+    LineColumn("stage", pa.string(), "refinement", "the stage of that call"),
+    LineColumn("chunk", pa.int32(), "execution", "the chunk of that call"),
+    LineColumn(
+        "score", pa.float32(), "execution", "the line's score if that removed it, else the call's confidence, or null"
+    ),
+    LineColumn("refiner", pa.string(), "refinement", "fingerprint of the refiner that wrote the call"),
+    LineColumn("replacement", pa.string(), "execution", "what the line became; null where it was removed"),
+    LineColumn("text", pa.string(), "execution", "the line as it was"),
 )
+"""The columns of ``dropped_lines``: what execution, its results and the table hold of them is selected from these."""
+
+DROPPED_LINES = pa.schema([(column.name, column.type) for column in LINE_COLUMNS])
+
+
+def line_columns(origin: LineOrigin) -> tuple[str, ...]:
+    """Names of the columns of ``dropped_lines`` from there, in the table's order."""
+    return tuple(column.name for column in LINE_COLUMNS if column.origin == origin)
+
 
 DROPPED_DOCUMENTS = pa.schema(
     [
@@ -164,7 +190,10 @@ COUNTED = (
 )
 """What execution counts of the documents that it was given."""
 
-COUNTS = ("documents", *COUNTED, "chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
+"""What is counted of the programs that it applied."""
+
+COUNTS = ("documents", *COUNTED, *PROGRAM_COUNTS)
 """What a row of ``refinements`` counts over all documents of that refinement version."""
 
 # ``verb`` made the row: execute, or rollback, optimize and forget from the row of ``from_version``. It covers the documents
@@ -254,6 +283,32 @@ ANNOTATIONS = pa.schema(
 """An annotating model's ``answer`` as it was given, and what was read from it: scores, or calls that count lines from the
 document. ``chunk`` is null for a task about the whole document. ``status``: ok, refused, malformed, failed or skipped."""
 
+REFINERS = pa.schema(
+    [
+        ("refiner", pa.string()),
+        ("stage", pa.string()),
+        ("name", pa.string()),
+        ("engine", pa.string()),
+        ("numbering", pa.string()),
+        ("asked", pa.string()),
+        ("definition", pa.string()),
+        ("package_version", pa.string()),
+        ("created_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""What ``refiner``, a fingerprint, stands for: its ``definition`` (canonical JSON), and the settings that ``asked`` for it.
+Execution finds the fingerprint here where the model's files are not at hand."""
+
+MIGRATIONS = pa.schema(
+    [
+        ("from_layout", pa.int64()),
+        ("to_layout", pa.int64()),
+        ("package_version", pa.string()),
+        ("migrated_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""A newer package's change of the store's layout, from one store number to another."""
+
 TABLES = {
     "files": FILES,
     "documents": DOCUMENTS,
@@ -268,11 +323,19 @@ TABLES = {
     "forgotten": FORGOTTEN,
     "receipts": RECEIPTS,
     "annotations": ANNOTATIONS,
+    "refiners": REFINERS,
+    "migrations": MIGRATIONS,
     "refinements": REFINEMENTS,
 }
 
-STORE_VERSION = 2
-"""Number of this layout; a store of another number is refused."""
+STORE_VERSION = 3
+"""Number of this layout. It rises with each table or column that is added (``tables.migrations``)."""
+
+OLDEST_STORE = 2
+"""Stores from this number on are read, and brought to ``STORE_VERSION`` before the first write."""
+
+ADDED_TABLES = ("annotations", "refiners", "migrations")
+"""Tables that an older store may lack."""
 
 RECORDS = pa.schema(
     [

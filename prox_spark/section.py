@@ -1,6 +1,11 @@
 """The base of everything that is read from outside and checked: configuration, refiner files, suites."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+"""A share or a probability."""
 
 
 class Section(BaseModel):

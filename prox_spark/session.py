@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from prox_spark.jars import delta_jars
@@ -36,6 +37,15 @@ LOCAL = {
     "spark.driver.host": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
 }
+
+
+Session: TypeAlias = SparkSession | Callable[[], SparkSession]
+"""A session, or a function that returns one: it is called once what can be checked without Spark has been checked."""
+
+
+def started(spark: Session) -> SparkSession:
+    """The session itself."""
+    return spark() if callable(spark) else spark
 
 
 def get_session(settings: dict[str, str] | None = None) -> SparkSession:
@@ -66,7 +76,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
             **DELTA,
             "spark.master": f"local[{cores}]",
             "spark.driver.memory": "2g",
-            # Otherwise Spark greets every command with its own logging set-up.
+            # Silence Spark's start-up log lines.
             "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={Path(__file__).with_name("log4j2.properties")}"',
             "spark.sql.shuffle.partitions": str(max(2, cores)),
         }
@@ -76,7 +86,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
     for key, value in settings.items():
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
-    if _submitted() and session.conf.get("spark.master", "").startswith("local"):
+    if _submitted() and setting(session, "spark.master").startswith("local"):
         # What was given to spark-submit holds; the small-machine settings fill the rest.
         given = session.conf.getAll
         for key, value in LOCAL.items():
@@ -96,6 +106,14 @@ def _submitted() -> bool:
 def is_connect(spark: SparkSession) -> bool:
     """True for a Spark Connect session (``SPARK_REMOTE``, Databricks serverless)."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def setting(spark: SparkSession, key: str) -> str:
+    """A Spark property; empty where it is not set, or may not be read (Databricks serverless, whatever default is given)."""
+    try:
+        return spark.conf.get(key, "") or ""
+    except PySparkException:
+        return ""
 
 
 _told: set[tuple[str, str]] = set()
@@ -121,7 +139,7 @@ def log_session(spark: SparkSession, configuration: dict[str, Any]) -> None:
 def _where(spark: SparkSession) -> dict[str, Any]:
     if is_connect(spark):
         return {"master": "Spark Connect", "cores": None, "gpus_per_executor": "unknown"}
-    context, gpus = spark.sparkContext, spark.conf.get("spark.executor.resource.gpu.amount", "") or "0"
+    context, gpus = spark.sparkContext, setting(spark, "spark.executor.resource.gpu.amount") or "0"
     return {"master": context.master, "cores": context.defaultParallelism, "gpus_per_executor": gpus}
 
 

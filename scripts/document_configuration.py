@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the models' own docstrings: ``python scripts/document_configuration.py``."""
+"""Write docs/configuration.md from the docstrings of the settings: ``python scripts/document_configuration.py``."""
 
 import inspect
 import json
@@ -7,15 +7,29 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from prox_spark.config.load import engine_kinds, models_in
+from prox_spark.config.load import PRESETS, engine_kinds, models_in
 from prox_spark.config.models import Config
+from prox_spark.corpora.formats import CONTAINERS, FORMATS
 
 HEAD = """# Configuration
 
-A YAML file with these keys; on the command line each can be given as `key.sub=value` (the value is YAML) behind `--config`.
-Unknown keys are refused. Giving another `….engine.kind` drops the settings of the old kind. Made by
-`scripts/document_configuration.py` from the docstrings.
+The configuration is a YAML file with these keys. On the command line, override a key after `--config` with `key.sub=value`; the
+value is YAML. Unknown keys are refused. Overriding `….engine.kind` drops the settings of the old kind.
+`scripts/document_configuration.py` generates this page from the docstrings.
+
+## Presets
+
+`--config NAME` and `prox_spark.load_config("NAME")` read a preset: a configuration that ships with the package. A value with a
+slash, or ending in `.yaml` or `.yml`, is the path of a file; so is any other that no preset has as its name, if there is such a
+file. `prox-spark presets` lists the presets; `prox-spark presets NAME` prints one, to start a file from. The files of `conf/` in
+the repository are links to the presets: copy one with `cp -L`, or use the preset's name.
+
 """
+
+
+def presets() -> list[str]:
+    found = [f"| `{name}` | {PRESETS.group(name) or 'refine'} | {PRESETS.about(name)} |" for name in PRESETS.names()]
+    return ["| preset | verb | what it does |", "|---|---|---|", *found]
 
 
 def rows(model: type[BaseModel], prefix: str) -> list[str]:
@@ -41,9 +55,23 @@ def _text(text: str | None) -> str:
     return inspect.cleandoc(text or "").replace("``", "`")
 
 
+def formats() -> str:
+    lines = [
+        "\n## `input.format`\n",
+        "Columns named here are read into prox_spark's columns, all others into `metadata`. A record without an id gets a hash\n"
+        "as its id.\n",
+        "| format | what | read as | text | id | url | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in FORMATS.values():
+        columns = (" or ".join(f"`{name}`" for name in names) for names in (one.text, one.doc_id, one.url, one.source))
+        lines.append(f"| `{one.name}` | {one.about} | {CONTAINERS[one.container]} | {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
 def document() -> str:
-    table = ["| key | default | what |", "|---|---|---|"]
-    parts = [HEAD, "\n".join(table + rows(Config, ""))]
+    table = ["| key | default | meaning |", "|---|---|---|"]
+    parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, "")), formats()]
     for kind, model in engine_kinds().items():
         parts.append(f"\n## `engine.kind: {kind}`\n\n{_text(model.__doc__)}\n")
         parts.append("\n".join(table + [row for row in rows(model, "engine.") if "engine.kind`" not in row]))

@@ -8,7 +8,7 @@ HEAD = """\
 # Rules
 
 Classic filters of web corpora as programs: they write the same rows into the same tables as a model does, so that rules and
-models compare like any two refinements. `conf/rules.yaml` applies all of them. The tables are made by
+models compare like any two refinements. The preset `rules` applies all of them. The tables are made by
 `scripts/document_rules.py` from `prox_spark/rules/catalogue.py`.
 
 ```yaml
@@ -18,34 +18,34 @@ chunk:
   engine: {kind: rules, rules: [c4, refinedweb_counter]}
 ```
 
-`rules` names sets, single rules or both; without it a stage applies its defaults. A dropped document's program names the
+`rules` lists sets, single rules or both; without it a stage applies its defaults. The program of a dropped document names the
 first rule that drops it, in the order of `rules`:
 
 ```sql
 SELECT output, count(*) AS n FROM programs WHERE stage = 'document' GROUP BY output ORDER BY n DESC
 ```
 
-A line is what stands between newlines, without the white space around it; blank lines count nowhere and go with the lines
-around them. A word is what stands between white space; scripts that are written without spaces (Chinese, Japanese, Thai, …)
-have a word for every two characters of a run, and their punctuation separates words. The mean length of words is not
-judged where most words are of such scripts. Time is linear in the text, whatever it is.
+A line is the text between newlines, without surrounding white space. Blank lines do not count, and are removed with the lines
+around them. A word is the text between white space. In scripts that are written without spaces (Chinese, Japanese, Thai, …),
+every two characters of a run are a word, and punctuation separates words. The rules on mean word length do not apply if most
+words are in such scripts. Time is linear in the length of any text.
 """
 
 DIFFERENCES = """\
-## What is different from elsewhere
+## Differences from other implementations
 
-* datatrove's filters split words with spaCy, which takes punctuation off: on the same pages its counts of words are higher
-  and its shares of words with letters lower. With the same words its filters and these rules decide alike, which
-  `tests/unit/rules/test_datatrove.py` checks where datatrove is installed.
-* `fineweb_duplicate_lines` has the paper's 0.1; datatrove's default is 0.01. Its C4 filter takes 3 words a line and 5
-  sentences a page, where C4's published code has 5 and 3, as here.
-* C4's page rules see the whole page, as the paper says; its code looks only at lines that passed the rules before. Its list
-  of bad words and its removal of citation marks inside a line are not here. Sentences are counted by their closing marks,
-  without NLTK's knowledge of abbreviations.
-* RefinedWeb edits short lines that match a pattern; here the line goes. The paper gives examples, not its patterns: those
-  here are in `prox_spark/rules/flags.py`, and "mainly" is read as more than half.
-* `gopher_stop_words` counts English words as they are written: leave it out for other languages.
-* `gopher_symbols` sums what `gopher_hashes` and `gopher_ellipses` judge one by one.
+* datatrove's filters split words with spaCy, which separates punctuation. On the same pages its word counts are higher and its
+  shares of words with letters lower. With the same words, its filters and these rules make the same decisions;
+  `tests/unit/rules/test_datatrove.py` checks this if datatrove is installed.
+* `fineweb_duplicate_lines` uses the paper's 0.1; datatrove's default is 0.01. Its C4 filter uses 3 words per line and 5
+  sentences per page; C4's published code, like this package, uses 5 and 3.
+* C4's page rules apply to the whole page, as in the paper; C4's code applies them only to lines that passed the earlier rules.
+  C4's list of bad words and its removal of citation marks inside a line are not implemented. Sentences are counted by their
+  closing marks, without NLTK's list of abbreviations.
+* RefinedWeb edits short lines that match a pattern; this package removes the line. The paper gives examples but not its
+  patterns. The patterns used here are in `prox_spark/rules/flags.py`, and "mainly" means more than half.
+* `gopher_stop_words` counts English words in lower case only: remove it for other languages.
+* `gopher_symbols` is the sum of the measures of `gopher_hashes` and `gopher_ellipses`.
 """
 
 
@@ -62,10 +62,10 @@ def document() -> str:
     lines = [f"| `{rule.name}` | {rule.what} | {rule.default} | {rule.source} |" for rule in LINE_RULES.values()]
     return "\n".join(
         [
-            *(HEAD, "## Document stage: a document goes where this lies beyond the threshold\n"),
+            *(HEAD, "## Document stage: drops a document whose measure is beyond the threshold\n"),
             *(*_sets("document"), ""),
-            *("| rule | measure | goes at | source |", "|---|---|---|---|", *drops, ""),
-            *("## Chunk stage: a line goes that …\n", *_sets("chunk"), ""),
+            *("| rule | measure | dropped if | source |", "|---|---|---|---|", *drops, ""),
+            *("## Chunk stage: removes a line that …\n", *_sets("chunk"), ""),
             *("| rule | a line that | threshold | source |", "|---|---|---|---|", *lines, ""),
             DIFFERENCES,
         ]

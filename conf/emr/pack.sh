@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes in build/emr what a cluster takes from S3: conf/emr/pack.sh cpu, conf/emr/pack.sh gpu, or both words.
-# An environment is a whole Python that runs from any folder, with the package in it; Spark and Delta stay the platform's.
-# Run it on Linux with the processor of the cluster.
+# Builds in build/emr the files that a cluster reads from S3: conf/emr/pack.sh cpu, conf/emr/pack.sh gpu, or both.
+# An environment is a complete, relocatable Python with the package; Spark and Delta come from the platform.
+# Run it on Linux with the cluster's processor architecture.
 set -euo pipefail
 fail() { echo "pack: $*" >&2; exit 1; }
 
@@ -23,17 +23,18 @@ rm -rf "$out/jobs"
 mkdir -p "$out/jobs"
 cp "$project"/jobs/*.py "$out/jobs/"
 cp "$project/conf/emr/bootstrap.sh" "$out/"
-pack() { tar -czf "$out/$1" --owner=0 --group=0 --mode=a+rX -C "$2" .; }
-pack conf.tar.gz "$project/conf"
+pack() { tar -czf "$out/$1" --owner=0 --group=0 --mode=a+rX "${@:3}" -C "$2" .; }
+# Some of its files are links into the package.
+pack conf.tar.gz "$project/conf" --dereference
 
 uv build --quiet --wheel --out-dir "$scratch" "$project"
 wheel=$(echo "$scratch"/prox_spark-*.whl)
-# Not from the project's folder: its overrides are for vLLM's build for CPUs.
+# Not in the project's folder: its uv overrides are for the CPU build of vLLM.
 cd "$scratch"
 for kind in "$@"; do
     uv python install --quiet --no-bin --install-dir "$scratch/$kind" 3.11
     home=$(dirname "$(dirname "$(find "$scratch/$kind" -path '*/bin/python3.11' -not -path '*/.temp/*' | head -n 1)")")
-    # Without a GPU nothing runs a model, but every verb after ingest reads the refiner's files.
+    # The CPU environment runs no model, but every verb after ingest reads the refiner's files.
     extra="[refiner]"
     [ "$kind" = cpu ] || extra="[gpu]"
     uv pip install --quiet --break-system-packages --python "$home/bin/python3.11" "$wheel$extra"

@@ -21,7 +21,7 @@ REQUESTS = {
     "application": ("application.json", "emr-serverless", "create_application", "applicationId"),
     "run": ("job-run.json", "emr-serverless", "start_job_run", "jobRunId"),
 }
-"""What is sent: the request's file, the service, its operation, and the part of the answer that is printed."""
+"""By request: its file, the service, the operation, and the field of the answer to print."""
 
 _OF_A_VERB = ("step", "run")
 
@@ -33,13 +33,13 @@ class SubmitError(Exception):
 def build(what: str, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
     """The request for ``what``, filled. Raises ``SubmitError`` for an unknown word, verb or variable."""
     if what not in REQUESTS:
-        raise SubmitError(f"{what!r} is none of {', '.join(REQUESTS)}")
+        raise SubmitError(f"unknown request {what!r}; known: {', '.join(REQUESTS)}")
     values = dict(environment)
     if what in _OF_A_VERB:
         verb, *arguments = arguments or [""]
         if not (JOBS / f"{verb}.py").is_file():
             known = ", ".join(sorted(file.stem for file in JOBS.glob("*.py")))
-            raise SubmitError(f"{verb!r} is no verb: {known}")
+            raise SubmitError(f"unknown verb {verb!r}; known: {known}")
         values["VERB"] = verb
     elif arguments:
         raise SubmitError(f"{what} takes no arguments")

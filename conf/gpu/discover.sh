@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tells Spark which GPUs a worker has: spark.executor.resource.gpu.discoveryScript and spark.worker.resource.gpu.discoveryScript.
+# Lists a worker's GPUs for Spark: spark.executor.resource.gpu.discoveryScript and spark.worker.resource.gpu.discoveryScript.
 set -euo pipefail
 addresses=$(nvidia-smi --query-gpu=index --format=csv,noheader | sed 's/.*/"&"/' | paste -sd, -)
 echo "{\"name\": \"gpu\", \"addresses\": [$addresses]}"

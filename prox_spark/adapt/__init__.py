@@ -1,1 +1,1 @@
-"""Making refiners: from labelled pages to a model folder that ``generate`` takes as ``chunk.engine.model``."""
+"""Training of refiners: from labelled pages to a model folder for ``chunk.engine.model``."""

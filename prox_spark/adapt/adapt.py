@@ -1,4 +1,4 @@
-"""``adapt``: from labelled pages to a refiner's folder, which stands complete or not at all."""
+"""``adapt``: from labelled pages to a refiner's folder, which is written atomically."""
 
 import hashlib
 import json
@@ -18,6 +18,7 @@ from prox_spark.adapt.documents import fit_documents, score_documents
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.training import smaller, train
+from prox_spark.atomic import whole_folder
 from prox_spark.config.adapt import AdaptConfig
 from prox_spark.corpora.labels import by_short_name, read_documents, short_names
 from prox_spark.engines.models import resolve_model
@@ -36,7 +37,7 @@ _OF_SELECTIONS = ("target", "min_words", "raw_documents")
 
 @dataclass(frozen=True)
 class Adapted:
-    """A refiner that was trained: its folder, the best evaluation, and scores by validation file."""
+    """A trained refiner: its folder, the best evaluation, and scores by validation file."""
 
     output: str
     best: dict[str, float]
@@ -45,43 +46,41 @@ class Adapted:
 
 
 def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = lambda _: None) -> Adapted:
-    """Train a refiner as told; ``report`` hears of each evaluation (where there are several processes: standard error).
+    """Train a refiner with these settings; ``report`` is called for each evaluation (with several processes: standard error).
 
     The folder holds safetensors (bfloat16), tokenizer, ``config.json``, ``refiner.json``, ``training.json`` and a card
-    (``README.md``); a document scorer without ``base`` has its weights in ``statistics.json`` alone. Until it is complete
-    the work lies beside it, in a folder whose name is made of the settings: the same command goes on there after an
-    interruption. Raises ``TrainingError`` where the output exists or the pages do not serve.
+    (``README.md``); a document scorer without ``base`` has only ``statistics.json``. Until it is complete, the work is in a
+    folder beside it, named after a hash of the settings; after an interruption, the same command resumes there.
+    Raises ``TrainingError`` if the output exists or the pages cannot be used.
     """
     if settings.task == "selection":
         raise TrainingError("adapt.task=selection reads a store: it is fitted by prox_spark.adapt.selection")
     output = free_output(settings)
-    work = output.with_name(f".{output.name}.{_digest(settings)[:12]}")
-    if work.is_dir():
-        _log.info("adapt: going on in %s, which an earlier run left", work)
-    work.mkdir(parents=True, exist_ok=True)
-    told = "adapt: task %s, base %s, %d processes; makes %s"
-    _log.info(told, settings.task, settings.base or "none", settings.processes, output)
-    if (work / _CARD).is_file():
-        done = _finished(work, settings)
-    elif settings.task == "documents" and settings.base is None:
-        done = _fit(settings, work)
-    elif settings.processes > 1:
-        from prox_spark.training.distributed import train_together
+    _log.info(
+        "adapt: task %s, base %s, %d processes; makes %s",
+        *(settings.task, settings.base or "none", settings.processes, output),
+    )
+    with whole_folder(output, _digest(settings)[:12]) as work:
+        if (work / _CARD).is_file():
+            done = _finished(work, settings)
+        elif settings.task == "documents" and settings.base is None:
+            done = _fit(settings, work)
+        elif settings.processes > 1:
+            from prox_spark.training.distributed import train_together
 
-        done = train_together(run, _absolute(settings), work)
-    else:
-        done = run(settings, work, report)
-    (work / CHECKPOINT).unlink(missing_ok=True)
-    work.rename(output)
-    _log.info("adapt: ended, %s in %s", output, duration(done.seconds), extra={"measured": done.best})
+            done = train_together(run, _absolute(settings), work)
+        else:
+            done = run(settings, work, report)
+        (work / CHECKPOINT).unlink(missing_ok=True)
+    _log.info("adapt finished: %s in %s", output, duration(done.seconds), extra={"measured": done.best})
     return done
 
 
 def free_output(settings: AdaptConfig) -> Path:
-    """The folder that is to be made. Raises ``TrainingError`` where it exists."""
+    """The folder to create. Raises ``TrainingError`` where it exists."""
     output = Path(settings.output).expanduser()
     if output.exists():
-        raise TrainingError(f"{output} exists; name another adapt.output, or move it away")
+        raise TrainingError(f"{output} exists; set another adapt.output, or move the folder away")
     return output
 
 
@@ -111,7 +110,7 @@ def _fit(settings: AdaptConfig, work: Path) -> Adapted:
     scorer = load_scorer(work)
     threshold, f1 = best_threshold([unseen])
     validation = {path: score_documents(scorer, read_documents([path])) for path in settings.validation}
-    scores = {f"the {len(documents)} themselves, as folds left out, three times": _scores(unseen, threshold)}
+    scores = {f"the {len(documents)}, in cross-validation, three times": _scores(unseen, threshold)}
     scores |= {name: _scores(one, threshold) for name, one in by_short_name(validation).items()}
     done = Adapted(settings.output, {"threshold": threshold, "f1": f1}, scores, time.monotonic() - started)
     _describe(work, settings, done, "statistics", len(documents), len(scorer.weights) + 1, platform.machine())
@@ -126,15 +125,15 @@ def run(
 ) -> Adapted:
     """Train in ``work`` and leave the whole refiner there. ``share`` as ``prox_spark.adapt.training.train`` has it."""
     with tempfile.TemporaryDirectory() as scratch:
-        # Every process makes the same vocabulary; the first one's stays.
+        # Every process trains the same vocabulary; the first one's is kept.
         recipe = make_recipe(settings, work if share[0] == 0 else Path(scratch))
     with within_memory("training", smaller(settings)):
         model = recipe.model.to(device_of(share[0]))
         best = train(model, recipe.task, settings, work, report, share)
-        # What is measured is what is shipped: the weights as they are saved, at the precision that every device computes.
+        # Measure what ships: the saved weights, in a precision that every device supports.
         scored = recipe.task.score(_rounded(model))
         if settings.task == "lines":
-            # Twice: the second finds what rounding the calibrated head has left.
+            # Twice: the second fit corrects the error of rounding the calibrated head.
             for _ in range(2):
                 _calibrate(model, *calibration(list(scored.values())))
                 scored = recipe.task.score(_rounded(model))

@@ -6,22 +6,22 @@ from prox_spark.config.adapt import AdaptConfig
 
 _KINDS = {
     "lines": (
-        "A line scorer for `prox_spark`: one pass over a page gives each line's probability to be kept",
+        "A line scorer for `prox_spark`: one pass over a page estimates, for each line, the probability that it should be kept",
         "`chunk.engine.model`",
-        "F1 of kept lines, weighted by words, on pages of sites that were not trained on, at "
-        "`execution.drop_line_below={threshold}`;\nthese pages chose the checkpoint, the threshold and the calibration.",
+        "F1 of kept lines, weighted by words, on pages of sites outside the training set, at "
+        "`execution.drop_line_below={threshold}`.\nThese pages also selected the checkpoint, the threshold and the calibration.",
         "lines",
     ),
     "programs": (
         "A program writer for `prox_spark`: it reads a page and writes `remove_lines` calls",
         "`chunk.engine.model`",
-        "F1 of kept lines, weighted by words, on pages of sites that were not trained on; these pages chose the "
-        "checkpoint.",
+        "F1 of kept lines, weighted by words, on pages of sites outside the training set. These pages also "
+        "selected the checkpoint.",
         "lines",
     ),
     "documents": (
-        "A document scorer for `prox_spark`: it gives each document's probability to be kept",
-        "`document.engine.model`, with `document.engine.kind=statistics` where it has a `statistics.json`",
+        "A document scorer for `prox_spark`: it estimates the probability that a document should be kept",
+        "`document.engine.model`, with `document.engine.kind=statistics` if it has a `statistics.json`",
         "F1 of kept documents at `execution.drop_document_below={threshold}`, and the area under the ROC curve.",
         "documents",
     ),
@@ -40,9 +40,9 @@ _CARD = """# {name}
 {rows}
 
 ## Recipe
-{recipe}; {seconds:,} seconds on {machine}, {date}. `training.json` holds
-every setting. On a CPU the same configuration, pages and number of threads give the same weights; a GPU's differ in their
-last digits.
+{recipe}; {seconds:,} seconds on {machine}, {date}. `training.json` has
+every setting. On a CPU, the same configuration, pages and number of threads give the same weights; on a GPU, the last digits
+vary.
 
 {card}
 """
@@ -52,13 +52,13 @@ _STEPS = (
     "{pages:,} {what}, {tokens:,} tokens seen, {epochs:g} epochs, batches of {batch_tokens:,} tokens, AdamW with a peak rate "
     "of {rate}, seed {seed}"
 )
-_FOLDS = "{pages:,} documents, ridge regression over buckets, calibrated on folds left out, seed {seed}"
+_FOLDS = "{pages:,} documents, ridge regression over buckets, calibrated by cross-validation, seed {seed}"
 
 
 def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
     """The card (Markdown) of a refiner that was trained as ``training.json`` says."""
     what, key, scores, examples = _KINDS[settings.task]
-    # A program says nothing of how sure it is about a line.
+    # A program has no confidence for a single line.
     scored = settings.task != "programs"
     rows = "\n".join(
         f"| {name} | {score['examples']:,} | {score['f1']:.4f} | {score['f1_keep_everything']:.4f} |"

@@ -1,6 +1,6 @@
-"""Learning to score documents from a few hundred labels.
+"""Training of document scorers from a few hundred labels.
 
-A network fitted to so few overfits. A ridge regression over the buckets of a text's statistics does not, and its
+A network overfits to so few labels. A ridge regression over the buckets of a text's statistics does not, and its
 probabilities are calibrated on documents that it has not seen.
 """
 
@@ -15,7 +15,7 @@ from prox_spark.statistics.scorer import Scorer
 from prox_spark.statistics.text import buckets
 
 _SURE, _UNSURE = 0.98, 0.67
-"""What a label says where all annotators agreed, and where most of them did."""
+"""Target probability where all annotators agreed, and where most of them did."""
 _RIDGE = 20.0
 """Penalty of the standardised weights; between 5 and 50 nothing changes."""
 _FOLDS, _ROUNDS = 10, 3
@@ -24,7 +24,7 @@ _Matrix = Any
 
 
 def fit_documents(documents: Sequence[LabelledDocument], seed: int) -> tuple[Scorer, Scored]:
-    """A scorer, and what scorers that had not seen them say of these documents, by folds. The same for the same seed."""
+    """A scorer, and the cross-validated scores of these documents. Deterministic for a seed."""
     rows = np.array([buckets(document.text) for document in documents], np.float64)
     keep = np.array([document.keep for document in documents], np.float64)
     soft = np.array([_SURE if document.sure else _UNSURE for document in documents])
@@ -36,7 +36,7 @@ def fit_documents(documents: Sequence[LabelledDocument], seed: int) -> tuple[Sco
         for left_out in range(folds):
             weights = _fit(rows[fold != left_out], soft[fold != left_out])
             logits[number, fold == left_out] = rows[fold == left_out] @ weights[:-1] + weights[-1]
-    # Platt (1999), on the documents left out.
+    # Platt (1999), on the held-out documents.
     scale, shift = _ridge(logits.reshape(-1, 1), np.tile(keep, _ROUNDS), 1e-6)
     weights = _fit(rows, soft) * scale
     unseen = scored(logits.reshape(-1) * scale + shift, np.tile(keep, _ROUNDS))
@@ -44,13 +44,13 @@ def fit_documents(documents: Sequence[LabelledDocument], seed: int) -> tuple[Sco
 
 
 def score_documents(scorer: Scorer, documents: Sequence[LabelledDocument]) -> Scored:
-    """What a scorer says of labelled documents."""
+    """Scores of labelled documents."""
     p = np.clip([scorer.score(document.text) for document in documents], 1e-9, 1 - 1e-9)
     return scored(np.log(p / (1 - p)), np.array([document.keep for document in documents]))
 
 
 def scored(logits: _Matrix, keep: _Matrix) -> Scored:
-    """Documents, every one alike."""
+    """Documents with equal weight."""
     return Scored(logits, keep.astype(np.float32), np.ones(len(keep), np.float32))
 
 

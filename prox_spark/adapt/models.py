@@ -1,4 +1,4 @@
-"""The models that ``adapt`` trains: with random weights, or an existing one."""
+"""The models that ``adapt`` trains: with random weights, or existing ones."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Learning programs: a causal model reads a chunk and writes ``remove_lines`` calls.
+"""Training to write programs: a causal model reads a chunk and writes ``remove_lines`` calls.
 
 The loss is that of the program's tokens. A model with random weights learns to copy line numbers slowly from that alone:
 at each line's label it also says whether the line stays, with two entries of its vocabulary that it never writes.
@@ -18,11 +18,13 @@ from prox_spark.config.adapt import AdaptConfig
 from prox_spark.generation.prompts import Prompter
 from prox_spark.programs import parse
 from prox_spark.programs.model import Call, Program, render
+from prox_spark.programs.operations import names_of
 
 _AT_ONCE = 4
 """Times a step's tokens that are written for together: nothing is kept for a backward pass."""
 _SURE = 10.0
-"""Log-odds that stand for a decision without a probability."""
+"""Log-odds to use for a decision without a probability."""
+_REMOVE_LINES = names_of("lines")
 
 
 def removals(keep: Iterable[float], words: Iterable[float]) -> list[tuple[int, int]]:
@@ -45,10 +47,9 @@ def removed(text: str, first: int, lines: int) -> "np.ndarray[tuple[int], np.dty
     """Which of a chunk's lines a program removes; its numbers count from ``first``, the chunk's first line."""
     gone = np.zeros(lines, np.bool_)
     for call in parse(text).calls:
-        if call.outcome == "ok" and call.operation == "remove_all":
-            gone[:] = True
-        if call.outcome == "ok" and call.operation == "remove_lines":
-            start, end = (call.line_start or 0) - first, (call.line_end or 0) - first
+        if call.outcome == "ok" and call.operation in _REMOVE_LINES:
+            start = 0 if call.line_start is None else call.line_start - first
+            end = lines - 1 if call.line_end is None else call.line_end - first
             gone[max(start, 0) : max(end + 1, 0)] = True
     return gone
 

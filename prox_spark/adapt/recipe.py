@@ -1,4 +1,4 @@
-"""What is trained for each task: the refiner as it will be asked, its vocabulary, its model, what it learns from."""
+"""Set-up of each task: the refiner's prompts, its vocabulary, its model and its training data."""
 
 import shutil
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Recipe:
 
 
 def template_of(settings: AdaptConfig) -> str:
-    """The template that is trained with."""
+    """The template used in training."""
     if settings.template is not None:
         return template(settings.template).name
     if settings.base is None:
@@ -143,5 +143,5 @@ def _end_of(model: Any, settings: AdaptConfig) -> int:
     end = model.generation_config.eos_token_id
     end = end[0] if isinstance(end, list) else end
     if end is None:
-        raise TrainingError(f"adapt.base {settings.base} has no end token (eos_token_id): a program would never end")
+        raise TrainingError(f"adapt.base {settings.base} has no end token (eos_token_id), so a program would never end")
     return int(end)

@@ -1,4 +1,4 @@
-"""Examples as the rows of a matrix: one a row and padded, or several a row, each of which sees itself alone."""
+"""Examples as the rows of a matrix: one per padded row, or several per row with separate attention."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def _width(examples: Sequence[Integers]) -> int:
 
 
 def batches(chosen: Sequence[Any], tokens: int, *, packing: bool = False) -> Iterator[list[Any]]:
-    """Examples in their order, as many together as fit into so many tokens, padding counted where there is; at least one."""
+    """Batches of examples in order, each with as many as fit into this many tokens, including padding; at least one."""
     batch: list[Any] = []
     longest = held = 0
     for example in chosen:
@@ -91,7 +91,7 @@ def batches(chosen: Sequence[Any], tokens: int, *, packing: bool = False) -> Ite
 
 
 def inputs(model: Any, rows: Rows) -> dict[str, Any]:
-    """What the model is called with, on its device: ids and mask, and positions that begin anew with each example."""
+    """What the model is called with, on its device: ids and mask, and positions that restart with each example."""
     import torch
 
     device = next(model.parameters()).device
@@ -123,7 +123,7 @@ def _is_causal(model: Any) -> bool:
 def check_packing(model: Any, examples: Sequence[Integers]) -> None:
     """Raise ``TrainingError`` unless examples that share rows get the log-odds that they get alone.
 
-    Not every architecture takes a mask that tells examples apart, or positions that begin anew.
+    Not every architecture supports a mask that separates examples, or positions that restart.
     """
     import torch
 
@@ -145,4 +145,4 @@ def check_packing(model: Any, examples: Sequence[Integers]) -> None:
 
 
 def _refusal(model: Any) -> str:
-    return f"a {model.config.model_type} does not keep examples of one row apart; set it to false"
+    return f"a {model.config.model_type} does not separate the examples of a row; set adapt.packing to false"

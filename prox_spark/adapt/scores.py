@@ -1,4 +1,4 @@
-"""Learning scores: a token classifier gives P(keep) at the last token of each line, or at a document's first token.
+"""Training to score: a token classifier gives P(keep) at the last token of each line, or at a document's first token.
 
 The loss weighs a line by the square root of its words: between every line alike, which would learn menus, and every
 word alike, which would learn long paragraphs.
@@ -46,7 +46,7 @@ class ScoreTask:
         }
 
     def epoch(self, number: int) -> list[list[Window]]:
-        """Every epoch cuts the pages into windows of other sizes, so that lines meet other neighbours."""
+        """Every epoch cuts the pages into windows of different sizes, so that lines get different neighbours."""
         return epoch_of(self._pages, self._cut, _hide, self._settings, number)
 
     def tokens(self, batch: Sequence[Window]) -> int:

@@ -1,4 +1,4 @@
-"""How good line scores are, as the gold's own scorer measures it: F1 of kept lines, weighted by words."""
+"""Quality of line scores, measured like the scorer of the gold data: F1 of kept lines, weighted by words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ def calibration(files: Sequence[Scored], steps: int = 200) -> tuple[float, float
         gradient = design.T @ (p - y)
         curvature = (design * (p * (1 - p))[:, None]).T @ design + np.eye(2) * 1e-6
         step = np.linalg.solve(curvature, gradient)
-        # A whole step overshoots where a model is sure of lines that it has wrong, and the next ones run away.
+        # A full step overshoots if the model is confidently wrong about some lines, and the next steps then diverge.
         before = loss(weights)
         while loss(weights - step) > before and float(np.abs(step).max()) >= 1e-9:
             step = step / 2

@@ -4,8 +4,7 @@ What comes to the driver is sums, a row for each bucket of n-grams or of weights
 """
 
 import json
-import shutil
-import tempfile
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,12 +21,14 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark import __version__
 from prox_spark.adapt.adapt import free_output
 from prox_spark.adapt.selection_card import card
+from prox_spark.atomic import whole_folder
 from prox_spark.config.adapt import AdaptConfig
 from prox_spark.config.models import Config, InputConfig
 from prox_spark.config.target import STORE, TargetConfig
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, InputError, TrainingError
 from prox_spark.ingestion.ingest import find_files, read_files
-from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import Task
 from prox_spark.programs.bytes_kernels import Floats, Integers
 from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
@@ -35,6 +36,8 @@ from prox_spark.selection.folder import save_dsir
 from prox_spark.selection.ngrams import BUCKETS, add_counts
 from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.sql import query
+
+_log = logging.getLogger(__name__)
 
 _COUNTED = pa.schema([("bucket", pa.int32()), ("count", pa.int64())])
 _BINNED = pa.schema([("bin", pa.int32())])
@@ -76,24 +79,25 @@ def fit(spark: SparkSession, config: Config) -> Fitted:
     """
     settings = config.adapt
     if settings is None or settings.target is None:
-        raise ConfigError(
-            "adapt.target is not set: a selection needs the corpus that it aims at (conf/adapt/dsir.yaml)"
-        )
+        raise ConfigError("adapt.target is not set: a selection needs the corpus that it aims at (see the preset dsir)")
     started = time.monotonic()
     output = free_output(settings)
     store = open_store(spark, config.store)
+    _log.info("adapt: counting n-grams of the target %s", settings.target.path)
     target, target_counts = _counts(_target(spark, config, settings.target))
     if not target.ngrams:
-        found = "no documents" if not target.documents else f"{target.documents} documents without a word"
+        found = "no documents" if not target.documents else f"{target.documents} documents without words"
         raise TrainingError(f"adapt.target: {found} in {settings.target.path}")
     version = store.version("documents")
     raw_documents, total = _sample(store, version, settings)
+    _log.info("adapt: counting n-grams of %s, sampled from %d documents", store.location, total)
     raw, raw_counts = _counts(raw_documents)
     if not raw.ngrams:
         raise TrainingError(
             f"{store.location}: no words in {raw.documents} documents; `prox-spark ingest` reads a corpus"
         )
     log_ratio = fit_log_ratio(target_counts, raw_counts)
+    _log.info("adapt: ranking the documents by weight")
     quantiles, short = _ranks(raw_documents, log_ratio, settings)
     dsir = Dsir(log_ratio, quantiles, short, settings.min_words, settings.seed)
     done = Fitted(settings.output, target, raw, total, version, short, time.monotonic() - started)
@@ -123,7 +127,7 @@ def _target(spark: SparkSession, config: Config, target: TargetConfig) -> DataFr
         return query(spark, target.path, f"SELECT text FROM `refined@{name}`")
     source = InputConfig(path=target.path, format=target.format, columns=target.columns)
     try:
-        if target.format in SPARK_SOURCES:
+        if FORMATS[target.format].read_by_spark:
             rows = read_source(spark, source, 0, config.ingest.unit_bytes)
         else:
             files = find_files(config.model_copy(update={"input": source}))
@@ -182,11 +186,7 @@ def _bin_task(log_ratio: Floats, min_words: int, seed: int) -> Task:
 
 
 def _write(dsir: Dsir, settings: AdaptConfig, store: str, done: Fitted, output: Path) -> None:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        # A temporary folder is its maker's alone; the tasks of a cluster may run as somebody else.
-        work.chmod(0o755)
+    with whole_folder(output) as work:
         save_dsir(dsir, settings.name, work)
         assert settings.target is not None, "checked before"
         training: dict[str, Any] = {
@@ -201,7 +201,3 @@ def _write(dsir: Dsir, settings: AdaptConfig, store: str, done: Fitted, output: 
         }
         (work / "training.json").write_text(json.dumps(training, indent=2) + "\n", encoding="utf-8")
         (work / "README.md").write_text(card(settings, training), encoding="utf-8")
-        work.rename(output)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise

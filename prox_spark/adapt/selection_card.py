@@ -8,12 +8,12 @@ from prox_spark.selection.ngrams import BUCKETS
 
 _CARD = """# {name}
 
-A selection for `prox_spark` by importance resampling (DSIR, Xie et al. 2023, arXiv 2302.03169): it gives each document its
-rank by how much it resembles a target corpus, with DSIR's noise. Use it as `document.engine.model` with
-`document.engine.kind=dsir`; `execution.drop_document_below=0.9` keeps the tenth that resembles it most.
+A selection for `prox_spark` by importance resampling (DSIR, Xie et al. 2023, arXiv 2302.03169): it scores each document
+by its rank in resemblance to a target corpus, with DSIR's noise. Use it as `document.engine.model` with
+`document.engine.kind=dsir`; `execution.drop_document_below=0.9` keeps the tenth that resembles the target most.
 
 ## Data
-| corpus | where | documents | n-grams |
+| corpus | location | documents | n-grams |
 |---|---|---|---|
 | target | {target} | {target_documents:,} | {target_ngrams:,} |
 | raw | `{store}`, version {version} of its documents | {raw_documents:,} of {documents:,} | {raw_ngrams:,} |
@@ -21,13 +21,14 @@ rank by how much it resembles a target corpus, with DSIR's noise. Use it as `doc
 ## Recipe
 Words and pairs of words, lower-cased, in {buckets:,} buckets; {pseudo} added to each bucket's count in both corpora; log ratio of
 their probabilities. A document's weight is the sum over its n-grams, with Gumbel noise of its id and seed {seed}; its
-`keep_score` is that weight's rank, from a table of {quantiles:,} quantiles over the raw corpus. Documents of fewer than
-{min_words:,} words get 0: {short:.1%} of the raw corpus. Fitted in {seconds:,} seconds, {date}. `training.json` holds every
+`keep_score` is that weight's rank, from a table of {quantiles:,} quantiles over the raw corpus. Documents with fewer than
+{min_words:,} words get 0: {short:.1%} of the raw corpus. Fitted in {seconds:,} seconds, {date}. `training.json` has every
 setting. The same settings and documents give the same `model.safetensors`.
 
 ## Limits
-It knows which words occur, not whether they make sense: what resembles the target in its vocabulary ranks high. A long
-document has a larger weight, in either direction, than a short one. Shares hold for documents like the raw corpus's.
+The score depends on which words occur, not on whether the text makes sense: a text with the vocabulary of the target ranks
+high. A long document gets a larger weight, in either direction, than a short one. Shares hold for documents like those of the
+raw corpus.
 
 {card}
 """

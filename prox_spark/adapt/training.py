@@ -1,7 +1,7 @@
 """The training loop, the same for every task: schedule, averaging, evaluations, checkpoints.
 
-An interrupted run goes on from its last evaluation. What is random is drawn from the seed, the epoch and the step, so that on a
-CPU it ends with the weights that it would have had undisturbed; a GPU's sums differ in their last digits from run to run.
+An interrupted run resumes from its last evaluation. Random numbers depend on the seed, the epoch and the step, so on a CPU the
+final weights are those of an uninterrupted run; on a GPU, the last digits of sums vary from run to run.
 """
 
 import math
@@ -29,7 +29,7 @@ _WARM_UP = 0.03
 
 
 class Task(Protocol):
-    """What is learnt: batches, their loss, and how good a model is."""
+    """A training task: batches, their loss, and an evaluation."""
 
     def epoch(self, number: int) -> Sequence[Any]:
         """The batches of an epoch, in order; the same for the same number."""
@@ -50,7 +50,7 @@ class Task(Protocol):
 
 @dataclass(slots=True)
 class _State:
-    """Where a run stands."""
+    """The state of a run."""
 
     epoch: int = 0
     batch: int = 0

@@ -1,4 +1,4 @@
-"""Labelled pages as the very prompts that ``generate`` sends: what a model learns from is what it will be asked."""
+"""Labelled pages as the same prompts that ``generate`` sends."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""A large model's labels for a few documents: what ``adapt`` trains small refiners on."""
+"""Labels of a sample of documents from a large model, as training data for ``adapt``."""

@@ -1,8 +1,8 @@
-"""``annotate``: a large model answers what is asked about a sample of ``documents``, a batch of them at a time.
+"""``annotate``: a large model answers requests about a sample of ``documents``, in batches.
 
-What is pending follows from ``annotations`` alone (documents of the sample without an answer to a task's prompt by this
-model), so an interrupted run goes on where it was. A batch's answers are small: they come to the driver, so that each is
-asked for once, whatever becomes of the write.
+Pending work is derived from ``annotations`` alone (documents of the sample without an answer to a task's prompt by this
+model), so an interrupted run resumes. A batch's answers are small: they are collected on the driver, so that each request
+is sent once, even if the write is retried.
 """
 
 import logging
@@ -29,9 +29,10 @@ from prox_spark.logs import follow
 from prox_spark.progress import Progress, duration
 from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Commit, Purpose, commit, fence, merge
+from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.store import Store, complete_store, open_store
+from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.store import Store, open_store
 
 _log = logging.getLogger(__name__)
 
@@ -64,10 +65,10 @@ class TaskCounts:
 
 @dataclass(frozen=True)
 class Annotated:
-    """What one ``annotate`` found and did.
+    """The result of one ``annotate``.
 
     ``documents`` in the sample; ``answers`` that this run stored, for which ``retries`` requests were sent again; ``tasks``
-    and ``training``: everything that there is by now.
+    and ``training``: totals so far.
     """
 
     model: str
@@ -86,16 +87,15 @@ class _Done:
 
 
 def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> Annotated:
-    """Ask what is pending about the sample, then write the training files.
+    """Send the pending requests about the sample, then write the training files.
 
-    ``retry_failed`` asks again first what failed or was answered with something malformed; any answer takes the row's place.
-    Raises ``ConfigError`` without ``annotate`` in the configuration, ``EngineError`` where the endpoint answers nothing.
+    ``retry_failed`` first retries failed and malformed requests; any answer replaces the row.
+    Raises ``ConfigError`` without ``annotate`` in the configuration, ``EngineError`` if the endpoint answers no request.
     """
     settings = config.annotate
     if settings is None:
-        raise ConfigError("annotate is not set: endpoint and output are needed (see conf/annotate/)")
+        raise ConfigError("annotate is not set: endpoint and output are needed (see the preset large-model)")
     store = open_store(spark, config.store)
-    complete_store(store)
     prompts = load_prompts(settings)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     began, done = time.monotonic(), _Done()
@@ -112,7 +112,7 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
             "answers": done.answers,
             "retries": done.retries,
         }
-        told = "annotate: ended, %d answers by %s in %s; %d requests were sent again"
+        told = "annotate finished: %d answers by %s in %s; %d requests were sent again"
         _log.info(told, done.answers, settings.endpoint.model, duration(seconds), done.retries, extra=values)
         return Annotated(settings.endpoint.model, chosen.count(), done.answers, done.retries, seconds, tasks, training)
 
@@ -159,7 +159,7 @@ def _run(
         return
     with hold(store, LEASE) as lease:
         fence(store, lease, ("annotations",))
-        # Looked for again, now that nobody else writes answers.
+        # Look again, now that no other job writes answers.
         questions = choose(chosen, answered(store, settings, prompts)).collect()
         # In order of their units, so that a batch's documents are found in few files.
         questions.sort(key=lambda row: (row["unit"], row["doc_id"]))
@@ -211,7 +211,7 @@ def _append(store: Store, lease: Lease, answers: DataFrame) -> Commit:
 
 
 def _retry(store: Store, lease: Lease, answers: DataFrame) -> Commit | None:
-    """What failed once more stays as it is; the other answers take the place of the rows that were no use."""
+    """Requests that fail again keep their rows; other answers replace the unusable rows."""
     better = answers.where("status != 'failed'")
     return None if better.isEmpty() else merge(store, lease, "annotations", better, _KEYS, _PURPOSE)
 

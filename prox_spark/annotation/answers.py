@@ -1,4 +1,4 @@
-"""What the model's answers mean: scores and the rule that follows from them, and a task's program for a chunk."""
+"""Parsing of the model's answers: scores with ProX's rule, and programs for chunks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,12 +54,12 @@ def read_program(task: str, answer: str | None, lines: Sequence[str], first: int
     """The calls of a task's program for a chunk: ``lines``, the document's from number ``first`` on.
 
     ``keep_chunk()`` alone gives no calls. Raises ``MalformedError`` for a call that does not parse or is not the task's,
-    for lines that are not the chunk's, and for a string that does not stand in it: whoever writes such a call has read
-    another page.
+    for lines that are not the chunk's, and for a string that does not occur in it: such a call was not written
+    for this chunk.
     """
     calls = parse(_read(_Program, answer).program).calls
     if not calls:
-        raise MalformedError("the program has no call")
+        raise MalformedError("the program has no calls")
     if len(calls) > MAX_CALLS:
         raise MalformedError(f"the program has {len(calls)} calls, more than {MAX_CALLS}")
     for number, call in enumerate(calls):
@@ -68,7 +68,7 @@ def read_program(task: str, answer: str | None, lines: Sequence[str], first: int
             raise MalformedError(f"call {number}: {problem}")
     edits = [call for call in calls if call.operation != "keep_chunk"]
     if edits and len(edits) < len(calls):
-        raise MalformedError("keep_chunk() stands beside other calls")
+        raise MalformedError("keep_chunk() must be the only call")
     return edits
 
 
@@ -76,7 +76,7 @@ def _problem(task: str, call: Call, lines: Sequence[str], first: int) -> str | N
     if call.outcome != "ok":
         return call.outcome
     if call.operation not in OPERATIONS[task]:
-        return f"{call.operation} is no call of this task"
+        return f"{call.operation} is not allowed in this task"
     last = first + len(lines) - 1
     if call.line_start is not None and call.line_end is not None:
         if not first <= call.line_start <= call.line_end <= last:
@@ -84,7 +84,7 @@ def _problem(task: str, call: Call, lines: Sequence[str], first: int) -> str | N
     elif call.operation == "normalize":
         source = call.source or ""
         if not source or not any(source in line for line in lines):
-            return f"no line holds {source[:_SHOWN]!r}"
+            return f"no line contains {source[:_SHOWN]!r}"
     return None
 
 

@@ -29,8 +29,8 @@ class ChunkProgram:
 class PageLabels:
     """A page's labels, 1 to keep a line and 0 to remove it, and each chunk's merged program; both for ``labelled`` pages only.
 
-    ``incomplete``: an answer about one of its chunks is missing or no use; ``over_limit``: more would go than may;
-    ``skipped``: there was nothing to ask about.
+    ``incomplete``: an answer about one of its chunks is missing or unusable; ``over_limit``: too much would be removed;
+    ``skipped``: no request was sent.
     """
 
     fate: Fate
@@ -80,8 +80,8 @@ def page_labels(text: str | None, rows: Sequence[Row], max_removed_share: float)
 def merge(calls: Iterable[Call], lines: Sequence[str], first: int) -> Program:
     """One program of several for the same chunk (``lines``, the document's from number ``first`` on).
 
-    Ranges are united, in order; of edits of the same string the first stands, where the string is still in a line that
-    stays. Without any it is ``keep_chunk()``. It is what ``parse`` reads again from what ``render`` writes of it.
+    Ranges are united, in order; of edits of the same string the first is kept, if the string is still in a line that
+    is kept. Without any it is ``keep_chunk()``. It is what ``parse`` reads again from what ``render`` writes of it.
     """
     calls = list(calls)
     removed = {number for call in calls if call.operation == "remove_lines" for number in _range(call)}

@@ -1,7 +1,7 @@
-"""The prompts: what the model is told and shown, in which form it answers, and which version of all that this is.
+"""The prompts: instructions, examples, the form of the answer, and their version.
 
-Their words are in ``texts/*.yaml``. A prompt's version is its number and a digest over everything that changes what is
-asked, so that no answer can be taken for one to another prompt.
+Their words are in ``texts/*.yaml``. A prompt's version is its number and a digest of everything that affects the
+request, so that answers to different prompts are never mixed up.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Prompt:
 
     @property
     def of_chunks(self) -> bool:
-        """Whether it asks about chunks, else about whole documents."""
+        """Whether its requests are about chunks; otherwise about whole documents."""
         return self.task in PROGRAM_TASKS
 
     def request(self, number: int, page: str) -> ChatRequest:
@@ -97,7 +97,7 @@ def numbered(lines: Sequence[str], first: int = 0) -> str:
 
 
 def label(number: int) -> str:
-    """What stands before a line: ``[007] ``, three digits at least."""
+    """The label before a line: ``[007] ``, at least three digits."""
     return f"[{number:03d}] "
 
 

@@ -1,4 +1,4 @@
-"""Which documents are annotated: drawn by a hash, so that the same configuration draws the same ones again."""
+"""The sample of documents to annotate, drawn by a hash, so that it is repeatable."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -7,10 +7,10 @@ from prox_spark.config.annotate import AnnotateConfig
 
 
 def sample(documents: DataFrame, settings: AnnotateConfig) -> DataFrame:
-    """doc_id and unit of the documents that the settings draw.
+    """doc_id and unit of the sampled documents.
 
-    A document's place in [0, 1) follows from its id and the seed alone. A share draws the places below it, a number the
-    lowest places: later documents may take some of theirs, and a larger number or share holds the smaller one's.
+    A document's position in [0, 1) is computed from its id and the seed. A share selects the positions below it, a number the
+    lowest positions. Later documents may replace some of them, and a larger sample contains a smaller one.
     """
     hashed = F.xxhash64(F.lit(settings.seed).cast("long"), F.col("doc_id"))
     placed = documents.select("doc_id", "unit", (F.shiftrightunsigned(hashed, 11) / F.lit(float(2**53))).alias("place"))

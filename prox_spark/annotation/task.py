@@ -1,6 +1,6 @@
-"""Asking about documents inside a Spark task: documents in, rows of ``annotations`` out, the endpoint always asked.
+"""Annotation inside a Spark task: documents in, rows of ``annotations`` out, with the endpoint kept busy.
 
-One stream of requests runs over all Arrow batches of a partition. What fails for one question is that question's row.
+One stream of requests runs over all Arrow batches of a partition. A failed request becomes a failed row and affects no other.
 """
 
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ class _Asking:
             return
         try:
             if reply.outcome == "cut":
-                raise MalformedError("the token limit cut the answer off")
+                raise MalformedError("the answer was cut off by the token limit")
             found = _read(question, reply.text)
         except MalformedError as error:
             self._row(question, "malformed", error=str(error), **used)

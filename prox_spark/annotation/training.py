@@ -1,11 +1,11 @@
 """The training files: annotations as Parquet files of labelled documents and labelled pages, as ``adapt`` reads them.
 
-They follow from the store and the configuration alone: the same again, byte for byte.
+They depend only on the store and the configuration, and are reproducible byte for byte.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.annotation.labels import document_label, is_validation, page_labels
+from prox_spark.atomic import whole_file
 from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.tables.store import Store
 
@@ -60,7 +61,7 @@ _ANSWER = ("task", "chunk", "line_start", "line_end", "status", "edu", "format",
 
 @dataclass
 class TrainingFiles:
-    """What stands in ``folder``: rows of each file, and why documents and pages of the sample are in none.
+    """The files in ``folder``: rows of each file, and counts of documents and pages that were left out.
 
     ``left_out``: ``unscored`` documents (no usable scores); pages that are ``incomplete``, ``over_limit`` or ``skipped``
     (see ``labels.PageLabels``).
@@ -74,18 +75,20 @@ class TrainingFiles:
 def write_training(store: Store, settings: AnnotateConfig, chosen: DataFrame, answers: DataFrame) -> TrainingFiles:
     """Write ``documents-train.parquet``, ``documents-validation.parquet``, and the same of ``pages``, of the settings' tasks.
 
-    ``chosen`` documents (doc_id) with their ``answers`` (rows of ``annotations``). Each file is whole or not there.
+    ``chosen`` documents (doc_id) with their ``answers`` (rows of ``annotations``). Each file is written atomically.
     """
-    done = TrainingFiles(str(Path(settings.output).expanduser()))
+    folder = Path(settings.output).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    done = TrainingFiles(str(folder))
     left_out: Counter[str] = Counter()
     kinds = {"scores": ("documents", DOCUMENTS), "programs": ("pages", PAGES)}
     wanted = [kinds[task] for task in kinds if task in settings.tasks]
-    files = {
-        f"{kind}-{part}.parquet": _File(Path(done.folder), f"{kind}-{part}.parquet", schema)
-        for kind, schema in wanted
-        for part in ("train", "validation")
-    }
-    try:
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(_File(stack.enter_context(whole_file(folder / name)), schema))
+            for kind, schema in wanted
+            for name in (f"{kind}-train.parquet", f"{kind}-validation.parquet")
+        }
         for row in _labelled(store, settings, chosen, answers).toLocalIterator():
             values = row.asDict(recursive=True)
             values["raw_content"] = values["text"]
@@ -98,9 +101,6 @@ def write_training(store: Store, settings: AnnotateConfig, chosen: DataFrame, an
                     left_out[reason] += 1
         for name, file in files.items():
             done.rows[name] = file.finish()
-    finally:
-        for file in files.values():
-            file.close()
     done.left_out = dict(sorted(left_out.items()))
     return done
 
@@ -144,14 +144,11 @@ def _label(row: dict[str, Any], max_removed_share: float) -> dict[str, Any]:
 
 
 class _File:
-    """A Parquet file that takes its name once it is finished."""
+    """A Parquet file, written a row group at a time."""
 
-    def __init__(self, folder: Path, name: str, schema: pa.Schema) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / name
-        self._half = folder / f".{name}.{os.getpid()}"
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer: Any = pq.ParquetWriter(self._half, schema, compression="zstd")
+        self._writer: Any = pq.ParquetWriter(path, schema, compression="zstd")
         self._rows: list[dict[str, Any]] = []
         self._count = 0
 
@@ -161,16 +158,15 @@ class _File:
             self._flush()
 
     def finish(self) -> int:
-        """Number of rows of the finished file."""
+        """Write the last rows. Returns the number of rows of the file."""
         self._flush()
-        self._writer.close()
-        self._half.replace(self._path)
         return self._count
 
-    def close(self) -> None:
-        """Leave nothing half written behind."""
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
-        self._half.unlink(missing_ok=True)
 
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))

@@ -1,4 +1,4 @@
-"""What ``evaluate`` shows to people: its tables."""
+"""The tables that ``evaluate`` prints."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ Table = tuple[Sequence[str], list[list[Any]], str]
 
 
 def tables(found: "Evaluation") -> Iterator[Table]:
-    """Those of what was measured."""
+    """One table for each kind of measurement."""
     if found.pages:
         yield _pages(found.pages)
     if found.documents:
@@ -81,7 +81,11 @@ def _perplexity(models: Mapping[str, Any]) -> Table:
         for name, model in models.items()
         for path, one in model["perplexity"].items()
     ]
-    return columns, sorted(rows, key=lambda row: str(row[0])), "Perplexity (bits per byte compare across tokenizers)"
+    return (
+        columns,
+        sorted(rows, key=lambda row: str(row[0])),
+        "Perplexity (only bits per byte are comparable between tokenizers)",
+    )
 
 
 def _suite(models: Mapping[str, Any]) -> Table:
@@ -101,7 +105,7 @@ def _score(one: Mapping[str, Any]) -> str:
 def _compute(rows: Sequence[Mapping[str, Any]]) -> Table:
     columns = (
         *("model", "parameters", "tokens", "training FLOPs", "refining FLOPs", "of these charged", "break-even tokens"),
-        *("as good as the first after", "the first as good after", "FLOPs saved"),
+        *("tokens to match baseline", "baseline tokens to match", "FLOPs saved"),
     )
     found = [
         [
@@ -119,7 +123,7 @@ def _compute(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _power(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.3g}"
+    return "unknown" if value is None else f"{value:.3g}"
 
 
 def _reached(row: Mapping[str, Any], key: str) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that look after a store: ``pin``, ``rollback``, ``optimize`` and ``forget``."""
+"""Verbs that maintain a store: ``pin``, ``rollback``, ``optimize`` and ``forget``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -18,9 +18,9 @@ def pin(
     config: ConfigOption = None,
     store: StoreOption = None,
     output: OutputOption = "text",
-    copy: Annotated[bool, typer.Option("--copy", help="Copy its tables, too: a copy survives any VACUUM.")] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Also copy its tables; a copy survives any VACUUM.")] = False,
 ) -> None:
-    """Record a refinement version as one that is to stay."""
+    """Pin a refinement version, so that it is kept."""
     from prox_spark.versions.pin import pin as run
 
     location, loaded = store_of(store, config, overrides)
@@ -44,7 +44,7 @@ def rollback(
 def optimize(
     overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
 ) -> None:
-    """Compact the store's tables; every refinement stays readable."""
+    """Compact small files of the tables; all versions stay readable."""
     from prox_spark.versions.optimize import optimize as run
 
     location, loaded = store_of(store, config, overrides)
@@ -53,16 +53,14 @@ def optimize(
 
 def forget(
     doc_ids: Annotated[list[str] | None, typer.Argument(metavar="[DOC_ID]...", help="Ids of documents.")] = None,
-    ids: Annotated[str | None, typer.Option("--ids", help="A file of ids, one a line.")] = None,
-    where: Annotated[
-        str | None, typer.Option("--where", help="A condition in SQL over the columns of `documents`.")
-    ] = None,
-    history: Annotated[bool, typer.Option("--history", help="From all older versions of the tables, too.")] = False,
+    ids: Annotated[str | None, typer.Option("--ids", help="File with one id per line.")] = None,
+    where: Annotated[str | None, typer.Option("--where", help="SQL condition on the columns of `documents`.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Also erase from table history (VACUUM).")] = False,
     config: ConfigOption = None,
     store: StoreOption = None,
     output: OutputOption = "text",
 ) -> None:
-    """Remove documents from every table of the store. This cannot be undone."""
+    """Delete documents from all tables of the store. This cannot be undone."""
     from prox_spark.versions.forget import forget as run
 
     listed = [*(doc_ids or ()), *(_read_ids(ids) if ids else ())]
@@ -73,7 +71,7 @@ def forget(
 
 def _read_ids(path: str) -> list[str]:
     try:
-        # Not `splitlines`, which cuts at more than line ends: an id may hold any character but those.
+        # Not `splitlines`, which also splits at other characters: an id may contain anything but line ends.
         lines = [line.removesuffix("\r") for line in Path(path).read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--ids {path}: cannot be read ({error})") from None

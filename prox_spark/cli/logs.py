@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
 
+from prox_spark.cli.groups import GroupedVerbs
 from prox_spark.logs import LogSettings, chosen, clean, written
 
 _log = logging.getLogger(__name__)
@@ -21,14 +21,17 @@ _options = typer.Typer(add_completion=False)
 @_options.command()
 def _log_options(
     log_format: Annotated[
-        Literal["text", "json"], typer.Option(_FORMAT, help="json: one object a line on standard error.")
+        Literal["text", "json"],
+        typer.Option(_FORMAT, help="Log format on standard error: text, or json (one object per line)."),
     ] = "text",
-    verbose: Annotated[bool, typer.Option(_VERBOSE, help="On a terminal log what is done, not only warnings.")] = False,
+    verbose: Annotated[
+        bool, typer.Option(_VERBOSE, help="Also show progress messages on a terminal (default: warnings only).")
+    ] = False,
 ) -> None:
     """Only its options count: ``Verbs`` gives them to every verb."""
 
 
-class Verbs(TyperGroup):
+class Verbs(GroupedVerbs):
     """All verbs, each with the options of the log: before the verb or after it."""
 
     def __init__(self, **given: Any) -> None:
@@ -44,7 +47,8 @@ class Verbs(TyperGroup):
 def asked(words: Sequence[str]) -> LogSettings:
     """What these words of a command line ask of the log; read before they are parsed, so that a wrong word is logged so, too."""
     format_ = ""
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    # With no words the second list is the longer one.
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == _FORMAT:
             format_ = after
         elif word.startswith(f"{_FORMAT}="):

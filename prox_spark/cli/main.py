@@ -1,4 +1,4 @@
-"""Verbs of ``prox-spark``: parse, load the typed configuration, call one function, exit code."""
+"""Verbs of ``prox-spark``: parse arguments, load the configuration, call one function, return an exit code."""
 
 import os
 import sys
@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+import prox_spark
+from prox_spark.cli import groups
 from prox_spark.cli.evaluated import tables
 from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
+from prox_spark.cli.libraries import presets, questions
 from prox_spark.cli.logs import complain, logged
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
@@ -18,57 +21,62 @@ from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
 
-# ClickException of the click that this typer uses: newer ones bring a copy of their own, and export only heirs of it.
+# ClickException of the click that this typer uses. Newer typers have their own copy and export only its subclasses.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        write_line(f"prox-spark {prox_spark.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _prox_spark() -> None:
-    """Programming Every Example (ProX) on Spark: models write cleaning programs, Delta tables keep every version."""
+def _prox_spark(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Programming Every Example (ProX) on Spark: models write cleaning programs; Delta tables keep every version."""
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def ingest(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Read corpus files into `documents`."""
-    from prox_spark.ingestion.ingest import find_files
-    from prox_spark.ingestion.ingest import ingest as run
-
     loaded = load_config(config, overrides or ())
-    files = find_files(loaded)
-    tell({"store": loaded.store, "ingest": asdict(run(session(loaded), loaded, files))}, output)
+    done = prox_spark.ingest(lambda: session(loaded), loaded)
+    tell({"store": loaded.store, "ingest": asdict(done)}, output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def generate(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
     retry_failed: RetryOption = False,
 ) -> None:
-    """Let the refiners write programs for every document that has none yet."""
-    from prox_spark.generation.generate import generate as run
-
+    """Write programs for all documents that have none yet."""
     loaded = load_config(config, overrides or ())
-    stages = run(session(loaded), loaded, retry_failed=retry_failed)
+    stages = prox_spark.generate(session(loaded), loaded, retry_failed=retry_failed)
     tell({"store": loaded.store, "generate": [asdict(stage) for stage in stages]}, output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def execute(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; execution keys may hold lists.")] = False,
-    sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of the documents.")] = 1.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing. Execution keys may have lists of values.")
+    ] = False,
+    sample: Annotated[float, typer.Option("--sample", help="With --dry-run: share of documents to use.")] = 1.0,
 ) -> None:
-    """Apply the programs and commit a refinement version."""
-    from prox_spark.refinement.execute import execute as run
-
+    """Execute the programs and commit a refinement version."""
     if dry_run:
         _dry_run(overrides or [], config, output, sample)
         return
     loaded = load_config(config, overrides or ())
-    tell({"store": loaded.store, **asdict(run(session(loaded), loaded))}, output)
+    tell({"store": loaded.store, **asdict(prox_spark.execute(session(loaded), loaded))}, output)
 
 
 def _dry_run(overrides: list[str], config: str | None, output: str, sample: float) -> None:
@@ -106,43 +114,34 @@ def _dry_run_row(run: dict[str, Any]) -> list[Any]:
     return [*dropped, lines["total"], lines["removed"], lines["rewritten"], characters["total"], kept, operations]
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def refine(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
     retry_failed: RetryOption = False,
 ) -> None:
-    """Ingest, generate and execute: from corpus files to a refinement version."""
-    from prox_spark.generation.generate import generate
-    from prox_spark.generation.plan import plan_stages
-    from prox_spark.ingestion.ingest import find_files, ingest
-    from prox_spark.refinement.execute import execute
-
+    """Run ingest, generate and execute."""
     loaded = load_config(config, overrides or ())
-    files = find_files(loaded)
-    plan_stages(loaded)
-    spark = session(loaded)
-    done: dict[str, Any] = {"store": loaded.store, "ingest": asdict(ingest(spark, loaded, files))}
-    done["generate"] = [asdict(stage) for stage in generate(spark, loaded, retry_failed=retry_failed)]
-    tell(done | asdict(execute(spark, loaded)), output)
+    done = prox_spark.refine(lambda: session(loaded), loaded, retry_failed=retry_failed)
+    tell(asdict(done), output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.REFINE)
 def estimate(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
-    sample: Annotated[int, typer.Option("--sample", min=1, help="So many documents are tokenised.")] = 1000,
+    sample: Annotated[int, typer.Option("--sample", min=1, help="Number of documents to tokenise.")] = 1000,
     tokens_per_second: Annotated[
         float | None,
-        typer.Option("--tokens-per-second", help="Of one engine; what the store's metrics say unless given."),
+        typer.Option("--tokens-per-second", help="Speed of one engine. Default: the speed in the store's metrics."),
     ] = None,
     price_per_hour: Annotated[
-        float | None, typer.Option("--price-per-hour", min=0, help="Of one engine, in any currency.")
+        float | None, typer.Option("--price-per-hour", min=0, help="Price of one engine, in any currency.")
     ] = None,
 ) -> None:
-    """What generation would ask of its engines: documents, chunks, tokens, hours, price. Writes nothing, starts no engine."""
+    """Estimate the documents, chunks, tokens, hours and price of generation. Writes nothing and starts no engine."""
     from prox_spark.costs.estimate import estimate as run
 
     if tokens_per_second is not None and tokens_per_second <= 0:
@@ -162,9 +161,9 @@ def estimate(
         write_line(f"- {note}")
 
 
-@app.command()
+@app.command(rich_help_panel=groups.START)
 def doctor(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Check this installation and, with a configuration, its store, refiners and prompt templates."""
+    """Check the installation; with a configuration, also its store, refiners and prompt templates."""
     from prox_spark.doctor import examine
 
     checks = [asdict(check) for check in examine(config, overrides or (), start)]
@@ -178,29 +177,29 @@ def doctor(overrides: Overrides = None, config: ConfigOption = None, output: Out
         raise InstallationError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MAKE)
 def annotate(
     overrides: Overrides = None,
     config: ConfigOption = None,
     output: OutputOption = "text",
     retry_failed: RetryOption = False,
 ) -> None:
-    """Have a large model label a sample of the documents: scores and programs, and files to train refiners on."""
+    """Label a sample of documents with a large model, and write training files for refiners."""
     from prox_spark.annotation.annotate import annotate as run
 
     loaded = load_config(config, overrides or ())
     tell({"store": loaded.store, "annotate": asdict(run(session(loaded), loaded, retry_failed=retry_failed))}, output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MAKE)
 def adapt(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Make a refiner, of labels or of a target corpus: a folder to use as `chunk.engine.model` or `document.engine.model`."""
+    """Train a refiner from labels or a target corpus, for `chunk.engine.model` or `document.engine.model`."""
     from prox_spark.adapt.adapt import adapt as run
     from prox_spark.training.distributed import show
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
-        raise ConfigError("adapt is not set: name, output, train and validation are needed (see conf/adapt/)")
+        raise ConfigError("adapt is not set: name, output, train and validation are needed (see the preset web-lines)")
     if loaded.adapt.task == "selection":
         from prox_spark.adapt.selection import fit
 
@@ -211,21 +210,21 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
     tell(asdict(run(loaded.adapt, show)), output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MEASURE)
 def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
-    """Train a causal model on exported token shards, to measure what they are worth (see `evaluate.models`)."""
+    """Train a causal model on exported token shards, to compare corpora (see `evaluate.models`)."""
     from prox_spark.pretraining.pretrain import pretrain as run
     from prox_spark.training.distributed import show
 
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
-        raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see conf/pretrain/)")
+        raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see the preset tiny)")
     if loaded.pretrain.processes > 1:
         session(loaded)
     tell(asdict(run(loaded.pretrain, show)), output)
 
 
-@app.command()
+@app.command(rich_help_panel=groups.MEASURE)
 def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: OutputOption = "text") -> None:
     """Measure the refiners on labelled pages and documents, and pretrained models on clean text and tasks."""
     from prox_spark.evaluation.evaluate import evaluate as run
@@ -239,17 +238,22 @@ def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: O
         write_table(columns, rows, title)
     for note in found.compute.get("notes", ()):
         write_line(f"- {note}")
-    write_line(f"everything, with sources, page types and thresholds: {found.output}/evaluation.json")
+    write_line(f"all results, with sources, page types and thresholds: {found.output}/evaluation.json")
 
 
-for verb in (history, sql, compare, report, export, pin, rollback, optimize, forget):
-    app.command()(verb)
+for heading, verbs in (
+    (groups.START, (presets,)),
+    (groups.LOOK, (history, sql, questions, compare, report)),
+    (groups.KEEP, (export, pin, rollback, optimize, forget)),
+):
+    for verb in verbs:
+        app.command(rich_help_panel=heading)(verb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0 done, 2 wrong usage or configuration, 1 anything else."""
+    """Run one verb and return its exit code: 0 success, 2 wrong usage or configuration, 1 any other error."""
     words = sys.argv[1:] if arguments is None else arguments
-    # SQL may begin with a comment, which is no option.
+    # SQL may begin with a comment, which must not be parsed as an option.
     words = [f" {word}" if word.startswith("-- ") else word for word in words]
     with logged(words):
         return _run(words)
@@ -272,7 +276,7 @@ def _run(words: Sequence[str]) -> int:
         damage = store_damage(error)
         if damage is not None:
             return _fail(str(damage), 1)
-        return _fail(f"{type(error).__name__}: {first_line(error)} (PROX_SPARK_TRACE=1 shows where)", 1)
+        return _fail(f"{type(error).__name__}: {first_line(error)} (set PROX_SPARK_TRACE=1 for a stack trace)", 1)
     return code if isinstance(code, int) else 0
 
 

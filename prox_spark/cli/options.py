@@ -1,4 +1,4 @@
-"""What every verb shares: the application, the types of its options, store and session, what it tells at its end."""
+"""Shared by all verbs: the application, option types, store and session, and the final output."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -10,25 +10,23 @@ from prox_spark.cli.output import write_facts, write_json, write_line
 from prox_spark.config import Config, load_config
 from prox_spark.errors import UsageError
 
-app = typer.Typer(
-    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = typer.Typer(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-ConfigOption = Annotated[str | None, typer.Option("--config", help="The YAML file of the refinement.")]
-StoreOption = Annotated[str | None, typer.Option("--store", help="The store, instead of a configuration.")]
-OutputOption = Annotated[
-    Literal["text", "json"], typer.Option("--output", help="json: one document on standard output.")
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", help="A preset's name (see `presets`), or the path of a YAML file.")
 ]
-RetryOption = Annotated[bool, typer.Option("--retry-failed", help="First ask again what failed before.")]
+StoreOption = Annotated[str | None, typer.Option("--store", help="Store path or schema (instead of --config).")]
+OutputOption = Annotated[Literal["text", "json"], typer.Option("--output", help="text or json.")]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Retry failed requests first.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the configuration, values in YAML.")
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides of configuration keys; values in YAML.")
 ]
 
 
 def store_of(store: str | None, config: str | None, overrides: Sequence[str] | None) -> tuple[str, Config]:
-    """Location and configuration of a reading verb, which may know the store alone."""
+    """Location and configuration for a verb that may get only the store."""
     if store is None and config is None and not overrides:
-        raise UsageError("name the store: --store STORE or --config FILE")
+        raise UsageError("name the store: --store STORE or --config NAME")
     loaded = load_config(config, [*(overrides or ()), *([f"store={store}"] if store else [])])
     return loaded.store, loaded
 
@@ -42,14 +40,14 @@ def start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
 
     from prox_spark.session import get_session
 
-    # PySpark logs a stack trace in JSON whenever the message of a failed query is read: our one line says the same.
+    # PySpark logs a JSON stack trace whenever the message of a failed query is read. Our error line has the same message.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).setLevel("CRITICAL")
     return get_session(settings)
 
 
 def tell(done: dict[str, Any], output: str) -> None:
-    """What a writing verb did: the whole as JSON, or its facts in lines."""
+    """Print the result of a writing verb: as JSON, or one fact per line."""
     if output == "json":
         write_json(done)
         return

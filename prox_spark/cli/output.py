@@ -1,4 +1,4 @@
-"""How verbs answer: one JSON document for programs, tables for people. Page text is hostile in a terminal: it is escaped."""
+"""Output of verbs: one JSON document, or tables for people. Page text is untrusted, so it is escaped for the terminal."""
 
 import datetime
 import decimal
@@ -16,13 +16,13 @@ from prox_spark.tables.times import utc
 
 
 def write_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(value, default=_encode, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """A table of all rows; long cells are folded, never cut."""
+    """Print a table with all rows; long cells are folded, never cut."""
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(Text(safe(column)), overflow="fold")
@@ -32,13 +32,13 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
 
 
 def write_line(text: str) -> None:
-    """One line on standard output."""
+    """Print one line on standard output."""
     sys.stdout.write(safe(text) + "\n")
     sys.stdout.flush()
 
 
 def write_facts(facts: Mapping[str, Any], indent: str = "") -> None:
-    """Names and values, one a line."""
+    """Print names and values, one per line."""
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
         write_line(f"{indent}{name:<{width}}  {_show(value)}")

@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
+import prox_spark
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 from prox_spark.errors import UsageError
 from prox_spark.tables.times import utc
+from prox_spark.versions.questions import question
 
 
 def history(
     overrides: Overrides = None, config: ConfigOption = None, store: StoreOption = None, output: OutputOption = "text"
 ) -> None:
-    """Every refinement version of the store."""
-    from prox_spark.versions.history import history as run
-
+    """List all refinement versions of the store."""
     location, loaded = store_of(store, config, overrides)
-    rows = run(session(loaded), location)
+    rows = prox_spark.history(session(loaded), location)
     if output == "json":
         write_json(rows)
         return
@@ -47,23 +47,38 @@ def _history_row(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def sql(
-    question: Annotated[
-        str, typer.Argument(metavar="SELECT", help="The query; `refined@NAME:VERSION` reads an older refinement.")
-    ],
+    select: Annotated[
+        str | None,
+        typer.Argument(metavar="SELECT", help="The query. `refined@NAME:VERSION` reads another refinement version."),
+    ] = None,
     overrides: Overrides = None,
     config: ConfigOption = None,
     store: StoreOption = None,
     output: OutputOption = "text",
+    asked: Annotated[
+        str | None,
+        typer.Option("--question", metavar="NAME", help="A query of the library (see `questions`) instead of SELECT."),
+    ] = None,
+    refinements: Annotated[
+        list[str] | None,
+        typer.Option("--refinement", metavar="A=NAME", help="The refinement for letter A of a question about several."),
+    ] = None,
 ) -> None:
-    """Ask the tables of the store, by their plain names."""
+    """Query the tables of the store by their plain names."""
     from prox_spark.versions.sql import query
 
+    if asked is not None:
+        # The first of the overrides stands where the query would.
+        overrides = [*([select] if select else ()), *(overrides or ())]
+        select = question(asked, _by_letter(refinements or []))
+    elif select is None:
+        raise UsageError("Missing argument 'SELECT': give a query, or --question NAME (see `prox-spark questions`)")
+    elif refinements:
+        raise UsageError("--refinement belongs to --question; in a query write `refined@NAME`")
     location, loaded = store_of(store, config, overrides)
-    answer = query(session(loaded), location, question)
+    answer = query(session(loaded), location, select)
     if output == "json" and len(set(answer.columns)) < len(answer.columns):
-        raise UsageError(
-            f"SQL: two columns of one name ({', '.join(answer.columns)}); give them names of their own with AS"
-        )
+        raise UsageError(f"SQL: two columns have the same name ({', '.join(answer.columns)}); rename them with AS")
     rows = answer.collect()
     if output == "json":
         write_json({"columns": answer.columns, "rows": [row.asDict(recursive=True) for row in rows]})
@@ -71,29 +86,39 @@ def sql(
         write_table(answer.columns, rows)
 
 
+def _by_letter(given: list[str]) -> dict[str, str]:
+    found = {}
+    for one in given:
+        letter, equals, name = one.partition("=")
+        if not letter or not equals or not name:
+            raise UsageError(f"--refinement {one!r}: write it as A=NAME")
+        found[letter] = name
+    return found
+
+
 def compare(
-    before: Annotated[str, typer.Option("--from", metavar="A", help="NAME, NAME:VERSION, or @N of `refined`.")],
-    after: Annotated[str, typer.Option("--to", metavar="B", help="The same.")],
+    before: Annotated[
+        str, typer.Option("--from", metavar="A", help="Base version: NAME, NAME:VERSION or @N of `refined`.")
+    ],
+    after: Annotated[str, typer.Option("--to", metavar="B", help="Version to compare with.")],
     overrides: Overrides = None,
     config: ConfigOption = None,
     store: StoreOption = None,
     output: OutputOption = "text",
-    limit: Annotated[int, typer.Option("--limit", min=0, help="So many movers and sampled lines.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Rows to show per list.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
     table: Annotated[
         str | None,
-        typer.Option("--table", metavar="T", help="Keep it in this Delta table, too: a path, or catalog.schema.table."),
+        typer.Option("--table", metavar="T", help="Also write to this Delta table: a path, or catalog.schema.table."),
     ] = None,
 ) -> None:
-    """What differs between two refinement versions."""
-    from prox_spark.versions.compare import compare as run
+    """Show the differences between two refinement versions."""
     from prox_spark.versions.compared import save
-    from prox_spark.versions.summary import summarize
 
     location, loaded = store_of(store, config, overrides)
-    comparison = run(session(loaded), location, before, after)
+    comparison = prox_spark.compare(session(loaded), location, before, after)
     saved = {"table": asdict(save(comparison, table))} if table else {}
-    found = summarize(comparison, limit, seed) | saved
+    found = comparison.summary(limit, seed) | saved
     if output == "json":
         write_json(found)
     else:
@@ -125,7 +150,7 @@ def _show_comparison(found: dict[str, Any]) -> None:
 
 
 def _show_sides(title: str, names: list[str], entries: list[dict[str, Any]]) -> None:
-    """A row for each key, a column for each number: before -> after."""
+    """Print a row for each key and a column for each number: before -> after."""
     keys = [key for key in entries[0] if key not in ("from", "to")]
     numbers = list(entries[0]["from"])
     rows = (
@@ -136,26 +161,24 @@ def _show_sides(title: str, names: list[str], entries: list[dict[str, Any]]) -> 
 
 
 def report(
-    output_file: Annotated[Path, typer.Option("--output-file", metavar="FILE", help="The page to write, HTML.")],
+    output_file: Annotated[Path, typer.Option("--output-file", metavar="FILE", help="HTML file to write.")],
     overrides: Overrides = None,
     config: ConfigOption = None,
     store: StoreOption = None,
     output: OutputOption = "text",
-    before: Annotated[str | None, typer.Option("--from", metavar="A", help="The version to compare with.")] = None,
+    before: Annotated[str | None, typer.Option("--from", metavar="A", help="Version to compare with.")] = None,
     after: Annotated[
-        str | None, typer.Option("--to", metavar="B", help="The version; the newest unless given.")
+        str | None, typer.Option("--to", metavar="B", help="Version to report on. Default: the newest.")
     ] = None,
-    sample: Annotated[int, typer.Option("--sample", min=1, max=5000, help="So many documents to look at.")] = 500,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other documents.")] = 0,
+    sample: Annotated[int, typer.Option("--sample", min=1, max=5000, help="Documents in the sample.")] = 500,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of the sample.")] = 0,
     evaluation: Annotated[
         Path | None,
-        typer.Option("--evaluation", metavar="FILE", help="An evaluation.json, to show its models' compute."),
+        typer.Option("--evaluation", metavar="FILE", help="An evaluation.json, to show the compute of its models."),
     ] = None,
 ) -> None:
-    """Write a page that shows a refinement, or what changed between two: numbers, pictures, documents."""
-    from prox_spark.report.report import report as run
-
+    """Write an HTML report on a refinement, or on the changes between two."""
     location, loaded = store_of(store, config, overrides)
     asked: dict[str, Any] = {"before": before, "after": after, "sample": sample, "seed": seed, "evaluation": evaluation}
-    done = run(session(loaded), location, output_file, **asked)
+    done = prox_spark.report(session(loaded), location, output_file, **asked)
     tell(asdict(done), output)

@@ -1,4 +1,4 @@
-"""What ``adapt`` is told."""
+"""Settings of ``adapt``."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,93 +12,93 @@ Task = Literal["lines", "programs", "documents", "selection"]
 
 
 class Shape(Section):
-    """A model with random weights: ModernBERT where lines or documents are scored, Llama where programs are written."""
+    """A model with random weights: ModernBERT for scores of lines or documents, Llama for programs."""
 
     vocabulary: Annotated[int, Field(ge=512)] = 4096
-    """Entries of the byte-level BPE that is trained on the pages; the template's marks come on top."""
+    """Size of the byte-level BPE vocabulary that is trained on the pages, without the marks of the template."""
     hidden: Annotated[int, Field(ge=64, multiple_of=64)] = 256
-    """Dimensions."""
+    """Hidden dimensions."""
     feed_forward: Annotated[int, Field(ge=64)] = 512
     """Width of the gated feed-forward layers."""
     layers: Annotated[int, Field(ge=1)] = 6
-    """ModernBERT: every second one looks at the whole window, the others at 64 tokens to each side."""
+    """Number of layers. In ModernBERT every second layer attends to the whole window, the others to 64 tokens on each side."""
     heads: Annotated[int, Field(ge=1)] | None = None
-    """Attention heads; one for every 64 dimensions unless given."""
+    """Attention heads. Default: one for every 64 dimensions."""
     kv_heads: Annotated[int, Field(ge=1)] | None = None
-    """Heads of keys and values (Llama); as many as heads unless given."""
+    """Key and value heads (Llama). Default: as many as heads."""
 
 
 SIZES = {name: Shape(vocabulary=32_000, **size) for name, size in PAPER_SIZES.items()}
-"""ProX's own sizes by their names."""
+"""The model sizes of the ProX paper, by name."""
 
 
 class AdaptConfig(Section):
     """Training a refiner on labelled pages or documents."""
 
     name: str
-    """Name of the refiner; stands in its ``refiner.json`` and on its card."""
+    """Name of the refiner, for its ``refiner.json`` and its card."""
     output: str
-    """Folder that is made; it must not exist."""
+    """Folder to create; it must not exist."""
     task: Task = "lines"
     """``lines``: P(keep) of each line. ``programs``: a causal model that writes ``remove_lines``. ``documents``:
-    ``keep_score`` of a whole document. ``selection``: how much the store's documents resemble ``target`` (``docs/selection.md``);
-    of the other keys it reads ``min_words``, ``raw_documents``, ``seed`` and ``card``."""
+    ``keep_score`` of a whole document. ``selection``: resemblance of the store's documents to ``target`` (``docs/selection.md``);
+    its other keys are ``min_words``, ``raw_documents``, ``seed`` and ``card``."""
     train: list[str] = []
     """Files with labels: ``raw_content`` (or ``text``) and ``gold_keep``, a 0 or 1 for each line; for ``documents``
-    ``gold_keep_doc``, a 0 or 1. Required but for ``selection``."""
+    ``gold_keep_doc``, a 0 or 1. Required except for ``selection``."""
     validation: list[str] = []
-    """Files of other sites, of the same form, each reported: they choose the best checkpoint, and calibrate a line scorer.
-    Required but for ``selection``."""
+    """Files in the same format with pages of other sites. They select the best checkpoint and calibrate a line scorer; each
+    file is reported. Required except for ``selection``."""
     base: str | None = None
-    """A model to start from, a folder or a repository (causal, or a token classifier's encoder); random weights of
-    ``shape`` and a vocabulary of the pages' own without it."""
+    """A model to start from: a folder or a repository (causal, or the encoder of a token classifier). Without it, training
+    starts with random weights of ``shape`` and a vocabulary trained on the pages."""
     revision: str | None = None
-    """Commit or branch of ``base``."""
+    """Branch, tag or commit of ``base``."""
     shape: Shape = Shape()
-    """The model without ``base``; also ``xs``, ``s`` or ``m``, the paper's sizes."""
+    """Shape of the model without ``base``: a mapping, or ``xs``, ``s`` or ``m``, the paper's sizes."""
     template: str | None = None
-    """Prompt template; without ``base`` ``marked/2`` (scores) or ``numbered/1`` (programs), with one ``lines/1`` or
-    ``text/1``."""
+    """Prompt template. Default without ``base``: ``marked/2`` (scores) or ``numbered/1`` (programs); with ``base``: ``lines/1``
+    or ``text/1``."""
     window: Annotated[int, Field(ge=64)] = 384
-    """Tokens of a chunk (``documents``: of a document, which is cut there)."""
+    """Maximum tokens of a chunk (``documents``: of a document; longer ones are cut)."""
     context: Annotated[int, Field(ge=128)] = 4096
-    """Longest prompt with its answer, in tokens, of a model with random weights."""
+    """Context length in tokens (prompt and answer) of a model with random weights."""
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the training pages."""
     batch_tokens: Annotated[int, Field(gt=0)] = 8192
-    """Tokens of a step and process, padding counted."""
+    """Tokens per step and process, including padding."""
     packing: bool = False
-    """Several examples share a row, each seeing itself alone, where batches of like lengths are padded otherwise."""
+    """Pack several examples into a row with separate attention; otherwise pad batches of similar length."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """At its peak: a short linear rise, then a cosine."""
+    """Peak learning rate: after a short linear warm-up, the rate decays with a cosine."""
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.03
-    """Share of the peak rate where the cosine ends."""
+    """Final learning rate, as a share of the peak rate."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    """Of AdamW."""
+    """AdamW weight decay."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of values that are dropped in training (models with random weights)."""
+    """Dropout rate (models with random weights)."""
     noise: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of prompt tokens that are hidden in training, so that a model leans on no single one."""
+    """Share of prompt tokens that are masked in training, so that the model does not depend on single tokens."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay, a step, of the exponential average of the weights that is evaluated and kept; 0 keeps the weights themselves."""
+    """Decay per step of the exponential moving average of the weights. The average is evaluated and kept; 0 turns it off."""
     evaluations: Annotated[int, Field(ge=1)] = 6
-    """So many checkpoints are scored on the validation pages; the best is kept. An interrupted run goes on from the last."""
+    """Number of evaluations on the validation pages. The best checkpoint is kept; an interrupted run resumes from the last."""
     seed: int = 0
-    """Of initialisation, order, noise and dropout."""
+    """Seed for initialisation, order, noise and dropout."""
     processes: Annotated[int, Field(ge=1)] = 1
-    """Processes that share each step, started by PySpark's ``TorchDistributor``; a GPU each where there are GPUs."""
+    """Processes that share each step, started by PySpark's ``TorchDistributor``; one GPU each if there are GPUs."""
     cluster: bool = False
-    """Whether those processes run on the cluster's executors (with GPUs where ``spark.task.resource.gpu.amount`` is set); on the
-    driver otherwise."""
+    """Run these processes on the cluster's executors (with GPUs if ``spark.task.resource.gpu.amount`` is set) instead of the
+    driver."""
     target: TargetConfig | None = None
-    """``selection``: the corpus that chosen documents resemble."""
+    """``selection``: the target corpus."""
     min_words: Annotated[int, Field(ge=1)] = 100
-    """``selection``: documents of fewer words get ``keep_score`` 0; DSIR's own number."""
+    """``selection``: documents with fewer words get ``keep_score`` 0. The default is DSIR's."""
     raw_documents: Annotated[int, Field(ge=1)] = 1_000_000
-    """``selection``: about so many of the store's documents are the raw corpus, drawn by a hash of their id and the seed; all,
-    where it has no more."""
+    """``selection``: approximate size of the sample of the store's documents that serves as raw corpus, drawn by a hash of id
+    and seed; a smaller store is used completely."""
     card: str = ""
-    """What the card says beside recipe and scores: credits of the data, limits (Markdown)."""
+    """Text to add to the card after recipe and scores, such as credits of the data and limits (Markdown)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,5 +112,5 @@ class AdaptConfig(Section):
             if name in needed and not getattr(self, name):
                 raise ValueError(f"{name} is missing: task {self.task} needs it")
             if name not in needed and getattr(self, name):
-                raise ValueError(f"{name} is given, which task {self.task} does not read")
+                raise ValueError(f"{name} is set, but task {self.task} does not use it")
         return self

@@ -1,4 +1,4 @@
-"""What ``annotate`` is told."""
+"""Settings of ``annotate``."""
 
 from typing import Annotated, Any, Literal
 
@@ -16,37 +16,35 @@ class AnnotateConfig(Section):
     endpoint: EndpointSettings
     """A chat endpoint with the large model."""
     output: str
-    """Folder of the Parquet files for ``adapt``, where the job is started; they are written anew each time."""
+    """Folder for the Parquet files for ``adapt``, on the machine that starts the job. They are rewritten each time."""
     documents: Annotated[int, Field(gt=0)] = 1000
-    """So many documents are drawn, by a hash of their id and the seed: the same again, and more of them hold the fewer."""
+    """Size of the sample, drawn by a hash of id and seed: the sample is repeatable, and a larger one contains a smaller one."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Draw about this share of all documents instead."""
+    """Sample about this share of all documents instead."""
     seed: int = 0
-    """Another seed draws other documents, and splits sites otherwise."""
+    """Random seed of the sample and of the split of sites."""
     tasks: Annotated[tuple[Literal["scores", "programs"], ...], Field(min_length=1)] = ("scores", "programs")
-    """``scores``: one answer a document; ``programs``: three a chunk (navigation, links, footer)."""
+    """``scores``: one request per document. ``programs``: three per chunk (navigation, links, footer)."""
     document_characters: Annotated[int, Field(ge=100)] = 8000
-    """Longer documents are cut here before they are scored."""
+    """Cut longer documents to this many characters before they are scored."""
     chunk_characters: Annotated[int, Field(ge=100)] = 6000
-    """Characters of a chunk, labels and line ends counted; a longer line is not sent and stays."""
+    """Maximum characters of a chunk, including labels and line ends. A longer line is not sent, and is kept."""
     max_removed_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
-    """A page of whose words the merged programs remove more is no training page."""
+    """Skip pages from which the programs remove a larger share of words."""
     validation_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """About this share of the sites goes to the validation files, with all their documents."""
+    """Approximate share of sites whose documents go into the validation files."""
     structured: bool = True
-    """Send the answers' JSON schema along (``response_format``); the prompts ask for the same JSON either way."""
+    """Send the JSON schema of the answer (``response_format``). The prompts request the same JSON in any case."""
     parameters: dict[str, Any] = {"temperature": 0.0, "max_tokens": 1024}
-    """What else stands in every request; some models want ``max_completion_tokens`` and no ``temperature``."""
+    """Other parameters of every request. Some models need ``max_completion_tokens`` and no ``temperature``."""
     batch_documents: Annotated[int, Field(gt=0)] = 256
-    """The answers about so many documents are committed at a time: what an interrupted run loses at most."""
+    """Documents per commit. An interrupted run loses at most this much work."""
 
     @field_validator("output")
     @classmethod
     def _local(cls, folder: str) -> str:
         if "://" in folder:
-            raise ValueError(
-                f"{folder!r} is no folder of the machine that this runs on; adapt reads the files from there"
-            )
+            raise ValueError(f"{folder!r} is not a local folder; adapt reads the files from a local folder")
         return folder
 
     @field_validator("parameters")
@@ -54,5 +52,5 @@ class AnnotateConfig(Section):
     def _not_ours(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         for name in _OURS:
             if name in parameters:
-                raise ValueError(f"{name} is not for parameters to set")
+                raise ValueError(f"annotate sets {name} itself; remove it from parameters")
         return parameters

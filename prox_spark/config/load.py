@@ -1,6 +1,5 @@
 """From a YAML file and ``key.sub=value`` overrides to a checked ``Config``."""
 
-import difflib
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,18 +10,32 @@ from pydantic import BaseModel, ValidationError
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
+from prox_spark.library import Library
+from prox_spark.suggest import hint
+
+PRESETS = Library("preset", "presets", ".yaml")
+"""Configurations that ship with the package; the subfolder of one is the verb that it is for, ``refine`` where there is none."""
 
 
-def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Config:
-    """Read the YAML file at ``path`` (or start from nothing) and put each ``key.sub=value`` (value: YAML) over it.
+def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration and apply ``overrides`` to it.
 
-    >>> load_config(None, ["store=s", "chunk.engine.kind=rules"]).chunk.engine.kind
-    'rules'
+    ``source`` is the name of a preset (``rules``), the path of a YAML file (one without a slash or the ending ``.yaml`` or
+    ``.yml`` only where no preset has that name), or None for overrides alone. Each override is ``key.sub=value`` with the
+    value in YAML; another ``….engine.kind`` removes the settings of the old kind.
 
-    Raises ``ConfigError`` for a file that cannot be read, an unknown key (the nearest known name is shown) or a wrong value.
+    Returns the checked ``Config``, which cannot be changed.
+    Raises ``ConfigError`` for an unknown preset or key (the nearest known one is shown), a file that cannot be read, or a
+    wrong value.
+
+    >>> config = load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> config.store, config.refinement, config.chunk.engine.kind
+    ('my-store', 'rules', 'rules')
+    >>> load_config(None, ["store=my-store", "chunk.engine.kind=rules"]).document is None
+    True
     """
-    tree = _read(Path(path)) if path is not None else {}
-    where = str(path) if path is not None else "the arguments"
+    tree = _read(source) if source is not None else {}
+    where = str(source) if source is not None else "the arguments"
     for override in overrides:
         _apply(tree, override)
     try:
@@ -31,27 +44,27 @@ def load_config(path: str | Path | None, overrides: Sequence[str] = ()) -> Confi
         raise ConfigError(f"{where}: " + "; ".join(_explain(item) for item in error.errors())) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(source: str | Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.safe_load(PRESETS.text_of(source))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{source}: is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: holds no keys at its top level")
+        raise ConfigError(f"{source}: has no keys; it must be a YAML mapping")
     return tree
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
-    """Put one ``key.sub=value`` into the tree; another ``….engine.kind`` drops the old kind's settings."""
+    """Apply one override to the tree; a new ``….engine.kind`` drops the settings of the old kind."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"{override!r} is no override: write key=value, for example chunk.engine.kind=rules")
+        raise ConfigError(f"cannot read override {override!r}: write key=value, for example chunk.engine.kind=rules")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f"{override!r}: the value is not YAML") from None
+        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -65,17 +78,16 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 def _explain(error: Any) -> str:
     """One problem in one line: the key, what is wrong, and for an unknown key the nearest known one."""
-    # A union's branch stands in the location under its tag: no key of the user's.
+    # pydantic puts the tag of a union's branch into the location; it is not a key of the user.
     location = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
     known = _known_keys(location[:-1])
     key = ".".join(str(part) for part in _user_location(location))
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"unknown key {key!r} ({hint})"
+        return f"unknown key {key!r} ({hint(str(location[-1]), sorted(known))})"
     if error["type"] == "missing":
         return f"key {key!r} is missing"
-    return f"{key}: {error['msg']}" if key else str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{key}: {said}" if key else said
 
 
 def _user_location(location: list[Any]) -> list[Any]:
@@ -96,7 +108,7 @@ def engine_kinds() -> dict[str, type[BaseModel]]:
 
 
 def _known_keys(location: list[Any]) -> list[str]:
-    """Names of the keys that may stand at ``location``."""
+    """Names of the keys that are allowed at ``location``."""
     model: type[BaseModel] = Config
     for index, part in enumerate(location):
         if index and location[index - 1] == "engine" and part in engine_kinds():

@@ -1,6 +1,6 @@
-"""The configuration of a refinement: what may stand in a YAML file, and what each key means.
+"""The configuration of a refinement: the keys of the YAML file and their meaning.
 
-Every model is frozen and refuses unknown keys. ``docs/configuration.md`` is read off these docstrings.
+Every model is frozen and refuses unknown keys. ``docs/configuration.md`` is generated from these docstrings.
 """
 
 import re
@@ -13,157 +13,149 @@ from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.config.engines import EngineSettings
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
-from prox_spark.execution import ExecutionSettings
-from prox_spark.section import Section
+from prox_spark.corpora.formats import FORMATS
+from prox_spark.execution.settings import ExecutionSettings, Mode, Thresholds
+from prox_spark.section import Section, Share
+from prox_spark.suggest import unknown
 
 NAME = re.compile(r"[A-Za-z0-9._-]+\Z")
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Bounds = tuple[Share, Share]
 
 
 class InputConfig(Section):
-    """Where the corpus lies and how to read it."""
+    """The location and format of the corpus."""
 
     path: str | list[str]
     """A file, a folder, a glob, or a list of them; for ``delta`` a table's path, for ``table`` its name."""
     format: str
-    """c4, redpajama-v2, fineweb, fineweb-edu, dclm, openwebmath, dolma, text, warc, wet, parquet, json, delta, table."""
+    """How the corpus is stored: a name of the table of formats below."""
     columns: dict[str, str] = {}
-    """Our column (doc_id, text, url, source) to theirs, where the format's own mapping does not fit."""
+    """Map prox_spark columns (doc_id, text, url, source) to corpus columns, if the mapping of the format does not fit."""
     source: str | None = None
-    """What to write into ``source`` where a record names none; the format's name unless given."""
+    """Value of ``source`` for records without one. Default: the name of the format."""
     limit: Annotated[int, Field(gt=0)] | None = None
-    """Read no more than the first so many records."""
+    """Read at most this many records, from the start."""
+
+    @field_validator("format")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in FORMATS:
+            raise ValueError(unknown("format", name, FORMATS))
+        return name
 
 
 class IngestConfig(Section):
     """How documents are stored."""
 
     unit_bytes: Annotated[int, Field(gt=0)] = 256 * 1024 * 1024
-    """About so many bytes of text make a unit: what generation resumes and retries by."""
+    """Target size of a unit, in bytes of text. Generation resumes and retries by unit."""
     batch_bytes: Annotated[int, Field(gt=0)] = 64 * 1024**3
-    """Files of about so many bytes of text are read between two commits."""
+    """Bytes of text per commit, approximately."""
 
 
 class DocumentConfig(Section):
     """The document stage: keep or drop."""
 
     engine: EngineSettings
-    """Which engine writes the programs, and its own settings."""
+    """The engine that writes the programs, and its settings."""
     template: str | None = None
-    """Name of the prompt template; the refiner's own unless given."""
+    """Name of the prompt template. Default: the refiner's."""
     max_prompt_tokens: Annotated[int, Field(gt=0)] | None = None
-    """Longer documents are cut here before the model reads them; the refiner's own unless given (2,000 in ProX)."""
+    """Cut longer documents to this many tokens before the model reads them. Default: the refiner's (2,000 in ProX)."""
     grammar: bool | None = None
-    """Hold the model's text programs to the grammar; the refiner's own unless given."""
+    """Constrain decoding of text programs to the program grammar. Default: the refiner's."""
 
 
 class ChunkConfig(Section):
     """The chunk stage: remove lines, normalise strings."""
 
     engine: EngineSettings
-    """Which engine writes the programs, and its own settings."""
+    """The engine that writes the programs, and its settings."""
     min_keep_score: Share | None = None
-    """Only documents with at least this ``keep_score`` are read; ``execution.drop_document_below`` unless given."""
+    """Process only documents with at least this ``keep_score``. Default: ``execution.drop_document_below``."""
     window: Annotated[int, Field(gt=0)] | None = None
-    """Tokens in a chunk, labels and line ends counted; the refiner's own unless given (1,500 in ProX)."""
+    """Maximum tokens of a chunk, including labels and line ends. Default: the refiner's (1,500 in ProX)."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
-    """Tokens of a program at most; the refiner's own unless given (256 in ProX)."""
+    """Maximum tokens of a program. Default: the refiner's (256 in ProX)."""
     template: str | None = None
-    """Name of the prompt template; the refiner's own unless given."""
+    """Name of the prompt template. Default: the refiner's."""
     grammar: bool | None = None
-    """Hold programs to the grammar; the refiner's own unless given."""
+    """Constrain decoding to the program grammar. Default: the refiner's."""
 
 
-_EXECUTION = ExecutionSettings()
+class ExecutionConfig(Thresholds):
+    """How programs are executed. ``docs/programs.md`` defines every rule."""
 
-
-class ExecutionConfig(Section):
-    """How programs are applied. ``docs/programs.md`` states every rule."""
-
-    mode: Literal["strict", "compat"] = "strict"
-    """``strict``, or ``compat``: what the published ProX executor returns, quirk by quirk."""
+    mode: Mode = "strict"
+    """``strict``, or ``compat``, which reproduces the published ProX executor with all its quirks."""
     drop_document_below: Share = 0.5
-    """A document with a smaller ``keep_score`` is dropped."""
-    drop_line_below: Share = _EXECUTION.drop_line_below
-    """A line with a smaller score is removed, where the chunk stage scores lines."""
-    min_confidence: Share = _EXECUTION.min_confidence
-    """A generated call with a smaller confidence is ignored."""
-    error_budget: Annotated[int, Field(ge=0)] = _EXECUTION.error_budget
-    """A chunk's program with more errors than this has no effect."""
-    max_removed_share: Share = _EXECUTION.max_removed_share
-    """A document that loses at least this share of its words is dropped."""
-    min_words: Annotated[int, Field(ge=0)] = _EXECUTION.min_words
-    """A document that programs shorten to so many words or fewer is dropped."""
-    max_repeats: Annotated[int, Field(ge=1)] = _EXECUTION.max_repeats
-    """More equal calls than this in a chunk are recorded as a loop."""
+    """Drop a document with a ``keep_score`` below this."""
     on_failed_chunk: Literal["keep", "quarantine"] = "keep"
-    """A failed chunk's lines stay as they are, or its document is quarantined."""
+    """``keep``: the lines of a failed chunk stay unchanged. ``quarantine``: its document is quarantined."""
 
     def settings(self) -> ExecutionSettings:
         """The part of this section that the executor itself reads."""
-        names = ("drop_line_below", "min_confidence", "error_budget", "max_removed_share", "min_words", "max_repeats")
-        return ExecutionSettings(**{name: getattr(self, name) for name in names})
+        return ExecutionSettings(**self.model_dump(include=set(Thresholds.model_fields)))
 
 
 class FuseConfig(Section):
-    """Bounds outside of which a refinement is not committed: a broken refiner must not empty a corpus overnight."""
+    """Limits on what a refinement may keep. Outside of them it is not committed, so a broken refiner cannot empty a corpus."""
 
     min_documents: Annotated[int, Field(ge=0)] = 1000
-    """Smaller refinements are not judged."""
+    """Refinements with fewer documents are not checked."""
     kept_documents: Bounds = (0.01, 1.0)
-    """Share of the documents that may be kept: at least, at most."""
+    """Minimum and maximum share of kept documents."""
     kept_characters: Bounds = (0.01, 1.0)
-    """Share of the characters that may be kept: at least, at most."""
+    """Minimum and maximum share of kept characters."""
     failed_chunks: Share = 0.05
-    """Share of the chunks that may fail."""
+    """Maximum share of failed chunks."""
 
 
 class GenerateConfig(Section):
-    """How the engine is kept busy and how often its work is committed."""
+    """Batching and parallelism of generation."""
 
     batch_units: Annotated[int, Field(gt=0)] = 8
-    """So many units are generated and committed at a time: at least minutes of engine time."""
+    """Units per commit. Choose it so that a batch takes minutes of engine time."""
     partitions: Annotated[int, Field(gt=0)] | None = None
-    """Tasks for a batch; several for each engine, so that one that ends never leaves it idle. Two a core unless given."""
+    """Tasks per batch. Use several per engine, so that it is not idle when a task ends. Default: two per core."""
     self_test: bool = True
-    """Before a model's first batch: it answers pages of boilerplate, and a prompt that leaves all of them as they are stops."""
+    """Before its first batch, the model answers pages of boilerplate; if the model changes none of them, the job stops."""
 
 
 class Config(Section):
-    """A whole configuration: one refinement of one corpus in one store."""
+    """A complete configuration: one refinement of one corpus in one store."""
 
     store: str
     """A path, or a catalog schema ``catalog.schema``."""
     refinement: str | None = None
-    """Name of the refinement; the first 8 digits of its fingerprint unless given."""
+    """Name of the refinement. Default: the first 8 digits of its fingerprint."""
     input: InputConfig | None = None
-    """The corpus; not needed where nothing is ingested."""
+    """The corpus. Only ingest needs it."""
     ingest: IngestConfig = IngestConfig()
     document: DocumentConfig | None = None
-    """The document stage, or null: every document is kept."""
+    """The document stage. Null keeps every document."""
     chunk: ChunkConfig | None = None
-    """The chunk stage, or null: every kept document stays as it is."""
+    """The chunk stage. Null leaves every kept document unchanged."""
     execution: ExecutionConfig = ExecutionConfig()
     fuse: FuseConfig = FuseConfig()
     generate: GenerateConfig = GenerateConfig()
     adapt: AdaptConfig | None = None
-    """How ``adapt`` trains a refiner; no part of a refinement."""
+    """Settings of ``adapt``, which trains a refiner. Not part of a refinement's fingerprint."""
     evaluate: EvaluateConfig | None = None
-    """How ``evaluate`` measures refiners on labels, and pretrained models; no part of a refinement."""
+    """Settings of ``evaluate``, which measures refiners and pretrained models. Not part of a refinement's fingerprint."""
     pretrain: PretrainConfig | None = None
-    """How ``pretrain`` trains a model on exported tokens; no part of a refinement."""
+    """Settings of ``pretrain``, which trains a model on exported tokens. Not part of a refinement's fingerprint."""
     annotate: AnnotateConfig | None = None
-    """How ``annotate`` has a sample of the documents labelled; no part of a refinement."""
+    """Settings of ``annotate``, which labels a sample of the documents. Not part of a refinement's fingerprint."""
     spark: dict[str, str] = {}
-    """Spark properties for a session that ``prox-spark`` starts itself."""
+    """Spark properties, for sessions that ``prox-spark`` starts itself."""
 
     @field_validator("refinement")
     @classmethod
     def _plain_name(cls, name: str | None) -> str | None:
         if name is not None and not NAME.match(name):
-            raise ValueError(f"{name!r}: only letters, digits, '.', '_' and '-' may stand in a name")
+            raise ValueError(f"{name!r}: a name may only contain letters, digits, '.', '_' and '-'")
         return name
 
     @field_validator("spark", mode="before")
@@ -178,7 +170,7 @@ class Config(Section):
     def _thresholds(self) -> "Config":
         if self.chunk and self.execution.drop_document_below < self.min_keep_score:
             raise ValueError(
-                f"execution.drop_document_below ({self.execution.drop_document_below}) is under chunk.min_keep_score "
+                f"execution.drop_document_below ({self.execution.drop_document_below}) is below chunk.min_keep_score "
                 f"({self.min_keep_score}): documents between the two would be kept but have no chunk programs; "
                 "raise the first or lower the second"
             )
@@ -186,7 +178,7 @@ class Config(Section):
 
     @property
     def min_keep_score(self) -> float:
-        """The ``keep_score`` from which on the chunk stage reads a document."""
+        """The smallest ``keep_score`` of documents that the chunk stage processes."""
         if self.chunk is None or self.chunk.min_keep_score is None:
             return self.execution.drop_document_below
         return self.chunk.min_keep_score

@@ -1,4 +1,4 @@
-"""What ``pretrain`` is told."""
+"""Settings of ``pretrain``."""
 
 from typing import Annotated, Any
 
@@ -9,20 +9,20 @@ from prox_spark.section import Section
 
 
 class ModelShape(Section):
-    """A Llama with random weights; its vocabulary is the token shards' tokenizer's."""
+    """A Llama with random weights, with the vocabulary of the token shards."""
 
     hidden: Annotated[int, Field(ge=16)] = 128
-    """Dimensions."""
+    """Hidden dimensions."""
     feed_forward: Annotated[int, Field(ge=16)] = 384
     """Width of the gated feed-forward layers."""
     layers: Annotated[int, Field(ge=1)] = 4
-    """Layers."""
+    """Number of layers."""
     heads: Annotated[int, Field(ge=1)] | None = None
-    """Attention heads; one for every 64 dimensions unless given."""
+    """Attention heads. Default: one for every 64 dimensions."""
     kv_heads: Annotated[int, Field(ge=1)] | None = None
-    """Heads of keys and values; as many as heads unless given."""
+    """Key and value heads. Default: as many as heads."""
     tied: bool = False
-    """Whether input and output embeddings are shared."""
+    """Share input and output embeddings."""
 
     @model_validator(mode="after")
     def _divides(self) -> "ModelShape":
@@ -38,65 +38,65 @@ SIZES = {
     "tiny": ModelShape(tied=True),
     **{name: ModelShape(**size) for name, size in PAPER_SIZES.items()},
 }
-"""``tiny`` (0.9 million parameters beside its embeddings) learns on a laptop; the others are the paper's TLM-XS, TLM-S and
-TLM-M, whose input and output embeddings are two matrices."""
+"""``tiny`` (0.9 million parameters without embeddings) trains on a laptop. The others are the paper's TLM-XS, TLM-S and
+TLM-M, with separate input and output embeddings."""
 
 
 class PretrainConfig(Section):
-    """Training a causal model on token shards. Defaults are the paper's for its XS and S models, as its repository has them
+    """Training of a causal model on token shards. The defaults are the paper's for its XS and S models, from its repository
     (GAIR-NLP/ProX, ``train/configs/general``)."""
 
     name: str
-    """Name of the model; stands on its card."""
+    """Name of the model, for its card."""
     data: str
-    """Folder with token shards, as ``export --format tokens`` writes it."""
+    """Folder with token shards from ``export --format tokens``."""
     output: str
-    """Folder that is made; it must not exist."""
+    """Folder to create; it must not exist."""
     shape: ModelShape | None = None
-    """The model with random weights: ``tiny``, one of the paper's sizes ``xs``, ``s``, ``m``, or a mapping."""
+    """Shape of a model with random weights: ``tiny``, one of the paper's sizes ``xs``, ``s``, ``m``, or a mapping."""
     base: str | None = None
-    """Instead of ``shape``, a causal model to go on from, a folder or a repository, with the tokenizer of the shards."""
+    """A causal model to continue from, instead of ``shape``: a folder or a repository, with the tokenizer of the shards."""
     revision: str | None = None
-    """Commit or branch of ``base``."""
+    """Branch, tag or commit of ``base``."""
     tokens: Annotated[int, Field(gt=0)]
-    """Tokens to train on; whole steps of ``batch_tokens`` that fit are made."""
+    """Number of training tokens, rounded down to whole steps of ``batch_tokens``."""
     passes: Annotated[float, Field(gt=0)] = 1.0
-    """A corpus that holds fewer than ``tokens`` is refused unless so many passes over it suffice. Up to four cost little
-    (Muennighoff and others, 2023, arXiv 2305.16264)."""
+    """Maximum passes over a corpus with fewer than ``tokens`` tokens; if they are not enough, it is refused. Up to four passes
+    cost little quality (Muennighoff and others, 2023, arXiv 2305.16264)."""
     sequence: Annotated[int, Field(ge=8)] = 2048
-    """Tokens of a sequence; the model's context where it is new."""
+    """Tokens of a sequence; also the context length of a new model."""
     batch_tokens: Annotated[int, Field(gt=0)] = 1024 * 2048
-    """Tokens of a step, all processes together; whole sequences."""
+    """Tokens per step over all processes; a multiple of ``sequence``."""
     micro_batch: Annotated[int, Field(gt=0)] = 16
-    """Sequences that a process computes at a time: what memory allows."""
+    """Sequences per forward pass of a process; limited by memory."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    """At its peak: a linear rise, then a cosine. The paper: 3e-4 for M, 8e-5 where it goes on from a base, 2e-5 for 7B
-    Mistral."""
+    """Peak learning rate: after a linear warm-up, the rate decays with a cosine. The paper uses 3e-4 for M, 8e-5 when it
+    continues from a base, and 2e-5 for 7B Mistral."""
     final_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of the peak rate where the cosine ends."""
+    """Final learning rate, as a share of the peak rate."""
     warm_up: Annotated[int, Field(ge=0)] = 500
-    """Steps until the peak, at most a tenth of all; the paper has none where it goes on from a base."""
+    """Warm-up steps, at most a tenth of all steps. The paper uses none when it continues from a base."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    """Of AdamW (betas .9 and .95; gradients are clipped to a norm of 1)."""
+    """AdamW weight decay (betas .9 and .95; gradients are clipped to a norm of 1)."""
     validation: list[str] = []
-    """Files of held-out text (``evaluate.perplexity`` says which forms): its perplexity is measured as training goes on."""
+    """Files of held-out text, in the formats of ``evaluate.perplexity``, to measure perplexity during training."""
     validation_bytes: Annotated[int, Field(gt=0)] = 200_000
-    """About so many bytes of each of those files, from its beginning."""
+    """Read about this many bytes from the start of each of these files."""
     text_key: str = "text"
-    """Key or column of the text in those files."""
+    """Key or column of the text in these files."""
     evaluations: Annotated[int, Field(ge=1)] = 10
-    """So many times, evenly, they are measured; the last time at the end."""
+    """Number of evaluations, evenly spaced, the last one at the end."""
     checkpoint_every: Annotated[int, Field(gt=0)] = 500
-    """Steps between two saved states; each evaluation saves one too. An interrupted run goes on from the last."""
+    """Steps between saved states; each evaluation also saves one. An interrupted run resumes from the last."""
     seed: int = 0
-    """Of initialisation and of the order of sequences."""
+    """Seed for initialisation and the order of sequences."""
     processes: Annotated[int, Field(ge=1)] = 1
-    """Processes that share each step, started by PySpark's ``TorchDistributor``; a GPU each where there are GPUs."""
+    """Processes that share each step, started by PySpark's ``TorchDistributor``; one GPU each if there are GPUs."""
     cluster: bool = False
-    """Whether those processes run on the cluster's executors (with GPUs where ``spark.task.resource.gpu.amount`` is set); on the
-    driver otherwise."""
+    """Run these processes on the cluster's executors (with GPUs if ``spark.task.resource.gpu.amount`` is set) instead of the
+    driver."""
     card: str = ""
-    """What the card says beside recipe and measurements (Markdown)."""
+    """Text to add to the card after recipe and measurements (Markdown)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -106,15 +106,15 @@ class PretrainConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> "PretrainConfig":
         if (self.shape is None) == (self.base is None):
-            raise ValueError(f"name pretrain.shape ({', '.join(SIZES)}, or a mapping) or pretrain.base, and not both")
+            raise ValueError(f"set either pretrain.shape ({', '.join(SIZES)}, or a mapping) or pretrain.base, not both")
         if self.batch_tokens % self.sequence:
             raise ValueError(
-                f"pretrain.batch_tokens ({self.batch_tokens}) must be whole sequences of pretrain.sequence ({self.sequence})"
+                f"pretrain.batch_tokens ({self.batch_tokens}) must be a multiple of pretrain.sequence ({self.sequence})"
             )
         if (self.batch_tokens // self.sequence) % self.processes:
             raise ValueError(
                 f"pretrain.batch_tokens has {self.batch_tokens // self.sequence} sequences, which pretrain.processes "
-                f"({self.processes}) cannot share evenly"
+                f"({self.processes}) cannot divide evenly"
             )
         if self.tokens < self.batch_tokens:
             raise ValueError(
@@ -124,10 +124,10 @@ class PretrainConfig(Section):
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Optimizer steps of the run."""
         return self.tokens // self.batch_tokens
 
     @property
     def trained_tokens(self) -> int:
-        """Tokens of the whole run: those of whole steps."""
+        """Tokens of the run: those of whole steps."""
         return self.steps * self.batch_tokens

@@ -46,7 +46,7 @@ def list_files(path: str | list[str]) -> list[FileInfo]:
         local = _local_path(one)
         matches = list(_list_local(local) if local is not None else _list_remote(one))
         if not matches:
-            raise InputError(f"no file matches {one!r}: give a file, a folder that holds files, or a glob")
+            raise InputError(f"no file matches {one!r}: give a file, a folder with files, or a glob")
         found.update((file.path, file) for file in matches)
     if not found:
         raise InputError("input.path names no file: give a file, a folder or a glob")
@@ -68,7 +68,7 @@ def open_file(path: str) -> BinaryIO:
 def _local_path(path: str) -> str | None:
     """``path`` without ``file:`` where it is local, else ``None``."""
     if not path:
-        raise InputError("an empty input path: give a file, a folder or a glob")
+        raise InputError("the input path is empty: give a file, a folder or a glob")
     if path.startswith("file:"):
         rest = path.removeprefix("file:")
         return "/" + rest.lstrip("/")
@@ -103,7 +103,7 @@ def _list_local(path: str) -> Iterator[FileInfo]:
 
 def _walk(folder: str) -> Iterator[FileInfo]:
     def refuse(error: OSError) -> None:
-        # Passing over a folder that cannot be listed would lose its documents without a word.
+        # Skipping a folder that cannot be listed would silently lose its documents.
         raise InputError(f"{error.filename}: cannot be listed: {_reason(error)}") from error
 
     seen = set()
@@ -124,7 +124,7 @@ def _local_info(path: str) -> FileInfo:
     try:
         status = Path(path).stat()
     except OSError as error:
-        raise InputError(f"{path}: cannot be looked at: {_reason(error)}") from error
+        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
     return FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
@@ -146,7 +146,7 @@ def file_system(url: str) -> tuple[Any, str]:
             raise InputError(f"{url}: no file system for {scheme}://: {missing}; pyarrow: {_reason(error)}") from error
         return ArrowFSWrapper(found), name
     except OSError as error:
-        raise InputError(f"{url}: its file system cannot be reached: {_reason(error)}") from error
+        raise InputError(f"{url}: the file system cannot be reached: {_reason(error)}") from error
 
 
 def _list_remote(url: str) -> Iterator[FileInfo]:
@@ -207,8 +207,8 @@ def _reason(error: BaseException) -> str:
 class WatchedFile(io.RawIOBase):
     """A file that remembers how reading it failed.
 
-    Decoders report a failed disk or connection and damaged data alike (``OSError``). The first must fail the task,
-    which is then tried again; only the second is a fact about the corpus that belongs in quarantine.
+    Decoders report a failed disk or connection and damaged data in the same way (``OSError``). The first must fail the task,
+    so that it is retried; only the second belongs in quarantine.
     """
 
     def __init__(self, path: str) -> None:
@@ -250,6 +250,6 @@ class WatchedFile(io.RawIOBase):
         """Raise ``InputError`` if it was the file system that failed, and not the data."""
         if self.failure is not None:
             raise InputError(
-                f"{self.path}: the file system failed while it was read ({_reason(self.failure)}); "
-                "nothing is wrong with the data as far as known: run again"
+                f"{self.path}: the file system failed during reading ({_reason(self.failure)}); "
+                "the data may be intact: run the command again"
             ) from self.failure

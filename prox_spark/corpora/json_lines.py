@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
+from prox_spark.corpora.columns import take_column
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.formats import Format, take_column
+from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Record, unreadable, utf8_or_error, well_formed
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed, lines
 
@@ -22,7 +23,7 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
         for line in lines(decompressed(file)):
             position, following = following, following + 1
             if line is None:
-                yield unreadable(position, "TooLarge", f"a line of more than {MAX_RECORD} bytes")
+                yield unreadable(position, "TooLarge", f"a line is longer than {MAX_RECORD} bytes")
                 continue
             if position == 0:
                 if line.startswith(_UTF16_BOMS):
@@ -55,12 +56,12 @@ def _read_odd_line(position: int, line: bytes, found: Format, refused: orjson.JS
     if wrong is not None:
         return wrong
     try:
-        # Literal control characters inside strings are no reason to lose a page.
+        # Accept literal control characters inside strings instead of losing the page.
         value = json.loads(line.decode(), strict=False)
     except RecursionError:
         return unreadable(position, "MalformedJson", "nested too deeply")
     except ValueError:  # JSONDecodeError, and integers of more than 4,300 digits
-        # orjson names the place and never quotes the line.
+        # orjson gives the position and never quotes the line.
         return unreadable(position, "MalformedJson", str(refused))
     return record_of(position, value, found, odd=True)
 

@@ -33,7 +33,7 @@ class LabelledDocument:
 
 
 def read_documents(paths: Sequence[str]) -> list[LabelledDocument]:
-    """All documents of these files, in order; blank ones are left out, as no refiner is asked about them.
+    """All documents of these files, in order; blank ones are left out, because no refiner processes them.
 
     Raises ``TrainingError`` as ``read_pages`` does.
     """
@@ -42,21 +42,23 @@ def read_documents(paths: Sequence[str]) -> list[LabelledDocument]:
     labels = {document.keep for document in documents}
     if labels != {0, 1}:
         found = "no documents" if not documents else f"only documents labelled {', '.join(map(str, sorted(labels)))}"
-        raise TrainingError(f"{', '.join(paths)}: {found}; a scorer learns from documents to keep (1) and to drop (0)")
+        raise TrainingError(
+            f"{', '.join(paths)}: {found}; training needs documents to keep (1) and documents to drop (0)"
+        )
     return documents
 
 
 def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
     """All pages of these files (``.jsonl``, ``.jsonl.zst``, ``.jsonl.gz``, ``.parquet``), in order.
 
-    Raises ``TrainingError`` with file and record where a column is missing or labels do not fit the lines, and where
-    nothing can be learnt: no page at all, or all lines of one label.
+    Raises ``TrainingError`` with file and record if a column is missing or labels do not fit the lines, and if there
+    is nothing to learn: no pages, or all lines with the same label.
     """
     pages = [check_page(record, where) for path in paths for record, where in read_records(Path(path))]
     labels = {label for page in pages for label in page.keep}
     if labels != {0, 1}:
         found = "no pages" if not pages else f"only lines labelled {', '.join(map(str, sorted(labels)))}"
-        raise TrainingError(f"{', '.join(paths)}: {found}; a scorer learns from lines to keep (1) and to remove (0)")
+        raise TrainingError(f"{', '.join(paths)}: {found}; training needs lines to keep (1) and lines to remove (0)")
     return pages
 
 
@@ -76,7 +78,7 @@ def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     try:
         for number, record in enumerate(_records(path)):
             if not isinstance(record, dict):
-                raise TrainingError(f"{path}, record {number}: no object with keys but {type(record).__name__}")
+                raise TrainingError(f"{path}, record {number}: not an object with keys but {type(record).__name__}")
             yield record, f"{path}, record {number}"
     except (OSError, ValueError, EOFError, zlib.error, zstandard.ZstdError) as error:
         raise TrainingError(f"{path}: cannot be read: {error}") from error
@@ -105,7 +107,7 @@ def check_page(record: dict[str, Any], where: str) -> LabelledPage:
         raise TrainingError(f"{where}: needs raw_content (or text) and gold_keep, has {', '.join(record) or 'nothing'}")
     if len(keep) != text.count("\n") + 1 or not set(keep) <= {0, 1}:
         raise TrainingError(
-            f"{where}: {len(keep)} labels for {text.count(chr(10)) + 1} lines; one of 0 or 1 a line is needed"
+            f"{where}: {len(keep)} labels for {text.count(chr(10)) + 1} lines; give one 0 or 1 for each line"
         )
     return LabelledPage(text, tuple(keep))
 
@@ -118,5 +120,5 @@ def check_document(record: dict[str, Any], where: str) -> LabelledDocument:
             f"{where}: needs text (or raw_content) and gold_keep_doc, has {', '.join(record) or 'nothing'}"
         )
     if str(keep) not in ("0", "1"):
-        raise TrainingError(f"{where}: gold_keep_doc is {str(keep)[:40]!r}; 0 or 1 is needed")
+        raise TrainingError(f"{where}: gold_keep_doc is {str(keep)[:40]!r}; it must be 0 or 1")
     return LabelledDocument(text, int(keep), str(record.get("unanimous", 1)) in ("1", "True"))

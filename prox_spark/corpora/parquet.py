@@ -8,15 +8,16 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prox_spark.corpora.columns import is_text
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.formats import Format, is_text
+from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Record, unreadable, utf8_or_error
 
 _ROWS = 256
 
 
 def read_parquet(file: WatchedFile, found: Format) -> Iterator[Record]:
-    """The records of a Parquet file; ``position`` is the row. A row group that breaks costs its rows from there on."""
+    """The records of a Parquet file; ``position`` is the row. If a row group is damaged, the rest of its rows is lost."""
     try:
         parquet = pq.ParquetFile(cast(IO[bytes], file), pre_buffer=False, buffer_size=1 << 20)
         names = parquet.schema_arrow.names
@@ -57,7 +58,7 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Re
     if text_column is None or not (is_text(text_column.type) or pa.types.is_null(text_column.type)):
         kind = None if text_column is None else text_column.type
         for row in range(batch.num_rows):
-            yield unreadable(start + row, "WrongType", f"the text column holds {kind}, not strings")
+            yield unreadable(start + row, "WrongType", f"the text column contains {kind}, not strings")
         return
     texts, valid = _utf8(text_column)
     ids, urls, sources = (_strings(taken[ours], batch.num_rows) for ours in ("doc_id", "url", "source"))
@@ -112,7 +113,7 @@ def _strings(column: Any, rows: int) -> list[str | None]:
     try:
         return [None if one is None else _plain(one) for one in column.to_pylist()]
     except (UnicodeDecodeError, OverflowError, ValueError):
-        # Dates out of Python's range, broken strings deep inside: the page counts, what stands beside it is left out.
+        # Dates out of Python's range, or nested broken strings: keep the page and drop its metadata.
         return [None] * rows
 
 

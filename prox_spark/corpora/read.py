@@ -1,11 +1,11 @@
-"""A file of a corpus, as Arrow batches of records: what can be read, and a row for each thing that cannot."""
+"""A file of a corpus as Arrow batches of records, with a row for each record that cannot be read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.formats import Format, get_format
+from prox_spark.corpora.formats import Container, Format, get_format
 from prox_spark.corpora.json_lines import read_json_lines
 from prox_spark.corpora.parquet import parquet_rows, read_parquet
 from prox_spark.corpora.records import Record, to_batches, unreadable, utf8_or_error
@@ -58,21 +58,12 @@ def read_start(
 
 def _read(file: WatchedFile, found: Format) -> Iterator[Record]:
     try:
-        if found.container == "json":
-            yield from read_json_lines(file, found)
-        elif found.container == "parquet":
-            yield from read_parquet(file, found)
-        elif found.container == "warc":
-            yield from read_warc(file)
-        elif found.container == "wet":
-            yield from read_wet(file)
-        else:
-            yield _read_text(file)
+        yield from READERS[found.container](file, found)
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 -- recorded: a decoder's surprise costs the rest of this file, never the job
         file.raise_failure()
-        yield unreadable(None, "BrokenFile", f"{type(error).__name__} while the file was read")
+        yield unreadable(None, "BrokenFile", f"{type(error).__name__} while reading the file")
     file.raise_failure()
 
 
@@ -84,9 +75,19 @@ def _read_text(file: WatchedFile) -> Record:
         for piece in decompressed(file):
             size += len(piece)
             if size > MAX_RECORD:
-                return unreadable(0, "TooLarge", f"a text of more than {MAX_RECORD} bytes")
+                return unreadable(0, "TooLarge", f"a text is longer than {MAX_RECORD} bytes")
             pieces.append(piece)
     except Damaged as damage:
         return unreadable(0, damage.error_class, str(damage))
     text = b"".join(pieces).removeprefix(_BOM)
     return utf8_or_error(0, text) or Record(0, text)
+
+
+READERS: dict[Container, Callable[[WatchedFile, Format], Iterator[Record]]] = {
+    "json": read_json_lines,
+    "parquet": read_parquet,
+    "text": lambda file, _: iter((_read_text(file),)),
+    "warc": lambda file, _: read_warc(file),
+    "wet": lambda file, _: read_wet(file),
+}
+"""What reads each container of files."""

@@ -51,7 +51,7 @@ def decompressed(file: WatchedFile) -> Iterator[bytes]:
         yield from _unzstd(file)
     else:
         if file.path.endswith(_SUFFIXES) and not _looks_like_text(head):
-            raise Damaged("BrokenFile", "named as compressed, but neither gzip nor zstd nor text")
+            raise Damaged("BrokenFile", "named like a compressed file, but it is not gzip, zstd or text")
         while piece := file.read(_READ):
             yield piece
 

@@ -37,7 +37,7 @@ def read_wet(file: WatchedFile) -> Iterator[Record]:
 
 
 def _read(file: WatchedFile, kind: Any, read_record: _RecordReader) -> Iterator[Record]:
-    """Records of one kind. Behind damage it goes on at the next place where a record begins."""
+    """Records of one kind. After damage it continues at the next record."""
     mark = _start_mark(file)
     position = 0
     start: int | None = 0
@@ -180,7 +180,7 @@ def _cut_off(position: int) -> Record:
 
 
 def _too_large(position: int, record: WarcRecord) -> Record:
-    return unreadable(position, "TooLarge", f"a page of more than {MAX_PAGE} bytes", record.record_id)
+    return unreadable(position, "TooLarge", f"a page is larger than {MAX_PAGE} bytes", record.record_id)
 
 
 def _start_mark(file: WatchedFile) -> bytes:

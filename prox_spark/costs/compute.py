@@ -1,8 +1,8 @@
-"""What training and refining cost, in floating-point operations, and when refining pays.
+"""Cost of training and refining in floating-point operations, and when refining pays off.
 
 The paper's accounting (ProX, appendix E.3, after Kaplan and others, 2020, arXiv 2001.08361): training costs 6·N·D, reading and
-writing in inference 2·N·D, so that refining a corpus in two stages costs 2·N·(D_raw + D_doc): the document stage reads
-everything, the chunk stage what it kept. N counts parameters without embeddings, as Kaplan's estimate does; D counts tokens,
+writing in inference 2·N·D, so refining in two stages costs 2·N·(D_raw + D_doc): the document stage reads everything,
+the chunk stage the kept documents. N counts parameters without embeddings, as Kaplan's estimate does; D counts tokens,
 here those that were measured: prompts and answers of each stage. Training the refiner is left out, as in the paper.
 """
 
@@ -79,14 +79,14 @@ def refining_flops(stages: Iterable[Stage]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model's quality after so many training tokens; bits per byte: less is better."""
+    """A model's quality after a number of training tokens, in bits per byte; lower is better."""
 
     tokens: int
     bits_per_byte: float
 
 
 def tokens_to_reach(curve: Sequence[Point], bits_per_byte: float) -> float | None:
-    """Training tokens after which a curve is first as good as ``bits_per_byte``; ``None`` where it never is.
+    """Training tokens after which a curve first reaches ``bits_per_byte``; ``None`` if it never does.
 
     Between two points it is taken as straight over the logarithm of the tokens. A first point that is as good already gives its
     own tokens: an upper bound.
@@ -116,11 +116,11 @@ class Trained:
     refining: float | None = 0.0
 
     def cost(self, tokens: float) -> float:
-        """FLOPs of training on so many tokens."""
+        """FLOPs of training on this many tokens."""
         return training_flops(self.parameters, tokens)
 
     def charged(self, tokens: float) -> float | None:
-        """FLOPs of the refining that training on so many tokens needs: the share of the refined corpus that it reads."""
+        """FLOPs of refining charged to training on this many tokens: the share of the refined corpus that it reads."""
         if self.refining is None:
             return None
         return self.refining * min(1.0, tokens / self.corpus) if self.corpus else self.refining

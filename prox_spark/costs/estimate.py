@@ -1,10 +1,11 @@
-"""``estimate``: what a generation will ask of its engines, from a sample, before any engine starts.
+"""``estimate``: the work of generation, estimated from a sample, before any engine starts.
 
-The sample goes through the very code of a run with an engine that answers nothing, so tokenizer, template and chunking
-are the run's own. It is drawn by length (half an octave makes a stratum), as long documents are few and have most of
+The sample goes through the code of a run, with an engine that returns empty answers, so tokenizer, template and chunking
+are those of the run. It is drawn by length (half an octave makes a stratum), as long documents are few and have most of
 the tokens. Nothing is written.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -17,22 +18,26 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.engines import ModelSettings
 from prox_spark.config.models import Config
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.generation.generate import kept_documents, pending
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
+from prox_spark.generation.scheduling import default_partitions
 from prox_spark.generation.task import run_stage
 from prox_spark.ingestion.ingest import find_files, read_files
 from prox_spark.ingestion.sample import choose_parts, read_parts
-from prox_spark.ingestion.sources import SPARK_SOURCES, open_source
+from prox_spark.ingestion.sources import open_source
 from prox_spark.tables.store import Store, find_store
+
+_log = logging.getLogger(__name__)
 
 _BYTES_PER_DOCUMENT = 256 * 1024
 _BYTES_AT_LEAST = 64 << 20
-"""Of a corpus's files so many bytes are read for each document of the sample: 30 times a usual page, compressed, so that
+"""Bytes of a corpus's files to read for each document of the sample: 30 times a usual compressed page, so that
 a corpus of no more documents than the sample is read in full."""
 
 _UNITS = 8
-"""Of a store's pending units so many are read."""
+"""Pending units of a store to read."""
 
 _STRATUM_AT_LEAST = 8
 _STAGES = ("document", "chunk")
@@ -109,28 +114,31 @@ def estimate(
         population = _of_input(spark, config, sample, notes)
         if len(stages) == 2:
             notes.append(_ALL_KEPT)
+    _log.info("estimate: tokenising a sample of %d documents", sample)
     totals, sampled, counted = _count(population, stages, sample, notes)
     found = []
     for one in stages:
         speed = tokens_per_second or (_measured(store, one, notes) if store else None)
         if isinstance(one.settings, ModelSettings) and speed is None:
             notes.append(
-                f"{one.stage} stage: no speed of this refiner is known; give --tokens-per-second for its hours"
+                f"{one.stage} stage: the speed of this refiner is unknown; set --tokens-per-second to get hours"
             )
         found.append(_stage(one, totals[one.stage], counted, speed, price_per_hour))
     if any(one.output_tokens_at_most for one in found):
-        notes.append("output tokens, and with them hours and price, are what the token limit allows, not what is usual")
+        notes.append("output tokens, hours and price are upper bounds from the token limit")
     return Estimate(round(totals["all"]), sampled, found, notes)
 
 
-_ALL_KEPT = "the document stage has not run with this refiner: the chunk stage is counted as if it kept every document"
+_ALL_KEPT = (
+    "the document stage has not run with this refiner; the chunk stage is estimated as if every document is kept"
+)
 
 
 def _of_store(store: Store, config: Config, plans: Plans, notes: list[str]) -> _Population:
     """The store's documents that any stage has to work on, of some units in their order of arrival."""
     documents, programs = store.read("documents"), store.read("programs")
     if config.input is not None:
-        notes.append("counted are the store's pending documents; files of the input that are not ingested yet are not")
+        notes.append("counts the pending documents of the store, not input files that are not ingested yet")
     keys = ["doc_id", "content_hash"]
     parts = []
     passed = documents
@@ -145,7 +153,7 @@ def _of_store(store: Store, config: Config, plans: Plans, notes: list[str]) -> _
                 notes.append(_ALL_KEPT)
             else:
                 notes.append(
-                    f"the document stage has kept {share:.1%} so far: the chunk stage is counted by that share"
+                    f"the document stage has kept {share:.1%} so far; the chunk stage is estimated with this share"
                 )
     if plans.chunk:
         parts.append(_weighed(pending(passed, programs, plans.chunk), chunk=1.0))
@@ -155,7 +163,7 @@ def _of_store(store: Store, config: Config, plans: Plans, notes: list[str]) -> _
     totals = {name: float(sum(row[name] for row in units)) for name in ("all", *_STAGES)}
     chosen = sorted({unit for stage in _STAGES for unit in _spread([r["unit"] for r in units if r[stage]], _UNITS)})
     if len(chosen) < len(units):
-        notes.append(f"{len(chosen)} of {len(units)} pending units were read; the others are taken to be like them")
+        notes.append(f"{len(chosen)} of {len(units)} pending units were read; the others are assumed to be similar")
     here = F.col("unit").isin(chosen)
     weights = F.broadcast(todo.where(here).drop("unit"))
     rows = documents.where(here).select(*keys, "text").join(weights, keys)
@@ -191,7 +199,7 @@ def _of_input(spark: SparkSession, config: Config, sample: int, notes: list[str]
     files = find_files(config)
     source = config.input
     assert source is not None, "find_files raises without an input"
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         rows, columns = open_source(spark, source)
         return _everything(rows.select(F.col(f"`{columns['text']}`").cast("string").alias("text"), _nothing_read()))
     if source.limit:
@@ -202,7 +210,7 @@ def _of_input(spark: SparkSession, config: Config, sample: int, notes: list[str]
     if chosen < size:
         notes.append(
             f"about {chosen / size:.1%} of the input's bytes were read, in {len(parts)} of {len(files)} files; "
-            "the rest is taken to be like them"
+            "the rest is assumed to be similar"
         )
     return _everything(read_parts(spark, parts, source), size)
 
@@ -230,7 +238,7 @@ def _count(
     if documents > sample:
         fractions = {one: min(1.0, max(sample / documents, _STRATUM_AT_LEAST / n)) for one, n in numbers.items()}
         chosen = chosen.sampleBy("stratum", fractions, seed=0)
-    partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 2)
+    partitions = default_partitions(rows.sparkSession)
     counted = (
         chosen.select("stratum", "text", *_STAGES)
         .repartition(min(partitions, 1 + sample // 100))
@@ -244,7 +252,7 @@ def _count(
         notes.append(f"{sampled:,} of {round(totals['all']):,} documents were tokenised")
     whole = dict.fromkeys(_COUNTED.names[1:], 0.0)
     for stratum, number in numbers.items():
-        # A stratum that the draw left out is taken to be like the nearest.
+        # A stratum without samples is assumed to be like the nearest one.
         like = min(counted, key=lambda row, at=stratum: abs(row["stratum"] - at))  # type: ignore[misc]
         for name in whole:
             stage = name.partition("_")[0]
@@ -317,8 +325,8 @@ def _measured(store: Store, plan: StagePlan, notes: list[str]) -> float | None:
         return None
     speed = float(row[0]) / float(row[1])
     notes.append(
-        f"{plan.stage} stage: {speed:,.0f} tokens/s measured in this store, by all engines of those runs together; "
-        "its hours are hours of the same machines"
+        f"{plan.stage} stage: {speed:,.0f} tokens/s in earlier runs on this store, all engines together; "
+        "hours are hours of the same machines"
     )
     return speed
 

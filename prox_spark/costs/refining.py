@@ -1,4 +1,4 @@
-"""What a refinement's models read and wrote, from the tables: the tokens that refining's compute is counted by."""
+"""Tokens that a refinement's models read and wrote, from the tables, to count the compute of refining."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,9 @@ from pyspark.sql import functions as F
 from prox_spark.costs.compute import Parameters, Stage, count_parameters
 from prox_spark.engines.models import local_folder
 from prox_spark.errors import RefinerError, UsageError
+from prox_spark.generation.kinds import KINDS
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version, own_rows
-
-_WITHOUT_A_MODEL = ("rules", "statistics", "scripted", "dsir", "random", "column")
 
 
 def refinement_stages(
@@ -27,7 +26,7 @@ def refinement_stages(
     version = open_version(open_store(spark, location), refinement)
     if fingerprint is not None and version.row["fingerprint"] != fingerprint:
         raise UsageError(
-            f"{location} has another refinement of this name; name the store that the model's data came from"
+            f"{location} has a different refinement with this name; set store to the store of the model's data"
         )
     return stages_of(version)
 
@@ -58,7 +57,7 @@ def stages_of(version: Version) -> list[Stage]:
 
 def engine_parameters(engine: Mapping[str, Any]) -> int | None:
     """Parameters of the engine's model without embeddings, 0 where it asks none; ``None`` where its weights are not here."""
-    if engine["kind"] in _WITHOUT_A_MODEL:
+    if not KINDS[engine["kind"]].has_model:
         return 0
     folder = _folder(str(engine.get("refiner") or engine["model"]), engine.get("revision"))
     counted = None if folder is None else folder_parameters(folder)

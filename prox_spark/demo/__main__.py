@@ -8,13 +8,12 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+import prox_spark
 from prox_spark.cli.output import write_line, write_table
 from prox_spark.config import Config, load_config
 from prox_spark.demo.corpus import write_corpus
-from prox_spark.generation.generate import generate, run_self_test
+from prox_spark.generation.generate import run_self_test
 from prox_spark.generation.plan import plan_stages
-from prox_spark.ingestion.ingest import find_files, ingest
-from prox_spark.refinement.execute import execute
 from prox_spark.session import get_session
 from prox_spark.versions.sql import query
 
@@ -51,7 +50,7 @@ def main() -> int:
     corpus = FOLDER / "corpus"
     write_corpus(corpus)
     write_line(f"demo: {len(CORPUS)} corpus files in {corpus}: C4, DCLM, FineWeb and a WARC")
-    write_line(f"demo: {DOCUMENTS} chooses the pages; {LINES}, through real vLLM on this CPU, scores their lines")
+    write_line(f"demo: {DOCUMENTS} selects the pages; {LINES} scores their lines with vLLM on this CPU")
     _show(get_session(), corpus)
     return 0
 
@@ -64,17 +63,18 @@ def _refine(spark: SparkSession, corpus: Path) -> str:
         started = pool.submit(run_self_test, spark, chunk_plan)
         for name in CORPUS:
             config = _config(corpus, name)
-            ingest(spark, config, find_files(config))
+            prox_spark.ingest(spark, config)
         started.result()
-    chunk = generate(spark, config)[-1]
-    counts = execute(spark, config).counts
+    # Its ingest finds that everything has been read.
+    done = prox_spark.refine(spark, config)
+    chunk, counts = done.generate[-1], done.counts
     kept = counts["characters_kept"] / counts["characters"]
     write_line(
         f"demo: {chunk.prompt_tokens:,} prompt tokens of {chunk.documents} pages in {chunk.seconds:.0f} s; kept "
         f"{counts['refined']} of {counts['documents']} pages and {kept:.0%} of their characters; "
-        f"{counts['lines_removed']:,} lines and {counts['dropped_documents']} whole pages went"
+        f"{counts['lines_removed']:,} lines and {counts['dropped_documents']} whole pages were removed"
     )
-    return config.store
+    return done.store
 
 
 def _show(spark: SparkSession, corpus: Path) -> None:
@@ -84,9 +84,9 @@ def _show(spark: SparkSession, corpus: Path) -> None:
         answer = query(spark, store, text)
         write_table(answer.columns, answer.collect(), title)
 
-    table("Lines that went from kept pages, by operation", BY_OPERATION)
-    table("Pages that went as a whole", DROPPED)
-    table("What could not be read", UNREAD)
+    table("Lines removed from kept pages, by operation", BY_OPERATION)
+    table("Dropped pages", DROPPED)
+    table("Records that could not be read", UNREAD)
     table("Ten of the dropped lines", TEN_LINES)
     write_line("Ask further:")
     write_line(f'  .venv/bin/prox-spark sql --store {store} "{FURTHER}"')

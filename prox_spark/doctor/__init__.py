@@ -1,4 +1,4 @@
-"""``doctor``: is everything here that a refinement needs, and what is to be done where it is not."""
+"""``doctor``: checks whether everything that a refinement needs is available, with advice."""
 
 from prox_spark.doctor.check import Check
 from prox_spark.doctor.examine import examine

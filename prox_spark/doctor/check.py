@@ -1,4 +1,4 @@
-"""What a check answers."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. ``advice`` says what to do, and is empty where nothing needs doing."""
+    """One check. ``advice`` says what to do; it is empty if there is nothing to do."""
 
     name: str
     status: Literal["ok", "warning", "failed"]

@@ -1,4 +1,4 @@
-"""All checks in their order: the machine, Spark and Delta, then what a configuration names."""
+"""All checks in order: the machine, Spark and Delta, then the store and refiners of a configuration."""
 
 import re
 import subprocess
@@ -35,7 +35,7 @@ def examine(config: str | None, overrides: Sequence[str], start: Start) -> list[
     if installed.status == "failed":
         return checks
     if next(check for check in checks if check.name == "java").status == "failed":
-        return [*checks, Check("delta", "warning", "not tried: Spark cannot start without Java")]
+        return [*checks, Check("delta", "warning", "not checked: Spark cannot start without Java")]
     spark, session = _session(start, loaded)
     checks.append(session)
     if spark is None:
@@ -51,7 +51,7 @@ def _spark() -> Check:
     try:
         import pyspark
     except ImportError as error:
-        advice = "pip install 'prox-spark[local]', or run this by a cluster's spark-submit"
+        advice = "pip install 'prox-spark[local]', or run this with the spark-submit of a cluster"
         return Check("spark", "failed", f"PySpark cannot be imported: {error}", advice)
     if not pyspark.__version__.startswith(_TESTED_SPARK):
         return Check("spark", "warning", pyspark.__version__, "tested with Spark 4.1")
@@ -76,12 +76,14 @@ def _session(start: Start, config: Config | None) -> "tuple[SparkSession | None,
         spark = start(config.spark if config else {})
         return spark, Check("session", "ok", f"Spark {spark.version}, {_master(spark)}")
     except _errors() as error:
-        advice = "what stands above this on standard error is Spark's own reason; Delta's jars are fetched from Maven Central"
+        advice = "Spark's error is above, on standard error; Delta's jars are downloaded from Maven Central"
         return None, Check("session", "failed", f"{type(error).__name__}: {first_line(error)}", advice)
 
 
 def _master(spark: "SparkSession") -> str:
-    return str(spark.conf.get("spark.master", "a remote server"))
+    from prox_spark.session import setting
+
+    return setting(spark, "spark.master") or "a remote server"
 
 
 def _delta(spark: "SparkSession") -> Check:
@@ -89,19 +91,21 @@ def _delta(spark: "SparkSession") -> Check:
     from prox_spark.session import is_connect
 
     if is_connect(spark) or not re.match(r"local(\[|$)", _master(spark)):
-        found = "not tried: the executors do not share this machine's temporary folder"
-        return Check("delta", "warning", found, "with --config the store itself is read")
+        found = "not checked: the executors do not share the temporary folder of this machine"
+        return Check("delta", "warning", found, "use --config to check the store")
     try:
         with tempfile.TemporaryDirectory(prefix="prox-doctor-") as folder:
             for _ in range(2):
                 spark.range(3).write.format("delta").mode("append").save(f"{folder}/table")
             rows = spark.read.format("delta").load(f"{folder}/table").count()
     except _errors() as error:
-        advice = "Delta's jars must fit Spark: pip install 'prox-spark[local]', or name the cluster's with --packages"
+        advice = "Delta's jars must match Spark: pip install 'prox-spark[local]', or set them with --packages"
         return Check("delta", "failed", f"{type(error).__name__}: {first_line(error)}", advice)
     if rows != 6:
-        return Check("delta", "failed", f"{rows} rows read, 6 were written", "the temporary folder's disk loses writes")
-    return Check("delta", "ok", "a table was written twice and read")
+        return Check(
+            "delta", "failed", f"{rows} rows read of 6 written", "the disk of the temporary folder loses writes"
+        )
+    return Check("delta", "ok", "wrote a table twice and read it")
 
 
 def _scheduling(spark: "SparkSession") -> Check:
@@ -109,7 +113,7 @@ def _scheduling(spark: "SparkSession") -> Check:
 
     reasons = why_not(spark)
     if reasons:
-        return Check("scheduling", "ok", "; ".join(reasons), "only a cluster with GPUs needs it")
+        return Check("scheduling", "ok", "; ".join(reasons), "only needed on a cluster with GPUs")
     return Check("scheduling", "ok", f"{TASKS_PER_GPU} tasks share a GPU through a task-only resource profile")
 
 
@@ -119,12 +123,14 @@ def _store(spark: "SparkSession", config: Config) -> Check:
     try:
         store = find_store(spark, config.store)
     except StoreError as error:
-        return Check("store", "failed", str(error), "another store=, or the package's version that wrote this one")
+        return Check(
+            "store", "failed", str(error), "set another store=, or install the package version that wrote this store"
+        )
     except _errors() as error:
         found = f"{config.store}: {type(error).__name__}: {first_line(error)}"
-        return Check("store", "failed", found, "check the path or schema, and the rights to it")
+        return Check("store", "failed", found, "check the path or schema and its permissions")
     if store is None:
-        return Check("store", "ok", f"{config.store}: none there yet", "`prox-spark ingest` makes it")
+        return Check("store", "ok", f"{config.store}: does not exist yet", "`prox-spark ingest` creates it")
     return Check("store", "ok", store.location)
 
 
@@ -141,7 +147,7 @@ def _stages(spark: "SparkSession", config: Config) -> list[Check]:
         try:
             plan = plan_stage(stage, wanted)
         except (ProxSparkError, ImportError, OSError, ValueError) as error:
-            checks.append(Check(name, "failed", first_line(error), f"check {stage}.engine and what it names"))
+            checks.append(Check(name, "failed", first_line(error), f"check {stage}.engine and its model"))
             continue
         refiner = plan.refiner
         prompt = f", template {refiner.template}, window {refiner.window}" if refiner.template else ""
@@ -162,9 +168,12 @@ def _self_test(spark: "SparkSession", plan: Any) -> Check:
         run_self_test(spark, plan)
     except SelfTestError as error:
         found = " | ".join(str(error).splitlines())
-        return Check(name, "failed", found, "docs/running.md: the self-test")
+        return Check(name, "failed", found, "see the self-test in docs/running.md")
     except _errors() as error:
         return Check(
-            name, "failed", first_line(error), "the engine must start where Spark's tasks run: check its package"
+            name,
+            "failed",
+            first_line(error),
+            "the engine must start where Spark's tasks run: install its package there",
         )
-    return Check(name, "ok", "the engine starts, and its answers do something")
+    return Check(name, "ok", "the engine starts, and its answers have an effect")

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prox_spark.doctor.check import Check
+from prox_spark.generation.kinds import KINDS
 from prox_spark.java import SUPPORTED_JAVA, java_version
 
 _PYTHONS = ((3, 11), (3, 12))
@@ -21,16 +22,17 @@ _DISK, _DISK_AT_LEAST = 10 * _GIB, _GIB
 _PROBE_SECONDS = 300
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
-_PACKAGES = {
-    "vllm": "for engine.kind: vllm install the extra cpu or, with a GPU, gpu: pip install 'prox-spark[gpu]'",
-    "transformers": "for engine.kind: transformers install the extra cpu: pip install 'prox-spark[cpu]'",
-    "openai": "only for endpoints that speak OpenAI's protocol: pip install openai",
-}
+
+def _packages() -> dict[str, str]:
+    """Each package that a kind of engine needs, and how to install it."""
+    return {
+        kind.package[0]: f"for engine.kind: {name}, {kind.package[1]}" for name, kind in KINDS.items() if kind.package
+    }
 
 
 def machine() -> list[Check]:
     """Every check of this module; engines' packages are imported side by side, each in an interpreter of its own."""
-    slow: list[Callable[[], Check]] = [gpu, *(lambda name=name: package(name) for name in _PACKAGES)]
+    slow: list[Callable[[], Check]] = [gpu, *(lambda name=name: package(name) for name in _packages())]
     with ThreadPoolExecutor(max_workers=len(slow)) as pool:
         return [python(), java(), memory(), disk(), *pool.map(lambda check: check(), slow)]
 
@@ -40,7 +42,7 @@ def python() -> Check:
     found = f"{sys.version.split()[0]} in {sys.prefix}"
     if sys.version_info[:2] in _PYTHONS:
         return Check("python", "ok", found)
-    return Check("python", "failed", found, "Python 3.11 or 3.12 is needed")
+    return Check("python", "failed", found, "Python 3.11 or 3.12 is required")
 
 
 def java() -> Check:
@@ -50,7 +52,7 @@ def java() -> Check:
     try:
         version = java_version()
     except subprocess.TimeoutExpired as error:
-        return Check("java", "failed", f"`java -version` gave no answer in {error.timeout:.0f} s", "reinstall Java")
+        return Check("java", "failed", f"`java -version` did not finish in {error.timeout:.0f} s", "reinstall Java")
     if version in SUPPORTED_JAVA:
         return Check("java", "ok", str(version))
     advice = f"install Java {' or '.join(map(str, SUPPORTED_JAVA))} (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
@@ -71,23 +73,25 @@ def memory() -> Check:
         total, free = min(total, int(limit)), min(free, int(limit))
     found = f"{free / _GIB:.1f} of {total / _GIB:.1f} GiB free"
     if free < _MEMORY:
-        return Check("memory", "warning", found, "a local session takes 3 GiB, a model's engine as much again and more")
+        return Check(
+            "memory", "warning", found, "a local session needs 3 GiB, and a model's engine at least as much again"
+        )
     return Check("memory", "ok", found)
 
 
 def disk() -> Check:
-    """Room where Spark spills and engines put their sockets."""
+    """Free disk space for Spark's spills and engine sockets."""
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     found = f"{free / _GIB:.1f} GiB free in {folder}"
-    advice = "make room there, or set TMPDIR and spark.local.dir to a larger disk"
+    advice = "free some space, or set TMPDIR and spark.local.dir to a larger disk"
     if free < _DISK:
         return Check("disk", "failed" if free < _DISK_AT_LEAST else "warning", found, advice)
     return Check("disk", "ok", found)
 
 
 def gpu() -> Check:
-    """The GPUs that the driver and, where it is installed, torch see. None is no fault."""
+    """The GPUs that the driver and, where it is installed, torch see. No GPU is not a failure."""
     cards, trouble = _cards()
     cuda = None
     if importlib.util.find_spec("torch") is not None:
@@ -97,9 +101,9 @@ def gpu() -> Check:
     if trouble:
         return Check("gpu", "warning", f"nvidia-smi: {trouble}", "repair the GPU's driver")
     if not cards:
-        return Check("gpu", "ok", "none: engines run on the CPU")
+        return Check("gpu", "ok", "none; engines run on the CPU")
     if cuda and cuda.startswith("0 "):
-        advice = "torch is a CPU build: in an environment of its own, pip install 'prox-spark[gpu]'"
+        advice = "torch is a CPU build: in a separate environment, pip install 'prox-spark[gpu]'"
         return Check("gpu", "warning", f"{'; '.join(cards)}; {cuda}", advice)
     return Check("gpu", "ok", "; ".join([*cards, *([f"{cuda}"] if cuda else [])]))
 
@@ -121,9 +125,9 @@ def _cards() -> tuple[list[str], str]:
 
 
 def package(name: str) -> Check:
-    """Whether an engine's package is here and can be imported; one that nobody installed is no fault."""
+    """Whether an engine's package is here and can be imported; an engine that is not installed is not a failure."""
     if importlib.util.find_spec(name) is None:
-        return Check(name, "ok", "not installed", _PACKAGES[name])
+        return Check(name, "ok", "not installed", _packages()[name])
     works, said = probe(f"import {name}; print({name}.__version__)")
     if works:
         return Check(name, "ok", said)
@@ -131,7 +135,7 @@ def package(name: str) -> Check:
 
 
 def probe(code: str) -> tuple[bool, str]:
-    """Whether ``code`` runs in a fresh interpreter, and the last line it printed: what crashes there crashes alone."""
+    """Whether ``code`` runs in a fresh interpreter, and the last line it printed: a crash there does not affect this process."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False

@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder as it stands, or a snapshot from the model hub. Unsafe weights are refused."""
+"""Location of a model's files: a local folder, or a snapshot from the model hub. Unsafe weights are refused."""
 
 import logging
 import re
@@ -29,7 +29,7 @@ def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> 
     if folder is None:
         if not _REPOSITORY.match(model) or Path(model).expanduser().exists():
             raise RefinerError(
-                f"model {model!r}: no such folder, no name of a model repository (owner/name), and none that ships with "
+                f"model {model!r} is not a folder, a model repository (owner/name) or a refiner that ships with "
                 f"the package ({_shipped()})"
             )
         folder = _download(model, revision, weights)
@@ -46,7 +46,7 @@ def resolve_tokenizer(name: str) -> Path:
     folder = _local(name)
     if folder is None:
         if not _REPOSITORY.match(name) or Path(name).expanduser().exists():
-            raise RefinerError(f"tokenizer {name!r}: no such folder, and no name of a model repository (owner/name)")
+            raise RefinerError(f"tokenizer {name!r} is not a folder or a model repository (owner/name)")
         folder = _download(name, None, weights=False)
     return folder.resolve()
 
@@ -55,7 +55,7 @@ def local_folder(model: str) -> Path:
     """The folder of a model that is never downloaded. Raises ``RefinerError`` where there is none."""
     folder = _local(model)
     if folder is None:
-        raise RefinerError(f"model {model!r}: no such folder, and none that ships with the package ({_shipped()})")
+        raise RefinerError(f"model {model!r} is not a folder or a refiner that ships with the package ({_shipped()})")
     return folder.resolve()
 
 
@@ -64,37 +64,42 @@ def _shipped() -> str:
 
 
 def _local(model: str) -> Path | None:
-    """The folder where the model lies already: its own, or one of the package."""
+    """The local folder of the model: the given one, or one of the package."""
     folder = Path(model).expanduser()
     shipped = SHIPPED / model
     return folder if folder.is_dir() else shipped if "/" not in model and shipped.is_dir() else None
 
 
-def refiner_folder(engine: ModelSettings) -> Path:
+def is_local(model: str) -> bool:
+    """Whether the files of ``model`` are on this machine without a download: a folder, or a refiner of the package."""
+    return _local(model) is not None
+
+
+def refiner_folder(settings: ModelSettings) -> Path:
     """The local folder with an engine's refiner: tokenizer, ``refiner.json``, and the weights where it runs them itself.
 
     Raises ``RefinerError`` as ``resolve_model`` does.
     """
-    if isinstance(engine, OpenaiSettings):
-        return resolve_model(engine.refiner, engine.revision, weights=False)
-    return resolve_model(engine.model, engine.revision)
+    if isinstance(settings, OpenaiSettings):
+        return resolve_model(settings.refiner, settings.revision, weights=False)
+    return resolve_model(settings.model, settings.revision)
 
 
-def pinned(engine: ModelSettings) -> ModelSettings:
+def pinned(settings: ModelSettings) -> ModelSettings:
     """The same settings with the exact commit that ``revision`` of a hub repository means now.
 
     A branch may move between the driver's look at it and a task's: tasks get the commit.
     """
-    return engine.model_copy(update={"revision": _pin_revision(engine)})
+    return settings.model_copy(update={"revision": _pin_revision(settings)})
 
 
-def _pin_revision(engine: ModelSettings) -> str | None:
+def _pin_revision(settings: ModelSettings) -> str | None:
     """The exact commit of a hub repository; a folder's revision stays as it is."""
-    named = engine.refiner if isinstance(engine, OpenaiSettings) else engine.model
+    named = settings.refiner if isinstance(settings, OpenaiSettings) else settings.model
     if _local(named) is not None:
-        return engine.revision
-    # A snapshot lies in a folder that is named after its commit.
-    return refiner_folder(engine).name
+        return settings.revision
+    # The folder of a snapshot is named after its commit.
+    return refiner_folder(settings).name
 
 
 def _download(model: str, revision: str | None, weights: bool) -> Path:
@@ -102,7 +107,7 @@ def _download(model: str, revision: str | None, weights: bool) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
-    _log.info("looking for %s on the model hub, revision %s", model, revision or "of its main branch")
+    _log.info("looking for %s on the model hub, revision %s", model, revision or "main")
     try:
         wanted = [*_WANTED, _WEIGHTS] if weights else _WANTED
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
@@ -120,7 +125,7 @@ def check_folder(folder: Path, *, weights: bool = True) -> None:
         pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
         if pickled:
             raise RefinerError(
-                f"{folder} has pickled weights only ({pickled[0]}): loading them can run any code; "
+                f"{folder} has only pickled weights ({pickled[0]}); loading them can run arbitrary code; "
                 "convert them to safetensors"
             )
         raise RefinerError(f"{folder} has no weights (*.safetensors)")

@@ -1,4 +1,4 @@
-"""What every engine speaks: requests go in one by one, completions come back in any order.
+"""The protocol of every engine: requests go in one by one, completions come back in any order.
 
 An engine pulls from the iterator of requests while earlier ones are still being answered, so that the end of an Arrow
 batch never drains it, and holds at most its window of them, so that a task's memory does not grow with its partition.
@@ -81,5 +81,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of what this side holds; a shared engine goes on for the other tasks."""
+        """Release the resources of this side; a shared engine keeps serving the other tasks."""
         ...

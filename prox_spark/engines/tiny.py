@@ -1,6 +1,6 @@
 """A tiny random model, built on the spot: the machinery of a real engine without a download.
 
-Its programs mean nothing; a grammar keeps them valid. Tests and the demo run it through the same engine as a trained
+Its programs are random; a grammar keeps them valid. Tests and the demo run it through the same engine as a trained
 refiner.
 """
 

@@ -1,1 +1,1 @@
-"""How good refiners are: what they do to labelled pages and documents, over the tables that a refinement writes."""
+"""Measurement of refiners on labelled pages and documents, from the tables that a refinement writes."""

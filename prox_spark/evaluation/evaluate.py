@@ -1,7 +1,7 @@
 """``evaluate``: refines labelled files with the configuration's refiners and compares with the labels; measures models.
 
-Each file gets a store of its own, so that what is measured is what a refinement does, guards and failures counted, and a
-second run asks no model.
+Each file gets a separate store. So the measurement covers a complete refinement, with guards and failures, and a second run
+runs no model.
 """
 
 import hashlib
@@ -26,10 +26,8 @@ from prox_spark.evaluation.labels import LabelFile, read_labels
 from prox_spark.evaluation.measure import judge, judge_groups, judge_scores, rates, sweep
 from prox_spark.evaluation.models import evaluate_models, named_folders, refinements_named
 from prox_spark.evaluation.pictures import check_drawing, draw_thresholds
-from prox_spark.generation.generate import generate
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
-from prox_spark.ingestion.ingest import find_files, ingest
-from prox_spark.refinement.execute import execute
+from prox_spark.pipeline import refine
 from prox_spark.tables.store import Store, open_store, quoted
 from prox_spark.versions.sql import query
 
@@ -61,7 +59,7 @@ def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
     settings = config.evaluate
     if settings is None:
         raise ConfigError(
-            "evaluate is not set: evaluate.pages or evaluate.documents names files with labels, evaluate.models folders of models"
+            "evaluate is not set: set evaluate.pages or .documents to files with labels, or evaluate.models to model folders"
         )
     asked = (
         ("pages", settings.pages, "chunk", config.chunk),
@@ -69,9 +67,7 @@ def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
     )
     for key, files, name, stage in asked:
         if files and stage is None:
-            raise ConfigError(
-                f"evaluate.{key} is given, and {name} is null: set {name}.engine, or leave evaluate.{key} out"
-            )
+            raise ConfigError(f"evaluate.{key} is set, but {name} is null: set {name}.engine, or remove evaluate.{key}")
     check_drawing()
     folders = named_folders(settings)
     labelled = bool(settings.pages or settings.documents)
@@ -187,9 +183,7 @@ def _programs(store: Store, stage: StagePlan | None) -> DataFrame:
 
 def _refine(spark: SparkSession, run: Config) -> str:
     """Refine, and give the refinement's name and version, as SQL over the store takes it."""
-    ingest(spark, run, find_files(run))
-    generate(spark, run)
-    done = execute(spark, run)
+    done = refine(spark, run)
     return f"{done.refinement}:{done.version}"
 
 

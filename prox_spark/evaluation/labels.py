@@ -41,7 +41,7 @@ def read_labels(path: str, *, documents: bool) -> LabelFile:
         if not isinstance(name, str) or not name:
             raise TrainingError(f"{where}: needs a doc_id")
         if name in found:
-            raise TrainingError(f"{where}: doc_id {name!r} stands twice")
+            raise TrainingError(f"{where}: doc_id {name!r} occurs twice")
         groups = tuple((key, str(record[key])) for key in GROUPS if record.get(key))
         if documents:
             document = check_document(record, where)
@@ -61,9 +61,7 @@ def read_labels(path: str, *, documents: bool) -> LabelFile:
 
 def _same(column: str, found: str, where: str) -> str:
     if column and column != found:
-        raise TrainingError(
-            f"{where}: its text stands in {found}, that of the records before in {column}; one is needed"
-        )
+        raise TrainingError(f"{where}: its text is in {found}, but earlier records have it in {column}; use one column")
     return found
 
 

@@ -1,7 +1,7 @@
 """Pretrained models measured: perplexity of clean text, a suite of tasks, compute. Needs no Spark.
 
-What a model was measured to be stands in the output's folder ``models`` as soon as it is known: an interrupted run goes on with
-the next model, and the same command again measures nothing.
+The measurements of a model are written to the folder ``models`` in the output as soon as they are known. An interrupted run
+continues with the next model, and the same command again measures nothing.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark import __version__
+from prox_spark.atomic import whole_file
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.costs.compute import Stage, Trained, account, count_parameters, curve_of, refining_flops
 from prox_spark.engines.models import resolve_model
@@ -42,7 +43,7 @@ def named_folders(settings: EvaluateConfig) -> dict[str, Path]:
     short = [Path(model).name if Path(model).expanduser().is_dir() else model for model in settings.models]
     names = short if len(set(short)) == len(short) else settings.models
     if len(set(names)) < len(names):
-        raise ConfigError(f"evaluate.models names a model twice: {', '.join(settings.models)}")
+        raise ConfigError(f"evaluate.models lists a model twice: {', '.join(settings.models)}")
     return dict(zip(names, folders, strict=True))
 
 
@@ -83,9 +84,8 @@ def _mark(folder: Path, settings: EvaluateConfig, suite: Suite | None) -> str:
 def _once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_suffix(".partial")
-        written.write_text(json.dumps(measure(), allow_nan=False), encoding="utf-8")
-        written.replace(file)
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps(measure(), allow_nan=False), encoding="utf-8")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
@@ -117,7 +117,7 @@ def _window(settings: EvaluateConfig, model: Any, folder: Path) -> int:
     context = int(getattr(model.config, "max_position_embeddings", 0) or settings.window or _WINDOW)
     if settings.window is not None and settings.window > context:
         raise ConfigError(
-            f"evaluate.window {settings.window} is more than the context of {folder.name}, {context} tokens"
+            f"evaluate.window {settings.window} is larger than the context of {folder.name}, {context} tokens"
         )
     return settings.window or min(context, _WINDOW)
 
@@ -135,7 +135,7 @@ def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any
     for name, folder in folders.items():
         record = read_record(folder)
         if record is None:
-            notes.append(f"{name} was not made by `pretrain`: its compute is not known")
+            notes.append(f"{name} was not trained by `pretrain`, so its compute is unknown")
             continue
         refinement = (record["data"]["refinement"], record["data"].get("fingerprint"))
         if refinement[0] and refinement not in stages:
@@ -158,10 +158,10 @@ def _stages(refining: Refining, refinement: str, fingerprint: str | None, notes:
     try:
         found = refining(refinement, fingerprint)
     except (UsageError, StoreError) as error:
-        notes.append(f"what refining {refinement} cost is not known: {error}")
+        notes.append(f"the cost of refining {refinement} is unknown: {error}")
         return None
     notes += [
-        f"what the {stage.stage} stage of {refinement} cost is not known: the weights of {stage.refiner} are not here"
+        f"the cost of the {stage.stage} stage of {refinement} is unknown: the weights of {stage.refiner} are missing"
         for stage in found
         if stage.parameters is None
     ]
@@ -184,10 +184,10 @@ def _comparable(trained: list[Trained], measured: Mapping[str, str | None], note
     found = []
     for model in trained:
         if measured[model.name] is None:
-            notes.append(f"{model.name} was trained without pretrain.validation: it has no curve to compare")
+            notes.append(f"{model.name} was trained without pretrain.validation, so it has no curve to compare")
         elif measured[model.name] != measured[trained[0].name]:
             notes.append(
-                f"{model.name} was measured on another text than {trained[0].name}: their curves are not compared"
+                f"{model.name} was measured on a different text than {trained[0].name}; their curves are not compared"
             )
             model = Trained(model.name, model.parameters, model.tokens, model.corpus, (), model.refining)
         found.append(model)

@@ -8,7 +8,7 @@ from prox_spark.errors import InstallationError
 
 
 def check_drawing() -> None:
-    """Raise ``InstallationError`` where nothing can be drawn: before hours of measuring, not behind them."""
+    """Raise ``InstallationError`` if drawing is impossible, before hours of measurement."""
     _figure()
 
 
@@ -20,8 +20,8 @@ def draw_thresholds(found: Mapping[str, Mapping[str, Any]], file: Path) -> None:
     figure, axes = _figure()
     for name, rows in drawn:
         axes.plot([row["threshold"] for row in rows], [row["f1"] for row in rows], marker="o", markersize=3, label=name)
-    axes.set_xlabel("what scores less is dropped")
-    axes.set_ylabel("F1 of what is kept (pages: by words)")
+    axes.set_xlabel("threshold (lower scores are dropped)")
+    axes.set_ylabel("F1 of kept text (pages: by words)")
     _save(figure, axes, file)
 
 
@@ -35,7 +35,7 @@ def draw_compute(curves: Mapping[str, Sequence[tuple[float, float]]], file: Path
         axes.plot([x for x, _ in points], [y for _, y in points], marker="o", markersize=3, label=name)
     axes.axhline(next(iter(drawn.values()))[-1][1], color="grey", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
-    axes.set_xlabel("FLOPs of training and of refining what it read")
+    axes.set_xlabel("FLOPs of training plus refining")
     axes.set_ylabel("bits per byte of held-out text")
     _save(figure, axes, file)
 

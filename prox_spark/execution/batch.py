@@ -7,18 +7,19 @@ import pyarrow as pa
 
 from prox_spark.errors import CompatError
 from prox_spark.execution.compat_kernels import ODD_NUMBER, execute_compat_batch
-from prox_spark.execution.inputs import Chunks, chunks_of
+from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
+from prox_spark.execution.inputs import chunks_of
 from prox_spark.execution.result import COUNTS, DROPPED_LINES, OUTCOME, BatchResult, Result, with_rows
-from prox_spark.execution.scalar import DEFAULTS, Mode, check_mode, execute
-from prox_spark.execution.settings import ExecutionSettings
+from prox_spark.execution.scalar import DEFAULTS, check_mode, execute
+from prox_spark.execution.settings import ExecutionSettings, Mode, limits
 from prox_spark.execution.strict import GUARDS
 from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
 from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of
 from prox_spark.programs.kernels import parse_programs
-from prox_spark.programs.model import OPERATIONS
+from prox_spark.programs.operations import NAMES
 
 _LOG_COLUMNS = (np.int64, np.int64, np.int64, np.int64, np.int32, np.float32, np.uint8, np.bool_)
-"""The widest first, so that each starts where it may; ``new_buffers`` puts them into the order of ``Log``."""
+"""The widest first, so that each starts where it may; ``new_buffers`` puts them into the order of ``LogColumns``."""
 _LOG_ROW = sum(np.dtype(kind).itemsize for kind in _LOG_COLUMNS)
 _GUARD_NAMES: tuple[str | None, ...] = (
     None,
@@ -36,75 +37,33 @@ def execute_batch(
     (int64, both included), ``output`` (string) and, where there are any, ``numbering_offset`` (int64), ``line_scores``
     and ``confidences`` (lists of float32): the fields of ``ChunkProgram``. A null list is an empty one.
 
-    Nothing in a document or a program makes it raise. Raises ``UsageError`` for arrays of other types or lengths.
+    No content of a document or program raises an error. Raises ``UsageError`` for arrays of other types or lengths.
     """
     check_mode(mode)
     documents = strings_of(texts, "texts")
-    chunks = chunks_of(programs, len(documents.starts))
-    return _strict(documents, chunks, settings) if mode == "strict" else _compat(documents, chunks)
+    chunks, outputs = chunks_of(programs, len(documents.starts))
+    return _strict(documents, chunks, outputs, settings) if mode == "strict" else _compat(documents, chunks, outputs)
 
 
-def _strict(documents: Strings, chunks: Chunks, settings: ExecutionSettings) -> BatchResult:
-    outputs = chunks.outputs
-    call_firsts, calls, strings = parse_programs(outputs.data, outputs.starts, outputs.ends)
-    result = execute_strict_batch(
-        documents.data,
-        documents.starts,
-        documents.ends,
-        _as_bytes(documents),
-        chunks.firsts,
-        chunks.lasts,
-        chunks.line_starts,
-        chunks.line_ends,
-        chunks.offsets,
-        call_firsts,
-        calls,
-        strings,
-        chunks.line_scores.starts,
-        chunks.line_scores.ends,
-        chunks.line_scores.values,
-        chunks.confidences.starts,
-        chunks.confidences.ends,
-        chunks.confidences.values,
-        int(settings.error_budget),
-        float(settings.max_removed_share),
-        int(settings.min_words),
-        int(settings.max_repeats),
-        float(settings.drop_line_below),
-        float(settings.min_confidence),
-        *new_buffers(documents),
-    )
-    return _assemble(documents.large, *result)
+def _strict(documents: Strings, chunks: Chunks, outputs: Strings, settings: ExecutionSettings) -> BatchResult:
+    calls = parse_programs(outputs.texts)
+    result = execute_strict_batch(documents.texts, chunks, calls, limits(settings), *new_buffers(documents))
+    return _assemble(documents.large, result)
 
 
-def _compat(documents: Strings, chunks: Chunks) -> BatchResult:
-    outputs = chunks.outputs
-    result = execute_compat_batch(
-        documents.data,
-        documents.starts,
-        documents.ends,
-        _as_bytes(documents),
-        chunks.firsts,
-        chunks.lasts,
-        outputs.data,
-        outputs.starts,
-        outputs.ends,
-        _as_bytes(outputs),
-        *new_buffers(documents),
-    )
-    marks = result[3]
-    odd = [int(row) for row in np.flatnonzero(marks[:, 2] == ODD_NUMBER)]
+def _compat(documents: Strings, chunks: Chunks, outputs: Strings) -> BatchResult:
+    result = execute_compat_batch(documents.texts, chunks, outputs.texts, *new_buffers(documents))
+    odd = [int(row) for row in np.flatnonzero(result.marks[:, 2] == ODD_NUMBER)]
     if len(odd) == 0:
-        return _assemble(documents.large, *result)
-    marks[odd, 2] = 0
-    return with_rows(_assemble(documents.large, *result), odd, [_compat_row(documents, chunks, row) for row in odd])
+        return _assemble(documents.large, result)
+    result.marks[odd, 2] = 0
+    rows = [_compat_row(documents, chunks, outputs, row) for row in odd]
+    return with_rows(_assemble(documents.large, result), odd, rows)
 
 
-def _compat_row(documents: Strings, chunks: Chunks, row: int) -> Result | CompatError:
+def _compat_row(documents: Strings, chunks: Chunks, outputs: Strings, row: int) -> Result | CompatError:
     programs = [
-        chunks.outputs[i]
-        for i in range(chunks.firsts[row], chunks.lasts[row])
-        if chunks.outputs.valid is None or chunks.outputs.valid[i]
+        outputs[i] for i in range(chunks.firsts[row], chunks.lasts[row]) if outputs.valid is None or outputs.valid[i]
     ]
     try:
         return execute(documents[row], programs, "compat")
@@ -112,12 +71,7 @@ def _compat_row(documents: Strings, chunks: Chunks, row: int) -> Result | Compat
         return error
 
 
-def _as_bytes(strings: Strings) -> Any:
-    n = len(strings.starts)
-    return np.ones(n, np.uint8) if strings.valid is None else strings.valid.astype(np.uint8)
-
-
-def new_buffers(documents: Strings) -> tuple[Any, Any]:
+def new_buffers(documents: Strings) -> tuple[Any, LogColumns]:
     """Memory for a batch's results and for its log: enough for all but edits that lengthen and lines of a few bytes.
 
     In two blocks from numpy, which asks for huge pages where they are large: thousands of page faults cost a batch more
@@ -133,14 +87,15 @@ def new_buffers(documents: Strings) -> tuple[Any, Any]:
         at = end
     rows, numbers, text_ends, replacement_ends, chunks, scores, operations, is_rewritten = columns
     texts, replacements = block[at:], np.empty(1024, np.uint8)
-    return out, (
+    return out, LogColumns(
         *(rows, numbers, operations, chunks, scores),
         *(text_ends, replacement_ends, is_rewritten, texts, replacements),
     )
 
 
-def _assemble(large: bool, out: Any, offsets: Any, counts: Any, marks: Any, n_rows: int, log: Any) -> BatchResult:
+def _assemble(large: bool, result: BatchArrays) -> BatchResult:
     """Wrap what a kernel wrote as Arrow arrays."""
+    out, offsets, counts, marks, n_rows, log = result
     reason, guard, raised = marks[:, 0], marks[:, 1], marks[:, 2]
     has_result = raised == 0
     texts = string_array(offsets, out, None if has_result.all() else has_result, large)
@@ -157,16 +112,17 @@ def _assemble(large: bool, out: Any, offsets: Any, counts: Any, marks: Any, n_ro
     rows, numbers, operations, chunks, scores, text_ends, replacement_ends, is_rewritten = (
         column[:n_rows] for column in log[:8]
     )
-    columns = [
-        number_array(pa.int64(), rows),
-        number_array(pa.int64(), numbers),
-        string_array(_offsets(text_ends), log[8]),
-        string_array(_offsets(replacement_ends), log[9], is_rewritten),
-        named_array(operations, OPERATIONS),
-        number_array(pa.int32(), chunks),
-        number_array(pa.float32(), scores, ~np.isnan(scores)),
-    ]
-    return BatchResult(texts, outcomes, pa.RecordBatch.from_arrays(columns, names=DROPPED_LINES.names))
+    columns = {
+        "row": number_array(pa.int64(), rows),
+        "line_number": number_array(pa.int64(), numbers),
+        "text": string_array(_offsets(text_ends), log.texts),
+        "replacement": string_array(_offsets(replacement_ends), log.replacements, is_rewritten),
+        "operation": named_array(operations, NAMES),
+        "chunk": number_array(pa.int32(), chunks),
+        "score": number_array(pa.float32(), scores, ~np.isnan(scores)),
+    }
+    names = DROPPED_LINES.names
+    return BatchResult(texts, outcomes, pa.RecordBatch.from_arrays([columns[name] for name in names], names=names))
 
 
 def _offsets(ends: Any) -> Any:

@@ -1,7 +1,7 @@
-"""``compat`` mode for one document: what the published ProX executor returns, quirk by quirk.
+"""``compat`` mode for one document: reproduces the published ProX executor with all its quirks.
 
-The quirks are that executor's, so that published refined corpora can be reproduced: arguments are cut at commas and
-``=`` wherever they stand, two errors anywhere in the document void every edit, ten words or fewer are dropped.
+The quirks are that executor's, so that published refined corpora can be reproduced: arguments are split at all
+commas and ``=``, two errors anywhere in the document cancel every edit, ten words or fewer are dropped.
 Two things differ on purpose, and change no text: ranges cost nothing for lines that do not exist, and programs whose
 edits would cost thousands of times the document's length raise ``CompatError``.
 """
@@ -18,10 +18,10 @@ MIN_WORDS = 10
 MIN_KEPT_SHARE = 1 - 0.95
 """``threshold_2`` of the published executor, in its own floating point."""
 WORK_FACTOR, WORK_BASE = 16384, 1 << 26
-"""Edits may read this many times the document's bytes, and so many more."""
+"""Edits may read this many times the document's bytes, plus this constant."""
 GROWTH_FACTOR, GROWTH_BASE = 16, 1 << 20
-"""No edit may make the document longer than this many times its bytes, and so many more."""
-ZERO_DIVISION = "the published executor divides by the number of words, and this document has none"
+"""No edit may make the document longer than this many times its bytes, plus this constant."""
+ZERO_DIVISION = "this document has no words, and the published executor divides by their number"
 TOO_COSTLY = "the edits of this program would cost thousands of times the document's length"
 
 Range = tuple[int, int]
@@ -72,7 +72,7 @@ def _calls(programs: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 
 def _brackets(state: _State, call: str) -> str | None:
-    """What stands between the first ``(`` and the first ``)``; without the latter, all but the last character."""
+    """The text between the first ``(`` and the first ``)``; without the latter, all but the last character."""
     opening = call.find("(")
     if opening < 0:
         state.errors += 1

@@ -17,10 +17,13 @@ from prox_spark.execution.compat import (
     WORK_BASE,
     WORK_FACTOR,
 )
+from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
 from prox_spark.execution.line_kernels import (
     BY,
     CHUNK,
-    Log,
+    Open,
+    Steps,
+    Table,
     close_lines,
     count_surviving_words,
     count_words,
@@ -28,26 +31,29 @@ from prox_spark.execution.line_kernels import (
     join_lines,
     log_lines,
     most_words,
+    new_open,
+    new_steps,
+    new_table,
     open_lines,
     remove,
     replace_all,
     split_lines,
 )
 from prox_spark.execution.result import COUNTS
-from prox_spark.execution.strict_kernels import RAISED, REASONS, BatchArrays
+from prox_spark.execution.strict_kernels import RAISED, REASONS
 from prox_spark.programs.bytes_kernels import (
     Bytes,
     Integers,
+    Texts,
     copy,
     count_characters,
-    entry,
     equal,
     find,
     find_byte,
-    inner,
     room,
 )
-from prox_spark.programs.kernels import NORMALIZE, REMOVE_ALL, REMOVE_LINES
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.lookup import NORMALIZE, REMOVE_ALL, REMOVE_LINES
 
 ODD_NUMBER = len(RAISED)
 """Code, beyond those of ``RAISED``, of documents that ``execute`` has to do."""
@@ -72,7 +78,7 @@ def _starts_with(data: Bytes, start: int, end: int, word: Bytes) -> bool:
 
 @inner
 def _brackets(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
-    """What stands in the brackets of a call, and the errors that this makes; a negative start where there are none."""
+    """The text in the brackets of a call, and its errors; a negative start if there are no brackets."""
     opening = find_byte(data, start, end, _OPEN)
     if opening == end:
         return -1, -1, 1
@@ -88,7 +94,7 @@ def _brackets(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
 
 @inner
 def _value(data: Bytes, start: int, end: int) -> tuple[int, int]:
-    """What stands between the first ``=`` and the second, or the end; a negative start where there is no ``=``."""
+    """The text between the first ``=`` and the second, or the end; a negative start where there is no ``=``."""
     sign = find_byte(data, start, end, _EQUALS)
     return (-1, -1) if sign == end else (sign + 1, find_byte(data, sign + 1, end, _EQUALS))
 
@@ -211,7 +217,7 @@ def _source_and_target(data: Bytes, start: int, end: int, edit: Integers) -> int
 
 @inner
 def _judge(
-    data: Bytes, table: Integers, n_lines: int, text_start: int, text_end: int, rewritten: Bytes, errors: int
+    data: Bytes, table: Table, n_lines: int, text_start: int, text_end: int, rewritten: Bytes, errors: int
 ) -> int:
     """The published executor's guards. Most documents pass by far: then only the first of their words are counted."""
     enough = max(MIN_KEPT_SHARE * most_words(text_end - text_start) + 1.0, np.float64(MIN_WORDS))
@@ -224,42 +230,34 @@ def _judge(
 
 
 @entry
-def execute_compat_batch(
-    data: Bytes, text_starts: Integers, text_ends: Integers, text_valid: Bytes,
-    chunk_firsts: Integers, chunk_lasts: Integers,
-    programs: Bytes, program_starts: Integers, program_ends: Integers, program_valid: Bytes,
-    out: Bytes, log: Log,
-) -> BatchArrays:  # fmt: skip
+def execute_compat_batch(texts: Texts, chunks: Chunks, outputs: Texts, out: Bytes, log: LogColumns) -> BatchArrays:
     """Execute the programs of every document. ``out`` and ``log`` are what ``new_buffers`` gives."""
-    n_documents = text_starts.shape[0]
+    data, programs = texts.data, outputs.data
+    n_documents = texts.starts.shape[0]
     out_offsets = np.zeros(n_documents + 1, np.int64)
     all_counts = np.zeros((n_documents, len(COUNTS)), np.int64)
     marks = np.zeros((n_documents, 3), np.int64)
     n_rows, at = 0, 0
-    table, table_scores = np.empty((1024, 8), np.int64), np.empty((1024, 2), np.float32)
-    lines, hits, edit = np.empty((1024, 3), np.int64), np.empty(64, np.int64), np.empty(4, np.int64)
-    working, other, rewritten = np.empty(65536, np.uint8), np.empty(65536, np.uint8), np.empty(65536, np.uint8)
-    ranges, removals = np.empty((64, 2), np.int64), np.empty((64, 4), np.int64)
-    steps, step_scores = np.empty((64, 5), np.int64), np.empty(64, np.float32)
+    table, opened, steps, rewritten = new_table(), new_open(), new_steps(), np.empty(65536, np.uint8)
+    ranges, removals, edit = np.empty((64, 2), np.int64), np.empty((64, 4), np.int64), np.empty(4, np.int64)
     for document in range(n_documents):
         counts = all_counts[document]
         out_offsets[document + 1] = at
-        if text_valid[document] == 0:
+        if texts.valid[document] == 0:
             marks[document, _RAISED] = _NULL_TEXT
             continue
-        text_start, text_end = text_starts[document], text_ends[document]
+        text_start, text_end = texts.starts[document], texts.ends[document]
         n_bytes = text_end - text_start
         n_lines, table = split_lines(data, text_start, text_end, table)
-        table_scores = room(table_scores, 0, table.shape[0])
         last = n_lines - 1
         n_ranges, n_removals, n_steps, errors, raised = 0, 0, 0, 0, 0
         n_open, n_now, work, used = -1, n_bytes, 0, 0
-        for chunk in range(chunk_firsts[document], chunk_lasts[document]):
-            if program_valid[chunk] == 0 or raised != 0:
+        for chunk in range(chunks.firsts[document], chunks.lasts[document]):
+            if outputs.valid[chunk] == 0 or raised != 0:
                 continue
             index = counts[_CHUNKS]
             counts[_CHUNKS] += 1
-            position, end = program_starts[chunk], program_ends[chunk]
+            position, end = outputs.starts[chunk], outputs.ends[chunk]
             while position < end and programs[position] == _SPACE:
                 position += 1
             while end > position and programs[end - 1] == _SPACE:
@@ -306,14 +304,16 @@ def execute_compat_batch(
                         raised = _TOO_COSTLY
                         continue
                     length = edit[1] - edit[0]
+                    hits = opened.hits
                     if n_open < 0:
                         n_hits, hits = find_all(data, text_start, text_end, programs, edit[0], edit[1], hits)
                         if n_hits > 0:
-                            n_open, lines, working = open_lines(data, table, 0, last, rewritten, lines, working)
+                            n_open, opened = open_lines(data, table, 0, last, rewritten, opened)
                             for hit in range(n_hits):
                                 hits[hit] -= text_start
                     else:
-                        n_hits, hits = find_all(working, 0, n_now, programs, edit[0], edit[1], hits)
+                        n_hits, hits = find_all(opened.working, 0, n_now, programs, edit[0], edit[1], hits)
+                    opened = Open(opened.rows, opened.working, opened.other, hits)
                     if n_hits == 0:
                         counts[_NO_MATCH] += 1
                         continue
@@ -322,12 +322,10 @@ def execute_compat_batch(
                         raised = _TOO_COSTLY
                         continue
                     n_steps += 1
-                    steps, step_scores = room(steps, n_steps, 1), room(step_scores, n_steps, 1)
-                    steps[n_steps, BY], steps[n_steps, CHUNK], step_scores[n_steps] = NORMALIZE, index, _NAN
-                    other = replace_all(
-                        lines, n_open, working, other, hits, n_hits, length, programs, edit[2], edit[3], n_steps
-                    )
-                    working, other = other, working
+                    steps = Steps(room(steps.rows, n_steps, 1), room(steps.scores, n_steps, 1))
+                    steps.rows[n_steps, BY], steps.rows[n_steps, CHUNK] = NORMALIZE, index
+                    steps.scores[n_steps] = _NAN
+                    opened = replace_all(opened, n_open, n_hits, length, programs, edit[2], edit[3], n_steps)
         if raised == 0 and count_surviving_words(data, table, n_lines, rewritten, False, 0.0) == 0:
             raised = _ZERO_DIVISION
         if raised != 0:
@@ -335,13 +333,11 @@ def execute_compat_batch(
             counts[:] = 0
             continue
         if n_open >= 0:
-            rewritten, used = close_lines(
-                data, table, table_scores, lines, n_open, working, rewritten, used, steps, step_scores
-            )
+            rewritten, used = close_lines(data, table, opened, n_open, rewritten, used, steps)
         n_removed = 0
         for i in range(n_removals):
             removal = removals[i]
-            n_removed += remove(table, table_scores, removal[0], removal[1], removal[2], removal[3], _NAN)
+            n_removed += remove(table, removal[0], removal[1], removal[2], removal[3], _NAN)
         errors += _errors_of_ranges(ranges, n_ranges, last)
         counts[_LINES], counts[_ERRORS] = n_lines, errors
         counts[_CHARACTERS_ORIGINAL] = count_characters(data, text_start, text_end)
@@ -356,8 +352,8 @@ def execute_compat_batch(
             at = copy(out, at, data, text_start, n_bytes)
         else:
             out, at = join_lines(data, table, n_lines, rewritten, out, at)
-            n_rows, log, n_rewritten = log_lines(data, table, table_scores, n_lines, rewritten, document, n_rows, log)
+            n_rows, log, n_rewritten = log_lines(data, table, n_lines, rewritten, document, n_rows, log)
             counts[_LINES_REMOVED], counts[_LINES_REWRITTEN] = n_removed, n_rewritten
         counts[_CHARACTERS] = count_characters(out, at_start, at)
         out_offsets[document + 1] = at
-    return out, out_offsets, all_counts, marks, n_rows, log
+    return BatchArrays(out, out_offsets, all_counts, marks, n_rows, log)

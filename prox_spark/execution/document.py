@@ -21,7 +21,7 @@ class Cause:
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of a document, what they have become, and who removed or changed each.
+    """The lines of a document, their current text, and the cause of each removal or change.
 
     ``alive[i]`` leads to the first line from ``i`` on that is not removed (union-find), so that a million overlapping
     ranges cost as much as one.

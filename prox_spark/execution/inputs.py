@@ -1,6 +1,5 @@
 """The documents and programs of a batch as the plain arrays that the kernels take."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,63 +7,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.errors import UsageError
+from prox_spark.execution.groups import Chunks, Numbers
 from prox_spark.programs.arrow import Strings, offsets_of, one_array, strings_of, validity
-from prox_spark.programs.bytes_kernels import Floats, Integers
+from prox_spark.programs.bytes_kernels import Integers
 from prox_spark.programs.model import MAX_LINE
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A list of numbers for each chunk: those of chunk ``i`` are ``values[starts[i]:ends[i]]``, NaN where null."""
+def chunks_of(programs: Any, n_documents: int) -> tuple[Chunks, Strings]:
+    """Take the programs column apart: the chunks, and the program of each.
 
-    starts: Integers
-    ends: Integers
-    values: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Chunks:
-    """The programs of all documents; those of document ``i`` are ``firsts[i]`` to ``lasts[i]``, the end excluded."""
-
-    firsts: Integers
-    lasts: Integers
-    outputs: Strings
-    line_starts: Integers
-    line_ends: Integers
-    offsets: Integers
-    line_scores: Scores
-    confidences: Scores
-
-
-def chunks_of(programs: Any, n_documents: int) -> Chunks:
-    """Take the programs column apart. Raises ``UsageError`` where it is of another type or length."""
+    Raises ``UsageError`` where it is of another type or length.
+    """
     programs = one_array(programs)
     kind = programs.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
         raise UsageError(f"programs must be a list of strings or of structs for each document, not {kind}")
     if len(programs) != n_documents:
-        raise UsageError(f"{n_documents} documents, but programs for {len(programs)}")
+        raise UsageError(f"{n_documents} documents, but {len(programs)} programs")
     firsts, lasts, items = _lists(programs)
     n = len(items)
     if not pa.types.is_struct(items.type):
-        none = Scores(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
+        none = Numbers(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
         nothing = np.zeros(n, np.int64)
-        return Chunks(firsts, lasts, _outputs(items), nothing, np.full(n, MAX_LINE), nothing, none, none)
+        chunks = Chunks(firsts, lasts, nothing, np.full(n, MAX_LINE), nothing, none, none)
+        return chunks, _outputs(items)
     names = [field.name for field in items.type]
     missing = {"line_start", "line_end", "output"} - set(names)
     if missing:
         raise UsageError(f"programs lack {', '.join(sorted(missing))}: they have {', '.join(names)}")
     columns = dict(zip(names, items.flatten(), strict=True))
-    return Chunks(
+    chunks = Chunks(
         firsts,
         lasts,
-        _outputs(columns["output"]),
         _integers(columns["line_start"], 0),
         _integers(columns["line_end"], MAX_LINE),
         _integers(columns["numbering_offset"], 0) if "numbering_offset" in columns else np.zeros(n, np.int64),
-        _scores(columns.get("line_scores"), n),
-        _scores(columns.get("confidences"), n),
+        _numbers(columns.get("line_scores"), n),
+        _numbers(columns.get("confidences"), n),
     )
+    return chunks, _outputs(columns["output"])
 
 
 def _outputs(items: Any) -> Strings:
@@ -86,9 +67,9 @@ def _integers(column: Any, default: int) -> Integers:
     return np.asarray(np.clip(values, -MAX_LINE, MAX_LINE))
 
 
-def _scores(column: Any, n: int) -> Scores:
+def _numbers(column: Any, n: int) -> Numbers:
     if column is None or pa.types.is_null(column.type):
-        return Scores(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
+        return Numbers(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(0, np.float32))
     starts, ends, values = _lists(column)
     numbers = pc.fill_null(values.cast(pa.float32()), float("nan")).to_numpy(zero_copy_only=False)
-    return Scores(starts, ends, np.array(numbers, np.float32))
+    return Numbers(starts, ends, np.array(numbers, np.float32))

@@ -1,26 +1,17 @@
 """The lines of a document inside compiled code: what ``document.py`` does in Python, for both modes.
 
 A document's lines are rows of a table, which is used again for the next document and only ever grows. Line ``i`` is
-``data[START[i]:START[i + 1] - 1]``.
+``data[START[i]:START[i + 1] - 1]``. Functions that may have to enlarge a group's arrays return the group anew.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from prox_spark.execution.groups import LogColumns
 from prox_spark.execution.words import SPACELESS_RANGES
-from prox_spark.programs.bytes_kernels import (
-    Bytes,
-    Floats,
-    Integers,
-    copy,
-    equal,
-    find,
-    find_byte,
-    inner,
-    is_ascii,
-    room,
-)
+from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, copy, equal, find, find_byte, is_ascii, room
+from prox_spark.programs.compiled import inner
 
 START, ALIVE, REMOVED_BY, REMOVED_CHUNK, REWRITTEN_BY, REWRITTEN_CHUNK, NOW_START, NOW_END = range(8)
 """Columns of the table of lines. ``ALIVE`` leads to the next line that is not removed; ``REMOVED_BY`` and
@@ -29,102 +20,143 @@ REMOVED_SCORE, REWRITTEN_SCORE = range(2)
 BY, FROM, TO, CALL, CHUNK = range(5)
 """Columns of the table of steps, the calls that are applied: operation, lines, call, chunk. Row 0 is not used."""
 
-Log = tuple[Integers, Integers, Bytes, Any, Floats, Integers, Integers, Any, Bytes, Bytes]
-"""Dropped lines, a row each: document, line, operation, chunk, score, end of the text, end of the replacement, whether
-there is one; then the bytes of texts and of replacements."""
+
+class Table(NamedTuple):
+    """The lines of a document: a row each, and the scores behind its removal and its last edit."""
+
+    rows: Integers
+    scores: Floats
+
+
+class Steps(NamedTuple):
+    """The calls that are applied: a row each, and their confidences."""
+
+    rows: Integers
+    scores: Floats
+
+
+class Open(NamedTuple):
+    """Surviving lines of a range, side by side as they are now, so that an edit passes over all of them at once.
+
+    Row k of ``rows`` is a line's number, its start in ``working``, and the step that changed it last (0 for none); the row
+    after the last one has the start that a further line would have. The next edit writes to ``other``; ``hits`` are the
+    places of what it replaces.
+    """
+
+    rows: Integers
+    working: Bytes
+    other: Bytes
+    hits: Integers
+
+
 _NEWLINE = 10
 _LOW = np.array([low for low, _ in SPACELESS_RANGES], np.int64)
 _HIGH = np.array([high for _, high in SPACELESS_RANGES], np.int64)
 
 
 @inner
-def split_lines(data: Bytes, start: int, end: int, table: Integers) -> tuple[int, Integers]:
-    """Fill the table with the lines of a document: their number, and the table, which may have grown."""
-    n, position = 0, start
-    while position <= end:
-        if n + 2 > table.shape[0]:
-            table = room(table, n, 2)
-        table[n, START], table[n, ALIVE], table[n, REMOVED_BY], table[n, REWRITTEN_BY] = position, n, 0, 0
-        n += 1
-        position = find_byte(data, position, end, _NEWLINE) + 1
-    table[n, START], table[n, ALIVE] = end + 1, n
-    return n, table
+def new_table() -> Table:
+    """A table for the lines of the first document."""
+    return Table(np.empty((1024, 8), np.int64), np.empty((1024, 2), np.float32))
 
 
 @inner
-def next_alive(table: Integers, line: int) -> int:
+def new_steps() -> Steps:
+    """Steps for the first program."""
+    return Steps(np.empty((64, 5), np.int64), np.empty(64, np.float32))
+
+
+@inner
+def new_open() -> Open:
+    """Room for the open lines of the first program that edits."""
+    return Open(
+        np.empty((1024, 3), np.int64), np.empty(65536, np.uint8), np.empty(65536, np.uint8), np.empty(64, np.int64)
+    )
+
+
+@inner
+def split_lines(data: Bytes, start: int, end: int, table: Table) -> tuple[int, Table]:
+    """Fill the table with the lines of a document: their number, and the table."""
+    n, position, rows = 0, start, table.rows
+    while position <= end:
+        if n + 2 > rows.shape[0]:
+            rows = room(rows, n, 2)
+        rows[n, START], rows[n, ALIVE], rows[n, REMOVED_BY], rows[n, REWRITTEN_BY] = position, n, 0, 0
+        n += 1
+        position = find_byte(data, position, end, _NEWLINE) + 1
+    rows[n, START], rows[n, ALIVE] = end + 1, n
+    return n, Table(rows, room(table.scores, 0, rows.shape[0]))
+
+
+@inner
+def next_alive(rows: Integers, line: int) -> int:
     """The first line from here on that is not removed."""
-    while table[line, ALIVE] != line:
-        table[line, ALIVE] = table[table[line, ALIVE], ALIVE]
-        line = table[line, ALIVE]
+    while rows[line, ALIVE] != line:
+        rows[line, ALIVE] = rows[rows[line, ALIVE], ALIVE]
+        line = rows[line, ALIVE]
     return line
 
 
 @inner
-def remove(table: Integers, scores: Floats, start: int, end: int, operation: int, chunk: int, score: float) -> int:
+def remove(table: Table, start: int, end: int, operation: int, chunk: int, score: float) -> int:
     """Remove the lines of a range that are not removed yet: how many these are."""
-    n = 0
-    line = next_alive(table, start) if start <= end else start
+    n, rows, scores = 0, table.rows, table.scores
+    line = next_alive(rows, start) if start <= end else start
     while line <= end:
-        table[line, ALIVE], table[line, REMOVED_BY], table[line, REMOVED_CHUNK] = line + 1, operation, chunk
+        rows[line, ALIVE], rows[line, REMOVED_BY], rows[line, REMOVED_CHUNK] = line + 1, operation, chunk
         scores[line, REMOVED_SCORE] = score
         n += 1
-        line = next_alive(table, line + 1)
+        line = next_alive(rows, line + 1)
     return n
 
 
 @inner
-def open_lines(
-    data: Bytes, table: Integers, start: int, end: int, rewritten: Bytes, lines: Integers, working: Bytes
-) -> tuple[int, Integers, Bytes]:
-    """Lay the surviving lines of a range side by side, as they are now, so that edits can pass over them at once.
-
-    Row k of ``lines`` is a line's number, its start in ``working``, and 0 (the edit that changed it last); the row
-    after the last one has the start that a further line would have. Returns their number and the two arrays.
-    """
+def open_lines(data: Bytes, table: Table, start: int, end: int, rewritten: Bytes, opened: Open) -> tuple[int, Open]:
+    """Open the surviving lines of a range: their number, and the lines."""
+    rows, lines, working = table.rows, opened.rows, opened.working
     n, at, needed = 0, 0, 0
     for line in range(start, end + 1):
-        if table[line, REMOVED_BY] == 0 and table[line, REWRITTEN_BY] != 0:
-            needed += table[line, NOW_END] - table[line, NOW_START] + 1
+        if rows[line, REMOVED_BY] == 0 and rows[line, REWRITTEN_BY] != 0:
+            needed += rows[line, NOW_END] - rows[line, NOW_START] + 1
         else:
-            needed += table[line + 1, START] - table[line, START]
+            needed += rows[line + 1, START] - rows[line, START]
     lines, working = room(lines, 0, max(end - start, 0) + 2), room(working, 0, needed)
     for line in range(start, end + 1):
-        if table[line, REMOVED_BY] != 0:
+        if rows[line, REMOVED_BY] != 0:
             continue
         lines[n, 0], lines[n, 1], lines[n, 2] = line, at, 0
         n += 1
-        if table[line, REWRITTEN_BY] != 0:
-            at = copy(working, at, rewritten, table[line, NOW_START], table[line, NOW_END] - table[line, NOW_START])
+        if rows[line, REWRITTEN_BY] != 0:
+            at = copy(working, at, rewritten, rows[line, NOW_START], rows[line, NOW_END] - rows[line, NOW_START])
         else:
-            at = copy(working, at, data, table[line, START], table[line + 1, START] - 1 - table[line, START])
+            at = copy(working, at, data, rows[line, START], rows[line + 1, START] - 1 - rows[line, START])
         working[at] = _NEWLINE
         at += 1
     lines[n, 0], lines[n, 1], lines[n, 2] = -1, at, 0
-    return n, lines, working
+    return n, Open(lines, working, opened.other, opened.hits)
 
 
 @inner
 def find_all(
-    working: Bytes, start: int, end: int, strings: Bytes, first: int, last: int, hits: Integers
+    text: Bytes, start: int, end: int, strings: Bytes, first: int, last: int, hits: Integers
 ) -> tuple[int, Integers]:
     """Positions of all non-overlapping occurrences of a string, left to right: their number, and ``hits``."""
-    n, position = 0, find(working, start, end, strings, first, last)
+    n, position = 0, find(text, start, end, strings, first, last)
     while position >= 0:
         if n == hits.shape[0]:
             hits = room(hits, n, 1)
         hits[n] = position
         n += 1
-        position = find(working, position + last - first, end, strings, first, last)
+        position = find(text, position + last - first, end, strings, first, last)
     return n, hits
 
 
 @inner
 def replace_all(
-    lines: Integers, n_lines: int, working: Bytes, other: Bytes, hits: Integers, n_hits: int,
-    length: int, strings: Bytes, target: int, target_end: int, edit: int,
-) -> Bytes:  # fmt: skip
-    """Write the working lines to ``other``, every hit replaced, and mark the lines it stands in with ``edit``."""
+    opened: Open, n_lines: int, n_hits: int, length: int, strings: Bytes, target: int, target_end: int, step: int
+) -> Open:
+    """Replace every hit, of ``length`` bytes, in the open lines, and mark the lines it stands in with ``step``."""
+    lines, working, other, hits = opened.rows, opened.working, opened.other, opened.hits
     total, added = lines[n_lines, 1], target_end - target
     other = room(other, 0, total + n_hits * (added - length))
     read, write = 0, 0
@@ -133,7 +165,7 @@ def replace_all(
         line_end = lines[k + 1, 1]
         lines[k, 1] += shift
         if hit < n_hits and hits[hit] < line_end:
-            lines[k, 2] = edit
+            lines[k, 2] = step
             while hit < n_hits and hits[hit] < line_end:
                 write = copy(other, write, working, read, hits[hit] - read)
                 write = copy(other, write, strings, target, added)
@@ -142,33 +174,30 @@ def replace_all(
                 hit += 1
     lines[n_lines, 1] += shift
     copy(other, write, working, read, total - read)
-    return other
+    return Open(lines, other, working, hits)
 
 
 @inner
 def close_lines(
-    data: Bytes, table: Integers, scores: Floats, lines: Integers, n_lines: int, working: Bytes,
-    rewritten: Bytes, used: int, steps: Integers, step_scores: Floats,
-) -> tuple[Bytes, int]:  # fmt: skip
-    """Store the lines that edits changed; one that is again what it was is not rewritten.
-
-    ``steps`` and ``step_scores`` are those of the edits, by the number that marks the line.
-    """
+    data: Bytes, table: Table, opened: Open, n_lines: int, rewritten: Bytes, used: int, steps: Steps
+) -> tuple[Bytes, int]:
+    """Store the lines that edits changed; one that is again what it was is not rewritten."""
+    lines = opened.rows
     for k in range(n_lines):
-        edit = lines[k, 2]
-        if edit == 0:
+        step = lines[k, 2]
+        if step == 0:
             continue
-        row = table[lines[k, 0]]
+        row = table.rows[lines[k, 0]]
         start, length = lines[k, 1], lines[k + 1, 1] - 1 - lines[k, 1]
-        original = table[lines[k, 0] + 1, START] - 1 - row[START]
-        if length == original and equal(working, start, data, row[START], length):
+        original = table.rows[lines[k, 0] + 1, START] - 1 - row[START]
+        if length == original and equal(opened.working, start, data, row[START], length):
             row[REWRITTEN_BY] = 0
             continue
         rewritten = room(rewritten, used, length)
-        row[REWRITTEN_BY], row[REWRITTEN_CHUNK] = steps[edit, BY], steps[edit, CHUNK]
-        scores[lines[k, 0], REWRITTEN_SCORE] = step_scores[edit]
+        row[REWRITTEN_BY], row[REWRITTEN_CHUNK] = steps.rows[step, BY], steps.rows[step, CHUNK]
+        table.scores[lines[k, 0], REWRITTEN_SCORE] = steps.scores[step]
         row[NOW_START] = used
-        used = copy(rewritten, used, working, start, length)
+        used = copy(rewritten, used, opened.working, start, length)
         row[NOW_END] = used
     return rewritten, used
 
@@ -245,17 +274,17 @@ def count_words(data: Bytes, start: int, end: int, spaceless: bool) -> int:
 
 @inner
 def count_surviving_words(
-    data: Bytes, table: Integers, n_lines: int, rewritten: Bytes, spaceless: bool, enough: float
+    data: Bytes, table: Table, n_lines: int, rewritten: Bytes, spaceless: bool, enough: float
 ) -> int:
     """Words of the lines that are left; counting stops once there are more than ``enough``."""
-    count = 0
+    count, rows = 0, table.rows
     for line in range(n_lines):
-        if table[line, REMOVED_BY] != 0:
+        if rows[line, REMOVED_BY] != 0:
             continue
-        if table[line, REWRITTEN_BY] != 0:
-            count += count_words(rewritten, table[line, NOW_START], table[line, NOW_END], spaceless)
+        if rows[line, REWRITTEN_BY] != 0:
+            count += count_words(rewritten, rows[line, NOW_START], rows[line, NOW_END], spaceless)
         else:
-            count += count_words(data, table[line, START], table[line + 1, START] - 1, spaceless)
+            count += count_words(data, rows[line, START], rows[line + 1, START] - 1, spaceless)
         if count > enough:
             break
     return count
@@ -268,91 +297,86 @@ def most_words(n_bytes: int) -> int:
 
 
 @inner
-def join_lines(data: Bytes, table: Integers, n_lines: int, rewritten: Bytes, out: Bytes, at: int) -> tuple[Bytes, int]:
+def join_lines(data: Bytes, table: Table, n_lines: int, rewritten: Bytes, out: Bytes, at: int) -> tuple[Bytes, int]:
     """Write the lines that are left, joined by newlines: the output, and the position after it."""
-    needed = 0
+    needed, rows = 0, table.rows
     for line in range(n_lines):
-        if table[line, REMOVED_BY] == 0:
-            if table[line, REWRITTEN_BY] != 0:
-                needed += table[line, NOW_END] - table[line, NOW_START] + 1
+        if rows[line, REMOVED_BY] == 0:
+            if rows[line, REWRITTEN_BY] != 0:
+                needed += rows[line, NOW_END] - rows[line, NOW_START] + 1
             else:
-                needed += table[line + 1, START] - table[line, START]
+                needed += rows[line + 1, START] - rows[line, START]
     out = room(out, at, needed)
     first = True
     line = 0
     while line < n_lines:
-        if table[line, REMOVED_BY] != 0:
+        if rows[line, REMOVED_BY] != 0:
             line += 1
             continue
         if not first:
             out[at] = _NEWLINE
             at += 1
         first = False
-        if table[line, REWRITTEN_BY] != 0:
-            at = copy(out, at, rewritten, table[line, NOW_START], table[line, NOW_END] - table[line, NOW_START])
+        if rows[line, REWRITTEN_BY] != 0:
+            at = copy(out, at, rewritten, rows[line, NOW_START], rows[line, NOW_END] - rows[line, NOW_START])
             line += 1
         else:
-            start = table[line, START]
-            while line < n_lines and table[line, REMOVED_BY] == 0 and table[line, REWRITTEN_BY] == 0:
+            start = rows[line, START]
+            while line < n_lines and rows[line, REMOVED_BY] == 0 and rows[line, REWRITTEN_BY] == 0:
                 line += 1
-            at = copy(out, at, data, start, table[line, START] - 1 - start)
+            at = copy(out, at, data, start, rows[line, START] - 1 - start)
     return out, at
 
 
 @inner
+def _log_with_room(log: LogColumns, n_rows: int, n_new: int, used: int, needed: int) -> LogColumns:
+    """The log with room for this many rows, and bytes of replacements, after those that it has."""
+    return LogColumns(
+        room(log.rows, n_rows, n_new),
+        room(log.numbers, n_rows, n_new),
+        room(log.operations, n_rows, n_new),
+        room(log.chunks, n_rows, n_new),
+        room(log.scores, n_rows, n_new),
+        room(log.text_ends, n_rows, n_new),
+        room(log.replacement_ends, n_rows, n_new),
+        room(log.is_rewritten, n_rows, n_new),
+        log.texts,
+        room(log.replacements, used, needed),
+    )
+
+
+@inner
 def log_lines(
-    data: Bytes, table: Integers, scores: Floats, n_lines: int, rewritten: Bytes, document: int,
-    n_rows: int, log: Log,
-) -> tuple[int, Log, int]:  # fmt: skip
+    data: Bytes, table: Table, n_lines: int, rewritten: Bytes, document: int, n_rows: int, log: LogColumns
+) -> tuple[int, LogColumns, int]:
     """Append a row for each removed or rewritten line: rows of the log, the log, and how many were rewritten."""
-    rows, numbers, operations, chunks, row_scores, text_ends, replacement_ends, is_rewritten, texts, replacements = log
-    text_end = text_ends[n_rows - 1] if n_rows > 0 else 0
-    replacement_end = replacement_ends[n_rows - 1] if n_rows > 0 else 0
+    rows = table.rows
+    text_end = log.text_ends[n_rows - 1] if n_rows > 0 else 0
+    replacement_end = log.replacement_ends[n_rows - 1] if n_rows > 0 else 0
     n_new, n_rewritten, needed = 0, 0, 0
     for line in range(n_lines):
-        removed, changed = table[line, REMOVED_BY] != 0, table[line, REWRITTEN_BY] != 0
+        removed, changed = rows[line, REMOVED_BY] != 0, rows[line, REWRITTEN_BY] != 0
         n_new += removed or changed
         if changed and not removed:
-            needed += table[line, NOW_END] - table[line, NOW_START]
+            needed += rows[line, NOW_END] - rows[line, NOW_START]
             n_rewritten += 1
-    if n_rows + n_new > rows.shape[0]:
-        rows, numbers, operations = (
-            room(rows, n_rows, n_new),
-            room(numbers, n_rows, n_new),
-            room(operations, n_rows, n_new),
-        )
-        chunks, row_scores = room(chunks, n_rows, n_new), room(row_scores, n_rows, n_new)
-        text_ends, replacement_ends = room(text_ends, n_rows, n_new), room(replacement_ends, n_rows, n_new)
-        is_rewritten = room(is_rewritten, n_rows, n_new)
-    if replacement_end + needed > replacements.shape[0]:
-        replacements = room(replacements, replacement_end, needed)
+    if n_rows + n_new > log.rows.shape[0] or replacement_end + needed > log.replacements.shape[0]:
+        log = _log_with_room(log, n_rows, n_new, replacement_end, needed)
     for line in range(n_lines):
-        removed_by, rewritten_by = table[line, REMOVED_BY], table[line, REWRITTEN_BY]
+        removed_by, rewritten_by = rows[line, REMOVED_BY], rows[line, REWRITTEN_BY]
         if removed_by == 0 and rewritten_by == 0:
             continue
-        start = table[line, START]
-        text_end = copy(texts, text_end, data, start, table[line + 1, START] - 1 - start)
-        rows[n_rows], numbers[n_rows] = document, line
+        start = rows[line, START]
+        text_end = copy(log.texts, text_end, data, start, rows[line + 1, START] - 1 - start)
+        log.rows[n_rows], log.numbers[n_rows] = document, line
         if removed_by != 0:
-            operations[n_rows], chunks[n_rows], is_rewritten[n_rows] = removed_by, table[line, REMOVED_CHUNK], False
-            row_scores[n_rows] = scores[line, REMOVED_SCORE]
+            by, chunk, score = removed_by, rows[line, REMOVED_CHUNK], table.scores[line, REMOVED_SCORE]
         else:
-            start, end = table[line, NOW_START], table[line, NOW_END]
-            replacement_end = copy(replacements, replacement_end, rewritten, start, end - start)
-            operations[n_rows], chunks[n_rows], is_rewritten[n_rows] = rewritten_by, table[line, REWRITTEN_CHUNK], True
-            row_scores[n_rows] = scores[line, REWRITTEN_SCORE]
-        text_ends[n_rows], replacement_ends[n_rows] = text_end, replacement_end
+            by, chunk, score = rewritten_by, rows[line, REWRITTEN_CHUNK], table.scores[line, REWRITTEN_SCORE]
+            start, end = rows[line, NOW_START], rows[line, NOW_END]
+            replacement_end = copy(log.replacements, replacement_end, rewritten, start, end - start)
+        log.operations[n_rows], log.chunks[n_rows], log.scores[n_rows] = by, chunk, score
+        log.is_rewritten[n_rows] = removed_by == 0
+        log.text_ends[n_rows], log.replacement_ends[n_rows] = text_end, replacement_end
         n_rows += 1
-    log = (
-        rows,
-        numbers,
-        operations,
-        chunks,
-        row_scores,
-        text_ends,
-        replacement_ends,
-        is_rewritten,
-        texts,
-        replacements,
-    )
     return n_rows, log, n_rewritten

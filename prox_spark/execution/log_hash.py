@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.programs.arrow import number_array, strings_of
-from prox_spark.programs.bytes_kernels import Bytes, Integers, entry, inner
-from prox_spark.programs.model import OPERATIONS
+from prox_spark.programs.bytes_kernels import Integers, Texts
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.operations import NAMES
 
 # Multipliers and shift of MurmurHash3's 64-bit finaliser (Appleby, public domain).
 _FIRST, _SECOND, _SHIFT = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53), np.uint64(33)
@@ -23,17 +24,12 @@ def log_hashes(dropped_lines: pa.RecordBatch, n: int) -> pa.Array:
     """
     hashes = np.zeros(n, np.uint64)
     if dropped_lines.num_rows:
-        replacements = strings_of(dropped_lines.column("replacement"), "replacement")
-        valid = np.ones(dropped_lines.num_rows, np.bool_) if replacements.valid is None else replacements.valid
-        operations = pc.index_in(dropped_lines.column("operation"), pa.array(OPERATIONS))
+        operations = pc.index_in(dropped_lines.column("operation"), pa.array(NAMES))
         _add_lines(
             _numbers(dropped_lines.column("row")),
             _numbers(dropped_lines.column("line_number")).view(np.uint64),
             _numbers(operations.cast(pa.int64())).view(np.uint64),
-            replacements.data,
-            replacements.starts,
-            replacements.ends,
-            valid,
+            strings_of(dropped_lines.column("replacement"), "replacement").texts,
             hashes,
         )
     return number_array(pa.int64(), hashes.view(np.int64))
@@ -51,17 +47,9 @@ def _mixed(value: Any) -> Any:
 
 
 @entry
-def _add_lines(
-    rows: Integers,
-    numbers: Any,
-    operations: Any,
-    data: Bytes,
-    starts: Integers,
-    ends: Integers,
-    rewritten: Any,
-    hashes: Any,
-) -> None:
+def _add_lines(rows: Integers, numbers: Any, operations: Any, replacements: Texts, hashes: Any) -> None:
     """Add every line to its document's hash, in order."""
+    data, starts, ends, rewritten = replacements.data, replacements.starts, replacements.ends, replacements.valid
     for i in range(rows.shape[0]):
         value = _mixed(hashes[rows[i]] + _REMOVED)
         value = _mixed(value ^ numbers[i])

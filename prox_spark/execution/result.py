@@ -1,4 +1,4 @@
-"""What execution returns: for one document as dataclasses, for a batch as Arrow."""
+"""Results of execution: dataclasses for one document, Arrow for a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
@@ -7,21 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from prox_spark import schemas
 from prox_spark.errors import CompatError
-
-DROPPED_LINES = pa.schema(
-    [
-        pa.field("row", pa.int64()),
-        pa.field("line_number", pa.int64()),
-        pa.field("text", pa.string()),
-        pa.field("replacement", pa.string()),
-        pa.field("operation", pa.string()),
-        pa.field("chunk", pa.int32()),
-        pa.field("score", pa.float32()),
-    ]
-)
-"""``row``: index of the document in the batch. ``chunk``: index of the program in the document's list."""
-
 
 NULL_TEXT = "null text"
 """Why a document without text has no result."""
@@ -43,16 +30,22 @@ class DroppedLine:
     score: float | None = None
 
 
+DROPPED_LINES = pa.schema(
+    [("row", pa.int64()), *(schemas.DROPPED_LINES.field(column.name) for column in fields(DroppedLine))]
+)
+"""``row``: index of the document in the batch. ``chunk``: index of the program in the document's list."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Counts of a document.
 
     ``n_lines`` and ``n_characters_original`` are the original's; ``n_characters`` is the result's (0 where dropped).
     ``n_lines_removed`` and ``n_lines_rewritten`` count what is logged, so both are 0 where the document is dropped.
-    ``n_calls``: all calls of all programs, whatever became of them. ``n_errors``: malformed, unknown, out of range, or
+    ``n_calls``: all calls of all programs, whether applied or not. ``n_errors``: malformed, unknown, out of range, or
     overgrown. ``n_truncated``: cut off by the end of the output. ``n_clipped``: ranges that reached out of their chunk.
     ``n_no_match``: edits whose string did not occur. ``n_repeated``: equal to an earlier call of the chunk.
-    ``n_low_confidence``: ignored for it. ``n_chunks``: programs; ``n_chunks_voided``: those that a guard voided.
+    ``n_low_confidence``: ignored for it. ``n_chunks``: programs; ``n_chunks_voided``: those that a guard cancelled.
     """
 
     n_lines: int = 0
@@ -90,7 +83,7 @@ class Result:
     """A refined document. ``text`` is ``""`` where it is dropped; then ``reason`` says why, and no line is logged.
 
     ``reason``: ``program`` (a program says so), ``removed_share`` or ``too_short`` (guards of the document).
-    ``guard``: ``error_budget``, ``loop`` or ``edit_budget``, comma-separated, where chunks' programs were voided.
+    ``guard``: ``error_budget``, ``loop`` or ``edit_budget``, comma-separated, if programs of chunks were cancelled.
     """
 
     text: str

@@ -1,22 +1,21 @@
 """``execute``: one document."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 from prox_spark.errors import UsageError
 from prox_spark.execution.compat import execute_compat
 from prox_spark.execution.result import Result
-from prox_spark.execution.settings import ExecutionSettings
+from prox_spark.execution.settings import ExecutionSettings, Mode
 from prox_spark.execution.strict import ChunkProgram, execute_strict
 
-Mode = Literal["strict", "compat"]
 DEFAULTS = ExecutionSettings()
 
 
 def check_mode(mode: str) -> None:
     """Raise ``UsageError`` for a mode that does not exist."""
-    if mode not in ("strict", "compat"):
-        raise UsageError(f"execution.mode is {mode!r}: it is strict or compat")
+    if mode not in get_args(Mode):
+        raise UsageError(f"execution.mode is {mode!r}: it must be strict or compat")
 
 
 def execute(

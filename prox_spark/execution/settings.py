@@ -1,52 +1,75 @@
-"""What a user may set about ``strict`` execution, and the number of its semantics."""
+"""Settings of ``strict`` execution, and the version number of its semantics."""
 
-import math
-from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError
+from prox_spark.section import Section, Share
+from prox_spark.suggest import unknown
+
+Mode = Literal["strict", "compat"]
+"""Both executors: the rules of ``docs/programs.md``, or what ProX published."""
 
 SEMANTICS: int = 1
-"""Number of the rules in ``docs/programs.md``: part of a refinement's fingerprint, it rises when a rule changes."""
+"""Version of the rules in ``docs/programs.md``, part of a refinement's fingerprint. It increases when a rule changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionSettings:
-    """Guards and thresholds of ``strict`` mode. ``compat`` has ProX's own numbers and takes none of these.
+class Thresholds(Section):
+    """Guards and thresholds of ``strict`` mode, each with its default and bounds. ``compat`` has ProX's own numbers."""
 
-    ``error_budget``: wrong calls (malformed, unknown, out of range) that a chunk's program may have before it has no
-    effect (guard ``error_budget``). 1 is what ProX allows, though for a whole document: its executor gives up at 2.
+    error_budget: Annotated[int, Field(ge=0)] = 1
+    """Wrong calls (malformed, unknown, out of range) that a chunk's program may have; with more it has no effect (guard
+    ``error_budget``)."""
+    max_removed_share: Share = 0.95
+    """A document whose programs remove at least this share of its words is dropped (reason ``removed_share``)."""
+    min_words: Annotated[int, Field(ge=0)] = 10
+    """A document that its programs shorten to this many words or fewer is dropped (reason ``too_short``). Each character of a
+    script that is written without spaces is a word."""
+    max_repeats: Annotated[int, Field(ge=1)] = 8
+    """Times that a chunk's program may make the same call, which is applied once; with more the program has no effect (guard
+    ``loop``)."""
+    drop_line_below: Share = 0.5
+    """A line whose score, P(keep), is below this is removed, where the chunk stage scores lines."""
+    min_confidence: Share = 0.0
+    """A call whose confidence is below this is ignored, and not counted as an error."""
 
-    ``max_removed_share``: a document is dropped (reason ``removed_share``) when its program leaves at most
-    ``1 - max_removed_share`` of its words. 0.95 is ``threshold_2`` of ProX's executor.
 
-    ``min_words``: a document is dropped (reason ``too_short``) when its program leaves it this many words or fewer and
-    it had more. 10 is the number in ProX's executor, which credits FineWeb. Every character of a script that is
-    written without spaces is a word.
+class ExecutionSettings(Thresholds):
+    """``Thresholds`` for callers of ``execute`` and ``execute_batch``: a wrong name or value raises ``ConfigError``.
 
-    ``max_repeats``: a call that equals an earlier one of its chunk is not applied again; more than this many equal
-    calls void the program (guard ``loop``). A greedy model that repeats itself does so until the token limit; 8 leaves
-    room for a stutter.
-
-    ``drop_line_below``: a line whose score, P(keep), is below this is removed.
-
-    ``min_confidence``: a call whose confidence is below this is ignored, and is no error.
-
-    Raises ``ConfigError`` for a value outside its range.
+    >>> ExecutionSettings(max_repeats=3).max_repeats
+    3
     """
 
-    error_budget: int = 1
-    max_removed_share: float = 0.95
-    min_words: int = 10
-    max_repeats: int = 8
-    drop_line_below: float = 0.5
-    min_confidence: float = 0.0
+    # Callers and type checkers see the signature that pydantic makes of the fields.
+    if not TYPE_CHECKING:
 
-    def __post_init__(self) -> None:
-        for name, low in (("error_budget", 0), ("min_words", 0), ("max_repeats", 1)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"execution.{name} is {getattr(self, name)}: it must be at least {low}")
-        if not 0.0 <= self.max_removed_share <= 1.0:
-            raise ConfigError(f"execution.max_removed_share is {self.max_removed_share}: it is a share, from 0 to 1")
-        for field in fields(self):
-            if math.isnan(getattr(self, field.name)):
-                raise ConfigError(f"execution.{field.name} is not a number")
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError("; ".join(map(_explain, error.errors()))) from None
+
+
+class Limits(NamedTuple):
+    """``Thresholds`` as kernels take them."""
+
+    error_budget: int
+    max_removed_share: float
+    min_words: int
+    max_repeats: int
+    drop_line_below: float
+    min_confidence: float
+
+
+def limits(settings: Thresholds) -> Limits:
+    """The settings for the kernels."""
+    return Limits(*(getattr(settings, name) for name in Limits._fields))
+
+
+def _explain(error: Any) -> str:
+    (name,) = error["loc"]
+    if error["type"] == "extra_forbidden":
+        return unknown("setting of execution", name, Thresholds.model_fields)
+    return f"execution.{name} is {error['input']!r}: {error['msg']}"

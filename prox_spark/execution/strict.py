@@ -1,4 +1,4 @@
-"""``strict`` mode for one document, in plain Python: the readable form of the rules in ``docs/programs.md``.
+"""``strict`` mode for one document, in plain Python: a readable implementation of ``docs/programs.md``.
 
 The batch kernels follow it byte for byte; the tests compare the two.
 """
@@ -12,6 +12,7 @@ from prox_spark.execution.result import Counts, Result
 from prox_spark.execution.settings import ExecutionSettings
 from prox_spark.execution.words import count_words
 from prox_spark.programs.model import MAX_LINE, Call
+from prox_spark.programs.operations import names_of
 from prox_spark.programs.parser import parse
 
 EDIT_BUDGET = 256
@@ -20,7 +21,7 @@ EDIT_BUDGET_BASE = 1 << 20
 GROWTH_BASE = 1000
 """Edits that lengthen may together add at most the document's own length and this many bytes."""
 GUARDS = ("error_budget", "loop", "edit_budget")
-EDITS = ("normalize", "remove_str", "replace_str")
+_LINES, _STRINGS, _DOCUMENT = names_of("lines"), names_of("strings"), names_of("document")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A call that is to be applied: its lines clipped to the chunk."""
+    """A call to apply, with its lines clipped to the chunk."""
 
     call: Call
     line_start: int
@@ -89,17 +90,17 @@ def _apply(state: _State, index: int, program: ChunkProgram) -> None:
         state.counts["n_chunks_voided"] += 1
         return
     for step in steps:
-        if step.call.operation in ("remove_lines", "remove_all"):
+        if step.call.operation in _LINES:
             state.lines.remove(step.line_start, step.line_end, step.cause)
     for step in steps:
-        if step.call.operation in EDITS:
+        if step.call.operation in _STRINGS:
             _edit(state, step)
-        elif step.call.operation == "drop_doc":
+        elif step.call.operation in _DOCUMENT:
             state.dropped_by_program = True
 
 
 def _remove_low_scores(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> None:
-    """Line scores are no program: no guard of the chunk voids them."""
+    """Line scores are not part of the program, so the guards of the chunk do not apply to them."""
     first = program.line_start if program.line_start is not None else 0
     for line, score in enumerate(program.line_scores, first):
         if start <= line <= end and score is not None and score < state.settings.drop_line_below:
@@ -107,7 +108,7 @@ def _remove_low_scores(state: _State, index: int, program: ChunkProgram, start: 
 
 
 def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> tuple[list[_Step], str | None]:
-    """What a program amounts to: its steps, and the guard that voids it."""
+    """The steps of a program, and the guard that cancels it."""
     calls = parse(program.output).calls if program.output else ()
     steps: list[_Step] = []
     seen: Counter[tuple[object, ...]] = Counter()
@@ -155,14 +156,14 @@ def _place(call: Call, start: int, end: int, offset: int, cause: Cause) -> _Step
 
 
 def _is_clipped(step: _Step, offset: int) -> bool:
-    if step.call.operation != "remove_lines" or step.call.line_start is None or step.call.line_end is None:
+    if step.call.operation not in _LINES or step.call.line_start is None or step.call.line_end is None:
         return False
     return (step.line_start - offset, step.line_end - offset) != (step.call.line_start, step.call.line_end)
 
 
 def _within_edit_budget(state: _State, steps: list[_Step], start: int, end: int) -> bool:
     """Whether the edits of this chunk, each of which may read all of it, stay within the document's budget."""
-    edits = sum(step.call.operation in EDITS for step in steps)
+    edits = sum(step.call.operation in _STRINGS for step in steps)
     if edits == 0:
         return True
     scope = sum(byte_length(line) + 1 for line in state.lines.original[start : end + 1])

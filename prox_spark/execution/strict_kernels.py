@@ -1,10 +1,11 @@
 """``strict`` mode over many documents, compiled: the rules of ``strict.py``, step by step."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from prox_spark.execution.compat import TOO_COSTLY, ZERO_DIVISION
+from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
 from prox_spark.execution.line_kernels import (
     BY,
     CALL,
@@ -13,7 +14,9 @@ from prox_spark.execution.line_kernels import (
     REWRITTEN_BY,
     START,
     TO,
-    Log,
+    Open,
+    Steps,
+    Table,
     close_lines,
     count_surviving_words,
     count_words,
@@ -21,50 +24,37 @@ from prox_spark.execution.line_kernels import (
     join_lines,
     log_lines,
     most_words,
+    new_open,
+    new_steps,
+    new_table,
     open_lines,
     remove,
     replace_all,
     split_lines,
 )
 from prox_spark.execution.result import COUNTS, NULL_TEXT
+from prox_spark.execution.settings import Limits
 from prox_spark.execution.strict import EDIT_BUDGET, EDIT_BUDGET_BASE, GROWTH_BASE
-from prox_spark.programs.bytes_kernels import (
-    Bytes,
-    Floats,
-    Integers,
-    copy,
-    count_characters,
-    entry,
-    equal,
-    find_byte,
-    inner,
-    room,
-)
-from prox_spark.programs.kernels import (
-    DROP_DOC,
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, equal, find_byte, room
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.kernels import OK, TRUNCATED, Calls
+from prox_spark.programs.lookup import (
+    HAS_LINES,
     LINE_END,
     LINE_START,
-    NORMALIZE,
-    OK,
     OPERATION,
     OUTCOME,
-    REMOVE_ALL,
     REMOVE_LINES,
-    REMOVE_STR,
-    REPLACE_STR,
     SOURCE,
     SOURCE_END,
     TARGET,
     TARGET_END,
-    TRUNCATED,
+    edits_of,
 )
 
 REASONS: tuple[str | None, ...] = (None, "program", "removed_share", "too_short")
 RAISED: tuple[str | None, ...] = (None, NULL_TEXT, ZERO_DIVISION, TOO_COSTLY)
 """Names of the codes that kernels give for a document."""
-BatchArrays = tuple[Bytes, Integers, Integers, Integers, int, Log]
-"""What a batch comes back as: bytes and offsets of the results; counts (columns of ``COUNTS``); marks (codes of reason,
-guard, raised); the number of dropped lines, and their log."""
 _REASON, _GUARD, _RAISED = range(3)
 _BY_PROGRAM, _REMOVED_SHARE, _TOO_SHORT = range(1, 4)
 _ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = 1, 2, 4
@@ -72,49 +62,68 @@ _ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = 1, 2, 4
     _LINES, _LINES_REMOVED, _LINES_REWRITTEN, _CHARACTERS, _CHARACTERS_ORIGINAL, _CALLS, _ERRORS, _TRUNCATED,
     _CLIPPED, _NO_MATCH, _REPEATED, _LOW_CONFIDENCE, _CHUNKS, _CHUNKS_VOIDED,
 ) = range(len(COUNTS))  # fmt: skip
+_EDITS_LINES, _EDITS_STRINGS, _EDITS_DOCUMENT = edits_of("lines"), edits_of("strings"), edits_of("document")
 _FEW_CALLS = 16
 _NEWLINE = 10
 _NAN: Any = np.float32(np.nan)
 
 
+class Scope(NamedTuple):
+    """A chunk of a batch: which one it is in the batch, its number in its document, and its lines, cut to the document."""
+
+    chunk: int
+    number: int
+    start: int
+    end: int
+
+
+class Plan(NamedTuple):
+    """What a program amounts to: its steps; row k of ``seen`` is the k-th call unlike those before, and how often it came."""
+
+    steps: Steps
+    seen: Integers
+
+
 @inner
-def _hash(calls: Integers, strings: Bytes, call: int) -> int:
-    row = calls[call]
+def _hash(calls: Calls, call: int) -> int:
+    row = calls.table[call]
     value: Any = row[OPERATION] * 31 + row[LINE_START] * 1000003 + row[LINE_END]
     for column in (SOURCE, TARGET):
         value = value * 31 + 7
         for i in range(row[column], row[column + 1]):
-            value = value * 31 + np.int64(strings[i])
+            value = value * 31 + np.int64(calls.strings[i])
     hashed: int = value ^ value >> 29
     return hashed
 
 
 @inner
-def _same_call(calls: Integers, strings: Bytes, one: int, other: int) -> bool:
-    a, b = calls[one], calls[other]
+def _same_call(calls: Calls, one: int, other: int) -> bool:
+    a, b = calls.table[one], calls.table[other]
     if a[OPERATION] != b[OPERATION] or a[LINE_START] != b[LINE_START] or a[LINE_END] != b[LINE_END]:
         return False
     for column in (SOURCE, TARGET):
         length = a[column + 1] - a[column]
-        if b[column + 1] - b[column] != length or not equal(strings, a[column], strings, b[column], length):
+        if b[column + 1] - b[column] != length:
+            return False
+        if not equal(calls.strings, a[column], calls.strings, b[column], length):
             return False
     return True
 
 
 @inner
 def _find_seen(
-    calls: Integers, strings: Bytes, call: int, seen: Integers, n_seen: int, buckets: Integers, hashed: bool
+    calls: Calls, call: int, seen: Integers, n_seen: int, buckets: Integers, hashed: bool
 ) -> tuple[int, int]:
     """Which row of ``seen`` holds an equal call (-1 for none), and the bucket where it is or belongs."""
     if not hashed:
         for i in range(n_seen):
-            if _same_call(calls, strings, seen[i, 0], call):
+            if _same_call(calls, seen[i, 0], call):
                 return i, 0
         return -1, 0
     mask = buckets.shape[0] - 1
-    bucket = _hash(calls, strings, call) & mask
+    bucket = _hash(calls, call) & mask
     while buckets[bucket] >= 0:
-        if _same_call(calls, strings, seen[buckets[bucket], 0], call):
+        if _same_call(calls, seen[buckets[bucket], 0], call):
             return buckets[bucket], bucket
         bucket = bucket + 1 & mask
     return -1, bucket
@@ -122,13 +131,15 @@ def _find_seen(
 
 @inner
 def _plan(
-    calls: Integers, strings: Bytes, first: int, last: int, confidences: Floats, confidence: int, n_confidences: int,
-    start: int, end: int, offset: int, chunk: int, min_confidence: float, error_budget: int, max_repeats: int,
-    counts: Integers, steps: Integers, step_scores: Floats, seen: Integers,
-) -> tuple[int, int, int, int, Integers, Floats, Integers]:  # fmt: skip
+    calls: Calls, chunks: Chunks, scope: Scope, limits: Limits, counts: Integers, plan: Plan
+) -> tuple[int, int, int, int, Plan]:
     """What a program amounts to: its steps, those that are edits, those that are clipped, the guard that voids it."""
-    steps, step_scores = room(steps, 0, last - first + 1), room(step_scores, 0, last - first + 1)
-    seen = room(seen, 0, last - first)
+    first, last = calls.firsts[scope.chunk], calls.firsts[scope.chunk + 1]
+    offset = chunks.offsets[scope.chunk]
+    confidence = chunks.confidences.starts[scope.chunk]
+    n_confidences = chunks.confidences.ends[scope.chunk] - confidence
+    steps, step_scores = room(plan.steps.rows, 0, last - first + 1), room(plan.steps.scores, 0, last - first + 1)
+    seen = room(plan.seen, 0, last - first)
     hashed = last - first > _FEW_CALLS
     n_buckets = 1
     while hashed and n_buckets < 2 * (last - first):
@@ -137,9 +148,9 @@ def _plan(
     n_steps, n_edits, n_clipped, n_seen, errors, most = 0, 0, 0, 0, 0, 0
     counts[_CALLS] += last - first
     for call in range(first, last):
-        row = calls[call]
-        score = confidences[confidence + call - first] if call - first < n_confidences else _NAN
-        if score < min_confidence:
+        row = calls.table[call]
+        score = chunks.confidences.values[confidence + call - first] if call - first < n_confidences else _NAN
+        if score < limits.min_confidence:
             counts[_LOW_CONFIDENCE] += 1
             continue
         if row[OUTCOME] == TRUNCATED:
@@ -148,7 +159,7 @@ def _plan(
         if row[OUTCOME] != OK:
             errors += 1
             continue
-        at, bucket = _find_seen(calls, strings, call, seen, n_seen, buckets, hashed)
+        at, bucket = _find_seen(calls, call, seen, n_seen, buckets, hashed)
         if at >= 0:
             seen[at, 1] += 1
             most = max(most, seen[at, 1])
@@ -158,32 +169,32 @@ def _plan(
         buckets[bucket] = n_seen
         n_seen += 1
         most = max(most, 1)
-        operation, line_start, line_end = row[OPERATION], start, end
-        if operation in (REMOVE_LINES, REMOVE_STR, REPLACE_STR):
-            line_start, line_end = max(start, row[LINE_START] + offset), min(end, row[LINE_END] + offset)
+        operation, line_start, line_end = row[OPERATION], scope.start, scope.end
+        if HAS_LINES[operation]:
+            said_start, said_end = row[LINE_START] + offset, row[LINE_END] + offset
+            line_start, line_end = max(scope.start, said_start), min(scope.end, said_end)
             if line_start > line_end:
                 errors += 1
                 continue
-            if operation == REMOVE_LINES:
-                n_clipped += line_start != row[LINE_START] + offset or line_end != row[LINE_END] + offset
-        n_edits += operation in (NORMALIZE, REMOVE_STR, REPLACE_STR)
+            n_clipped += line_start != said_start or line_end != said_end
+        n_edits += _EDITS_STRINGS[operation]
         n_steps += 1
         steps[n_steps, BY], steps[n_steps, FROM], steps[n_steps, TO] = operation, line_start, line_end
-        steps[n_steps, CALL], steps[n_steps, CHUNK] = call, chunk
+        steps[n_steps, CALL], steps[n_steps, CHUNK] = call, scope.number
         step_scores[n_steps] = score
     counts[_ERRORS] += errors
     guard = 0
-    if most > max_repeats:
+    if most > limits.max_repeats:
         guard = _LOOP
-    elif errors > error_budget:
+    elif errors > limits.error_budget:
         guard = _ERROR_BUDGET
-    return n_steps, n_edits, n_clipped, guard, steps, step_scores, seen
+    return n_steps, n_edits, n_clipped, guard, Plan(Steps(steps, step_scores), seen)
 
 
 @inner
 def _lines_of_step(lines: Integers, n_lines: int, step: Integers) -> tuple[int, int]:
     """Which rows of the open lines a step may edit: first, and one past the last."""
-    if step[BY] == NORMALIZE:
+    if not HAS_LINES[step[BY]]:
         return 0, n_lines
     low, high = 0, n_lines
     while low < high:
@@ -192,137 +203,117 @@ def _lines_of_step(lines: Integers, n_lines: int, step: Integers) -> tuple[int, 
             low = middle + 1
         else:
             high = middle
-    return (low, low + 1) if low < n_lines and lines[low, 0] == step[FROM] else (0, 0)
+    after = low
+    while after < n_lines and lines[after, 0] <= step[TO]:
+        after += 1
+    return low, after
 
 
 @inner
 def _edit(
-    calls: Integers, strings: Bytes, steps: Integers, edit: int, lines: Integers, n_lines: int,
-    working: Bytes, other: Bytes, hits: Integers, growth: int, most_growth: int, counts: Integers,
-) -> tuple[Bytes, Bytes, Integers, int]:  # fmt: skip
-    """Apply one edit to the open lines: the two buffers (swapped where it did anything), hits, growth so far."""
-    call = calls[steps[edit, CALL]]
+    calls: Calls, steps: Steps, step: int, opened: Open, n_lines: int, growth: int, most_growth: int, counts: Integers
+) -> tuple[Open, int]:
+    """Apply one step that edits strings to the open lines: the lines, and the growth so far."""
+    call, lines = calls.table[steps.rows[step, CALL]], opened.rows
     source, source_end, target, target_end = call[SOURCE], call[SOURCE_END], call[TARGET], call[TARGET_END]
-    from_line, to_line = _lines_of_step(lines, n_lines, steps[edit])
-    n_hits = 0
+    from_line, to_line = _lines_of_step(lines, n_lines, steps.rows[step])
+    n_hits, hits = 0, opened.hits
     length = source_end - source
-    if length > 0 and from_line < to_line and find_byte(strings, source, source_end, _NEWLINE) == source_end:
-        n_hits, hits = find_all(working, lines[from_line, 1], lines[to_line, 1] - 1, strings, source, source_end, hits)
+    if length > 0 and from_line < to_line and find_byte(calls.strings, source, source_end, _NEWLINE) == source_end:
+        start, end = lines[from_line, 1], lines[to_line, 1] - 1
+        n_hits, hits = find_all(opened.working, start, end, calls.strings, source, source_end, hits)
+        opened = Open(lines, opened.working, opened.other, hits)
     if n_hits == 0:
         counts[_NO_MATCH] += 1
-        return working, other, hits, growth
+        return opened, growth
     added = n_hits * (target_end - target - length)
     if added > 0:
         if growth + added > most_growth:
             counts[_ERRORS] += 1
-            return working, other, hits, growth
+            return opened, growth
         growth += added
-    other = replace_all(lines, n_lines, working, other, hits, n_hits, length, strings, target, target_end, edit)
-    return other, working, hits, growth
+    return replace_all(opened, n_lines, n_hits, length, calls.strings, target, target_end, step), growth
 
 
 @entry
 def execute_strict_batch(
-    data: Bytes, text_starts: Integers, text_ends: Integers, text_valid: Bytes,
-    chunk_firsts: Integers, chunk_lasts: Integers,
-    line_starts: Integers, line_ends: Integers, offsets: Integers,
-    call_firsts: Integers, calls: Integers, strings: Bytes,
-    score_starts: Integers, score_ends: Integers, line_scores: Floats,
-    confidence_starts: Integers, confidence_ends: Integers, confidences: Floats,
-    error_budget: int, max_removed_share: float, min_words: int, max_repeats: int,
-    drop_line_below: float, min_confidence: float,
-    out: Bytes, log: Log,
-) -> BatchArrays:  # fmt: skip
+    texts: Texts, chunks: Chunks, calls: Calls, limits: Limits, out: Bytes, log: LogColumns
+) -> BatchArrays:
     """Execute the programs of every document. ``out`` and ``log`` are what ``new_buffers`` gives."""
-    n_documents = text_starts.shape[0]
+    data = texts.data
+    n_documents = texts.starts.shape[0]
     out_offsets = np.zeros(n_documents + 1, np.int64)
     all_counts = np.zeros((n_documents, len(COUNTS)), np.int64)
     marks = np.zeros((n_documents, 3), np.int64)
     n_rows, at = 0, 0
-    table, table_scores = np.empty((1024, 8), np.int64), np.empty((1024, 2), np.float32)
-    steps, step_scores, seen = np.empty((64, 5), np.int64), np.empty(64, np.float32), np.empty((64, 2), np.int64)
-    lines, hits = np.empty((1024, 3), np.int64), np.empty(64, np.int64)
-    working, other, rewritten = np.empty(65536, np.uint8), np.empty(65536, np.uint8), np.empty(65536, np.uint8)
+    table, opened, rewritten = new_table(), new_open(), np.empty(65536, np.uint8)
+    plan = Plan(new_steps(), np.empty((64, 2), np.int64))
     for document in range(n_documents):
         counts = all_counts[document]
-        if text_valid[document] == 0:
+        if texts.valid[document] == 0:
             marks[document, _RAISED] = 1
             out_offsets[document + 1] = at
             continue
-        text_start, text_end = text_starts[document], text_ends[document]
+        text_start, text_end = texts.starts[document], texts.ends[document]
         n_bytes = text_end - text_start
         n_lines, table = split_lines(data, text_start, text_end, table)
-        table_scores = room(table_scores, 0, table.shape[0])
         n_removed, used, edit_bytes, growth = 0, 0, 0, 0
         by_program, edited = False, False
-        for chunk in range(chunk_firsts[document], chunk_lasts[document]):
-            index = chunk - chunk_firsts[document]
-            start = max(0, line_starts[chunk])
-            end = max(start - 1, min(n_lines - 1, line_ends[chunk]))
-            for i in range(score_starts[chunk], score_ends[chunk]):
-                line = line_starts[chunk] + i - score_starts[chunk]
-                if start <= line <= end and line_scores[i] < drop_line_below:
-                    n_removed += remove(table, table_scores, line, line, REMOVE_LINES, index, line_scores[i])
+        for chunk in range(chunks.firsts[document], chunks.lasts[document]):
+            index, line_start = chunk - chunks.firsts[document], chunks.line_starts[chunk]
+            start = max(0, line_start)
+            end = max(start - 1, min(n_lines - 1, chunks.line_ends[chunk]))
+            for i in range(chunks.line_scores.starts[chunk], chunks.line_scores.ends[chunk]):
+                line = line_start + i - chunks.line_scores.starts[chunk]
+                score = chunks.line_scores.values[i]
+                if start <= line <= end and score < limits.drop_line_below:
+                    n_removed += remove(table, line, line, REMOVE_LINES, index, score)
             counts[_CHUNKS] += 1
-            first, last = call_firsts[chunk], call_firsts[chunk + 1]
-            if first == last:
+            if calls.firsts[chunk] == calls.firsts[chunk + 1]:
                 continue
-            n_steps, n_edits, n_clipped, guard, steps, step_scores, seen = _plan(
-                calls, strings, first, last, confidences, confidence_starts[chunk],
-                confidence_ends[chunk] - confidence_starts[chunk], start, end, offsets[chunk], index, min_confidence,
-                error_budget, max_repeats, counts, steps, step_scores, seen,
-            )  # fmt: skip
+            scope = Scope(chunk, index, start, end)
+            n_steps, n_edits, n_clipped, guard, plan = _plan(calls, chunks, scope, limits, counts, plan)
+            steps = plan.steps
             if n_edits > 0 and guard == 0:
-                scope = table[end + 1, START] - table[start, START] if start <= end else 0
-                if edit_bytes + n_edits * scope > EDIT_BUDGET * n_bytes + EDIT_BUDGET_BASE:
+                read = table.rows[end + 1, START] - table.rows[start, START] if start <= end else 0
+                if edit_bytes + n_edits * read > EDIT_BUDGET * n_bytes + EDIT_BUDGET_BASE:
                     guard = _OVER_EDIT_BUDGET
                 else:
-                    edit_bytes += n_edits * scope
+                    edit_bytes += n_edits * read
             if guard != 0:
                 marks[document, _GUARD] |= guard
                 counts[_CHUNKS_VOIDED] += 1
                 continue
             counts[_CLIPPED] += n_clipped
             for step in range(1, n_steps + 1):
-                operation = steps[step, BY]
-                if operation in (REMOVE_LINES, REMOVE_ALL):
-                    n_removed += remove(
-                        table, table_scores, steps[step, FROM], steps[step, TO], operation, index, step_scores[step]
-                    )
-                by_program |= operation == DROP_DOC
+                row = steps.rows[step]
+                if _EDITS_LINES[row[BY]]:
+                    n_removed += remove(table, row[FROM], row[TO], row[BY], index, steps.scores[step])
+                by_program |= _EDITS_DOCUMENT[row[BY]]
             if n_edits == 0:
                 continue
             edited = True
-            n_open, lines, working = open_lines(data, table, start, end, rewritten, lines, working)
+            n_open, opened = open_lines(data, table, start, end, rewritten, opened)
             for step in range(1, n_steps + 1):
-                operation = steps[step, BY]
-                if operation in (NORMALIZE, REMOVE_STR, REPLACE_STR):
-                    working, other, hits, growth = _edit(
-                        calls, strings, steps, step, lines, n_open, working, other, hits,
-                        growth, n_bytes + GROWTH_BASE, counts,
-                    )  # fmt: skip
-            rewritten, used = close_lines(
-                data, table, table_scores, lines, n_open, working, rewritten, used, steps, step_scores
-            )
+                if _EDITS_STRINGS[steps.rows[step, BY]]:
+                    most_growth = n_bytes + GROWTH_BASE
+                    opened, growth = _edit(calls, steps, step, opened, n_open, growth, most_growth, counts)
+            rewritten, used = close_lines(data, table, opened, n_open, rewritten, used, steps)
         counts[_LINES] = n_lines
         counts[_CHARACTERS_ORIGINAL] = count_characters(data, text_start, text_end)
         changed = n_removed > 0
         if edited:
             for line in range(n_lines):
-                changed |= table[line, REWRITTEN_BY] != 0
+                changed |= table.rows[line, REWRITTEN_BY] != 0
         reason = _BY_PROGRAM if by_program else 0
         if changed and reason == 0:
-            reason = _judge(
-                data, table, n_lines, n_removed, text_start, text_end, rewritten, max_removed_share, min_words
-            )
+            reason = _judge(data, text_start, text_end, table, n_lines, n_removed, rewritten, limits)
         marks[document, _REASON] = reason
         if reason == 0:
             at_start = at
             if changed:
                 out, at = join_lines(data, table, n_lines, rewritten, out, at)
-                n_rows, log, n_rewritten = log_lines(
-                    data, table, table_scores, n_lines, rewritten, document, n_rows, log
-                )
+                n_rows, log, n_rewritten = log_lines(data, table, n_lines, rewritten, document, n_rows, log)
                 counts[_LINES_REMOVED], counts[_LINES_REWRITTEN] = n_removed, n_rewritten
                 counts[_CHARACTERS] = count_characters(out, at_start, at)
             else:
@@ -330,23 +321,22 @@ def execute_strict_batch(
                 at = copy(out, at, data, text_start, n_bytes)
                 counts[_CHARACTERS] = counts[_CHARACTERS_ORIGINAL]
         out_offsets[document + 1] = at
-    return out, out_offsets, all_counts, marks, n_rows, log
+    return BatchArrays(out, out_offsets, all_counts, marks, n_rows, log)
 
 
 @inner
 def _judge(
-    data: Bytes, table: Integers, n_lines: int, n_removed: int, text_start: int, text_end: int,
-    rewritten: Bytes, max_removed_share: float, min_words: int,
-) -> int:  # fmt: skip
+    data: Bytes, start: int, end: int, table: Table, n_lines: int, n_removed: int, rewritten: Bytes, limits: Limits
+) -> int:
     """The document's guards. Most documents pass by far: then only the first of their words are counted."""
     if n_removed == n_lines:
         return _REMOVED_SHARE
-    kept_share = 1.0 - max_removed_share
-    enough = max(kept_share * most_words(text_end - text_start) + 1.0, np.float64(min_words))
+    kept_share = 1.0 - limits.max_removed_share
+    enough = max(kept_share * most_words(end - start) + 1.0, np.float64(limits.min_words))
     after = count_surviving_words(data, table, n_lines, rewritten, True, enough)
     if after > enough:
         return 0
-    before = count_words(data, text_start, text_end, True)
+    before = count_words(data, start, end, True)
     if after <= kept_share * before:
         return _REMOVED_SHARE
-    return _TOO_SHORT if before > min_words and after <= min_words else 0
+    return _TOO_SHORT if before > limits.min_words and after <= limits.min_words else 0

@@ -1,6 +1,4 @@
-"""The column of scores that a refiner reads: how documents come by it, and what is said where nobody has it."""
-
-import difflib
+"""The score column that a refiner reads, and the error if no document has it."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -8,6 +6,7 @@ from pyspark.sql import functions as F
 from prox_spark.config.engines import ColumnSettings
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan
+from prox_spark.suggest import unknown
 
 _NO_SCORES = ("text", "metadata", "chunks")
 _LOOKED_AT = 1000
@@ -29,10 +28,8 @@ def check_column(documents: DataFrame, plan: StagePlan) -> None:
         return
     some = documents.limit(_LOOKED_AT).select(F.explode(F.map_keys("metadata")).alias("name")).distinct()
     keys = sorted(row["name"] for row in some.limit(_LOOKED_AT).collect())
-    near = difflib.get_close_matches(wanted, keys, n=3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(keys) or 'no key'}"
     raise ConfigError(
-        f"document.engine.column: no document has {wanted!r}, neither as a column nor in its metadata ({hint})"
+        f"document.engine.column: {unknown('column or key of metadata', wanted, [*_columns(documents), *keys])}"
     )
 
 

@@ -1,6 +1,6 @@
-"""``generate``: every pending document gets its programs, one stage after the other, a batch of units at a time.
+"""``generate``: writes the programs of all pending documents, one stage after the other, in batches of units.
 
-What is pending follows from the tables alone (documents without programs of this refiner and stage), so there is no other
+Pending work is derived from the tables alone (documents without programs of this refiner and stage), so there is no other
 state that could be lost or disagree.
 """
 
@@ -18,10 +18,11 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from prox_spark.config.engines import TransformersSettings, VllmSettings
 from prox_spark.config.models import Config
 from prox_spark.generation.columns import check_column, with_score
-from prox_spark.generation.plan import StagePlan, plan_stages
+from prox_spark.generation.kinds import kind_of
+from prox_spark.generation.plan import Plans, StagePlan, plan_stages
+from prox_spark.generation.recorded import record_refiner
 from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
@@ -29,8 +30,9 @@ from prox_spark.logs import chosen, follow
 from prox_spark.progress import Progress, duration
 from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Commit, Purpose, commit, fence, merge
+from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, open_store, spark_schema
 
 _log = logging.getLogger(__name__)
@@ -73,11 +75,26 @@ class Generated:
 
 
 def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
-    """Run both stages over the documents that the store holds now.
+    """Write the programs of both stages for every document of the store that has none yet.
 
-    ``retry_failed`` asks again first what failed before; an answer replaces the failed row.
+    ``retry_failed`` first retries failed requests; an answer replaces the failed row.
+
+    Returns one entry a stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
+    Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` where there is no store,
+    ``SelfTestError`` for a model that does nothing to pages of boilerplate, ``EngineError`` for an engine that does not start
+    or dies too often, ``LeaseError`` while another job generates with the same refiner.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> [(stage.stage, stage.documents, stage.failed) for stage in prox_spark.generate(spark, config)]
+    [('document', 3, 0), ('chunk', 2, 0)]
     """
-    plans = plan_stages(config)
+    return generate_stages(spark, config, plan_stages(config), retry_failed=retry_failed)
+
+
+def generate_stages(
+    spark: SparkSession, config: Config, plans: Plans, *, retry_failed: bool = False
+) -> list[Generated]:
+    """``generate`` with stages that were planned before."""
     store = open_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = []
@@ -122,12 +139,14 @@ def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
 def _run_stage(
     store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
 ) -> Generated:
-    """Ask again what failed, where that is wanted, then what is pending; one check before the first work."""
+    """Retry failed requests if requested, then process pending ones; one check before the first work."""
 
     @cache  # Once for both.
     def check() -> None:
         check_column(documents, plan)
         if config.generate.self_test:
+            if kind_of(plan.settings).has_model:
+                _log.info("generate %s: self-test of %s", plan.stage, plan.refiner.name)
             run_self_test(store.spark, plan)
 
     total = Generated(plan.stage, plan.fingerprint)
@@ -149,6 +168,7 @@ def _run_units(
 
     No lease is taken where it finds none.
     """
+    _log.info("generate %s: looking for pending documents", plan.stage, extra={"store": store.location})
     counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
     units = {row["unit"]: row["count"] for row in counts}
     total = Generated(plan.stage, plan.fingerprint)
@@ -169,20 +189,23 @@ def _run_units(
         hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease,
     ):
         fence(store, lease, ("programs",))
+        section = config.document if plan.stage == "document" else config.chunk
+        assert section is not None, "a stage that is planned is configured"
+        record_refiner(store, lease, plan, section)
         for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
             batch = ordered[start : start + config.generate.batch_units]
-            # Asked again, now that the lease is held: what another job committed before is not done twice.
+            # Query again, now that the lease is held: work that another job committed before is not done twice.
             in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
             todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
-            progress.expect(sum(units[unit] for unit in batch))
+            expected = sum(units[unit] for unit in batch)
+            progress.expect(expected)
             done, written = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
             _write_metrics(store, done, run, number)
             total += done
             rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
             made = {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
-            progress.advance(
-                done.documents, rate, units=len(batch), units_done=min(start + len(batch), len(ordered)), **made
-            )
+            # Not what was counted: documents that are retried for some chunks only are not counted.
+            progress.advance(expected, rate, units=len(batch), units_done=min(start + len(batch), len(ordered)), **made)
             _log_trouble(done)
     _log_end(total)
     return total
@@ -227,7 +250,7 @@ def _log_trouble(done: Generated) -> None:
 
 
 def _log_end(total: Generated) -> None:
-    told = "generate %s: ended, %d documents, %d chunks, %d failed, %d prompt tokens, %d output tokens in %s"
+    told = "generate %s finished: %d documents, %d chunks, %d failed, %d prompt tokens, %d output tokens in %s"
     counts = (total.documents, total.chunks, total.failed, total.prompt_tokens, total.output_tokens)
     _log.info(told, total.stage, *counts, duration(total.seconds), extra=asdict(total))
 
@@ -259,7 +282,7 @@ def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Co
 
 
 def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Commit | None:
-    """What failed once more stays as it is; the other answers take the place of the failed rows, in one MERGE."""
+    """Requests that fail again keep their rows; other answers replace the failed rows, in one MERGE."""
     # Kept, as a MERGE reads its source twice.
     with cached(rows) as answered:
         answers = answered.where("status != 'failed'").select(*spark_schema("programs").names)
@@ -270,7 +293,7 @@ def generate_rows(
     spark: SparkSession, documents: DataFrame, plan: StagePlan, partitions: int | None = None
 ) -> DataFrame:
     """Rows of ``prox_spark.generation.task.GENERATED`` for documents (columns as ``generate_programs`` takes them)."""
-    profile = stage_profile(spark) if isinstance(plan.settings, VllmSettings | TransformersSettings) else None
+    profile = stage_profile(spark) if kind_of(plan.settings).runs == "executor" else None
     names = [
         name for name in ("doc_id", "content_hash", "unit", "text", "chunks", "score") if name in documents.columns
     ]
@@ -300,7 +323,7 @@ def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None
     }
     schema = spark_schema("metrics")
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
-    # Only seen, never counted on: no transaction, which would have to be looked for afterwards.
+    # No transaction: nothing depends on these rows, and looking for the commit afterwards takes time.
     store.save(rows.write.format("delta").mode("append"), "metrics")
 
 

@@ -1,8 +1,8 @@
-"""What a line looks like and where it stands, as tokens of their own: for small models that score lines.
+"""Form and position of a line as special tokens, for small models that score lines.
 
 Whether a line belongs to a page's content shows less in its words than in its length, its last character, its repeats and
-its place. A small model does not learn to count from a few thousand pages, so it is told: four marks end every line, two
-begin every chunk. The marks are entries of the refiner's vocabulary; their buckets never change once released.
+its place. A small model does not learn to count from a few thousand pages, so the prompt includes marks: four end every line,
+two begin every chunk. The marks are entries of the refiner's vocabulary; their buckets never change once released.
 """
 
 from collections import Counter

@@ -1,15 +1,28 @@
-"""What a task needs to know to write a stage's programs: made once on the driver, shipped to every task."""
+"""The stages of a refinement: what a task needs to write their programs, and what execution needs to find them."""
 
+import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from prox_spark.config.engines import EngineSettings, ModelSettings, OpenaiSettings, VllmSettings
+from prox_spark.config.engines import EngineSettings, ModelSettings, answering_options
 from prox_spark.config.models import ChunkConfig, Config, DocumentConfig
-from prox_spark.engines.models import pinned, refiner_folder
-from prox_spark.engines.supervised.vllm_backend import check_options
+from prox_spark.engines.models import is_local, pinned, refiner_folder
 from prox_spark.errors import ConfigError, RefinerError
+from prox_spark.generation.kinds import kind_of, load_refiner
 from prox_spark.generation.prompts import Prompter
-from prox_spark.generation.refiner import Refiner, Stage, fingerprint, load_refiner
+from prox_spark.generation.refiner import Refiner, RefinerId, Stage, fingerprint
 from prox_spark.generation.tokens import PromptTokenizer
+
+_log = logging.getLogger(__name__)
+
+StageConfig = DocumentConfig | ChunkConfig
+SECTIONS: dict[Stage, type[DocumentConfig] | type[ChunkConfig]] = {"document": DocumentConfig, "chunk": ChunkConfig}
+"""The section of each stage."""
+
+Find = Callable[[Stage, str], RefinerId | None]
+"""The newest refiner that a store's programs were written by, from a stage and ``asked_for`` of its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +34,19 @@ class StagePlan:
     refiner: Refiner
     fingerprint: str
 
+    @property
+    def id(self) -> RefinerId:
+        """What execution needs of it."""
+        return RefinerId(self.stage, self.refiner.name, self.fingerprint, self.refiner.numbering)
+
+
+@dataclass(frozen=True)
+class Refiners:
+    """The refiners of a refinement; null where a stage is skipped."""
+
+    document: RefinerId | None
+    chunk: RefinerId | None
+
 
 @dataclass(frozen=True)
 class Plans:
@@ -29,6 +55,11 @@ class Plans:
     document: StagePlan | None
     chunk: StagePlan | None
 
+    @property
+    def refiners(self) -> Refiners:
+        """What execution needs of them."""
+        return Refiners(self.document.id if self.document else None, self.chunk.id if self.chunk else None)
+
 
 def plan_stages(config: Config) -> Plans:
     """The stages that ``config`` asks for, with their refiners' fingerprints. Starts no engine.
@@ -36,55 +67,119 @@ def plan_stages(config: Config) -> Plans:
     Raises ``ConfigError`` when both are null or compat cannot execute the chunk refiner's programs, ``RefinerError`` when a
     refiner cannot be used.
     """
-    if config.document is None and config.chunk is None:
-        raise ConfigError(
-            "document and chunk are both null: there is nothing to refine with; configure at least one stage"
-        )
     document = plan_stage("document", config.document) if config.document else None
     chunk = plan_stage("chunk", config.chunk) if config.chunk else None
-    if chunk is not None and chunk.refiner.numbering == "chunk" and config.execution.mode == "compat":
+    plans = Plans(document, chunk)
+    _check(config, plans.refiners)
+    return plans
+
+
+def find_refiners(config: Config, find: Find) -> Refiners:
+    """The refiners that ``config`` names, for execution: no engine, no tokenizer, and no model where the store knows it.
+
+    A model whose folder is not here is looked up by ``find``; only where that knows none is it downloaded.
+    Raises ``ConfigError`` as ``plan_stages`` does, ``RefinerError`` where a refiner is neither here nor in the store.
+    """
+    document = _find_refiner("document", config.document, find) if config.document else None
+    chunk = _find_refiner("chunk", config.chunk, find) if config.chunk else None
+    refiners = Refiners(document, chunk)
+    _check(config, refiners)
+    return refiners
+
+
+def _find_refiner(stage: Stage, section: StageConfig, find: Find) -> RefinerId:
+    folder = kind_of(section.engine).folder
+    if folder is None or is_local(folder(section.engine)):
+        try:
+            return _read_refiner(stage, section)
+        except RefinerError:
+            # A folder without its weights, as a cluster without GPUs may have it: the store may know more.
+            known = find(stage, asked_for(section)) if folder is not None else None
+            if known is None:
+                raise
+    else:
+        known = find(stage, asked_for(section))
+        if known is None:
+            return _read_refiner(stage, section)
+    _log.info("%s stage: model files not found; using fingerprint %.8s recorded in the store", stage, known.refiner)
+    return known
+
+
+def _read_refiner(stage: Stage, section: StageConfig) -> RefinerId:
+    settings = pinned(section.engine) if isinstance(section.engine, ModelSettings) else section.engine
+    refiner = _load(stage, section, settings)
+    return RefinerId(stage, refiner.name, fingerprint(refiner), refiner.numbering)
+
+
+def asked_for(section: StageConfig) -> str:
+    """Canonical JSON of what a stage's section asks for, without what only says how and where it runs.
+
+    Two sections with the same JSON ask for the same refiner. A folder's path counts as it is written, but made absolute
+    where it begins with ``.``, ``~`` or ``/``.
+    """
+    kind = kind_of(section.engine)
+    found = section.model_dump(mode="json", exclude_defaults=True, exclude={"min_keep_score"})
+    engine = found["engine"]
+    for key in kind.operational:
+        engine.pop(key, None)
+    if kind.runs == "executor":
+        # Which of these engines runs a model changes nothing.
+        engine["kind"] = "model"
+    for key in ("model", "refiner"):
+        if kind.folder is not None and str(engine.get(key, "")).startswith((".", "~", "/")):
+            engine[key] = str(Path(engine[key]).expanduser().absolute())
+    options = answering_options(engine.pop("options", {}))
+    if options:
+        engine["options"] = options
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
+
+
+def _check(config: Config, refiners: Refiners) -> None:
+    if refiners.document is None and refiners.chunk is None:
+        raise ConfigError("document and chunk are both null; configure at least one stage")
+    if refiners.chunk is not None and refiners.chunk.numbering == "chunk" and config.execution.mode == "compat":
         raise ConfigError(
-            f"execution.mode is compat, which counts lines through the document, and {chunk.refiner.name} numbers them from "
-            "each chunk's first: take strict"
+            f"execution.mode is compat, which counts lines through the document, and {refiners.chunk.name} numbers them from "
+            "each chunk's first: use strict"
         )
-    return Plans(document, chunk)
 
 
-def plan_stage(stage: Stage, settings: DocumentConfig | ChunkConfig) -> StagePlan:
+def _load(stage: Stage, section: StageConfig, settings: EngineSettings) -> Refiner:
+    if isinstance(section, ChunkConfig):
+        window, max_tokens = section.window, section.max_tokens
+    else:
+        window, max_tokens = section.max_prompt_tokens, None
+    return load_refiner(
+        stage,
+        settings,
+        template_name=section.template,
+        window=window,
+        max_tokens=max_tokens,
+        grammar=section.grammar,
+    )
+
+
+def plan_stage(stage: Stage, section: StageConfig) -> StagePlan:
     """Read and check the refiner that a stage's configuration names; starts no engine.
 
     Raises ``RefinerError`` for a model that cannot be used (also where template, window and output do not fit its
     context), ``ConfigError`` for engine options or rules that do not exist.
     """
-    engine = settings.engine
-    if isinstance(engine, VllmSettings):
-        check_options(engine.options)
-    if isinstance(engine, ModelSettings):
-        engine = pinned(engine)
-    if isinstance(settings, ChunkConfig):
-        window, max_tokens = settings.window, settings.max_tokens
-    else:
-        window, max_tokens = settings.max_prompt_tokens, None
-    refiner = load_refiner(
-        stage,
-        engine,
-        template_name=settings.template,
-        window=window,
-        max_tokens=max_tokens,
-        grammar=settings.grammar,
-    )
-    if isinstance(engine, OpenaiSettings) and refiner.label is not None:
+    settings = section.engine
+    check = kind_of(settings).check
+    if check is not None:
+        check(settings)
+    if not isinstance(settings, ModelSettings):
+        refiner = _load(stage, section, settings)
+        return StagePlan(stage, settings, refiner, fingerprint(refiner))
+    settings = pinned(settings)
+    refiner = _load(stage, section, settings)
+    prompter = Prompter(refiner, PromptTokenizer(refiner_folder(settings)))
+    needed = prompter.overhead + refiner.window + refiner.max_tokens
+    if needed > refiner.context:
         raise RefinerError(
-            f"{stage} stage of {engine.refiner}: it is a token classifier, which no completions endpoint serves; "
-            "take engine.kind vllm or transformers"
+            f"{stage} stage of {settings.model}: template ({prompter.overhead}), window ({refiner.window}) and "
+            f"output ({refiner.max_tokens}) are {needed} tokens, its context is {refiner.context}; "
+            "use a smaller window"
         )
-    if isinstance(engine, ModelSettings):
-        prompter = Prompter(refiner, PromptTokenizer(refiner_folder(engine)))
-        needed = prompter.overhead + refiner.window + refiner.max_tokens
-        if needed > refiner.context:
-            raise RefinerError(
-                f"{stage} stage of {engine.model}: template ({prompter.overhead}), window ({refiner.window}) and "
-                f"output ({refiner.max_tokens}) are {needed} tokens, its context is {refiner.context}; "
-                "take a smaller window"
-            )
-    return StagePlan(stage, engine, refiner, fingerprint(refiner))
+    return StagePlan(stage, settings, refiner, fingerprint(refiner))

@@ -1,4 +1,4 @@
-"""From documents to what is asked of an engine: chunks and, for engines with a model, prompts as token ids."""
+"""From documents to engine requests: chunks and, for engines with a model, prompts as token ids."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ a long document costs its window and not its length."""
 
 @dataclass(slots=True)
 class Asked:
-    """What is asked about one document: its chunks, in order, and their prompts' ids (without template).
+    """The requests of one document: its chunks, in order, and their prompts' ids (without template).
 
     ``ends`` are the places of each chunk's line ends in its ids, where lines are scored. ``doc_id`` and ``score`` as in
     ``Request``.

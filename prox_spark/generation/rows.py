@@ -89,7 +89,7 @@ class Rows:
             elif covered is None:
                 keep_score, scores = scores[0], None
         if keep_score is not None and math.isnan(keep_score):
-            status, error, keep_score = "failed", "the model gave no number as its score", None
+            status, error, keep_score = "failed", "the model's score is not a number", None
         short = error[:_ERROR_CHARACTERS] if error else None
         values = (status, keep_score, prompt_tokens, output_tokens, output, scores, short)
         self._add(key, number, covered, confidences, values)

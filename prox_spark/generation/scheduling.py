@@ -1,4 +1,4 @@
-"""Where a stage's tasks run: several on each GPU, through stage-level scheduling where the cluster has it.
+"""Scheduling of a stage's tasks: several per GPU, with stage-level scheduling if the cluster supports it.
 
 A task-only resource profile gives each task a share of a GPU that the executors have already: it starts no executor and
 moves none. Where it cannot be used, ``why_not`` says why, and tasks are scheduled by their cores alone.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
-from prox_spark.session import application, is_connect
+from prox_spark.session import application, is_connect, setting
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -29,13 +29,13 @@ def why_not(spark: SparkSession) -> list[str]:
     reasons = []
     if is_connect(spark):
         return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
-    master = spark.conf.get("spark.master", "") or ""
+    master = setting(spark, "spark.master")
     if master == "local" or master.startswith("local["):
-        reasons.append(f"stage-level scheduling is off: the master is {master}, which takes no task profiles")
+        reasons.append(f"stage-level scheduling is off: the master is {master}, which does not support task profiles")
     if _gpus_per_executor(spark) == 0:
         reasons.append(
             "stage-level scheduling is off: executors have no GPU (spark.executor.resource.gpu.amount is not set; "
-            "conf/gpu has a discovery script and the settings)"
+            "conf/gpu in the repository has a discovery script and the settings)"
         )
     return reasons
 
@@ -55,7 +55,7 @@ def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
 @lru_cache(maxsize=1)
 def _log_reasons(application_id: str, reasons: tuple[str, ...]) -> None:
     for reason in reasons:
-        _log.info("%s; tasks are spread by their cores alone", reason)
+        _log.info("%s; scheduling tasks by CPU cores only", reason)
 
 
 @lru_cache(maxsize=1)
@@ -80,6 +80,6 @@ def _gpus_per_executor(spark: SparkSession) -> int:
 
 
 def _number(spark: SparkSession, key: str) -> int:
-    value = spark.conf.get(key, "") or ""
+    value = setting(spark, key)
     # Adaptive execution of some platforms takes `auto` here.
     return int(value) if value.isdigit() and len(value) < 6 else 0

@@ -1,8 +1,8 @@
 """The self-test of a stage: before a model's first batch it answers pages that are nearly all boilerplate.
 
 A model that is prompted with another template than the one it was trained with does not fail: it writes no-ops, and a
-run ends with an untouched corpus. So the pages take the very way of a run, through Spark and the engine on an executor,
-which also tells of an engine that does not start before any work begins.
+run ends with an unchanged corpus. So the pages go through Spark and the engine on an executor, as in a run. This also detects
+an engine that does not start, before any work begins.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +18,9 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Stage
 from prox_spark.generation.tokens import PromptTokenizer
+from prox_spark.programs.operations import names_of
 
-_EDITS = ("remove_lines", "remove_all", "normalize", "remove_str", "replace_str")
+_EDITS = names_of("lines", "strings")
 _DROPPED = 0.5
 _SHOWN_PROMPT = 400
 _SHOWN_ANSWER = 160
@@ -41,7 +42,7 @@ def self_test(spark: SparkSession, plan: StagePlan, ask: Callable[[DataFrame], D
 
 
 def effective(stage: Stage, rows: Sequence[Any]) -> bool:
-    """Whether the answers to pages of boilerplate do anything at all; ``rows`` are rows of ``programs``.
+    """Whether the answers to pages of boilerplate have any effect; ``rows`` are rows of ``programs``.
 
     Document stage: one of them decides. Chunk stage: one has a well-formed call that edits, or scores a line below 0.5.
     """
@@ -55,14 +56,14 @@ def complaint(plan: StagePlan, rows: Sequence[Any]) -> str:
     """What was asked, what was answered, and what to check; the reason is the first line. ``plan`` has a model."""
     assert isinstance(plan.settings, ModelSettings)
     stage, name = plan.stage, plan.refiner.template
-    nothing = "gives no keep or drop for any" if stage == "document" else "would remove nothing from any"
+    nothing = "makes no decision for any" if stage == "document" else "would remove nothing from any"
     reason = (
         f"self-test of the {stage} stage: {plan.settings.model} {nothing} of {len(BOILERPLATE_PAGES)} pages of boilerplate; "
-        f"is it prompted as it was trained? check {stage}.template= (now {name!r}), {stage}.engine.model= and the "
-        "folder's refiner.json; generate.self_test=false goes on without this test"
+        f"is this the template of its training? check {stage}.template= (now {name!r}), {stage}.engine.model= and the "
+        "folder's refiner.json; generate.self_test=false skips this test"
     )
     answers = [f"- {_answer(row)}" for row in rows]
-    prompt = f"one of the prompts: {_shorten(_prompt(plan, BOILERPLATE_PAGES[0]), _SHOWN_PROMPT)!r}"
+    prompt = f"a prompt: {_shorten(_prompt(plan, BOILERPLATE_PAGES[0]), _SHOWN_PROMPT)!r}"
     return "\n".join([reason, prompt, "the answers:", *answers])
 
 

@@ -1,7 +1,7 @@
-"""Writing a stage's programs inside a Spark task: documents in, rows of ``programs`` out, the engine always fed.
+"""Generation inside a Spark task: documents in, rows of ``programs`` out, with the engine kept busy.
 
 One stream of requests runs over all Arrow batches of a partition: an Arrow batch's end never drains the engine. Rows
-leave in batches as their documents are complete. What fails for one document is that document's row.
+leave in batches as their documents are complete. A failure affects only the row of its document.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import pyarrow as pa
 from prox_spark.config.engines import ModelSettings
 from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.protocol import Completion, Engine, Request, Usage
-from prox_spark.generation.open_engine import open_engine
+from prox_spark.generation.kinds import open_engine
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Asked, Asker, Prompter, TextAsker
 from prox_spark.generation.rows import Key, Rows
@@ -125,7 +125,7 @@ class _Stage:
         """File an answer; the last one of a document turns it into rows."""
         document, index, prompt_tokens = self._flying.pop(completion.id)
         if document.answers is None or document.asked is None:
-            raise AssertionError(f"an answer for document {document.doc_id!r}, which asked nothing")
+            raise AssertionError(f"received an answer for document {document.doc_id!r}, which sent no request")
         document.answers[index] = (completion, prompt_tokens)
         document.missing -= 1
         if document.missing:

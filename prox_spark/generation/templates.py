@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from prox_spark.errors import RefinerError
+from prox_spark.suggest import unknown
 
 SYSTEM = "You are a helpful, respectful and honest assistant."
 """The system line that the released ProX refiners were prompted with (its inference script for refining)."""
@@ -19,7 +20,7 @@ _LLAMA2 = f"[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What stands around a document or a chunk."""
+    """The text around a document or a chunk."""
 
     prefix: str
     suffix: str
@@ -27,14 +28,14 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How a document stage and a chunk stage are prompted."""
+    """The prompts of a document stage and a chunk stage."""
 
     name: str
     begin: bool
     document: Form
     chunk: Form
     clip: tuple[int, int] | None = None
-    """Chunk stage: a line is its first and last so many tokens, then its marks (``prox_spark.generation.marks``)."""
+    """Chunk stage: a line is this many first and last tokens, then its marks (``prox_spark.generation.marks``)."""
     numbered: bool = False
     """Chunk stage: a line's number in the chunk comes last, one token (``prox_spark.generation.numbers``)."""
 
@@ -78,7 +79,6 @@ TEMPLATES = {
 
 def template(name: str) -> Template:
     """The template of this name. Raises ``RefinerError`` where there is none."""
-    try:
-        return TEMPLATES[name]
-    except KeyError:
-        raise RefinerError(f"unknown prompt template {name!r}; known: {', '.join(TEMPLATES)}") from None
+    if name not in TEMPLATES:
+        raise RefinerError(unknown("prompt template", name, TEMPLATES))
+    return TEMPLATES[name]

@@ -3,7 +3,7 @@
 A prompt's ids are defined as a concatenation: BOS (where the template says so), the ids of the template's prefix, the
 ids of each piece of the document, the ids of the suffix. Pieces and suffix are tokenised as continuations: without BOS,
 and without the space that SentencePiece-like tokenizers put before a text. For a template with a prefix and tokenizers
-whose vocabulary has no entry across a line end (Llama 2's, and byte-level ones that split there) this gives the very
+whose vocabulary has no entry across a line end (Llama 2's, and byte-level ones that split there) this gives the
 ids of the whole prompt tokenised at once. What looks like a special token in a page is tokenised as text.
 """
 
@@ -43,7 +43,7 @@ class PromptTokenizer:
         if len(known) < len(names):
             lacking = names[found.index(None)]
             raise RefinerError(
-                f"the tokenizer lacks {len(names) - len(known)} of the template's entries: {lacking!r}, …"
+                f"the tokenizer does not have {len(names) - len(known)} of the template's entries: {lacking!r}, …"
             )
         return known
 

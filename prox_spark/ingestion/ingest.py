@@ -1,6 +1,5 @@
-"""``ingest``: corpus files become rows of ``documents``; what cannot be read becomes rows of ``quarantine``."""
+"""``ingest``: corpus files become rows of ``documents``; unreadable records become rows of ``quarantine``."""
 
-import difflib
 import logging
 import time
 from dataclasses import asdict, astuple, dataclass
@@ -12,18 +11,20 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, InputConfig
+from prox_spark.corpora.columns import check_columns
 from prox_spark.corpora.files import FileInfo, list_files
-from prox_spark.corpora.formats import FORMATS, check_columns
+from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.sources import SPARK_SOURCES, read_source
+from prox_spark.ingestion.sources import read_source
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units
 from prox_spark.progress import Progress, duration, quantity
-from prox_spark.session import log_session, share_of_tasks
+from prox_spark.session import Session, log_session, share_of_tasks, started
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, create_store, spark_schema
 
 _log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _TABLES = ("documents", "quarantine", "files")
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one ``ingest`` did."""
+    """The result of one ``ingest``."""
 
     files: int
     files_skipped: int
@@ -44,10 +45,10 @@ class Ingested:
 def find_files(config: Config) -> list[FileInfo]:
     """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
 
-    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where nothing matches or a column is missing.
+    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing.
     """
     source = _input(config)
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         return []
     files = list_files(source.path)
     if files:
@@ -55,18 +56,37 @@ def find_files(config: Config) -> list[FileInfo]:
     return files
 
 
-def ingest(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
-    """Read the files that the store does not know yet and append their documents.
+def ingest(spark: Session, config: Config) -> Ingested:
+    """Read the files of ``config.input`` that the store does not have yet, and append their documents; makes the store.
 
-    The same file (path, size, modification time) again is skipped; an id that comes from elsewhere again is quarantined,
-    and so is a document that was forgotten.
+    A file that the store has (same path, size and modification time) is skipped. A document whose id came before from
+    elsewhere is quarantined, and so is one that was forgotten.
+
+    ``spark``: a session, or a function that returns one. It is called when the files have been found, so that wrong input
+    fails before Spark starts.
+
+    Returns how many files were read and skipped, how many documents were added and how many records quarantined.
+    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where no file matches or a column is
+    missing, ``LeaseError`` while another job ingests into this store.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> prox_spark.ingest(spark, config)
+    Ingested(files=1, files_skipped=0, documents=3, quarantined=0)
+    >>> prox_spark.ingest(spark, config)
+    Ingested(files=0, files_skipped=1, documents=0, quarantined=0)
     """
+    files = find_files(config)
+    return ingest_files(started(spark), config, files)
+
+
+def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
+    """``ingest`` of files that were found before."""
     source, began = _input(config), time.monotonic()
     store = create_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = _ingest(store, config, source, files)
     values = {"store": store.location, **asdict(done)}
-    told = "ingest: ended, %d files read, %d known before, %d documents, %d quarantined in %s"
+    told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined in %s"
     seconds = time.monotonic() - began
     _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})
     return done
@@ -76,7 +96,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     spark = store.spark
     # Before the units are numbered: an ingest that comes between the two is seen.
     version = store.version("documents")
-    if source.format in SPARK_SOURCES:
+    if FORMATS[source.format].read_by_spark:
         _log.info(
             "ingest: store %s, all of a %s source", store.location, source.format, extra={"store": store.location}
         )
@@ -121,6 +141,7 @@ def _ingest_if_new(
 
     ``version`` is that of ``documents`` which the units of ``rows`` follow.
     """
+    _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
         good, unreadable = split_forgotten(store, read)
         arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
@@ -130,19 +151,14 @@ def _ingest_if_new(
             return 0, 0
         with hold(store, "ingest") as lease:
             if store.version("documents") != version:
-                raise LeaseError("another ingest wrote documents just now; run this again")
+                raise LeaseError("another ingest has just written documents; run the command again")
             fence(store, lease, _TABLES)
             return _write(store, lease, read, files, format_name)
 
 
 def _input(config: Config) -> InputConfig:
     if config.input is None:
-        raise ConfigError("input: is missing; name the corpus with input.path=… and input.format=…")
-    known = [*FORMATS, *SPARK_SOURCES]
-    if config.input.format not in known:
-        near = difflib.get_close_matches(config.input.format, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-        raise ConfigError(f"input.format: {config.input.format!r} is not known ({hint})")
+        raise ConfigError("input is not set: set input.path=… and input.format=…")
     return config.input
 
 
@@ -245,7 +261,7 @@ def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFram
 
 
 def _duplicates(repeated: DataFrame) -> DataFrame:
-    where = ("this id came before, from", "position")
+    where = ("this id already exists, from", "position")
     message = F.concat_ws(" ", F.lit(where[0]), "first_file", F.lit(where[1]), "first_position")
     error = F.lit("DuplicateId").alias("error_class")
     return repeated.select("doc_id", "file", "position", error, message.alias("message"))

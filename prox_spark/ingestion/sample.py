@@ -1,4 +1,4 @@
-"""Reading a part of a corpus that stands for the whole: places spread over all its bytes. Writes nothing."""
+"""Reading a representative part of a corpus: places spread over all its bytes. Writes nothing."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -33,8 +33,8 @@ class Part:
 def choose_parts(files: Sequence[FileInfo], budget: int) -> list[Part]:
     """All files where they have at most ``budget`` bytes; else about so many, at places spread evenly over all bytes.
 
-    At each place the file that it lies in is read from its start, and the next ones where that is too short: compressed
-    files have no other place to begin at. A file with many places is read accordingly further.
+    At each place, its file is read from the start, and the next files if it is too short, because compressed files can only be
+    read from the start. A file with several places is read further.
     """
     ends = list(accumulate(file.size for file in files))
     total = ends[-1] if ends else 0

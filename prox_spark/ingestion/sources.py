@@ -1,4 +1,4 @@
-"""Corpora that are Spark tables already: any Delta table or catalog table, with a column mapping."""
+"""Corpora in Spark tables: any Delta table or catalog table, with a column mapping."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import BooleanType, NumericType, StringType
 
 from prox_spark.config.models import InputConfig
+from prox_spark.corpora.formats import COLUMNS, FORMATS
 from prox_spark.corpora.records import content_hash
 from prox_spark.errors import ConfigError, InputError
 from prox_spark.ingestion.task import READ, Task
 from prox_spark.tables.store import analyzed
-
-SPARK_SOURCES = ("delta", "table")
 
 # Partitions have their own numbers of units, so that tasks need not know of each other.
 _UNITS_PER_PARTITION = 64
@@ -61,10 +60,12 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
     Raises ``InputError`` where the table or a mapped column does not exist.
     """
     if not isinstance(source.path, str):
-        raise ConfigError("input.path: one table at a time for the formats delta and table")
+        raise ConfigError(f"input.path: one table at a time for format {source.format}")
     try:
         rows = analyzed(
-            spark.read.format("delta").load(source.path) if source.format == "delta" else spark.table(source.path)
+            spark.table(source.path)
+            if FORMATS[source.format].container == "catalog"
+            else spark.read.format(source.format).load(source.path)
         )
     except AnalysisException as error:
         raise InputError(
@@ -72,7 +73,8 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
         ) from None
     if source.limit:
         rows = rows.limit(source.limit)
-    mapping = {name: source.columns.get(name, name) for name in ("doc_id", "text", "url", "source")}
+    found = FORMATS[source.format]
+    mapping = {ours: source.columns.get(ours, getattr(found, ours)[0]) for ours in COLUMNS}
     for name, column in mapping.items():
         if column not in rows.columns and (name == "text" or name in source.columns):
             raise InputError(

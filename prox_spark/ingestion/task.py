@@ -1,4 +1,4 @@
-"""What a Spark task does for ``ingest``: files in, Arrow batches of documents and of what could not be read out."""
+"""The Spark task of ``ingest``: files in, Arrow batches of documents and of unreadable records out."""
 
 from collections.abc import Callable, Iterator, Sequence
 

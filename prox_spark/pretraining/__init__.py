@@ -1,1 +1,1 @@
-"""Models trained on a corpus, to measure what refining it is worth: training, perplexity, task suites, compute."""
+"""Models trained on a corpus, to measure the value of refining it: training, perplexity, task suites, compute."""

@@ -1,6 +1,6 @@
-"""Token shards as one stream, and the order in which its sequences are learnt.
+"""Token shards as one stream, and the training order of its sequences.
 
-The shards' documents stand one after the other, each with its end token behind it. The stream is cut into sequences of
+The documents of the shards follow one another, each with its end token. The stream is cut into sequences of
 ``length`` tokens to predict; the last token of one is the first of the next, so that each token but the very first is
 predicted once in a pass. Where shards begin makes no difference.
 """
@@ -63,7 +63,7 @@ class Shards:
         if len(ids) and not 0 <= ids.min() <= ids.max() < self.vocabulary:
             wrong = int(ids.max() if ids.max() >= self.vocabulary else ids.min())
             raise TrainingError(
-                f"{self.folder}: token id {wrong} between tokens {start} and {stop}; the manifest says a vocabulary of "
+                f"{self.folder}: token id {wrong} between tokens {start} and {stop}; the manifest says the vocabulary has "
                 f"{self.vocabulary}"
             )
         return ids
@@ -81,16 +81,16 @@ def open_shards(folder: str | Path) -> Shards:
         said = int(manifest["tokens"])
     except OSError as error:
         raise TrainingError(
-            f"pretrain.data {path}: no {MANIFEST} ({error.strerror}); `export --format tokens` writes such a folder"
+            f"pretrain.data {path}: no {MANIFEST} ({error.strerror}); create the folder with `export --format tokens`"
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(
-            f"{path / MANIFEST}: no manifest of token shards ({type(error).__name__}: {error})"
+            f"{path / MANIFEST}: not a manifest of token shards ({type(error).__name__}: {error})"
         ) from None
     arrays = [_map(file, tokens) for file, tokens in files if tokens]
     starts = np.concatenate([[0], np.cumsum([len(array) for array in arrays])]).astype(np.int64)
     if said != starts[-1]:
-        raise TrainingError(f"{path}: {MANIFEST} says {said} tokens, its shards hold {starts[-1]}; export it again")
+        raise TrainingError(f"{path}: {MANIFEST} says {said} tokens, but its shards have {starts[-1]}; export it again")
     _check_tokenizer(path / TOKENIZER, vocabulary, end)
     return Shards(path, manifest, hashlib.sha256(written).hexdigest(), tuple(arrays), starts, vocabulary, end)
 
@@ -115,18 +115,16 @@ def _check_tokenizer(folder: Path, vocabulary: int, end: int) -> None:
         entries = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8")).get_vocab(with_added_tokens=True)
     # The tokenizers library raises plain Exception for a file that is none.
     except Exception as error:
-        raise TrainingError(
-            f"{folder}: no tokenizer that can be loaded: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise TrainingError(f"{folder}: cannot load its tokenizer: {' '.join(str(error).split())[:300]}") from error
     size = max(entries.values(), default=-1) + 1
     if size != vocabulary:
         raise TrainingError(
-            f"{folder} has {size} entries, the shards' {MANIFEST} says {vocabulary}: it is not the tokenizer that made them; "
+            f"{folder} has {size} entries, the shards' {MANIFEST} says {vocabulary}: the shards have another tokenizer; "
             "export them again"
         )
     if not 0 <= end < vocabulary:
         raise TrainingError(
-            f"{folder.parent / MANIFEST}: end_token_id {end} is no entry of a vocabulary of {vocabulary}"
+            f"{folder.parent / MANIFEST}: end_token_id {end} is not in the vocabulary of {vocabulary} entries"
         )
 
 
@@ -139,9 +137,7 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
             str(folder), trust_remote_code=False, local_files_only=True
         ).get_vocab()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{folder}: no tokenizer that can be loaded: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise TrainingError(f"{folder}: cannot load its tokenizer: {' '.join(str(error).split())[:300]}") from error
     return entries
 
 
@@ -182,12 +178,12 @@ def _permutation(size: int, seed: int, turn: int) -> Any:
 
 
 def check_budget(order: Order, tokens: int, passes: float) -> None:
-    """Raise ``TrainingError`` where ``tokens`` are more than so many passes hold."""
+    """Raise ``TrainingError`` if ``tokens`` is more than this many passes have."""
     held = order.sequences * order.length
     if tokens > held * passes:
-        needed = f"{tokens / held:.2f} passes" if held else "no sequence at all"
+        needed = f"{tokens / held:.2f} passes" if held else "no sequence"
         raise TrainingError(
-            f"{order.shards.folder} holds {order.shards.tokens:,} tokens ({order.sequences:,} sequences of {order.length}), and "
+            f"{order.shards.folder} has {order.shards.tokens:,} tokens ({order.sequences:,} sequences of {order.length}), and "
             f"pretrain.tokens asks for {tokens:,} in at most {passes:g} passes: {needed}; export more, lower pretrain.tokens, or "
             "raise pretrain.passes"
         )

@@ -1,7 +1,7 @@
 """Perplexity of held-out text, by token and by byte.
 
-Each document is measured alone. The model first sees the token that stands between documents (as in training), so that every
-token of the text is predicted. A document longer than the window is read in windows that overlap by half: each token is
+Each document is measured alone. The model first sees the token between documents (as in training), so that every token of the
+text is predicted. A document longer than the window is read in windows that overlap by half: each token is
 predicted once, from at least half a window before it where the document has that much. Bits per byte compare models with
 different tokenizers; perplexity by token does not.
 """
@@ -63,7 +63,7 @@ def begin_token(folder: Path, tokenizer: Any) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)
-    raise TrainingError(f"{folder}: a tokenizer without an end token: nothing can stand before a document")
+    raise TrainingError(f"{folder}: the tokenizer has no end token to put before a document")
 
 
 def encode(tokenizer: Any, documents: Sequence[Prose], begin: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""``pretrain``: from token shards to a model's folder, which stands complete or not at all."""
+"""``pretrain``: from token shards to a model's folder, which is written atomically."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prox_spark import __version__
+from prox_spark.atomic import whole_folder
 from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.costs.compute import Parameters, count_parameters, training_flops
 from prox_spark.engines.models import resolve_model
@@ -45,36 +46,37 @@ class Pretrained:
 
 
 def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretrained:
-    """Train a causal model as told; ``report`` hears of each evaluation (where there are several processes: standard error).
+    """Train a causal model; ``report`` is called for each evaluation (with several processes: standard error).
 
     The folder holds safetensors (single precision), tokenizer, ``config.json``, ``pretraining.json``, ``losses.jsonl`` and a card
-    (``README.md``). Until it is complete the work lies beside it, in a folder whose name is made of the settings and the data:
-    the same command goes on there after an interruption. Raises ``TrainingError`` where the output exists, the shards do not
+    (``README.md``). Until it is complete, the work is in a folder beside it, named after a hash of the settings and the data;
+    after an interruption, the same command resumes there. Raises ``TrainingError`` where the output exists, the shards do not
     serve or do not suffice, or the base has another vocabulary; ``RefinerError`` where the base's folder cannot be used.
     """
     output = Path(settings.output).expanduser()
     if output.exists():
-        raise TrainingError(f"{output} exists; name another pretrain.output, or move it away")
+        raise TrainingError(f"{output} exists; set another pretrain.output, or move the folder away")
     shards = open_shards(settings.data)
     check_budget(Order(shards, settings.sequence, settings.seed), settings.trained_tokens, settings.passes)
-    work = output.with_name(f".{output.name}.{_digest(settings, shards)[:12]}")
-    if work.is_dir():
-        _log.info("pretrain: going on in %s, which an earlier run left", work)
-    work.mkdir(parents=True, exist_ok=True)
-    told = "pretrain: %d tokens in %d steps, %d processes, data %s; makes %s"
-    _log.info(told, settings.trained_tokens, settings.steps, settings.processes, settings.data, output)
-    if not (work / CARD).is_file():
-        if settings.processes > 1:
-            from prox_spark.training.distributed import train_together
+    _log.info(
+        "pretrain: %d tokens in %d steps, %d processes, data %s; makes %s",
+        *(settings.trained_tokens, settings.steps, settings.processes, settings.data, output),
+    )
+    with whole_folder(output, _digest(settings, shards)[:12]) as work:
+        if not (work / CARD).is_file():
+            if settings.processes > 1:
+                from prox_spark.training.distributed import train_together
 
-            train_together(run, _absolute(settings), work)
-        else:
-            run(settings, work, report)
-    (work / CHECKPOINT).unlink(missing_ok=True)
-    work.rename(output)
+                train_together(run, _absolute(settings), work)
+            else:
+                run(settings, work, report)
+        (work / CHECKPOINT).unlink(missing_ok=True)
     done = _told(output)
     _log.info(
-        "pretrain: ended, %d tokens in %s", done.tokens, duration(done.seconds), extra={"rate": done.tokens_per_second}
+        "pretrain finished: %d tokens in %s",
+        done.tokens,
+        duration(done.seconds),
+        extra={"rate": done.tokens_per_second},
     )
     return done
 
@@ -122,14 +124,14 @@ def _model(settings: PretrainConfig, shards: Shards) -> Any:
     own = vocabulary_of(folder)
     if own != vocabulary_of(shards.tokenizer):
         raise TrainingError(
-            f"pretrain.base {settings.base} has a tokenizer of {len(own)} entries, pretrain.data was made with another, of "
+            f"pretrain.base {settings.base} has a tokenizer of {len(own)} entries, but pretrain.data was made with one of "
             f"{shards.vocabulary}: export the tokens with the base's tokenizer"
         )
     model = existing_causal(folder, "pretrain.base")
     rows, context = model.config.vocab_size, getattr(model.config, "max_position_embeddings", settings.sequence)
     if rows < shards.vocabulary:
         raise TrainingError(
-            f"pretrain.base {settings.base} embeds {rows} tokens, its tokenizer and the shards have {shards.vocabulary}"
+            f"pretrain.base {settings.base} embeds {rows} tokens, but its tokenizer and the shards have {shards.vocabulary}"
         )
     if settings.sequence > context:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Held-out text: what perplexity is measured on."""
+"""Held-out text to measure perplexity on."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``pretraining.json`` and the card: what a model's folder says of how it was made."""
+"""``pretraining.json`` and the card: the record of a model's training."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,10 @@ A causal language model, {parameters:,} parameters ({inner:,} without embeddings
 {tokens:,} tokens in {steps:,} steps of {batch:,}, sequences of {sequence:,}, AdamW with a peak rate of {rate} after
 {warm_up} steps and a cosine to {final:g} of it, seed {seed}; {flops:.3g} FLOPs (6·N·D), {seconds:,} seconds on {machine},
 {date}.
-`pretraining.json` holds every setting and measurement, `losses.jsonl` the loss of every step. On a CPU the same configuration,
-tokens and number of threads and processes give the same weights; a GPU's differ in their last digits.
+`pretraining.json` has every setting and measurement, `losses.jsonl` the loss of every step. On a CPU, the same configuration,
+tokens and number of threads and processes give the same weights; on a GPU, the last digits vary.
 
-## Measured as it was trained
+## Measurements during training
 {measured}
 
 {card}

@@ -1,10 +1,9 @@
 """Suites of tasks, run by EleutherAI's lm-evaluation-harness (the extra ``harness``).
 
-A suite is a YAML file in ``conf/suites``: its tasks by the names people know, with the harness's name, the metric that counts,
-and the examples shown before a question.
+A suite is a YAML file: its tasks by the names people know, with the harness's name, the metric that counts, and the examples
+shown before a question. Some ship with the package.
 """
 
-import difflib
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ import yaml
 from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError, InstallationError, ProxSparkError
+from prox_spark.library import Library
 from prox_spark.section import Section
+from prox_spark.suggest import unknown
 
-_FOLDERS = (Path("conf/suites"), Path(__file__).parents[2] / "conf" / "suites")
-"""Where a suite's name is looked up: the working directory, as the jobs have it, then this checkout."""
+SUITES = Library("suite", "suites", ".yaml")
 
 
 class _Entry(Section):
@@ -44,29 +44,21 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite:
-    """A suite of ``conf/suites`` by its name, or of a file by its path (``….yaml``).
+    """A suite that ships with the package by its name, or that of a file by its path, as a configuration is named.
 
-    Raises ``ConfigError`` with the nearest names where there is none, and where the file is no suite.
+    Raises ``ConfigError`` where there is none (the nearest name is shown), and where the file is not a suite.
     """
-    file = Path(name).expanduser() if name.endswith((".yaml", ".yml")) else _named(name)
     try:
-        read = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        read = _File.model_validate(yaml.safe_load(SUITES.text_of(name)))
     except OSError as error:
         raise ConfigError(f"evaluate.suite {name}: cannot be read ({error.strerror})") from None
+    except ConfigError as error:
+        raise ConfigError(f"evaluate.suite: {error}") from None
     except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"evaluate.suite {file}: is no suite ({' '.join(str(error).split())[:300]})") from None
-    return Suite(file.stem, tuple(read.tasks))
-
-
-def _named(name: str) -> Path:
-    known: dict[str, Path] = {}
-    for folder in reversed(_FOLDERS):
-        known |= {file.stem: file for file in sorted(folder.glob("*.yaml"))}
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known)) or 'none here'}"
-        raise ConfigError(f"evaluate.suite {name!r}: no such suite ({hint}); or name a file of one, ending in .yaml")
-    return known[name]
+        raise ConfigError(
+            f"evaluate.suite {name}: is not a suite file ({' '.join(str(error).split())[:300]})"
+        ) from None
+    return Suite(Path(name).stem, tuple(read.tasks))
 
 
 @dataclass(frozen=True)
@@ -100,18 +92,17 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     if manager is None or not wanted <= set(manager.all_tasks):
         manager = TaskManager(include_path=own_tasks)
     known = set(manager.all_tasks)
-    unknown = [entry for entry in suite.tasks if entry.task not in known]
-    for entry in unknown:
+    lacking = [entry for entry in suite.tasks if entry.task not in known]
+    for entry in lacking:
         if entry.absent is None:
-            near = difflib.get_close_matches(entry.task, known, n=3)
             raise ConfigError(
-                f"evaluate.suite {suite.name}: the harness has no task {entry.task!r} ({entry.name}); the nearest are "
-                f"{', '.join(near) or 'none'}. A folder of evaluate.tasks may bring it"
+                f"evaluate.suite {suite.name}: {entry.name}: {unknown('task of the harness', entry.task, sorted(known))}; "
+                "set evaluate.tasks to a folder that defines it"
             )
     return Prepared(
         suite,
         tuple(entry for entry in suite.tasks if entry.task in known),
-        {entry.name: str(entry.absent) for entry in unknown},
+        {entry.name: str(entry.absent) for entry in lacking},
         manager,
     )
 
@@ -159,8 +150,8 @@ def _run(prepared: Prepared, entry: _Entry, model: Any) -> dict[str, Any]:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ProxSparkError(
-            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; tasks "
-            "of the harness read their data from the model hub, or from its cache (HF_HOME) where there is no network"
+            f"evaluate.suite {prepared.suite.name}: {entry.name} ({entry.task}) failed: {type(error).__name__}: {reason}; "
+            "harness tasks read their data from the model hub, or from its cache (HF_HOME) without a network"
         ) from error
     results: dict[str, Any] = done["results"]
     return {**results.get(entry.task, {}), "version": done.get("versions", {}).get(entry.task)}
@@ -180,6 +171,6 @@ def _score(entry: _Entry, results: dict[str, Any]) -> dict[str, Any]:
                 "version": results["version"],
             }
     raise ConfigError(
-        f"the harness gives {entry.task} no metric {entry.metric!r}; it has "
+        f"the harness has no metric {entry.metric!r} for {entry.task}; it has "
         f"{', '.join(sorted(key for key, value in results.items() if isinstance(value, int | float)))}"
     )

@@ -1,7 +1,7 @@
 """The training loop of a causal model on token shards.
 
-An interrupted run goes on from its last saved state and, on a CPU, ends with the losses and weights that it would have had
-undisturbed; a GPU's sums differ in their last digits from run to run. The sequences of a step are the same for every number of
+An interrupted run resumes from its last saved state and, on a CPU, ends with the losses and weights of an uninterrupted run;
+on a GPU, the last digits of sums vary from run to run. The sequences of a step are the same for every number of
 processes; their gradients are then summed in another order, so that losses agree to rounding only.
 """
 
@@ -33,7 +33,7 @@ _BETAS = (0.9, 0.95)
 
 @dataclass(slots=True)
 class _State:
-    """Where a run stands."""
+    """The state of a run."""
 
     step: int = 0
     skipped: int = 0
@@ -121,7 +121,7 @@ def smaller(settings: PretrainConfig) -> str:
 def schedule(step: int, steps: int, warm_up: int, floor: float) -> float:
     """Share of the peak rate at a step: up in a straight line, then a cosine down to ``floor`` at the last step's end.
 
-    As the paper's repository has it (``get_lr``), but for its very first step, which learns nothing there. A warm-up that takes
+    As in the paper's repository (``get_lr``), except for the first step, which has rate 0 there. A warm-up that takes
     more than a tenth of a short run is cut to that.
     """
     warm_up = min(warm_up, steps // 10)

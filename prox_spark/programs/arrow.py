@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from prox_spark.errors import UsageError
-from prox_spark.programs.bytes_kernels import Bytes, Integers, read_only
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, read_only
 
 MAX_INT32 = 2**31 - 1
 Mask = Any
@@ -23,6 +23,13 @@ class Strings:
     ends: Integers
     valid: Mask
     large: bool
+
+    @property
+    def texts(self) -> Texts:
+        """The same as kernels take it."""
+        n = len(self.starts)
+        valid = np.ones(n, np.uint8) if self.valid is None else self.valid.astype(np.uint8)
+        return Texts(self.data, self.starts, self.ends, valid)
 
     def __getitem__(self, index: int) -> str:
         return self.data[self.starts[index] : self.ends[index]].tobytes().decode()

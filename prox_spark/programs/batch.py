@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from prox_spark.programs import kernels
+from prox_spark.programs import kernels, lookup
 from prox_spark.programs.arrow import MAX_INT32, named_array, number_array, packed, string_array, strings_of
 from prox_spark.programs.kernels import gather, parse_programs
-from prox_spark.programs.model import MAX_LINE, OPERATIONS, OUTCOMES
+from prox_spark.programs.model import MAX_LINE, OUTCOMES
+from prox_spark.programs.operations import NAMES
 from prox_spark.schemas import CALL
 
 
@@ -20,24 +21,22 @@ def parse_batch(outputs: Any, line_offsets: Any = None) -> Any:
     ``confidence`` is null. Raises ``UsageError`` where ``outputs`` are no strings.
     """
     strings = strings_of(outputs, "programs")
-    first, calls, data = parse_programs(strings.data, strings.starts, strings.ends)
+    first, calls, data = parse_programs(strings.texts)
     n_calls = len(calls)
     if n_calls > MAX_INT32:
         raise OverflowError("more than 2**31 calls in one batch: parse fewer programs at once")
-    operation, outcome = calls[:, kernels.OPERATION], calls[:, kernels.OUTCOME]
-    has_lines = (outcome == kernels.OK) & np.isin(
-        operation, (kernels.REMOVE_LINES, kernels.REMOVE_STR, kernels.REPLACE_STR)
-    )
+    operation, outcome = calls[:, lookup.OPERATION], calls[:, lookup.OUTCOME]
+    has_lines = (outcome == kernels.OK) & lookup.HAS_LINES[operation]
     shift = np.zeros(n_calls, np.int64)
     if line_offsets is not None:
         offsets = np.clip(line_offsets.fill_null(0).to_numpy(zero_copy_only=False), -MAX_LINE, MAX_LINE)
         shift = np.repeat(offsets, np.diff(first))
     columns = [
-        named_array(operation, OPERATIONS),
-        number_array(pa.int64(), calls[:, kernels.LINE_START] + shift, has_lines),
-        number_array(pa.int64(), calls[:, kernels.LINE_END] + shift, has_lines),
-        _strings(data, calls, kernels.SOURCE),
-        _strings(data, calls, kernels.TARGET),
+        named_array(operation, NAMES),
+        number_array(pa.int64(), calls[:, lookup.LINE_START] + shift, has_lines),
+        number_array(pa.int64(), calls[:, lookup.LINE_END] + shift, has_lines),
+        _strings(data, calls, lookup.SOURCE),
+        _strings(data, calls, lookup.TARGET),
         pa.nulls(n_calls, pa.float32()),
         named_array(outcome, OUTCOMES),
     ]

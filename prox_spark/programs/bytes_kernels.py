@@ -2,29 +2,32 @@
 
 They reach libc's ``memchr``, ``memmem``, ``memcmp`` and ``memcpy``, many times faster than loops compiled here.
 Kernels never keep an address over a statement: the array that owns it could be freed in between.
-
-Kernels are cached by the file of the function that is called from Python: after a change here, touch those files.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba import types
 from numba.extending import intrinsic
 
-F = TypeVar("F", bound=Callable[..., Any])
+from prox_spark.programs.compiled import inner
+
 Bytes = npt.NDArray[Any]
 Integers = npt.NDArray[Any]
 Floats = npt.NDArray[Any]
 """Arrays of uint8, int64 and float32. Compiled code makes no difference between their elements and Python's numbers."""
 
-inner: Callable[[F], F] = numba.njit(error_model="numpy")
-"""Compiles a function that only other kernels call."""
-entry: Callable[[F], F] = numba.njit(cache=True, error_model="numpy", nogil=True)
-"""Compiles a function that Python calls; the machine code of everything it uses is cached with it."""
+
+class Texts(NamedTuple):
+    """Many texts as bytes: text ``i`` is ``data[starts[i]:ends[i]]``; ``valid[i]`` (uint8) is 0 where it is null."""
+
+    data: Bytes
+    starts: Integers
+    ends: Integers
+    valid: Bytes
+
 
 _memchr: Any = types.ExternalFunction("memchr", types.intp(types.intp, types.int32, types.uintp))
 _memmem: Any = types.ExternalFunction("memmem", types.intp(types.intp, types.uintp, types.intp, types.uintp))
@@ -124,10 +127,11 @@ def read_only(buffer: Any, length: int | None = None) -> Bytes:
     return array
 
 
-def side_by_side(texts: Sequence[str]) -> tuple[Bytes, Integers, Integers]:
-    """The texts' UTF-8 side by side, and where each starts and ends."""
+def side_by_side(texts: Sequence[str]) -> Texts:
+    """The texts' UTF-8 side by side."""
     # Half of a surrogate pair is no character, but no reason to fail either.
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
     places = np.cumsum([0, *map(len, parts)], dtype=np.int64)
     # A byte more: an empty array has no address that kernels could take.
-    return np.frombuffer(b"".join([*parts, b"\0"]), np.uint8), places[:-1], places[1:]
+    data = np.frombuffer(b"".join([*parts, b"\0"]), np.uint8)
+    return Texts(data, places[:-1], places[1:], np.ones(len(texts), np.uint8))

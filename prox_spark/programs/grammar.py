@@ -1,19 +1,36 @@
 """Grammars (EBNF of xgrammar, which vLLM's structured outputs take) that hold a model to well-formed programs.
 
 A grammar does not see the page: it cannot keep ``start <= end``, nor line numbers inside the chunk, nor sources that
-occur in it. Those are the executor's to judge. A token limit still cuts programs off. The language is that of the
+occur in it. The executor checks these. A token limit still cuts programs off. The language is that of the
 released ProX refiners (``start=``, ``end=``, ``untouch_doc()``), a subset of what ``prox_spark.programs.parse`` reads:
 ``docs/programs.md`` has the whole of it.
 """
 
+from prox_spark.programs.operations import BY_NAME
+
 MAX_CALLS = 64
 """Calls that a grammar lets a chunk's program have: more than any labelled chunk of 1,500 tokens needs."""
 
+
+def _written(name: str) -> str:
+    """What a call of this operation looks like, in the released models' words."""
+    operation = BY_NAME[name]
+    if not operation.arguments:
+        return f'"{operation.released}()"'
+    parts = []
+    for number, argument in enumerate(operation.arguments):
+        before = ", " if number else f"{operation.released}("
+        value = "number" if argument.kind == "line" else "string"
+        part = f'"{before}{argument.released or argument.names[0]}=" {value}'
+        parts.append(f"({part})?" if argument.optional else part)
+    return " ".join([*parts, '")"'])
+
+
 EBNF = rf"""root ::= " "? program
-program ::= "untouch_doc()" | call ("\n" call){{0,{MAX_CALLS - 1}}}
+program ::= {_written("keep_chunk")} | call ("\n" call){{0,{MAX_CALLS - 1}}}
 call ::= remove | normalize
-remove ::= "remove_lines(start=" number ", end=" number ")"
-normalize ::= "normalize(source_str=" string (", target_str=" string)? ")"
+remove ::= {_written("remove_lines")}
+normalize ::= {_written("normalize")}
 number ::= "0" | [1-9] [0-9]{{0,3}}
 string ::= "\"" character* "\""
 character ::= [^"\\\n\r] | "\\" ["\\t]
@@ -25,6 +42,6 @@ their own: a bounded repetition costs 118 ms a token over 32,000 entries where a
 and the token limit bounds them.
 """
 
-DOCUMENT_EBNF = """root ::= " "? ("keep_doc()" | "drop_doc()")
+DOCUMENT_EBNF = f"""root ::= " "? ({_written("keep_doc")} | {_written("drop_doc")})
 """
 """Document programs: one of the two decisions."""

@@ -1,61 +1,59 @@
 """The parser of ``parser.py`` over the bytes of many programs, compiled. Same grammar, same outcomes."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, copy, entry, equal, find_byte, inner, room
-from prox_spark.programs.model import MAX_LINE, OPERATIONS, SPELLINGS
-
-OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END = range(8)
-"""Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none."""
-OK, MALFORMED, TRUNCATED, UNKNOWN = range(4)
-REMOVE_LINES, REMOVE_ALL, NORMALIZE, REMOVE_STR, REPLACE_STR, KEEP_CHUNK, KEEP_DOC, DROP_DOC = range(1, 9)
-
-
-def _table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
-    """Words as bytes one after the other, and where each starts."""
-    ends = np.cumsum([0, *map(len, words)]).astype(np.int64)
-    return np.frombuffer("".join(words).encode(), np.uint8).copy(), ends
-
-
-_NAMES, _NAME_AT = _table(tuple(SPELLINGS))
-_NAME_OPERATION = np.array([OPERATIONS.index(name) for name in SPELLINGS.values()], np.int64)
-_LONGEST_NAME = max(map(len, SPELLINGS))
-_WORDS = (
-    *("start", "line_start", "end", "line_end", "all", "source", "source_str", "target", "target_str"),
-    *("line", "s", "old", "new"),
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, equal, find_byte, room
+from prox_spark.programs.compiled import entry, inner
+from prox_spark.programs.lookup import (
+    COLUMNS,
+    FLAGGED,
+    FUNCTION_AT,
+    FUNCTION_OPERATION,
+    FUNCTIONS,
+    IS_INTEGER,
+    IS_STRING,
+    IS_TRUE,
+    KEYWORD_AT,
+    KEYWORDS,
+    LINE_END,
+    LINE_START,
+    LONGEST_FUNCTION,
+    NEEDED,
+    OPERATION,
+    OUTCOME,
+    SLOTS,
+    SOURCE,
+    SOURCE_END,
+    TARGET,
+    TARGET_END,
+    TRUE_AT,
+    TRUE_WORDS,
+    TYPES,
 )
-_KEYWORDS, _KEYWORD_AT = _table(_WORDS)
-_ALL, _NO_KEYWORD = _WORDS.index("all"), -1
-_SLOTS = np.full((len(OPERATIONS), len(_WORDS)), -1, np.int64)
-for _operation, _slot, _spelled in (
-    (REMOVE_LINES, 0, "start line_start"),
-    (REMOVE_LINES, 1, "end line_end"),
-    (NORMALIZE, 0, "source source_str"),
-    (NORMALIZE, 1, "target target_str"),
-    (REMOVE_STR, 0, "line"),
-    (REMOVE_STR, 1, "source source_str s"),
-    (REPLACE_STR, 0, "line"),
-    (REPLACE_STR, 1, "source source_str old"),
-    (REPLACE_STR, 2, "target target_str new"),
-):
-    for _word in _spelled.split():
-        _SLOTS[_operation, _WORDS.index(_word)] = _slot
-_TRUE, _TRUE_AT = _table(("True", "true"))
-_IS_INTEGER, _IS_STRING, _IS_TRUE = range(3)
-_TYPES = np.full((len(OPERATIONS), 3), -1, np.int64)
-_TYPES[REMOVE_LINES, :2] = _IS_INTEGER
-_TYPES[NORMALIZE, :2] = _IS_STRING
-_TYPES[REMOVE_STR, :2] = _IS_INTEGER, _IS_STRING
-_TYPES[REPLACE_STR, :3] = _IS_INTEGER, _IS_STRING, _IS_STRING
+from prox_spark.programs.model import MAX_LINE
+from prox_spark.programs.operations import MAX_ARGUMENTS
 
+OK, MALFORMED, TRUNCATED, UNKNOWN = range(4)
+_NO_KEYWORD = -1
 _FIRST, _ARGUMENT, _VALUE, _EQUALS, _SEPARATOR = range(5)
 _KEYWORD, _TYPE, _FROM, _TO = range(4)
 _SPACE, _TAB, _NEWLINE, _QUOTE, _HASH, _APOSTROPHE, _OPEN, _CLOSE = 32, 9, 10, 34, 35, 39, 40, 41
 _PLUS, _COMMA, _MINUS, _EQUAL_SIGN, _BACKSLASH, _UNDERSCORE, _BACKTICK, _N, _T, _U = (
     43, 44, 45, 61, 92, 95, 96, 110, 116, 117,
 )  # fmt: skip
+
+
+class Calls(NamedTuple):
+    """The calls of many programs: those of program ``i`` are rows ``firsts[i]`` to ``firsts[i + 1]`` of the table.
+
+    ``strings`` holds the bytes of their sources and targets.
+    """
+
+    firsts: Integers
+    table: Integers
+    strings: Bytes
 
 
 @inner
@@ -96,8 +94,10 @@ def _index(data: Bytes, start: int, end: int, words: Bytes, at: Integers) -> int
 @inner
 def _starts_a_name(data: Bytes, start: int, end: int) -> bool:
     length = end - start
-    for word in range(_NAME_AT.shape[0] - 1):
-        if _NAME_AT[word + 1] - _NAME_AT[word] >= length and equal(data, start, _NAMES, _NAME_AT[word], length):
+    for word in range(FUNCTION_AT.shape[0] - 1):
+        if FUNCTION_AT[word + 1] - FUNCTION_AT[word] >= length and equal(
+            data, start, FUNCTIONS, FUNCTION_AT[word], length
+        ):
             return True
     return False
 
@@ -106,7 +106,7 @@ def _starts_a_name(data: Bytes, start: int, end: int) -> bool:
 def _call_follows(data: Bytes, position: int, end: int) -> bool:
     start = _after_blanks(data, position, end)
     stop = _after_name(data, start, end)
-    if stop == start or stop - start > _LONGEST_NAME or _index(data, start, stop, _NAMES, _NAME_AT) < 0:
+    if stop == start or stop - start > LONGEST_FUNCTION or _index(data, start, stop, FUNCTIONS, FUNCTION_AT) < 0:
         return False
     stop = _after_blanks(data, stop, end)
     return stop < end and data[stop] == _OPEN
@@ -220,32 +220,28 @@ def _build(operation: int, values: Integers, n_values: int, strings: Bytes, row:
     row[LINE_START], row[LINE_END] = 0, 0
     row[SOURCE], row[SOURCE_END], row[TARGET], row[TARGET_END] = -1, -1, -1, -1
     row[OPERATION] = operation
-    if operation == REMOVE_LINES and n_values == 1 and values[0, _KEYWORD] == _ALL and values[0, _TYPE] == _IS_TRUE:
-        row[OPERATION] = REMOVE_ALL
+    if n_values == 1 and values[0, _TYPE] == IS_TRUE:
+        keyword = values[0, _KEYWORD]
+        if keyword < 0 or FLAGGED[operation, keyword] == 0:
+            return False
+        row[OPERATION] = FLAGGED[operation, keyword]
         return True
-    filled = 0
+    given = 0
     for i in range(n_values):
         keyword = values[i, _KEYWORD]
-        slot = i if keyword == _NO_KEYWORD else (_SLOTS[operation, keyword] if keyword >= 0 else -1)
-        if slot < 0 or filled >> slot & 1 or _TYPES[operation, slot] != values[i, _TYPE]:
+        slot = i if keyword == _NO_KEYWORD else (SLOTS[operation, keyword] if keyword >= 0 else -1)
+        if slot < 0 or given >> slot & 1 or TYPES[operation, slot] != values[i, _TYPE]:
             return False
-        filled |= 1 << slot
-        if values[i, _TYPE] == _IS_INTEGER:
-            if slot == 0:
-                row[LINE_START] = values[i, _FROM]
-            if slot == 1 or operation != REMOVE_LINES:
-                row[LINE_END] = values[i, _FROM]
-        elif slot == (0 if operation == NORMALIZE else 1):
-            row[SOURCE], row[SOURCE_END] = values[i, _FROM], values[i, _TO]
+        given |= 1 << slot
+        column, last = COLUMNS[operation, slot]
+        if values[i, _TYPE] == IS_INTEGER:
+            row[column], row[last] = values[i, _FROM], values[i, _FROM]
         else:
-            row[TARGET], row[TARGET_END] = values[i, _FROM], values[i, _TO]
-            if find_byte(strings, values[i, _FROM], values[i, _TO], _NEWLINE) < values[i, _TO]:
-                return False
-    if operation in (REMOVE_LINES, REMOVE_STR):
-        return filled == 3
-    if operation == NORMALIZE:
-        return filled == 1 or filled == 3
-    return filled == (7 if operation == REPLACE_STR else 0)
+            row[column], row[column + 1] = values[i, _FROM], values[i, _TO]
+        # A newline in a target would renumber the lines of the document.
+        if column == TARGET and find_byte(strings, row[TARGET], row[TARGET_END], _NEWLINE) < row[TARGET_END]:
+            return False
+    return bool(given & NEEDED[operation] == NEEDED[operation])
 
 
 @inner
@@ -274,19 +270,19 @@ def _call(
             closing = _closing_quote(data, position, end)
             if closing < 0:
                 return -closing, before, TRUNCATED if -closing >= end else MALFORMED
-            kind, start = _IS_STRING, used
+            kind, start = IS_STRING, used
             used = stop = _unescape(data, position + 1, closing, strings, used)
             position = closing + 1
         else:
             start, after = _integer(data, position, end)
             if after > position:
-                kind, position = _IS_INTEGER, after
+                kind, position = IS_INTEGER, after
             else:
                 after = _after_name(data, position, end)
-                if after > position and expects == _VALUE and _index(data, position, after, _TRUE, _TRUE_AT) >= 0:
-                    kind = _IS_TRUE
+                if after > position and expects == _VALUE and _index(data, position, after, TRUE_WORDS, TRUE_AT) >= 0:
+                    kind = IS_TRUE
                 elif after > position and (expects in (_FIRST, _ARGUMENT)):
-                    keyword, expects = _index(data, position, after, _KEYWORDS, _KEYWORD_AT), _EQUALS
+                    keyword, expects = _index(data, position, after, KEYWORDS, KEYWORD_AT), _EQUALS
                     keyword = -2 if keyword < 0 else keyword
                 elif byte == _EQUAL_SIGN and expects == _EQUALS:
                     expects = _VALUE
@@ -296,7 +292,7 @@ def _call(
                     bad = True
                 position = max(after, position + 1)
         if kind >= 0:
-            if expects in (_EQUALS, _SEPARATOR) or n_values == 3:
+            if expects in (_EQUALS, _SEPARATOR) or n_values == MAX_ARGUMENTS:
                 bad = True
             else:
                 values[n_values, _KEYWORD], values[n_values, _TYPE] = keyword, kind
@@ -316,14 +312,16 @@ def _statement(
     stop = _after_name(data, start, end)
     if stop > start:
         name = -1
-        short = stop - start <= _LONGEST_NAME
+        short = stop - start <= LONGEST_FUNCTION
         if short:
-            name = _index(data, start, stop, _NAMES, _NAME_AT)
+            name = _index(data, start, stop, FUNCTIONS, FUNCTION_AT)
         after = _after_blanks(data, stop, end)
         if name >= 0:
-            row[OPERATION], row[OUTCOME] = _NAME_OPERATION[name], MALFORMED
+            row[OPERATION], row[OUTCOME] = FUNCTION_OPERATION[name], MALFORMED
             if after < end and data[after] == _OPEN:
-                position, used, outcome = _call(data, after + 1, end, _NAME_OPERATION[name], strings, used, values, row)
+                position, used, outcome = _call(
+                    data, after + 1, end, FUNCTION_OPERATION[name], strings, used, values, row
+                )
                 row[OUTCOME] = outcome
                 if outcome != OK:
                     row[LINE_START:] = -1
@@ -344,22 +342,20 @@ def _after_fence(data: Bytes, position: int, end: int) -> int:
 
 
 @entry
-def parse_programs(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integers, Integers, Bytes]:
-    """Parse ``data[starts[i]:ends[i]]`` for every i.
-
-    Returns the first call of each program (and one past the last), the table of calls, and the bytes of their strings.
-    """
+def parse_programs(programs: Texts) -> Calls:
+    """Parse every program; a null one has no calls."""
+    data, starts, ends = programs.data, programs.starts, programs.ends
     n_programs = starts.shape[0]
-    first = np.empty(n_programs + 1, np.int64)
+    firsts = np.empty(n_programs + 1, np.int64)
     total = 0
     for i in range(n_programs):
         total += ends[i] - starts[i]
     calls = np.empty((total // 24 + n_programs + 1, 8), np.int64)
     strings = np.empty(total + 1, np.uint8)
-    values = np.empty((3, 4), np.int64)
+    values = np.empty((MAX_ARGUMENTS, 4), np.int64)
     n_calls, used = 0, 0
     for i in range(n_programs):
-        first[i] = n_calls
+        firsts[i] = n_calls
         position, end = starts[i], ends[i]
         while position < end:
             byte = data[position]
@@ -378,8 +374,8 @@ def parse_programs(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integ
                 calls = room(calls, n_calls, 1)
                 position, used = _statement(data, position, end, strings, used, values, calls[n_calls])
                 n_calls += 1
-    first[n_programs] = n_calls
-    return first, calls[:n_calls], strings
+    firsts[n_programs] = n_calls
+    return Calls(firsts, calls[:n_calls], strings)
 
 
 @entry

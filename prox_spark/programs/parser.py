@@ -5,8 +5,10 @@ A model's output is data here: it is cut into tokens and nothing of it is ever e
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
-from prox_spark.programs.model import MAX_LINE, SPELLINGS, Call, Outcome, Program
+from prox_spark.programs.model import MAX_LINE, Call, Outcome, Program
+from prox_spark.programs.operations import BY_NAME, FLAGS, MAX_ARGUMENTS, OPERATIONS, SPELLINGS
 
 _SPACE = re.compile(r"[ \t\r\n\v\f]*")
 _BLANK = re.compile(r"[ \t]*")
@@ -16,18 +18,17 @@ _PLAIN = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nt\\"']))""")
 _LITERAL_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
 _LONGEST_NAME = max(map(len, SPELLINGS))
-_MAX_ARGUMENTS = 3
-
-_LINE_NAMES = {"start": 0, "line_start": 0, "end": 1, "line_end": 1}
-_NORMALIZE_NAMES = {"source": 0, "source_str": 0, "target": 1, "target_str": 1}
-_REMOVE_STR_NAMES = {"line": 0, "source": 1, "source_str": 1, "s": 1}
-_REPLACE_STR_NAMES = {"line": 0, "source": 1, "source_str": 1, "old": 1, "target": 2, "target_str": 2, "new": 2}
+_SLOTS = {
+    operation.name: {name: slot for slot, argument in enumerate(operation.arguments) for name in argument.names}
+    for operation in OPERATIONS
+}
+_TYPES = {"line": int, "string": str}
 
 Value = int | str | bool
 
 
 def parse(text: str) -> Program:
-    """Read a program. Any string gives a program; what is no call is reported as one, with its outcome.
+    """Read a program. Any string gives a program; text that is not a call is reported as a call with its outcome.
 
     ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
     starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of
@@ -102,7 +103,7 @@ class _Arguments:
     bad: bool = False
 
     def value(self, value: Value) -> None:
-        if self.expects not in ("first", "argument", "value") or len(self.values) == _MAX_ARGUMENTS:
+        if self.expects not in ("first", "argument", "value") or len(self.values) == MAX_ARGUMENTS:
             self.bad = True
         else:
             self.values.append((self.name, value))
@@ -241,39 +242,19 @@ def _saturated(digits: str) -> int:
 
 def _build(operation: str, arguments: list[tuple[str | None, Value]]) -> Call | None:
     """The call that these arguments make, or ``None`` where the function does not take them."""
-    if operation == "remove_lines":
-        if len(arguments) == 1 and arguments[0][0] == "all" and arguments[0][1] is True:
-            return Call("remove_all")
-        slots = _slots(arguments, _LINE_NAMES, (int, int))
-        return None if slots is None or len(slots) != 2 else Call(operation, slots[0], slots[1])  # type: ignore[arg-type]
-    if operation == "normalize":
-        slots = _slots(arguments, _NORMALIZE_NAMES, (str, str))
-        if slots is None or not slots:
-            return None
-        return _edit(operation, None, slots[0], slots[1] if len(slots) == 2 else None)
-    if operation == "remove_str":
-        slots = _slots(arguments, _REMOVE_STR_NAMES, (int, str))
-        return None if slots is None or len(slots) != 2 else _edit(operation, slots[0], slots[1], None)
-    if operation == "replace_str":
-        slots = _slots(arguments, _REPLACE_STR_NAMES, (int, str, str))
-        return None if slots is None or len(slots) != 3 else _edit(operation, *slots)
-    return None if arguments else Call(operation)
-
-
-def _edit(operation: str, line: Value | None, source: Value, target: Value | None) -> Call | None:
-    if isinstance(target, str) and "\n" in target:
-        return None  # it would renumber the lines of the document
-    return Call(operation, line, line, source, target)  # type: ignore[arg-type]
-
-
-def _slots(
-    arguments: list[tuple[str | None, Value]], names: dict[str, int], types: tuple[type, ...]
-) -> list[Value] | None:
-    """Values in the function's own order, without gaps, each once and of its type; ``None`` where they are not."""
-    slots: dict[int, Value] = {}
+    if len(arguments) == 1 and arguments[0][1] is True:
+        flagged = FLAGS.get((operation, arguments[0][0] or ""))
+        return Call(flagged) if flagged else None
+    taken, slots = BY_NAME[operation].arguments, _SLOTS[operation]
+    values: dict[int, Value] = {}
     for index, (name, value) in enumerate(arguments):
-        slot = index if name is None else names.get(name, -1)
-        if not 0 <= slot < len(types) or slot in slots or type(value) is not types[slot]:
+        slot = index if name is None else slots.get(name, -1)
+        if not 0 <= slot < len(taken) or slot in values or type(value) is not _TYPES[taken[slot].kind]:
             return None
-        slots[slot] = value
-    return [slots[i] for i in range(len(slots))] if set(slots) == set(range(len(slots))) else None
+        values[slot] = value
+    if not all(argument.optional or slot in values for slot, argument in enumerate(taken)):
+        return None
+    fields: dict[str, Any] = {field: value for slot, value in values.items() for field in taken[slot].sets}
+    if "\n" in fields.get("target", ""):
+        return None  # it would renumber the lines of the document
+    return Call(operation, **fields)

@@ -1,6 +1,8 @@
 """``execute --dry-run``: what a refinement would keep and drop, without a write."""
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -10,12 +12,15 @@ from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
-from prox_spark.generation.plan import plan_stages
+from prox_spark.generation.plan import find_refiners
+from prox_spark.generation.recorded import find_refiner
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
 from prox_spark.refinement.task import RESULTS, execute_documents
 from prox_spark.refinement.work import METADATA, Work, execute_work, grouped, measure
 from prox_spark.tables.cache import cached
 from prox_spark.tables.store import open_store
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,14 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     Raises ``IncompleteError`` when programs are missing, ``ConfigError`` for a share outside of (0, 1].
     """
     if not 0.0 < sample <= 1.0:
-        raise ConfigError(f"--sample {sample}: a share of the documents, over 0 and at most 1")
-    plans = plan_stages(config)
+        raise ConfigError(f"--sample {sample}: must be above 0 and at most 1")
     store = open_store(spark, config.store)
-    covered = identity(config, plans)
+    refiners = find_refiners(config, partial(find_refiner, store, config.refinement))
+    covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
-    work = Work(store, config, plans, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
+    _log.info("execute --dry-run: executing programs of %.0f%% of the documents", 100 * sample)
+    work = Work(store, config, refiners, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
     with cached(grouped(work)) as programs:
         executed = execute_work(work, programs, measure(work, programs), execute_documents, RESULTS, handed_on=())
         with cached(executed.drop(*METADATA, "replacement")) as results:

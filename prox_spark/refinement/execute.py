@@ -1,4 +1,4 @@
-"""``execute``: programs are applied to documents, and a row of ``refinements`` commits the result."""
+"""``execute``: applies programs to documents and commits the result with a row of ``refinements``."""
 
 import json
 import logging
@@ -14,18 +14,20 @@ from pyspark.sql import functions as F
 from prox_spark import __version__
 from prox_spark.config.models import Config
 from prox_spark.errors import RefinementConflictError
-from prox_spark.generation.plan import Plans, plan_stages
+from prox_spark.generation.plan import Refiners, find_refiners
+from prox_spark.generation.recorded import find_refiner
 from prox_spark.progress import Progress, duration
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.parts import PARTS, execute_part
+from prox_spark.refinement.parts import PARTS, execute_part, of_all_lines
 from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
 from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
 from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import Commit, Purpose, commit, commits_since, delete, fence
+from prox_spark.tables.commits import NO_RIVALS, Commit, commit, commits_since, delete, fence
 from prox_spark.tables.counts import summed, totals
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
@@ -43,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Executed:
-    """The refinement version that stands after ``execute``; ``new`` is False when it stood before."""
+    """The refinement version after ``execute``; ``new`` is False if it existed before."""
 
     refinement: str
     version: int
@@ -52,22 +54,38 @@ class Executed:
 
 
 def execute(spark: SparkSession, config: Config) -> Executed:
-    """Bring the refinement up to the documents that the store holds now; without effect when it is.
+    """Update the refinement to the current documents of the store; no effect if it is up to date.
 
+    Returns name and version of the refinement, whether the version is new, and its counts.
     Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
     to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "refinement=gentle", "execution.max_removed_share=0.1"])
+    >>> done = prox_spark.execute(spark, config)
+    >>> done.refinement, done.version, done.new, done.counts["lines_removed"]
+    ('gentle', 0, True, 0)
     """
-    plans = plan_stages(config)
     store = open_store(spark, config.store)
+    return _run(store, config, find_refiners(config, partial(find_refiner, store, config.refinement)))
+
+
+def execute_refiners(spark: SparkSession, config: Config, refiners: Refiners) -> Executed:
+    """``execute`` with the programs of these refiners."""
+    return _run(open_store(spark, config.store), config, refiners)
+
+
+def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
+    spark = store.spark
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
-    while (work := _prepare(store, config, plans)) is not None:
+    while (work := _prepare(store, config, refiners)) is not None:
+        _log.info("execute: reading the programs of %s:%d", work.name, work.version, extra=_named(work))
         with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, work, programs)
             with hold(store, "execute") as lease:
                 extent = measuring.result()
                 since = commits_since(store, "refinements", work.refinements_version)
-                if all(verb == "fence" for verb in since):
+                if all(verb in NO_RIVALS for verb in since):
                     fence(store, lease, WRITTEN)
                     running = share_of_tasks(spark)
                     with Progress(
@@ -75,12 +93,12 @@ def execute(spark: SparkSession, config: Config) -> Executed:
                     ) as progress:
                         return _execute(work, programs, extent, lease, progress)
         _log.info("execute: another job wrote refinements before the lease was taken; looking at the store again")
-    return _standing(store, config, plans)
+    return _standing(store, config, refiners)
 
 
-def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
+def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
     """What there is to do, or None when the refinement covers every document."""
-    covered = identity(config, plans)
+    covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     # Before the row itself: a version that comes between the two is seen as one that came since.
     refinements_version = store.version("refinements")
@@ -95,21 +113,21 @@ def _prepare(store: Store, config: Config, plans: Plans) -> Work | None:
         )
     version = 0 if last is None else last["version"] + 1
     if last is not None and receipt_after(store, last) is not None:
-        # Its tables hold documents that were forgotten since, or are gone: all others are executed again.
+        # Its tables contain documents that were forgotten since, or no longer exist: execute all others again.
         _log.info("execute: documents were forgotten since %s:%d; all others are executed again", name, last["version"])
         last = None
     after = -1 if last is None else last["last_unit"]
     versions = (documents_version, programs_version, refinements_version)
-    work = Work(store, config, plans, name, version, covered, last, *versions, after)
+    work = Work(store, config, refiners, name, version, covered, last, *versions, after)
     work = replace(work, retried=retried(work))
     if last is not None and work.retried is None and last_unit(store, documents_version) <= after:
         return None
     return work
 
 
-def _standing(store: Store, config: Config, plans: Plans) -> Executed:
-    row = last_version(store, refinement_name(config, fingerprint(identity(config, plans))))
-    assert row is not None, "nothing to do means that a version stands"
+def _standing(store: Store, config: Config, refiners: Refiners) -> Executed:
+    row = last_version(store, refinement_name(config, fingerprint(identity(config, refiners))))
+    assert row is not None, "a version exists when nothing is pending"
     _log.info("execute: %s:%d covers every document; nothing to do", row["refinement"], row["version"])
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())
 
@@ -121,9 +139,9 @@ def _named(work: Work) -> dict[str, Any]:
 
 def _log_start(work: Work, extent: Extent) -> None:
     refiners = [
-        f"{plan.stage} refiner {plan.refiner.name} ({plan.fingerprint[:8]})"
-        for plan in (work.plans.document, work.plans.chunk)
-        if plan
+        f"{one.stage} refiner {one.name} ({one.refiner[:8]})"
+        for one in (work.refiners.document, work.refiners.chunk)
+        if one
     ]
     versions = {"documents_version": work.documents_version, "programs_version": work.programs_version}
     values = {**_named(work), **versions, "documents": extent.documents, "units": len(extent.units)}
@@ -137,7 +155,7 @@ def _log_start(work: Work, extent: Extent) -> None:
 
 def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
     names = ("documents", "refined", "dropped_documents", "quarantined", "lines_removed")
-    told = "execute: ended, %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
+    told = "execute finished: %s:%d has %d documents: %d refined, %d dropped, %d quarantined; %d lines removed; in %s"
     values = {**_named(work), "counts": counts, "seconds": round(seconds, 1)}
     _log.info(told, work.name, work.version, *(counts[name] for name in names), duration(seconds), extra=values)
 
@@ -148,7 +166,7 @@ def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease, prog
     store, purpose = work.store, Purpose("execute", work.name, work.version)
     mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
     with ThreadPoolExecutor(max_workers=5) as pool:
-        # What runs that died before their commit left, perhaps with other settings, goes.
+        # Remove the rows of runs that died before their commit, possibly with other settings.
         stands = None if work.last is None else work.last["quarantine_version"]
         cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, purpose)
         # Only what is overwritten has rows that must go where none are dropped.
@@ -216,8 +234,9 @@ def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFra
     if part != "dropped_lines":
         return rows
     # The same in every row: they need not cross from Python for each of a document's lines.
-    chunk = work.plans.chunk
-    return rows.withColumns({"stage": F.lit("chunk"), "refiner": F.lit(chunk.fingerprint if chunk else None)})
+    chunk = work.refiners.chunk
+    same = of_all_lines(chunk.refiner if chunk else None)
+    return rows.withColumns({name: F.lit(value) for name, value in same.items()})
 
 
 def _base(work: Work, table: str) -> int:
@@ -281,8 +300,8 @@ def _row(
         "from_version": None,
         "last_unit": max([work.after_unit, *extent.units]),
         "fingerprint": fingerprint(work.identity),
-        "document_refiner": work.plans.document.fingerprint if work.plans.document else None,
-        "chunk_refiner": work.plans.chunk.fingerprint if work.plans.chunk else None,
+        "document_refiner": work.refiners.document.refiner if work.refiners.document else None,
+        "chunk_refiner": work.refiners.chunk.refiner if work.refiners.chunk else None,
         "identity": json.dumps(work.identity, sort_keys=True),
         # Not the session's own settings: a local one's may hold the keys of an object store.
         "configuration": json.dumps(work.config.model_dump(mode="json", exclude={"spark"}), sort_keys=True),

@@ -1,4 +1,4 @@
-"""What makes a refinement the same refinement: its refiners and its execution settings, not its input."""
+"""The identity of a refinement: its refiners and its execution settings, not its input."""
 
 import hashlib
 import json
@@ -6,16 +6,31 @@ from typing import Any
 
 from prox_spark.config.models import Config
 from prox_spark.execution import SEMANTICS
-from prox_spark.generation.plan import Plans
+from prox_spark.generation.plan import Refiners
+
+_FIRST = frozenset(
+    {
+        *("mode", "drop_document_below", "drop_line_below", "min_confidence", "error_budget", "max_removed_share"),
+        *("min_words", "max_repeats", "on_failed_chunk"),
+    }
+)
+"""Execution settings that every fingerprint has had since the first: these stand in it whatever their value."""
 
 
-def identity(config: Config, plans: Plans) -> dict[str, Any]:
-    """Everything that the fingerprint covers, by configuration key."""
+def identity(config: Config, refiners: Refiners) -> dict[str, Any]:
+    """Everything that the fingerprint covers, by configuration key.
+
+    An execution setting that came later is left out at its default, so that a new setting leaves stored refinements as
+    they are. Whoever changes such a default raises ``SEMANTICS``.
+    """
+    given = config.execution.model_dump(mode="json")
+    defaults = type(config.execution)().model_dump(mode="json")
+    settings = {key: value for key, value in given.items() if key in _FIRST or value != defaults[key]}
     return {
-        "document": plans.document.fingerprint if plans.document else None,
-        "chunk": plans.chunk.fingerprint if plans.chunk else None,
-        "chunk.min_keep_score": config.min_keep_score if plans.chunk and plans.document else None,
-        **{f"execution.{key}": value for key, value in config.execution.model_dump(mode="json").items()},
+        "document": refiners.document.refiner if refiners.document else None,
+        "chunk": refiners.chunk.refiner if refiners.chunk else None,
+        "chunk.min_keep_score": config.min_keep_score if refiners.chunk and refiners.document else None,
+        **{f"execution.{key}": value for key, value in settings.items()},
         "semantics": SEMANTICS,
     }
 
@@ -30,7 +45,14 @@ def refinement_name(config: Config, digest: str) -> str:
     return config.refinement or digest[:8]
 
 
+_DEFAULT = "the default"
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The keys in which two identities differ, each with both values."""
     keys = sorted({*old, *new})
-    return [f"{key}: {old.get(key)} there, {new.get(key)} here" for key in keys if old.get(key) != new.get(key)]
+    return [
+        f"{key}: was {old.get(key, _DEFAULT)}, now {new.get(key, _DEFAULT)}"
+        for key in keys
+        if old.get(key) != new.get(key)
+    ]

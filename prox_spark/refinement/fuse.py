@@ -1,4 +1,4 @@
-"""The fuse: a refinement outside of its bounds is not committed."""
+"""The fuse: a refinement outside of its limits is not committed."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from prox_spark.errors import FuseError
 
 
 def check_fuse(fuse: FuseConfig, counts: Mapping[str, int], refinement: str) -> None:
-    """Raise ``FuseError`` when a share lies outside its bounds; refinements under ``fuse.min_documents`` are not judged."""
+    """Raise ``FuseError`` when a share lies outside its bounds; refinements under ``fuse.min_documents`` are not checked."""
     if counts["documents"] < fuse.min_documents:
         return
     shares = {
@@ -18,8 +18,8 @@ def check_fuse(fuse: FuseConfig, counts: Mapping[str, int], refinement: str) -> 
     for name, (share, (low, high)) in shares.items():
         if share is not None and not low <= share <= high:
             raise FuseError(
-                f"refinement {refinement!r}: {name} is {share:.4f}, outside fuse.{name} [{low}, {high}]; nothing is committed. "
-                f"Look at the refiner, or set fuse.{name} if this is right"
+                f"refinement {refinement!r}: {name} is {share:.4f}, outside fuse.{name} [{low}, {high}]; nothing was committed. "
+                f"Check the refiner, or change fuse.{name} if this is intended"
             )
 
 

@@ -1,7 +1,7 @@
 """The parts that executed documents fall into, one for each table that is written from them.
 
-Each part executes the documents anew: execution runs at the speed of memory, so that reading the documents twice costs
-less than keeping every result of the first time on disk and reading it back. What is executed is a pure function of
+Each part executes the documents again. Execution runs at memory speed, so reading the documents twice costs less than storing
+all results on disk and reading them back. What is executed is a pure function of
 documents and programs; the parts of one version can never disagree.
 """
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.refinement.task import ExecutionParameters, execute_documents
-from prox_spark.schemas import DROPPED_DOCUMENTS, DROPPED_LINES, REFINED
+from prox_spark.schemas import DROPPED_DOCUMENTS, DROPPED_LINES, REFINED, line_columns
 
 _QUARANTINED = pa.schema(
     [
@@ -25,7 +25,7 @@ _QUARANTINED = pa.schema(
 
 PARTS = {
     "refined": REFINED,
-    "dropped_lines": pa.schema([field for field in DROPPED_LINES if field.name not in ("stage", "refiner")]),
+    "dropped_lines": pa.schema([field for field in DROPPED_LINES if field.name not in line_columns("refinement")]),
     "dropped_documents": DROPPED_DOCUMENTS,
     "quarantined": _QUARANTINED,
 }
@@ -35,6 +35,11 @@ _FATES = {"refined": "refined", "dropped_documents": "dropped", "quarantined": "
 
 _ROWS = 10_000
 """Rows of an output batch: one input batch may lose hundreds of thousands of lines."""
+
+
+def of_all_lines(chunk_refiner: str | None) -> dict[str, str | None]:
+    """The columns of dropped lines that are the same for all of them, and their values."""
+    return {"stage": "chunk", "refiner": chunk_refiner}
 
 
 def execute_part(

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prox_spark.execution import ExecutionSettings, execute_batch
+from prox_spark.execution import ExecutionSettings, Mode, execute_batch
 from prox_spark.execution.log_hash import log_hashes
-from prox_spark.schemas import DROPPED_LINES
+from prox_spark.schemas import DROPPED_LINES, line_columns
 
 CHUNK_PROGRAM = pa.struct(
     [
@@ -29,7 +29,7 @@ CHUNK_PROGRAM = pa.struct(
     ]
 )
 _HANDED_ON = ("doc_id", "unit", "source", "url", "metadata", "keep_score")
-LINE_COLUMNS = ("line_number", "operation", "chunk", "score", "replacement")
+_OF_LINES = line_columns("execution")
 
 RESULTS = pa.schema(
     [
@@ -51,10 +51,7 @@ RESULTS = pa.schema(
         ("n_characters_removed", pa.int64()),
         ("log_hash", pa.int64()),
         ("text", pa.string()),
-        *[
-            (name, DROPPED_LINES.field(name).type)
-            for name in ("line_number", "operation", "chunk", "score", "replacement")
-        ],
+        *(DROPPED_LINES.field(name) for name in _OF_LINES if name != "text"),
     ]
 )
 """Rows of two kinds: flat rows cross from Arrow to Spark at several times the speed of nested ones.
@@ -68,7 +65,7 @@ A ``line`` that went from a refined document: its own ``text``, and the columns 
 class ExecutionParameters:
     """How a refinement executes programs."""
 
-    mode: Literal["strict", "compat"]
+    mode: Mode
     settings: ExecutionSettings
     drop_document_below: float
     on_failed_chunk: Literal["keep", "quarantine"]
@@ -136,8 +133,8 @@ def _execute(batch: pa.RecordBatch, parameters: ExecutionParameters) -> Iterator
     yield _results("document", columns, batch.num_rows)
     if dropped.num_rows:
         row = rows.take(dropped.column("row"))
-        lines = {name: dropped.column(name) for name in (*LINE_COLUMNS, "text")}
-        keys = {name: batch.column(name).take(row) for name in ("doc_id", "unit")}
+        lines = {name: dropped.column(name) for name in _OF_LINES}
+        keys = {name: batch.column(name).take(row) for name in line_columns("document")}
         yield _results("line", keys | lines, dropped.num_rows)
 
 

@@ -1,4 +1,4 @@
-"""What a refinement version is made of: which documents, whose programs, executed how. Reads tables, writes none."""
+"""The work of a refinement version: its documents, programs and settings. Reads tables and writes none."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +13,13 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
-from prox_spark.generation.plan import Plans
+from prox_spark.generation.plan import Refiners
 from prox_spark.refinement.task import ExecutionParameters
-from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts
+from prox_spark.schemas import PROGRAM_COUNTS
+from prox_spark.tables.counts import program_counts
 from prox_spark.tables.store import Store
 
-# Programs are about a hundredth of their documents: those of so many units (8 GB of text by default) fit a broadcast.
+# Programs are about a hundredth of their documents: those of this many units (8 GB of text by default) fit into a broadcast.
 _UNITS_PER_JOIN = 32
 
 _PROGRAM_KEY = ("doc_id", "content_hash", "stage", "chunk", "refiner")
@@ -33,7 +34,7 @@ class Work:
 
     store: Store
     config: Config
-    plans: Plans
+    refiners: Refiners
     name: str
     version: int
     identity: dict[str, Any]
@@ -53,9 +54,9 @@ class Work:
     def programs(self) -> DataFrame:
         """Their programs by this refinement's refiners."""
         wanted = F.lit(False)
-        for stage in (self.plans.document, self.plans.chunk):
-            if stage:
-                wanted = wanted | ((F.col("stage") == stage.stage) & (F.col("refiner") == stage.fingerprint))
+        for one in (self.refiners.document, self.refiners.chunk):
+            if one:
+                wanted = wanted | ((F.col("stage") == one.stage) & (F.col("refiner") == one.refiner))
         return self._in_version(self.store.read("programs", self.programs_version).where(wanted))
 
     def _in_version(self, rows: DataFrame) -> DataFrame:
@@ -143,11 +144,11 @@ def measure(work: Work, programs: DataFrame) -> Extent:
     """
     execution = work.config.execution
     complete = F.lit(True)
-    if work.plans.document:
+    if work.refiners.document:
         complete = complete & F.col("has_document")
-    if work.plans.chunk:
+    if work.refiners.chunk:
         kept_back = F.coalesce(F.col("keep_score") < execution.drop_document_below, F.lit(True))
-        complete = complete & (F.col("has_chunk") | (kept_back if work.plans.document else F.lit(False)))
+        complete = complete & (F.col("has_chunk") | (kept_back if work.refiners.document else F.lit(False)))
     totals = [F.coalesce(F.sum(f"n_{name}"), F.lit(0)).alias(name) for name in PROGRAM_COUNTS]
     with ThreadPoolExecutor(max_workers=1) as pool:
         counting = pool.submit(work.documents().groupBy("unit").count().orderBy("unit").collect)
@@ -185,7 +186,7 @@ def execute_work(
     documents = work.documents()
     units = list(extent.units)
     stage = work.config.execution
-    refiners = [chosen.fingerprint if chosen else None for chosen in (work.plans.document, work.plans.chunk)]
+    refiners = [one.refiner if one else None for one in (work.refiners.document, work.refiners.chunk)]
     parameters = ExecutionParameters(
         stage.mode, stage.settings(), stage.drop_document_below, stage.on_failed_chunk, refiners[0], refiners[1]
     )

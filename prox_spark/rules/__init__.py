@@ -1,4 +1,4 @@
-"""Classic rules of web corpora, as programs: which documents go, and which lines.
+"""Classic web filters as programs: which documents and lines to remove.
 
 ``catalogue`` names every rule with its source and default; ``programs`` applies them to many texts at once.
 """

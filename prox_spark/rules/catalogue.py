@@ -1,7 +1,7 @@
 """Every rule by its name, its source and its default, and the sets that published pipelines make of them. No kernels here.
 
-A line rule says "this line goes", a document rule "this document goes": a measure of the document against a threshold.
-Lines are what stands between newlines, without white space around them; blank ones count nowhere. A *word* is what stands
+A line rule removes a line. A document rule drops a document by comparing a measure with a threshold.
+A line is the text between newlines, without surrounding white space; blank lines do not count. A *word* is what stands
 between white space; scripts that are written without spaces have a word for every two characters of a run. Where the
 sources' code uses a tokenizer that splits punctuation off (spaCy, NLTK), counts here are a little lower.
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prox_spark.errors import ConfigError
+from prox_spark.suggest import unknown
 
 VERSION = 2
 
@@ -71,22 +72,22 @@ LINE_RULES: dict[str, LineRule] = {
             "",
             C4,
         ),
-        LineRule("c4_ellipsis", "ends in three full stops: a teaser that goes on elsewhere", "", C4_CODE),
+        LineRule("c4_ellipsis", "ends in three full stops, like a teaser", "", C4_CODE),
         LineRule("c4_few_words", "has few words", f"< {C4_WORDS}", C4),
         LineRule("c4_javascript", "says “javascript”", "", C4),
         LineRule(
             "c4_policy", "speaks of terms of use, privacy or cookies, in one of six phrases", "", f"{C4}; {C4_CODE}"
         ),
-        LineRule("c4_long_word", "has a word of very many characters", f"> {LONGEST_WORD:,}", C4_CODE),
+        LineRule("c4_long_word", "has a very long word", f"> {LONGEST_WORD:,}", C4_CODE),
         LineRule(
             "fineweb_few_words", "has few words (C4's filter as FineWeb ran it)", f"< {FINEWEB_WORDS}", FINEWEB_C4
         ),
         LineRule("refinedweb_uppercase", "is mainly uppercase letters, spaces not counted", f"> {MAINLY}", REFINEDWEB),
-        LineRule("refinedweb_numeric", "is digits alone", "", REFINEDWEB),
+        LineRule("refinedweb_numeric", "is only digits", "", REFINEDWEB),
         LineRule(
             "refinedweb_counter", "is a counter: a number and likes, shares, comments or the like", "", REFINEDWEB
         ),
-        LineRule("refinedweb_one_word", "is one word", "", REFINEDWEB),
+        LineRule("refinedweb_one_word", "is a single word", "", REFINEDWEB),
         LineRule(
             "refinedweb_navigation",
             "is short and begins like “sign in”, ends like “read more”, or has “items in cart” or the like",
@@ -102,9 +103,9 @@ _NGRAMS = ((2, 0.20), (3, 0.18), (4, 0.16), (5, 0.15), (6, 0.14), (7, 0.13), (8,
 
 def _ngram_rule(n: int, threshold: float) -> DocumentRule:
     if n <= 4:
-        what = f"share of the characters in occurrences of the most frequent {n}-gram of words"
+        what = f"share of characters in occurrences of the most frequent word {n}-gram"
         return DocumentRule(f"gopher_top_{n}_gram", what, f"top_{n}_gram", ">", threshold, GOPHER_TABLE)
-    what = f"share of the characters in {n}-grams of words that stood there before, none counted twice"
+    what = f"share of characters in word {n}-grams that repeat an earlier one, each counted once"
     return DocumentRule(f"gopher_duplicate_{n}_grams", what, f"duplicate_{n}_grams", ">", threshold, GOPHER_TABLE)
 
 
@@ -113,9 +114,7 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
     for rule in (
         DocumentRule("gopher_few_words", "number of words", "words", "<", 50, GOPHER),
         DocumentRule("c4_lorem_ipsum", "has the placeholder “lorem ipsum”", "lorem_ipsum", ">", 0, C4),
-        DocumentRule(
-            "gopher_symbols", "hash signs and ellipses together, for each word", "symbols_per_word", ">", 0.1, GOPHER
-        ),
+        DocumentRule("gopher_symbols", "hash signs and ellipses per word", "symbols_per_word", ">", 0.1, GOPHER),
         DocumentRule(
             "fineweb_line_punctuation",
             "share of the lines that end in terminal punctuation",
@@ -126,7 +125,7 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
         ),
         DocumentRule(
             "fineweb_short_lines",
-            f"share of the lines under {SHORT_LINE} characters",
+            f"share of lines under {SHORT_LINE} characters",
             "short_lines",
             ">=",
             0.67,
@@ -134,30 +133,28 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
         ),
         DocumentRule(
             "fineweb_duplicate_lines",
-            "share of the lines' characters in lines that stood there before",
+            "share of characters in lines that repeat an earlier line",
             "repeated_line_characters",
             ">=",
             0.1,
             FINEWEB,
         ),
-        DocumentRule("fineweb_newlines", "newlines for each word", "newlines_per_word", ">", 0.3, FINEWEB_CODE),
+        DocumentRule("fineweb_newlines", "newlines per word", "newlines_per_word", ">", 0.3, FINEWEB_CODE),
         DocumentRule("gopher_many_words", "number of words", "words", ">", 100_000, GOPHER),
         DocumentRule("gopher_short_words", "mean length of a word", "word_length", "<", 3, GOPHER),
         DocumentRule("gopher_long_words", "mean length of a word", "word_length", ">", 10, GOPHER),
-        DocumentRule("gopher_hashes", "hash signs for each word", "hashes_per_word", ">", 0.1, GOPHER),
-        DocumentRule("gopher_ellipses", "ellipses for each word", "ellipses_per_word", ">", 0.1, GOPHER),
+        DocumentRule("gopher_hashes", "hash signs per word", "hashes_per_word", ">", 0.1, GOPHER),
+        DocumentRule("gopher_ellipses", "ellipses per word", "ellipses_per_word", ">", 0.1, GOPHER),
         DocumentRule(
             "gopher_bullets", "share of the lines that begin with a bullet (• or -)", "bullets", ">", 0.9, GOPHER
         ),
         DocumentRule(
             "gopher_ellipsis_lines", "share of the lines that end in an ellipsis", "ellipsis_lines", ">", 0.3, GOPHER
         ),
-        DocumentRule(
-            "gopher_alphabetic_words", "share of the words with a letter", "alphabetic_words", "<", 0.8, GOPHER
-        ),
+        DocumentRule("gopher_alphabetic_words", "share of words with a letter", "alphabetic_words", "<", 0.8, GOPHER),
         DocumentRule(
             "gopher_stop_words",
-            "how many of the, be, to, of, and, that, have, with are there (English only)",
+            "number of different words among the, be, to, of, and, that, have, with (English only)",
             "stop_words",
             "<",
             2,
@@ -175,7 +172,7 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
         ),
         DocumentRule(
             "gopher_duplicate_lines",
-            "share of lines that stood there before",
+            "share of lines that repeat an earlier line",
             "duplicate_lines",
             ">",
             0.3,
@@ -191,7 +188,7 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
         ),
         DocumentRule(
             "gopher_duplicate_paragraphs",
-            "share of paragraphs (between blank lines) that stood there before",
+            "share of paragraphs (between blank lines) that repeat an earlier one",
             "duplicate_paragraphs",
             ">",
             0.3,
@@ -270,7 +267,6 @@ def select_rules(stage: str, names: Iterable[str] | None) -> tuple[str, ...]:
     chosen: list[str] = []
     for name in names:
         if name not in sets and name not in rules:
-            known = ", ".join([*sets, *rules])
-            raise ConfigError(f"{stage}.engine.rules: {name!r} is no rule of this stage; known: {known}")
+            raise ConfigError(f"{stage}.engine.rules: {unknown(f'{stage} rule', name, [*sets, *rules])}")
         chosen += sets.get(name, (name,))
     return tuple(dict.fromkeys(chosen))

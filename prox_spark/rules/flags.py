@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find, inner
+from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find
+from prox_spark.programs.compiled import inner
 from prox_spark.rules.catalogue import C4_WORDS, FINEWEB_WORDS, LINE_RULES, LONGEST_WORD, MAINLY, NAVIGATION_WORDS
 from prox_spark.rules.characters import TERMINAL
 from prox_spark.rules.scan import (
@@ -19,10 +20,12 @@ from prox_spark.rules.scan import (
     FIRST_WORD,
     FLAGS,
     LONGEST,
+    N_FILLED,
     START,
     UPPERCASE,
     WORD_END,
     WORD_START,
+    Page,
     class_of,
     decode,
     last_start,
@@ -157,14 +160,13 @@ def _ending(data: Bytes, row: Integers, classes: Bytes) -> int:
 
 
 @inner
-def flag_lines(
-    data: Bytes, start: int, length: int, lower: Bytes, classes: Bytes, lines: Integers, n_lines: int, words: Integers
-) -> None:
+def flag_lines(data: Bytes, start: int, length: int, lower: Bytes, classes: Bytes, page: Page) -> None:
     """Fill ``FLAGS`` of every line of a document."""
+    lines, words = page.lines, page.words
     mark_phrases(lower, start, length, _JAVASCRIPT_PHRASE, _JAVASCRIPT_AT, lines, _JAVASCRIPT)
     mark_phrases(lower, start, length, _POLICY_PHRASES, _POLICY_AT, lines, _POLICY)
     mark_phrases(lower, start, length, _CART_PHRASES, _CART_AT, lines, _NAVIGATION)
-    for line in range(n_lines):
+    for line in range(page.counts[N_FILLED]):
         row = lines[line]
         n_words, first = words_of(lines, line), row[FIRST_WORD]
         at, end = row[START] - start, row[END] - start

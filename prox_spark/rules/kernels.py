@@ -1,13 +1,11 @@
-"""The two kernels that Python calls: measures of documents, and programs that remove lines. Both take a batch's bytes.
-
-Their machine code is cached by this file: after a change in a module that they are made of, touch it.
-"""
+"""The two kernels that Python calls: measures of documents, and programs that remove lines. Both take a batch's bytes."""
 
 from typing import Any
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, copy, count_characters, entry, find, inner, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, find, room
+from prox_spark.programs.compiled import entry, inner
 from prox_spark.rules.catalogue import MEASURES, SETS, SHORT_LINE
 from prox_spark.rules.flags import (
     BEGINS_WITH_BULLET,
@@ -17,9 +15,8 @@ from prox_spark.rules.flags import (
     lower_case,
     rule_bits,
 )
-from prox_spark.rules.repetition import find_equal, measure_ngrams
+from prox_spark.rules.repetition import find_equal, measure_ngrams, new_equals, new_grams
 from prox_spark.rules.scan import (
-    BEFORE,
     CHARACTERS,
     END,
     FLAGS,
@@ -33,8 +30,10 @@ from prox_spark.rules.scan import (
     WITH_LETTER,
     WORD_END,
     WORD_START,
+    Page,
     count_sentences,
     int64,
+    new_page,
     scan,
     words_of,
 )
@@ -94,21 +93,21 @@ def _count_stop_words(data: Bytes, words: Integers, n_words: int) -> int:
 
 
 @inner
-def _measure_words(data: Bytes, start: int, end: int, words: Integers, counts: Integers, row: Any) -> None:
-    n = counts[N_WORDS]
+def _measure_words(data: Bytes, start: int, end: int, page: Page, row: Any) -> None:
+    counts, n = page.counts, page.counts[N_WORDS]
     each = max(n, 1)
     hashes = _count(data, start, end, _HASH)
     ellipses = _count(data, start, end, _DOTS) + _count(data, start, end, _ELLIPSIS)
     row[_WORDS], row[_NEWLINES] = n, (counts[N_LINES] - 1) / each
     row[_HASHES], row[_ELLIPSES], row[_SYMBOLS] = hashes / each, ellipses / each, (hashes + ellipses) / each
-    row[_LETTERS], row[_STOPS] = counts[WITH_LETTER] / each, _count_stop_words(data, words, n)
+    row[_LETTERS], row[_STOPS] = counts[WITH_LETTER] / each, _count_stop_words(data, page.words, n)
     # Two characters to a word were said, not seen: their length tells nothing.
     row[_LENGTH] = counts[SPACED_CHARACTERS] / counts[SPACED] if 2 * counts[SPACED] > n else np.nan
 
 
 @inner
-def _measure_lines(data: Bytes, classes: Bytes, lines: Integers, counts: Integers, row: Any) -> None:
-    n = counts[N_FILLED]
+def _measure_lines(data: Bytes, classes: Bytes, page: Page, row: Any) -> None:
+    lines, counts, n = page.lines, page.counts, page.counts[N_FILLED]
     punctuated, short, bullets, ellipses, flagged, sentences = 0, 0, 0, 0, 0, 0
     for line in range(n):
         flags = lines[line, FLAGS]
@@ -163,40 +162,36 @@ def _measure_repeated_paragraphs(
 
 
 @entry
-def measure_documents(data: Bytes, starts: Integers, ends: Integers, classes: Bytes, key: int, ngrams: bool) -> Any:
-    """Measures of ``data[starts[i]:ends[i]]`` for every i: a row each, a column for each of ``catalogue.MEASURES``.
+def measure_documents(texts: Texts, classes: Bytes, key: int, ngrams: bool) -> Any:
+    """Measures of every text: a row each, a column for each of ``catalogue.MEASURES``.
 
     ``classes`` is ``characters.classes()``, ``key`` an odd number that hashing starts from. N-grams are left out (zeros)
     unless ``ngrams``.
     """
-    n_documents = starts.shape[0]
+    data, n_documents = texts.data, texts.starts.shape[0]
     out = np.zeros((n_documents, len(MEASURES)))
-    lines, words, counts = np.empty((64, 10), np.int64), np.empty((1024, 3), np.int64), np.zeros(6, np.int64)
+    page, equals, grams = new_page(), new_equals(), new_grams()
     paragraphs, lower = np.empty((64, 2), np.int64), np.empty(1024, np.uint8)
-    first, slots, hashes = np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int64)
-    scratch = (
-        np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32),
-        np.empty(1024, np.int64), np.empty(1024, np.int32),
-    )  # fmt: skip
     for i in range(n_documents):
-        start, end, row = starts[i], ends[i], out[i]
+        start, end, row = texts.starts[i], texts.ends[i], out[i]
         lower = room(lower, 0, end - start + 1)
         lower_case(data, start, end, lower)
-        lines, words = scan(data, start, end, classes, lines, words, counts)
-        n_lines, characters = counts[N_FILLED], max(count_characters(data, start, end), 1)
-        flag_lines(data, start, end - start, lower, classes, lines, n_lines, words)
-        _measure_words(data, start, end, words, counts, row)
-        _measure_lines(data, classes, lines, counts, row)
+        page = scan(data, start, end, classes, page)
+        lines, words, n_lines, n_words = page.lines, page.words, page.counts[N_FILLED], page.counts[N_WORDS]
+        characters = max(count_characters(data, start, end), 1)
+        flag_lines(data, start, end - start, lower, classes, page)
+        _measure_words(data, start, end, page, row)
+        _measure_lines(data, classes, page, row)
         row[_LOREM] = find(lower, 0, end - start, _LOREM_IPSUM, 0, _LOREM_IPSUM.shape[0]) >= 0
         row[_CURLY] = find(data, start, end, _CURLY_BRACKET, 0, 1) >= 0
-        first, slots, hashes = find_equal(data, lines, n_lines, key, first, slots, hashes)
-        _measure_repeated_lines(lines, n_lines, first, row, characters)
+        equals = find_equal(data, lines, n_lines, key, equals)
+        _measure_repeated_lines(lines, n_lines, equals.first, row, characters)
         paragraphs, n_paragraphs = _paragraphs(lines, n_lines, paragraphs)
-        first, slots, hashes = find_equal(data, paragraphs, n_paragraphs, key, first, slots, hashes)
-        _measure_repeated_paragraphs(data, paragraphs, n_paragraphs, first, row, characters)
+        equals = find_equal(data, paragraphs, n_paragraphs, key, equals)
+        _measure_repeated_paragraphs(data, paragraphs, n_paragraphs, equals.first, row, characters)
         if ngrams:
-            first, slots, hashes = find_equal(data, words, counts[N_WORDS], key, first, slots, hashes)
-            scratch = measure_ngrams(words, counts[N_WORDS], BEFORE, first, scratch, row, _NGRAMS, characters)
+            equals = find_equal(data, words, n_words, key, equals)
+            grams = measure_ngrams(words, n_words, equals.first, grams, row, _NGRAMS, characters)
     return out
 
 
@@ -250,24 +245,21 @@ def _write_program(lines: Integers, counts: Integers, rules: int, out: Bytes, at
 
 
 @entry
-def write_line_programs(
-    data: Bytes, starts: Integers, ends: Integers, classes: Bytes, rules: int
-) -> tuple[Bytes, Integers]:
-    """A program for each of ``data[starts[i]:ends[i]]``, which removes the lines that a rule of the mask hits.
+def write_line_programs(texts: Texts, classes: Bytes, rules: int) -> tuple[Bytes, Integers]:
+    """A program for each text, which removes the lines that a rule of the mask hits.
 
     Returns the programs side by side, and where each ends.
     """
-    n_documents = starts.shape[0]
-    lines, words, counts = np.empty((64, 10), np.int64), np.empty((1024, 3), np.int64), np.zeros(6, np.int64)
-    lower, out = np.empty(1024, np.uint8), np.empty(128 * n_documents + 128, np.uint8)
+    data, n_documents = texts.data, texts.starts.shape[0]
+    page, lower, out = new_page(), np.empty(1024, np.uint8), np.empty(128 * n_documents + 128, np.uint8)
     stops = np.empty(n_documents, np.int64)
     at = 0
     for i in range(n_documents):
-        start, end = starts[i], ends[i]
+        start, end = texts.starts[i], texts.ends[i]
         lower = room(lower, 0, end - start + 1)
         lower_case(data, start, end, lower)
-        lines, words = scan(data, start, end, classes, lines, words, counts)
-        flag_lines(data, start, end - start, lower, classes, lines, counts[N_FILLED], words)
-        out, at = _write_program(lines, counts, rules, out, at)
+        page = scan(data, start, end, classes, page)
+        flag_lines(data, start, end - start, lower, classes, page)
+        out, at = _write_program(page.lines, page.counts, rules, out, at)
         stops[i] = at
     return out[:at], stops

@@ -20,7 +20,7 @@ _NGRAM_MEASURES = MEASURES[MEASURES.index("top_2_gram") :]
 
 def measure(texts: Sequence[str], *, ngrams: bool = True) -> Any:
     """Measures of texts (float64): a row each, a column for each of ``MEASURES``; without ``ngrams`` those are zeros."""
-    return measure_documents(*side_by_side(texts), classes(), _KEY, ngrams)
+    return measure_documents(side_by_side(texts), classes(), _KEY, ngrams)
 
 
 def drop_reasons(texts: Sequence[str], rules: Sequence[str]) -> list[str | None]:
@@ -52,6 +52,6 @@ def line_programs(texts: Sequence[str], rules: Sequence[str]) -> list[str]:
     >>> line_programs(["Menu\n\nHome\nA line of prose, with its full stop."], ["c4_few_words"])
     ['remove_lines(start=0, end=2)']
     """
-    programs, stops = write_line_programs(*side_by_side(texts), classes(), rule_bits(rules))
+    programs, stops = write_line_programs(side_by_side(texts), classes(), rule_bits(rules))
     written, ends = programs.tobytes().decode("ascii"), stops.tolist()
     return [written[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -4,17 +4,39 @@ Equal means equal bytes: hashes only find the place in a table. The key of the h
 never shows in a result, so that no page can be written to collide.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, inner, room
-from prox_spark.rules.scan import int64
+from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, room
+from prox_spark.programs.compiled import inner
+from prox_spark.rules.scan import BEFORE, int64
 
 LONGEST_GRAM = 10
 _TOP = 4
 _MIX, _MIX_MORE = 0x7F4A7C159E3779B1, 0x4CF5AD432745937F
 """Odd numbers for multiplicative hashing, with bits all over."""
+
+
+class Equals(NamedTuple):
+    """``first[i]`` is the first of the ranges whose bytes equal those of range i; ``slots`` and ``hashes`` find it."""
+
+    first: Integers
+    slots: Integers
+    hashes: Integers
+
+
+class Grams(NamedTuple):
+    """N-grams of a document's words: which class the one at a word belongs to, and where those are that repeat.
+
+    Class 0 holds those that occur once. ``counts`` is by class; ``keys`` and ``slots`` are the table that finds classes.
+    """
+
+    groups: Integers
+    counts: Integers
+    places: Integers
+    keys: Integers
+    slots: Integers
 
 
 @inner
@@ -42,15 +64,16 @@ def _table_size(n: int) -> int:
 
 
 @inner
-def find_equal(
-    data: Bytes, ranges: Integers, n: int, key: int, first: Integers, slots: Integers, hashes: Integers
-) -> tuple[Integers, Integers, Integers]:
-    """``first[i]`` is the first of the ``n`` ranges whose bytes equal those of range i; the arrays, perhaps grown.
+def new_equals() -> Equals:
+    """Room for the first document."""
+    return Equals(np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int64))
 
-    The first two columns of ``ranges`` are start and end.
-    """
+
+@inner
+def find_equal(data: Bytes, ranges: Integers, n: int, key: int, equals: Equals) -> Equals:
+    """Which of the ``n`` ranges, whose first two columns are start and end, have equal bytes; the arrays may grow."""
     size = _table_size(n)
-    first, hashes, slots = room(first, 0, n + 1), room(hashes, 0, n + 1), room(slots, 0, size)
+    first, hashes, slots = room(equals.first, 0, n + 1), room(equals.hashes, 0, n + 1), room(equals.slots, 0, size)
     slots[:size] = -1
     for i in range(n):
         start, end = ranges[i, 0], ranges[i, 1]
@@ -71,12 +94,13 @@ def find_equal(
             slot = (slot + 1) & (size - 1)
         if first[i] == i:
             slots[slot] = i
-    return first, slots, hashes
+    return Equals(first, slots, hashes)
 
 
 @inner
-def _class_words(first: Integers, n: int, groups: Integers, counts: Integers, places: Integers) -> int:
-    """Class 0 is "stands there once"; how many words stand there again, and ``places``: where those are."""
+def _class_words(first: Integers, n: int, grams: Grams) -> int:
+    """Classes of single words: how many words repeat."""
+    groups, counts, places = grams.groups, grams.counts, grams.places
     for i in range(n):
         counts[i] = 0
     for i in range(n):
@@ -94,14 +118,13 @@ def _class_words(first: Integers, n: int, groups: Integers, counts: Integers, pl
 
 
 @inner
-def _lengthen(
-    groups: Integers, counts: Integers, places: Integers, n_places: int, keys: Integers, slots: Integers
-) -> int:
+def _lengthen(grams: Grams, n_places: int) -> int:
     """From classes of n-grams to those of (n + 1)-grams, in place: how many places still repeat.
 
     A longer n-gram repeats only where the two shorter ones that it consists of do, and these two classes are all there is
     to know of it.
     """
+    groups, counts, places, keys, slots = grams
     size = _table_size(n_places)
     keys[:size] = 0
     n_classes, kept = 0, 0
@@ -135,17 +158,9 @@ def _lengthen(
 
 
 @inner
-def _top_characters(
-    groups: Integers,
-    counts: Integers,
-    places: Integers,
-    n_places: int,
-    words: Integers,
-    n_words: int,
-    n: int,
-    before: int,
-) -> int:
+def _top_characters(grams: Grams, n_places: int, words: Integers, n_words: int, n: int) -> int:
     """Characters in all occurrences of the most frequent n-gram, spaces between its words counted; of equals the first."""
+    groups, counts, places = grams.groups, grams.counts, grams.places
     if n_words < n:
         return 0
     best, at = 1, 0
@@ -153,14 +168,13 @@ def _top_characters(
         count = int64(counts[groups[places[k]]])
         if count > best:
             best, at = count, int64(places[k])
-    return int(best * (words[at + n, before] - words[at, before] + n - 1))
+    return int(best * (words[at + n, BEFORE] - words[at, BEFORE] + n - 1))
 
 
 @inner
-def _duplicate_characters(
-    groups: Integers, counts: Integers, places: Integers, n_places: int, words: Integers, n: int, before: int
-) -> int:
+def _duplicate_characters(grams: Grams, n_places: int, words: Integers, n: int) -> int:
     """Characters of n-grams that stood there before, from left to right, none of whose words is counted twice."""
+    groups, counts, places = grams.groups, grams.counts, grams.places
     total, free = 0, 0
     for k in range(n_places):
         i = int64(places[k])
@@ -169,7 +183,7 @@ def _duplicate_characters(
         group = groups[i]
         # A class that was met is marked by its count, which is not needed any more.
         if counts[group] < 0:
-            total += words[i + n, before] - words[i, before]
+            total += words[i + n, BEFORE] - words[i, BEFORE]
             free = i + n
         else:
             counts[group] = -1
@@ -177,24 +191,33 @@ def _duplicate_characters(
 
 
 @inner
+def new_grams() -> Grams:
+    """Room for the first document."""
+    return Grams(
+        np.empty(1024, np.int32), np.empty(1024, np.int32), np.empty(1024, np.int32),
+        np.empty(1024, np.int64), np.empty(1024, np.int32),
+    )  # fmt: skip
+
+
+@inner
 def measure_ngrams(
-    words: Integers, n_words: int, before: int, first: Integers, scratch: Any, row: Any, column: int, characters: int
-) -> Any:
+    words: Integers, n_words: int, first: Integers, grams: Grams, row: Any, column: int, characters: int
+) -> Grams:
     """Fill ``row[column:]`` with the share of characters in the top 2- to 4-grams, then in duplicate 5- to 10-grams.
 
-    ``first`` is ``find_equal`` of the words, ``words[i, before]`` the characters of all words before word i. Returns the
-    scratch arrays, which may have grown.
+    ``first`` is that of ``find_equal`` over the words. The arrays of ``grams`` may grow.
     """
-    groups, counts, places, keys, slots = scratch
     size = _table_size(n_words)
-    groups, counts, places = room(groups, 0, n_words + 2), room(counts, 0, n_words + 2), room(places, 0, n_words + 2)
-    keys, slots = room(keys, 0, size), room(slots, 0, size)
-    n_places = _class_words(first, n_words, groups, counts, places)
+    grams = Grams(
+        room(grams.groups, 0, n_words + 2), room(grams.counts, 0, n_words + 2), room(grams.places, 0, n_words + 2),
+        room(grams.keys, 0, size), room(grams.slots, 0, size),
+    )  # fmt: skip
+    n_places = _class_words(first, n_words, grams)
     for n in range(2, LONGEST_GRAM + 1):
-        n_places = _lengthen(groups, counts, places, n_places, keys, slots)
+        n_places = _lengthen(grams, n_places)
         if n <= _TOP:
-            found = _top_characters(groups, counts, places, n_places, words, n_words, n, before)
+            found = _top_characters(grams, n_places, words, n_words, n)
         else:
-            found = _duplicate_characters(groups, counts, places, n_places, words, n, before)
+            found = _duplicate_characters(grams, n_places, words, n)
         row[column + n - 2] = found / characters
-    return groups, counts, places, keys, slots
+    return grams

@@ -3,11 +3,12 @@
 Compiled code; documents are valid UTF-8. ``catalogue.py`` says what a line and a word are.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, inner, is_ascii, room
+from prox_spark.programs.bytes_kernels import Bytes, Integers, count_characters, find_byte, is_ascii, room
+from prox_spark.programs.compiled import inner
 from prox_spark.rules.characters import DIGIT, LETTER, MARK, SENTENCE_END, SPACE, SPACELESS, UPPER
 
 START, END, NUMBER, CHARACTERS, FIRST_WORD, FILLED, UPPERCASE, DIGITS, LONGEST, FLAGS = range(10)
@@ -19,6 +20,15 @@ WORD_START, WORD_END, BEFORE = range(3)
 N_LINES, N_FILLED, N_WORDS, WITH_LETTER, SPACED, SPACED_CHARACTERS = range(6)
 """Entries of a document's counts: lines, lines that are not blank, words, words with a letter, words of scripts that have
 spaces, and the characters of these."""
+
+
+class Page(NamedTuple):
+    """What a scan finds in a document: its lines, its words, and its counts. Lines and words grow with the documents."""
+
+    lines: Integers
+    words: Integers
+    counts: Integers
+
 
 int64: Any = np.int64
 """Makes a number of 64 bits with a sign, as nearly all here are; untyped, as compiled code tells no difference to ``int``."""
@@ -177,10 +187,15 @@ def _scan_words(data: Bytes, row: Integers, classes: Bytes, words: Integers, cou
 
 
 @inner
-def scan(
-    data: Bytes, start: int, end: int, classes: Bytes, lines: Integers, words: Integers, counts: Integers
-) -> tuple[Integers, Integers]:
-    """Fill the tables and the counts for one document: the tables, which may have grown."""
+def new_page() -> Page:
+    """Tables for the first document."""
+    return Page(np.empty((64, 10), np.int64), np.empty((1024, 3), np.int64), np.zeros(6, np.int64))
+
+
+@inner
+def scan(data: Bytes, start: int, end: int, classes: Bytes, page: Page) -> Page:
+    """Fill the tables and the counts for one document; the tables may grow."""
+    lines, words, counts = page
     counts[:] = 0
     words[0, BEFORE] = 0
     n, number, position = 0, 0, start
@@ -201,7 +216,7 @@ def scan(
         position = stop + 1
     lines[n, FIRST_WORD] = counts[N_WORDS]
     counts[N_LINES], counts[N_FILLED] = number, n
-    return lines, words
+    return Page(lines, words, counts)
 
 
 @inner

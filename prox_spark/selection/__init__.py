@@ -1,1 +1,1 @@
-"""Choosing documents by a number: importance resampling towards a target corpus (DSIR), chance, a score that the user brings."""
+"""Selection of documents by a score: importance resampling (DSIR), random, or a score of the user."""

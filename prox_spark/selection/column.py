@@ -1,4 +1,4 @@
-"""Scores that the user brings, as they stand in a column, on the way to ``keep_score``."""
+"""Conversion of the user's scores in a column to ``keep_score``."""
 
 import math
 
@@ -11,7 +11,7 @@ def keep_score(given: str | None, column: str, scale: tuple[float, float] | None
     >>> keep_score("3", "edu", (0, 5)), keep_score("800", "perplexity", (1000, 0))
     (0.6, 0.2)
     >>> keep_score("3", "edu", None)
-    'edu is 3, outside of [0, 1]: give engine.scale'
+    'edu is 3, outside of [0, 1]: set engine.scale'
     """
     if given is None:
         return f"{column} is null"
@@ -21,10 +21,10 @@ def keep_score(given: str | None, column: str, scale: tuple[float, float] | None
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        return f"{column} is {given[:40]!r}, no number"
+        return f"{column} is {given[:40]!r}, not a number"
     if scale is not None:
         low, high = scale
         return min(max((number - low) / (high - low), 0.0), 1.0)
     if not 0.0 <= number <= 1.0:
-        return f"{column} is {number:g}, outside of [0, 1]: give engine.scale"
+        return f"{column} is {number:g}, outside of [0, 1]: set engine.scale"
     return number

@@ -1,4 +1,4 @@
-"""DSIR: documents chosen so that, as bags of hashed n-grams, they look like a target corpus (Xie et al. 2023).
+"""DSIR: selection of documents that resemble a target corpus as bags of hashed n-grams (Xie et al. 2023).
 
 A document's log weight is the sum over its n-grams of log p(target) - log p(raw). DSIR adds Gumbel noise and takes the k
 largest, which draws k documents without replacement. Here ``keep_score`` is the rank of that sum among the raw corpus's,

@@ -43,7 +43,7 @@ def load_dsir(folder: Path) -> Dsir:
     about = _read(folder / FILE)
     if about.version != VERSION:
         raise RefinerError(
-            f"{folder} was fitted with version {about.version} of the n-grams, this package has {VERSION}; "
+            f"{folder} was fitted with n-gram version {about.version}, but this package has {VERSION}; "
             "run `adapt` again"
         )
     try:
@@ -54,14 +54,14 @@ def load_dsir(folder: Path) -> Dsir:
     if (log_ratio.shape, quantiles.shape) != ((BUCKETS,), (QUANTILES,)):
         raise RefinerError(f"{folder / WEIGHTS} has {log_ratio.shape} buckets and {quantiles.shape} quantiles")
     if not (np.isfinite(log_ratio).all() and np.isfinite(quantiles).all() and (np.diff(quantiles) >= 0).all()):
-        raise RefinerError(f"{folder / WEIGHTS} has weights that are no numbers, or quantiles out of order")
+        raise RefinerError(f"{folder / WEIGHTS} has weights that are not numbers, or unsorted quantiles")
     return Dsir(log_ratio, quantiles, about.short, about.min_words, about.seed)
 
 
 def _read(file: Path) -> _RefinerFile:
     if not file.is_file():
         raise RefinerError(
-            f"{file} is not there: engine.kind=dsir takes a folder that `adapt` made with task=selection"
+            f"{file} does not exist: engine.kind=dsir needs a folder made by `adapt` with task=selection"
         )
     try:
         return _RefinerFile.model_validate_json(file.read_bytes())
@@ -69,6 +69,6 @@ def _read(file: Path) -> _RefinerFile:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise RefinerError(
-            f"{file} describes no dsir, but a refiner of another kind ({where}: {first['msg']}); engine.kind=dsir takes a "
-            "folder that `adapt` made with task=selection"
+            f"{file} is not a DSIR refiner ({where}: {first['msg']}); engine.kind=dsir needs a "
+            "folder made by `adapt` with task=selection"
         ) from None

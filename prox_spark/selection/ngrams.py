@@ -4,8 +4,6 @@ Words are those of NLTK's ``WordPunctTokenizer`` over the lower-cased text: runs
 anything else that is no white space (``\\w+|[^\\w\\s]+``). Each word and each two words, with a space between, fall into one of
 10,000 buckets: by 64-bit FNV-1a over their UTF-8 and MurmurHash3's finalizer (FNV alone leaves words that differ in their last
 letters together), where DSIR's code takes SHA-256. Linear in the text, whatever it is.
-
-Machine code is cached by this file: after a change in a module that the kernels are made of, touch it.
 """
 
 import functools
@@ -14,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, entry, inner, room, side_by_side
+from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, Texts, room, side_by_side
+from prox_spark.programs.compiled import entry, inner
 from prox_spark.rules.scan import class_of, decode, int64
 
 BUCKETS = 10_000
@@ -90,20 +89,20 @@ def _buckets(data: Bytes, start: int, end: int, kinds: Bytes, out: Integers) -> 
 
 
 @entry
-def _count(data: Bytes, starts: Integers, ends: Integers, kinds: Bytes, counts: Integers) -> None:
+def _count(texts: Texts, kinds: Bytes, counts: Integers) -> None:
     out = np.empty(1024, np.int32)
-    for text in range(starts.shape[0]):
-        out, n, _ = _buckets(data, starts[text], ends[text], kinds, out)
+    for text in range(texts.starts.shape[0]):
+        out, n, _ = _buckets(texts.data, texts.starts[text], texts.ends[text], kinds, out)
         for i in range(n):
             counts[out[i]] += 1
 
 
 @entry
-def _weigh(data: Bytes, starts: Integers, ends: Integers, kinds: Bytes, weights: Floats) -> tuple[Floats, Integers]:
+def _weigh(texts: Texts, kinds: Bytes, weights: Floats) -> tuple[Floats, Integers]:
     out = np.empty(1024, np.int32)
-    sums, lengths = np.zeros(starts.shape[0], np.float64), np.zeros(starts.shape[0], np.int64)
-    for text in range(starts.shape[0]):
-        out, n, lengths[text] = _buckets(data, starts[text], ends[text], kinds, out)
+    sums, lengths = np.zeros(texts.starts.shape[0], np.float64), np.zeros(texts.starts.shape[0], np.int64)
+    for text in range(texts.starts.shape[0]):
+        out, n, lengths[text] = _buckets(texts.data, texts.starts[text], texts.ends[text], kinds, out)
         total = 0.0
         for i in range(n):
             total += weights[out[i]]
@@ -119,13 +118,13 @@ def add_counts(texts: Sequence[str], counts: Integers) -> None:
     >>> int(counts.sum())  # seven words with the comma, six pairs of neighbours
     13
     """
-    _count(*_lower(texts), _kinds(), counts)
+    _count(_lower(texts), _kinds(), counts)
 
 
 def weigh(texts: Sequence[str], weights: Floats) -> tuple[Floats, Integers]:
     """For each text the sum of its n-grams' weights (``weights``: float64, one a bucket), and its number of words."""
-    return _weigh(*_lower(texts), _kinds(), weights)
+    return _weigh(_lower(texts), _kinds(), weights)
 
 
-def _lower(texts: Sequence[str]) -> tuple[Bytes, Integers, Integers]:
+def _lower(texts: Sequence[str]) -> Texts:
     return side_by_side([text.lower() for text in texts])

@@ -33,18 +33,18 @@ def save_scorer(scorer: Scorer, folder: Path) -> None:
 
 
 def load_scorer(folder: Path) -> Scorer:
-    """The scorer of a folder. Raises ``RefinerError`` where it is none, or one of other statistics."""
+    """The scorer of a folder. Raises ``RefinerError`` if it is not a scorer, or was fitted with other statistics."""
     file = folder / FILE
     try:
         read: Any = json.loads(file.read_bytes())
         version, weights = read["version"], read["weights"]
         if version != VERSION or set(weights) != set(NAMES):
             raise RefinerError(
-                f"{file} was fitted to statistics {version}, this package has {VERSION}; run `adapt` again"
+                f"{file} was fitted with statistics version {version}, but this package has {VERSION}; run `adapt` again"
             )
         found, intercept = tuple(float(weights[name]) for name in NAMES), float(read["intercept"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RefinerError(f"{file} is no document scorer: {type(error).__name__}: {error}") from None
+        raise RefinerError(f"{file} is not a document scorer: {type(error).__name__}: {error}") from None
     if not all(map(math.isfinite, (*found, intercept))):
-        raise RefinerError(f"{file} has weights that are no numbers")
+        raise RefinerError(f"{file} has weights that are not numbers")
     return Scorer(found, intercept)

@@ -1,6 +1,6 @@
-"""What a document looks like as a whole: twenty-four statistics of its text, each in buckets.
+"""Twenty-four statistics of a document's text, each in buckets.
 
-How much of it is sentences, whom it speaks of, what of it repeats, what of it is a page's frame. The statistics and their
+They cover sentences, pronouns, repeats and phrases of a page's frame. The statistics and their
 buckets are numbered (``VERSION``): weights that were fitted to others are refused. The word lists are English: a text in
 another language looks like a list of names.
 """
@@ -193,7 +193,7 @@ def _statistics(text: str) -> tuple[float, ...]:
 
 
 def _says_something(line: str) -> bool:
-    """Whether a line is more than a label: a page's menus are not the document's fault, and an extractor leaves them out."""
+    """Whether a line is more than a label. Labels of menus are ignored, because extractors remove them."""
     return len(line.split(None, _LABEL)) > _LABEL or _ends_sentence(line)
 
 

@@ -1,4 +1,4 @@
-"""Writes that count once: each carries its lease's transaction version, and what it belongs to in ``userMetadata``."""
+"""Idempotent writes: each carries the transaction version of its lease, and its purpose in ``userMetadata``."""
 
 import json
 import logging
@@ -6,28 +6,20 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from prox_spark.errors import StoreError, is_conflict
 from prox_spark.tables.leases import Lease, lost
+from prox_spark.tables.migrations import PURPOSE as MIGRATION
+from prox_spark.tables.migrations import add_columns
+from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
 from prox_spark.tables.store import Store, spark_schema
 
 _log = logging.getLogger(__name__)
-
-_USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-
-
-@dataclass(frozen=True)
-class Purpose:
-    """What a commit belongs to; stands as JSON in the table's history."""
-
-    verb: str
-    refinement: str | None = None
-    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +88,7 @@ def _unrivalled(lease: Lease) -> Iterator[None]:
 def _next(lease: Lease, table: str, purpose: Purpose) -> tuple[int, str]:
     """The next write's transaction version, and its ``userMetadata``."""
     transaction = lease.next_version(table)
-    metadata = {**asdict(purpose), "holder": lease.holder, "transaction": transaction}
-    return transaction, json.dumps(metadata, sort_keys=True)
+    return transaction, purpose.metadata(holder=lease.holder, transaction=transaction)
 
 
 @contextmanager
@@ -110,22 +101,10 @@ def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> It
     settings = {
         "spark.databricks.delta.write.txnAppId": lease.key,
         "spark.databricks.delta.write.txnVersion": str(transaction),
-        _USER_METADATA: metadata,
+        USER_METADATA: metadata,
     }
     with session_settings(store.spark, settings):
         yield metadata
-
-
-@contextmanager
-def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
-    """The session with these settings for the length of the block."""
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key in settings:
-            spark.conf.unset(key)
 
 
 def merge(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
@@ -178,7 +157,7 @@ def _log_commit(store: Store, table: str, done: Commit, purpose: Purpose) -> Non
 
 
 def restore(store: Store, table: str, version: int) -> int:
-    """Put the table back to one of its versions, as a new version (metadata only), and return that.
+    """Restore the table to one of its versions, as a new version (metadata only), and return that.
 
     Raises ``StoreError`` where VACUUM removed the version's files.
     """
@@ -187,7 +166,9 @@ def restore(store: Store, table: str, version: int) -> int:
     except PySparkException as error:
         if "Not all files from version" not in str(error):
             raise
-        raise StoreError(f"version {version} of {table} cannot come back: VACUUM removed its files") from None
+        raise StoreError(f"version {version} of {table} cannot be restored: VACUUM removed its files") from None
+    # RESTORE brings back the columns of that version, too.
+    add_columns(store, table)
     head = store.version(table)
     values = {"store": store.location, "table": table, "version": head, "from_version": version}
     _log.info("restored %s to version %d, which is version %d now", table, version, head, extra=values)
@@ -197,8 +178,7 @@ def restore(store: Store, table: str, version: int) -> int:
 def compact(store: Store, table: str, order: str | None) -> int:
     """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
-    metadata = json.dumps(asdict(Purpose("optimize")), sort_keys=True)
-    with session_settings(store.spark, {_USER_METADATA: metadata}):
+    with session_settings(store.spark, {USER_METADATA: Purpose("optimize").metadata()}):
         store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}")
     head = store.version(table)
     values = {"store": store.location, "table": table, "version": head}
@@ -218,6 +198,10 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
         ThreadPoolExecutor(max_workers=4) as pool,
     ):
         list(pool.map(one, tables))
+
+
+NO_RIVALS = ("fence", "vacuum", MIGRATION.verb)
+"""Verbs of commits that change no rows: whoever made them, a table still holds what it held."""
 
 
 def commits_since(store: Store, table: str, version: int) -> list[str | None]:

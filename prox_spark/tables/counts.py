@@ -6,7 +6,7 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from prox_spark.schemas import COUNTED
+from prox_spark.schemas import COUNTED, PROGRAM_COUNTS
 
 
 def totals(part: str) -> list[Column]:
@@ -28,9 +28,6 @@ def totals(part: str) -> list[Column]:
 def summed(*counts: Mapping[str, Any]) -> dict[str, int]:
     """The totals of several parts together, with every name of ``COUNTED``."""
     return {name: sum(int(count.get(name, 0)) for count in counts) for name in COUNTED}
-
-
-PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
 
 
 def program_counts() -> list[Column]:

@@ -1,4 +1,4 @@
-"""Documents that must not come back: their ids are known by hash alone."""
+"""Forgotten documents, which must not be ingested again. Only hashes of their ids are stored."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -14,7 +14,7 @@ def id_hash(doc_id: str) -> Column:
 def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame]:
     """Divide records into those to append and rows for ``quarantine``: of unreadable ones, and of forgotten ones.
 
-    A forgotten one's row says where the record stands, and neither its id nor its text.
+    The row of a forgotten record has its position, but neither id nor text.
     """
     good, bad = (read.where(F.col("kind") == kind) for kind in ("document", "unreadable"))
     bad = bad.select("doc_id", "file", "position", "error_class", "message")
@@ -27,7 +27,7 @@ def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame
         "file",
         "position",
         F.lit("Forgotten").alias("error_class"),
-        F.lit("a document of this id was forgotten").alias("message"),
+        F.lit("a document with this id was forgotten").alias("message"),
     )
     named = F.when(F.col("forgotten_hash").isNull(), F.col("doc_id")).alias("doc_id")
     unnamed = bad.join(hashes, same, "left").select(named, *bad.columns[1:])

@@ -3,7 +3,7 @@
 The table is a short log: the newest row of a key is its lease. Taking it appends a row whose transaction version is the
 next token; Delta commits one version of an id once, so of several jobs one wins. The token is the fencing token: every
 write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = token * 2**20 + n, and Delta skips a version
-that is not above the last one, so a holder whose lease went to somebody else writes nothing more.
+that is not above the last one, so a holder that lost its lease can write nothing more.
 """
 
 import logging
@@ -22,7 +22,8 @@ from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, first_line, is_conflict
-from prox_spark.tables.store import Store
+from prox_spark.tables.migrations import is_older, migrate
+from prox_spark.tables.store import Store, store_number
 from prox_spark.tables.times import utc
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,12 @@ _log = logging.getLogger(__name__)
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
 WRITES_PER_TOKEN = 2**20
+
+_MIGRATE = "migrate"
+"""The lease of whoever brings a store to this package's layout."""
+
+_WAIT_SECONDS = 2.0
+"""Between two looks at a store that another job is bringing to this package's layout."""
 
 _INTERRUPTED = timedelta(microseconds=1)
 """What is left of the lease of a job that ended with an error: over for all others, and yet not given back."""
@@ -51,19 +58,21 @@ class Lease:
     lost: threading.Event = field(default_factory=threading.Event)
 
     def next_version(self, table: str) -> int:
-        """The next ``txnVersion`` for a table. Raises ``LeaseError`` when a heartbeat found the lease gone."""
+        """The next ``txnVersion`` for a table. Raises ``LeaseError`` if a heartbeat found that the lease was lost."""
         if self.lost.is_set():
             raise lost(self.key)
         n = self.writes.get(table, 0)
         self.writes[table] = n + 1
         if n >= WRITES_PER_TOKEN:
-            raise LeaseError(f"lease {self.key}: over {WRITES_PER_TOKEN} writes in one job; start it again to go on")
+            raise LeaseError(
+                f"lease {self.key}: more than {WRITES_PER_TOKEN} writes in one job; run it again to continue"
+            )
         return self.token * WRITES_PER_TOKEN + n
 
 
 def lost(key: str) -> LeaseError:
-    """The error of a job that finds its lease in other hands."""
-    return LeaseError(f"lease {key} went to another job; this one stopped and has written nothing since")
+    """The error of a job whose lease another job took."""
+    return LeaseError(f"lost lease {key} to another job; stopped without further writes")
 
 
 @contextmanager
@@ -73,8 +82,45 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
     before, that one's: the lease is free at once, but stays contested.
     Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
-    when it ran on this host and its process is gone.
+    when it ran on this host and its process is dead. An older package's store is brought to today's layout first: whoever
+    holds a lease writes.
     """
+    _migrated(store)
+    with _held(store, key) as lease:
+        # Raises for a layout that a newer package has given the store since it was opened.
+        store_number(store)
+        yield lease
+
+
+def _migrated(store: Store) -> None:
+    """Bring the store to this package's layout where it has an older one, or wait until another job has."""
+    deadline = time.monotonic() + EXPIRY.total_seconds()
+    while is_older(store):
+        try:
+            with _held(store, _MIGRATE):
+                if is_older(store):
+                    _check_alone(store)
+                    migrate(store)
+        except LeaseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_WAIT_SECONDS)
+
+
+def _check_alone(store: Store) -> None:
+    """Raise ``LeaseError`` while another job, of an older package, writes: columns must not change under its commits."""
+    now = datetime.now(UTC).timestamp()
+    for key in keys(store):
+        row = _newest(store, key)
+        if key != _MIGRATE and row is not None and row["expires_at"].timestamp() > now and alive(row["holder"]):
+            raise LeaseError(
+                f"the store has an older layout, and another job writes to it (lease {key}, {row['holder']}); run this again "
+                "when that job is done"
+            )
+
+
+@contextmanager
+def _held(store: Store, key: str) -> Iterator[Lease]:
     lease = _acquire(store, key)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(store, lease, stop), name=f"lease {key}", daemon=True)
@@ -100,7 +146,7 @@ def _acquire(store: Store, key: str) -> Lease:
     if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and alive(row["holder"]):
         raise LeaseError(
             f"another job holds the lease {key} ({row['holder']}, until {utc(row['expires_at']):%Y-%m-%d %H:%M:%S} UTC unless "
-            "renewed); wait for it or end it, then run this again"
+            "renewed); wait for it or stop it, then run the command again"
         )
     released = row is None or row["expires_at"] <= row["heartbeat_at"]
     lease = Lease(key, 1 if row is None else row["token"] + 1, holder, contested=not released)
@@ -111,7 +157,7 @@ def _acquire(store: Store, key: str) -> Lease:
             raise
         won = False
     if not won:
-        raise LeaseError(f"another job took the lease {key} just now; run this again when it is done")
+        raise LeaseError(f"another job has just taken the lease {key}; run the command again when it is done")
     _log_taken(lease, row)
     return lease
 

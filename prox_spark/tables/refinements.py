@@ -1,4 +1,4 @@
-"""The rows of ``refinements``: the newest of a name, whether its tables are still to be used, and how one is added."""
+"""The rows of ``refinements``: find the newest of a name, check that its tables can be used, add one."""
 
 import logging
 from collections.abc import Mapping
@@ -9,8 +9,9 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import Purpose, commit, commits_since, delete, restore
+from prox_spark.tables.commits import NO_RIVALS, commit, commits_since, delete, restore
 from prox_spark.tables.leases import Lease
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
 from prox_spark.tables.views import publish
@@ -46,21 +47,19 @@ def check_unforgotten(store: Store, row: Row) -> None:
     receipt = receipt_after(store, row)
     if receipt is not None:
         raise StoreError(
-            f"refinement {row['refinement']}:{row['version']} has documents that were forgotten on "
-            f"{utc(receipt['forgotten_at']):%Y-%m-%d %H:%M:%S} UTC and must not come back; `execute` with its configuration "
-            "makes it again without them"
+            f"refinement {row['refinement']}:{row['version']} contains documents that were forgotten on "
+            f"{utc(receipt['forgotten_at']):%Y-%m-%d %H:%M:%S} UTC; `execute` with its configuration "
+            "rebuilds it without them"
         )
 
 
 def settle(store: Store, table: str, version: int) -> int:
     """Make the table's head hold what ``version`` holds, by RESTORE where it does not, and return the head's version."""
     head = store.version(table)
-    if all(verb in ("fence", "vacuum") for verb in commits_since(store, table, version)):
+    if all(verb in NO_RIVALS for verb in commits_since(store, table, version)):
         return head
     # Another refinement's rows, or those of a run that died before its commit.
-    _log.info(
-        "%s version %d is not what version %d holds, which is built on", table, head, version, extra={"table": table}
-    )
+    _log.info("%s: head version %d differs from version %d; restoring", table, head, version, extra={"table": table})
     return restore(store, table, version)
 
 
@@ -80,7 +79,7 @@ def settle_quarantine(store: Store, lease: Lease, name: str, version: int | None
     if extra.isEmpty():
         return head
     _log.info(
-        "quarantine has rows of %s that no commit of it names; they are deleted", name, extra={"table": "quarantine"}
+        "quarantine: deleting rows of %s that were left by an unfinished run", name, extra={"table": "quarantine"}
     )
     return delete(store, lease, "quarantine", extra.distinct(), ["doc_id", "refinement"], purpose).version
 
@@ -93,7 +92,7 @@ def check_chain(before: dict[str, int], after: dict[str, int]) -> None:
     broken = [table for table, version in after.items() if version != before[table] + 1]
     if broken:
         raise LeaseError(
-            f"another job wrote to {', '.join(broken)} during this one; nothing is committed, run it again"
+            f"another job wrote to {', '.join(broken)} at the same time; nothing was committed, run the command again"
         )
 
 
@@ -103,7 +102,7 @@ def check_conservation(name: str, counts: Mapping[str, int]) -> None:
     if out != counts["documents"]:
         raise ConservationError(
             f"refinement {name!r}: {counts['documents']} documents in, {out} out ({counts['refined']} refined, "
-            f"{counts['dropped_documents']} dropped, {counts['quarantined']} quarantined); nothing is committed"
+            f"{counts['dropped_documents']} dropped, {counts['quarantined']} quarantined); nothing was committed"
         )
 
 

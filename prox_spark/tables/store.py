@@ -3,22 +3,26 @@
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, DataType, StructType
 
+from prox_spark import __version__
 from prox_spark.errors import StoreError
-from prox_spark.schemas import STORE_VERSION, TABLES
+from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
 
 _log = logging.getLogger(__name__)
 
 _CATALOG_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*\Z")
-_VERSION_PROPERTY = "prox_spark.store_version"
+_NUMBER_KEY, _PACKAGE_KEY = "prox_spark.store_version", "prox_spark.package_version"
+_NUMBER = {_NUMBER_KEY: str(STORE_VERSION), _PACKAGE_KEY: __version__}
+"""Properties of a table that say which layout it has, and which package made it so."""
 
 # Delta's defaults delete what time travel needs after 7 days and its log after 30: a refinement must outlive those.
 _PROPERTIES = {
@@ -39,17 +43,18 @@ _INDEXED = {
     "annotations": 7,
 }
 
-_LATER = ("annotations",)
-"""Tables that stores of this number may lack: an earlier package made them without."""
-
 
 @dataclass(frozen=True)
 class Store:
-    """Where the tables are. ``location`` is an absolute path or URL, or ``catalog.schema``."""
+    """Where the tables are. ``location`` is an absolute path or URL, or ``catalog.schema``.
+
+    ``number`` is that of its layout when it was opened; an older one is read as if it had today's tables and columns.
+    """
 
     spark: SparkSession
     location: str
     is_catalog: bool
+    number: int = STORE_VERSION
 
     def table(self, name: str) -> str:
         """The table's name in SQL."""
@@ -57,10 +62,19 @@ class Store:
             return ".".join(f"`{part}`" for part in (*self.location.split("."), name))
         return "delta.`" + f"{self.location}/{name}".replace("`", "``") + "`"
 
-    def read(self, name: str, version: int | None = None) -> DataFrame:
-        """The table as it stands, or as of one of its versions."""
+    def read(self, name: str, version: int | None = None, *, kind: str | None = None) -> DataFrame:
+        """The current table, or one of its versions. Columns that it lacks, as an older package made it, are null.
+
+        ``kind``: the table of ``schemas.TABLES`` that it is a copy of, where its name is another.
+        """
+        if self.number < STORE_VERSION and name in ADDED_TABLES and not self.has(name):
+            return self.spark.createDataFrame([], spark_schema(name))
         as_of = "" if version is None else f" VERSION AS OF {int(version)}"
-        return self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
+        rows = self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
+        kind = kind or name
+        if kind not in TABLES or (version is None and kind == name and self.number == STORE_VERSION):
+            return rows
+        return conformed(rows, spark_schema(kind))
 
     def save(self, writer: DataFrameWriter, name: str) -> None:
         """Let a configured writer write to the table; its columns are the table's, in their order."""
@@ -105,31 +119,26 @@ def open_store(spark: SparkSession, location: str) -> Store:
     """An existing store. Raises ``StoreError`` where there is none, where it is half made, or of another version."""
     store = find_store(spark, location)
     if store is None:
-        raise StoreError(f"{location}: there is no prox_spark store here; `prox-spark ingest` makes one")
+        raise StoreError(f"{location}: there is no prox_spark store; `prox-spark ingest` creates one")
     return store
 
 
 def find_store(spark: SparkSession, location: str) -> Store | None:
-    """The store at ``location``, or ``None`` where there is none yet. Raises ``StoreError`` for one of another version."""
+    """The store at ``location``, or ``None`` where there is none yet. Raises ``StoreError`` for one that cannot be read."""
     store = _store(spark, location)
-    version = _store_version(store)
-    if version is None:
-        return None
-    _check_version(store, version)
-    return store
+    number = store_number(store)
+    return None if number is None else replace(store, number=number)
 
 
 def create_store(spark: SparkSession, location: str) -> Store:
-    """The store at ``location``, made where it is absent: every table empty, ``refinements`` last.
+    """The store at ``location``, created if it does not exist: every table empty, ``refinements`` last.
 
     A run that died half-way leaves a store without ``refinements``; the next one completes it.
     """
-    store = _store(spark, location)
-    version = _store_version(store)
-    if version is not None:
-        _check_version(store, version)
-        complete_store(store)
+    store = find_store(spark, location)
+    if store is not None:
         return store
+    store = _store(spark, location)
     if store.is_catalog:
         catalog, schema = location.split(".")
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
@@ -141,21 +150,50 @@ def create_store(spark: SparkSession, location: str) -> Store:
     return store
 
 
-def complete_store(store: Store) -> None:
-    """Make the tables that an earlier package's store of this number lacks; writes nothing where they are there."""
-    for table in _LATER:
-        create_table(store, table)
-
-
 def create_table(store: Store, kind: str, name: str | None = None) -> None:
     """Make a table of a kind of ``schemas.TABLES``, empty, where it is absent; it is named as its kind unless told."""
     columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in spark_schema(kind))
-    properties = {**_PROPERTIES, _VERSION_PROPERTY: str(STORE_VERSION)}
+    properties = {**_PROPERTIES, **_NUMBER}
     if kind in _INDEXED:
         properties["delta.dataSkippingNumIndexedCols"] = str(_INDEXED[kind])
-    listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
     table = store.table(name or kind)
-    store.spark.sql(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) USING delta TBLPROPERTIES ({listed})")
+    store.spark.sql(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) USING delta TBLPROPERTIES ({_listed(properties)})")
+
+
+def set_number(store: Store) -> None:
+    """Write this package's number and version into ``refinements``: older packages refuse the store from now on."""
+    store.spark.sql(f"ALTER TABLE {store.table('refinements')} SET TBLPROPERTIES ({_listed(_NUMBER)})")
+
+
+def _listed(properties: dict[str, str]) -> str:
+    return ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+
+
+def conformed(rows: DataFrame, wanted: StructType) -> DataFrame:
+    """The rows with every column of ``wanted``, and every field of its structs, null where they lack it."""
+    found = {field.name: field.dataType for field in rows.schema}
+    if all(_same(found.get(field.name), field.dataType) for field in wanted):
+        return rows
+    more = [name for name in rows.columns if name not in wanted.names]
+    columns = [_conformed(F.col(one.name), found.get(one.name), one.dataType).alias(one.name) for one in wanted]
+    return rows.select(*columns, *more)
+
+
+def _same(found: DataType | None, wanted: DataType) -> bool:
+    return found is not None and found.simpleString() == wanted.simpleString()
+
+
+def _conformed(column: Column, found: DataType | None, wanted: DataType) -> Column:
+    if found is None:
+        return F.lit(None).cast(wanted)
+    if isinstance(found, StructType) and isinstance(wanted, StructType):
+        there = {field.name: field.dataType for field in found}
+        fields = [_conformed(column[one.name], there.get(one.name), one.dataType).alias(one.name) for one in wanted]
+        return F.when(column.isNotNull(), F.struct(*fields))
+    if isinstance(found, ArrayType) and isinstance(wanted, ArrayType) and not _same(found, wanted):
+        inner, element = found.elementType, wanted.elementType
+        return F.transform(column, lambda one: _conformed(one, inner, element))
+    return column
 
 
 def _store(spark: SparkSession, location: str) -> Store:
@@ -171,8 +209,11 @@ def whole_path(location: str) -> str:
     return str(Path(location).expanduser().absolute())
 
 
-def _store_version(store: Store) -> int | None:
-    """The number in the properties of ``refinements``, the table made last, or None where it is absent."""
+def store_number(store: Store) -> int | None:
+    """The layout's number in the properties of ``refinements``, the table made last, or None where it is absent.
+
+    Raises ``StoreError`` for a table of something else, and for a layout that this package cannot read.
+    """
     if not store.is_catalog and "://" not in store.location and not Path(store.location, "refinements").is_dir():
         return None
     try:
@@ -184,15 +225,19 @@ def _store_version(store: Store) -> int | None:
         ):
             return None
         raise
-    found = {row["key"]: row["value"] for row in rows}.get(_VERSION_PROPERTY)
-    if found is None:
-        raise StoreError(f"{store.location}: `refinements` is a table of something else; choose another store")
-    return int(found)
-
-
-def _check_version(store: Store, version: int) -> None:
-    if version != STORE_VERSION:
-        newer = (
-            "a newer package wrote it: upgrade prox_spark" if version > STORE_VERSION else "no migration from it exists"
+    properties = {row["key"]: row["value"] for row in rows}
+    if _NUMBER_KEY not in properties:
+        raise StoreError(f"{store.location}: `refinements` is not a table of prox_spark; choose another store")
+    number = int(properties[_NUMBER_KEY])
+    if number > STORE_VERSION:
+        needed = properties.get(_PACKAGE_KEY)
+        raise StoreError(
+            f"{store.location}: the store has layout {number}, this package ({__version__}) reads layouts up to {STORE_VERSION}; "
+            f"install {f'prox-spark {needed} or newer' if needed else 'a newer prox-spark'}"
         )
-        raise StoreError(f"{store.location}: store version {version}, this package reads {STORE_VERSION}; {newer}")
+    if number < OLDEST_STORE:
+        raise StoreError(
+            f"{store.location}: the store has layout {number}, this package ({__version__}) reads layouts from {OLDEST_STORE} "
+            "on: refine the corpus into a new store"
+        )
+    return number

@@ -1,7 +1,7 @@
-"""Views of a catalog store: what the newest refinement says, for whoever asks with plain SQL.
+"""Views of a catalog store: the tables of the newest refinement, for plain SQL.
 
 The tables themselves may hold more than what is committed: a run that is under way, or one that died. A view reads the
-very versions that the newest row of ``refinements`` names.
+versions that the newest row of ``refinements`` lists.
 """
 
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What every training loop needs: steps, checkpoints, models with random weights, several processes."""
+"""Shared parts of the training loops: steps, checkpoints, models with random weights, several processes."""

@@ -54,20 +54,20 @@ def _run_together(arguments: tuple[Any, ...], settings: Settings) -> tuple[Any]:
     processes, cluster = settings.processes, settings.cluster
     from pyspark.ml.torch.distributor import TorchDistributor
 
-    from prox_spark.session import get_session
+    from prox_spark.session import get_session, setting
 
     spark = get_session()
     # On the driver every process sees all GPUs and takes the one of its rank: Spark need not know them.
-    gpu = cluster and spark.conf.get("spark.task.resource.gpu.amount", None) is not None
+    gpu = cluster and setting(spark, "spark.task.resource.gpu.amount") != ""
     try:
         distributor = TorchDistributor(num_processes=processes, local_mode=not cluster, use_gpu=gpu)
         # It prints what the processes say, on standard error too, to standard output, where only results belong.
         with redirect_stdout(sys.stderr):
             done: tuple[Any] | None = distributor.run(_one, *arguments)
     except RuntimeError as error:
-        raise TrainingError(f"one of {processes} processes failed: {error}; its log stands above") from error
+        raise TrainingError(f"one of {processes} processes failed: {error}; its log is above") from error
     if done is None:
-        raise TrainingError("the first process gave no result; its log stands above")
+        raise TrainingError("the first process returned no result; its log is above")
     return done
 
 

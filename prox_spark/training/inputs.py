@@ -1,4 +1,4 @@
-"""Files that a run reads, as they are now: what a checkpoint or a measurement belongs to."""
+"""Fingerprint of a run's input files, to match checkpoints and measurements."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prox_spark.atomic import whole_file
 from prox_spark.errors import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
@@ -53,7 +54,7 @@ def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
     """Raise ``TrainingError`` where too many steps had to be left out; ``section`` is the configuration's."""
     if skipped > max(10, _SKIPPED * steps):
         raise TrainingError(
-            f"the gradient of {skipped} of {steps} steps was no number: lower {section}.learning_rate ({rate})"
+            f"the gradient was not a number in {skipped} of {steps} steps: lower {section}.learning_rate ({rate})"
         )
 
 
@@ -72,12 +73,11 @@ def within_memory(where: str, advice: str) -> Iterator[None]:
 
 
 def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
-    """The whole state, torch's random numbers included, in one file that stands complete or not at all."""
+    """The whole state, torch's random numbers included, in one file, written atomically."""
     import torch
 
-    partial = file.with_suffix(".partial")
-    torch.save({**whole, "random": torch.get_rng_state()}, partial)
-    partial.replace(file)
+    with whole_file(file) as partial:
+        torch.save({**whole, "random": torch.get_rng_state()}, partial)
 
 
 def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
@@ -98,13 +98,13 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
         torch.set_rng_state(whole["random"].cpu())
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
-            f"{file} is no checkpoint of this model ({' '.join(str(error).split())[:300]}); move its folder away to begin anew"
+            f"{file} does not match this model ({' '.join(str(error).split())[:300]}); delete the folder to start over"
         ) from error
     return whole
 
 
 def machine(processes: int) -> str:
-    """What the training ran on, in words."""
+    """The hardware of the training, in words."""
     import platform
 
     import torch

@@ -1,31 +1,27 @@
-"""``compare``: two refinement versions side by side, as DataFrames over the store's tables."""
+"""``compare``: two refinement versions side by side, as DataFrames and in numbers."""
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from prox_spark.tables.cache import cached
 from prox_spark.tables.store import open_store
-from prox_spark.versions.names import Version, open_version, own_rows
+from prox_spark.versions.changes import CHANGES, LINE_CHANGES, document_changes, line_changes
+from prox_spark.versions.names import Version, open_version
 
 _log = logging.getLogger(__name__)
-
-CHANGES = ("unchanged", "changed", "newly_dropped", "newly_kept", "dropped_in_both", "added", "removed")
-"""What may have become of a document. A quarantined one is not kept, so it counts as dropped."""
-
-LINE_CHANGES = ("newly_dropped", "newly_kept", "rewritten", "other_operation")
-"""What may have become of a line; ``other_operation``: the same, by another operation."""
 
 _NUMBERS = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What differs between two refinement versions. Nothing of it is computed before it is asked for.
+    """The differences between two refinement versions, as lazy DataFrames.
 
     ``documents``: a row for each document of either version: doc_id, unit, change (one of ``CHANGES``), log_changed, source
     and url (null where kept in neither), and ``before`` and ``after``: structs of fate (refined, dropped, quarantined; null
@@ -48,22 +44,75 @@ class Comparison:
     reasons: DataFrame
     configuration: dict[str, dict[str, Any]]
 
+    def summary(self, limit: int = 20, seed: int = 0) -> dict[str, Any]:
+        """The comparison in numbers, as ``prox-spark compare --output json`` prints it.
 
-def compare(spark: SparkSession, location: str, before: str, after: str) -> Comparison:
-    """The comparison of two versions of one store, each named ``NAME``, ``NAME:VERSION`` or ``@N``.
+        Of the corpus only the ``limit`` movers and sampled lines leave the executors.
+        ``documents``: how many of each change (their sum is all documents of either version); ``quarantined``: how many of
+        them each version has quarantined. ``lines``: ``by_change`` in documents kept in both; ``by_operation``,
+        ``by_source``, ``by_reason`` for each version. ``configuration``: differing keys. ``movers``: the documents whose
+        kept characters differ most. ``sample``: line differences, the same ones for the same seed.
+        """
+        with cached(self.documents) as documents, ThreadPoolExecutor(max_workers=4) as pool:
+            counts = documents.groupBy("change", "before.fate", "after.fate").agg(F.count("*").alias("n"))
+            fates = counts.toDF("change", "before", "after", "n").collect()
+            lines = pool.submit(_line_counts, self, documents)
+            sides = [
+                pool.submit(_by_key, rows, keys)
+                for rows, keys in (
+                    (self.operations, ["operation", "refiner"]),
+                    (self.sources, ["source"]),
+                    (self.reasons, ["stage", "reason", "refiner"]),
+                )
+            ]
+            moved = pool.submit(_movers, documents, limit)
+            sampled = pool.submit(_sample, self, documents, limit, seed)
+            operations, sources, reasons = (side.result() for side in sides)
+            return {
+                "from": _version(self.before),
+                "to": _version(self.after),
+                "documents": {change: sum(row["n"] for row in fates if row["change"] == change) for change in CHANGES},
+                "quarantined": {
+                    name: sum(row["n"] for row in fates if row[side] == "quarantined")
+                    for name, side in (("from", "before"), ("to", "after"))
+                },
+                "lines": {
+                    "by_change": lines.result(),
+                    "by_operation": operations,
+                    "by_source": sources,
+                    "by_reason": reasons,
+                },
+                "configuration": self.configuration,
+                "movers": moved.result(),
+                "sample": sampled.result(),
+            }
 
-    A document is unchanged where both versions have the same text of it. Equal logs make equal texts: the texts are only
-    read where some log differs, which takes one look at the small columns.
+
+def compare(spark: SparkSession, store: str, before: str, after: str) -> Comparison:
+    """What differs between two refinement versions of one store.
+
+    ``store``: a path or a catalog's ``schema``. ``before``, ``after``: ``NAME`` (its newest version), ``NAME:VERSION``, or
+    ``@N`` for version N of the table ``refined``.
+
+    Returns a ``Comparison``: its DataFrames to ask further, its ``summary()`` in numbers.
     Raises ``UsageError`` for names that do not exist, ``StoreError`` for versions that are gone.
+
+    >>> found = prox_spark.compare(spark, "my-store", "gentle", "rules")
+    >>> found.documents.groupBy("change").count().orderBy("change").collect()
+    [Row(change='changed', count=2), Row(change='dropped_in_both', count=1)]
+    >>> found.summary()["lines"]["by_change"]["newly_dropped"]["lines"]
+    4
     """
-    store = open_store(spark, location)
-    one, other = open_version(store, before), open_version(store, after)
-    values = {"store": store.location, "from_refinement": one.name, "to_refinement": other.name}
-    _log.info("compare: %s with %s, store %s", one.name, other.name, store.location, extra=values)
+    # A document is unchanged where both versions have the same text of it. Equal logs make equal texts: the texts are only
+    # read where some log differs, which takes one look at the small columns.
+    opened = open_store(spark, store)
+    one, other = open_version(opened, before), open_version(opened, after)
+    values = {"store": opened.location, "from_refinement": one.name, "to_refinement": other.name}
+    _log.info("compare: %s with %s, store %s", one.name, other.name, opened.location, extra=values)
     logs = (version.read("refined").select("doc_id", "log_hash") for version in (one, other))
     before_logs, after_logs = (rows.withColumnRenamed("log_hash", side) for rows, side in zip(logs, "ba", strict=True))
     same_logs = before_logs.join(after_logs, "doc_id").where("a != b").isEmpty()
-    documents = _documents(one, other, with_text=not same_logs)
+    documents = document_changes(one, other, with_text=not same_logs)
     return Comparison(
         one,
         other,
@@ -82,96 +131,6 @@ def compare(spark: SparkSession, location: str, before: str, after: str) -> Comp
         ),
         _configuration(one, other),
     )
-
-
-def _documents(one: Version, other: Version, *, with_text: bool) -> DataFrame:
-    before, after = (_fates(version, with_text=with_text).alias(side) for version, side in ((one, "b"), (other, "a")))
-    b, a = F.col("b.fate"), F.col("a.fate")
-    both = (b == "refined") & (a == "refined")
-    log_changed = F.coalesce(both & (F.col("b.log_hash") != F.col("a.log_hash")), F.lit(False))
-    text_changed = log_changed & (F.col("b.text_hash") != F.col("a.text_hash")) if with_text else log_changed
-    change = (
-        F.when(b.isNull(), "added")
-        .when(a.isNull(), "removed")
-        .when(both, F.when(text_changed, "changed").otherwise("unchanged"))
-        .when(b == "refined", "newly_dropped")
-        .when(a == "refined", "newly_kept")
-        .otherwise("dropped_in_both")
-    )
-
-    def side(name: str) -> Column:
-        return F.struct(*(F.col(f"{name}.{column}") for column in ("fate", "reason", "characters")))
-
-    either = [F.coalesce(f"b.{name}", f"a.{name}").alias(name) for name in ("doc_id", "unit", "source", "url")]
-    joined = before.join(after, F.col("b.doc_id") == F.col("a.doc_id"), "full_outer")
-    return joined.select(
-        *either,
-        change.alias("change"),
-        log_changed.alias("log_changed"),
-        side("b").alias("before"),
-        side("a").alias("after"),
-    )
-
-
-def _fates(version: Version, *, with_text: bool) -> DataFrame:
-    """What the version made of each of its documents. By row conservation these are all of them, each once."""
-    null = F.lit(None)
-    text_hash = F.xxhash64("text") if with_text else null.cast("long")
-    refined = version.read("refined").select(
-        *("doc_id", "unit", "source", "url", "log_hash"),
-        text_hash.alias("text_hash"),
-        F.lit("refined").alias("fate"),
-        null.cast("string").alias("reason"),
-        F.col("n_characters").alias("characters"),
-    )
-    dropped = version.read("dropped_documents").select(
-        *("doc_id", "unit", "reason"), F.lit("dropped").alias("fate"), F.lit(0).alias("characters")
-    )
-    quarantined = own_rows(version, "quarantine").select(
-        *("doc_id", F.col("error_class").alias("reason")),
-        F.lit("quarantined").alias("fate"),
-        F.lit(0).alias("characters"),
-    )
-    parts = (refined, dropped, quarantined.distinct())
-    return reduce(lambda all_, part: all_.unionByName(part, allowMissingColumns=True), parts)
-
-
-def line_changes(one: Version, other: Version, documents: DataFrame, *about: Column) -> DataFrame:
-    """``Comparison.lines``, with other columns of ``dropped_lines`` (or made from them) in the place of ``text``."""
-    chosen = documents.where("log_changed").select("doc_id", "unit")
-    names = [*("operation", "replacement"), "about"]
-
-    def logged(version: Version, side: str) -> DataFrame:
-        # What is asked about a line is taken before the join: of its text often no more than the length has to travel.
-        rows = version.read("dropped_lines").select(
-            *("doc_id", "unit", "line_number", "operation", "replacement"), F.struct(*about).alias("about")
-        )
-        # By the unit, too: files without the units that were chosen are not read. A semi join: Spark could take the log, of
-        # which the files say too little (equal lines compress to nothing), for the small side of another and broadcast it.
-        joined = rows.join(chosen, ["doc_id", "unit"], "left_semi")
-        return joined.select("doc_id", "line_number", "unit", *(F.col(name).alias(f"{name}_{side}") for name in names))
-
-    joined = logged(one, "before").join(logged(other, "after"), ["doc_id", "line_number", "unit"], "full_outer")
-    before, after = (
-        F.col(f"operation_{side}").isNotNull() & F.col(f"replacement_{side}").isNull() for side in ("before", "after")
-    )
-    same_operation = F.col("operation_before").eqNullSafe(F.col("operation_after"))
-    same_replacement = F.col("replacement_before").eqNullSafe(F.col("replacement_after"))
-    logged_in_both = F.col("operation_before").isNotNull() & F.col("operation_after").isNotNull()
-    change = (
-        F.when(after & ~before, "newly_dropped")
-        .when(before & ~after, "newly_kept")
-        .when(logged_in_both & same_replacement, "other_operation")
-        .otherwise("rewritten")
-    )
-    sides = [f"{name}_{side}" for name in ("operation", "replacement") for side in ("before", "after")]
-    differing = joined.where(~(same_operation & same_replacement))
-    return differing.select(
-        *("doc_id", "unit", "line_number"),
-        change.alias("change"),
-        *sides,
-        F.coalesce("about_before", "about_after").alias("about"),
-    ).select("doc_id", "unit", "line_number", "change", *sides, "about.*")
 
 
 def _both(one: Version, other: Version, table: str, keys: list[str], **sums: Column) -> DataFrame:
@@ -206,3 +165,63 @@ def flat(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, dict) and value
         found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return found
+
+
+def _version(version: Version) -> dict[str, Any]:
+    names = ("refinement", "version", "refined_version", "created_at")
+    return {**{name: version.row[name] for name in names}, "counts": version.row["counts"].asDict()}
+
+
+def _line_counts(comparison: Comparison, documents: DataFrame) -> dict[str, dict[str, int]]:
+    """Lines and their characters by what became of them."""
+    characters = F.length("text").alias("characters")
+    lines = line_changes(comparison.before, comparison.after, documents, characters)
+    found = {
+        row["change"]: {"lines": row["lines"], "characters": row["characters"]}
+        for row in lines.groupBy("change")
+        .agg(F.count("*").alias("lines"), F.sum("characters").alias("characters"))
+        .collect()
+    }
+    return {change: found.get(change, {"lines": 0, "characters": 0}) for change in LINE_CHANGES}
+
+
+def _by_key(rows: DataFrame, keys: list[str]) -> list[dict[str, Any]]:
+    """Rows of both sides as one object a key: its columns, ``from`` and ``to``; what one side lacks counts 0 there."""
+    names = [name for name in rows.columns if name not in (*keys, "side")]
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows.collect():
+        key = tuple(row[name] for name in keys)
+        empty = {side: dict.fromkeys(names, 0) for side in ("from", "to")}
+        entry = found.setdefault(key, {**dict(zip(keys, key, strict=True)), **empty})
+        entry[row["side"]] = {name: row[name] or 0 for name in names}
+    return [found[key] for key in sorted(found, key=lambda key: tuple(str(part or "") for part in key))]
+
+
+def _movers(documents: DataFrame, limit: int) -> list[dict[str, Any]]:
+    before, after = (F.coalesce(f"{side}.characters", F.lit(0)) for side in ("before", "after"))
+    moved = documents.select(
+        *("doc_id", "source", "url", "change"),
+        before.alias("characters_from"),
+        after.alias("characters_to"),
+        (after - before).alias("difference"),
+    )
+    in_both = moved.where("difference != 0 AND change NOT IN ('added', 'removed')")
+    return [row.asDict() for row in in_both.orderBy(F.desc(F.abs("difference")), "doc_id").limit(limit).collect()]
+
+
+def _sample(comparison: Comparison, documents: DataFrame, limit: int, seed: int) -> list[dict[str, Any]]:
+    """Line differences of some documents: as many documents as lines, of all their differences so many lines."""
+
+    def order(*columns: str) -> Column:
+        return F.xxhash64(F.lit(seed), *columns)
+
+    changed = documents.where("log_changed").select("doc_id", "unit")
+    chosen: list[Row] = changed.orderBy(order("doc_id"), "doc_id").limit(limit).collect()
+    if not chosen:
+        return []
+    own = F.col("doc_id").isin([row["doc_id"] for row in chosen])
+    units = F.col("unit").isin(sorted({row["unit"] for row in chosen}))
+    lines = line_changes(comparison.before, comparison.after, documents.where(own & units), F.col("text"))
+    place = ("doc_id", "line_number")
+    rows = lines.orderBy(order(*place), *place).limit(limit).collect()
+    return [row.asDict() for row in sorted(rows, key=lambda row: tuple(row[name] for name in place))]

@@ -1,4 +1,4 @@
-"""``compare --table``: a comparison as rows of a Delta table, to be asked on with SQL."""
+"""``compare --table``: a comparison as rows of a Delta table, for SQL queries."""
 
 import logging
 import re
@@ -47,7 +47,9 @@ def save(comparison: Comparison, table: str) -> Compared:
     there = _read(spark, name)
     if there is not None:
         if there.columns != rows.columns:
-            raise UsageError(f"{table}: a table of something else (columns {', '.join(there.columns)}); choose another")
+            raise UsageError(
+                f"{table}: not a table of compare (columns {', '.join(there.columns)}); choose another table"
+            )
         if found := there.where(own).count():
             return Compared(table, found, new=False)
     writer = rows.write.format("delta")

@@ -1,9 +1,10 @@
-"""``forget``: documents go from every table of a store, and on demand from all of its past.
+"""``forget``: deletes documents from every table of a store and, with ``history``, from older versions.
 
-Their ids stay known by hash, so that no ingest brings them back. Every step may be done again: a run that died half-way is
-completed by the next one. The documents themselves go last, so that the same condition finds them until then.
+Hashes of their ids are kept, so that they are not ingested again. Every step can be repeated: the next run completes one that
+died. The documents themselves are deleted last, so that the same condition finds them until then.
 """
 
+import logging
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,11 +16,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, StoreError, UsageError
-from prox_spark.schemas import COUNTS, RESULT_TABLES, TABLES
-from prox_spark.tables.commits import Purpose, commit, delete, vacuum
-from prox_spark.tables.counts import PROGRAM_COUNTS, program_counts, summed, totals
+from prox_spark.schemas import COUNTS, PROGRAM_COUNTS, RESULT_TABLES, TABLES
+from prox_spark.tables.commits import commit, delete, vacuum
+from prox_spark.tables.counts import program_counts, summed, totals
 from prox_spark.tables.forgotten import id_hash
 from prox_spark.tables.leases import Lease, keys
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     append_refinement,
     check_chain,
@@ -28,23 +30,25 @@ from prox_spark.tables.refinements import (
     renewed,
     settle,
 )
-from prox_spark.tables.store import Store, analyzed, complete_store, open_store, spark_schema
+from prox_spark.tables.store import Store, analyzed, open_store, spark_schema
 from prox_spark.tables.views import publish
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
 from prox_spark.versions.pin import pinned_tables
 
+_log = logging.getLogger(__name__)
+
 _OWN = tuple(name for name, schema in TABLES.items() if "doc_id" in schema.names and name != "documents")
-"""Tables with rows of documents, those of ``documents`` itself left out: they go last."""
+"""Tables with rows of documents, without ``documents`` itself, which comes last."""
 
 _PURPOSE = Purpose("forget")
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What one ``forget`` did; ``receipt`` is null where there was nothing to do.
+    """The result of one ``forget``; ``receipt`` is null if there was nothing to do.
 
-    ``documents``: how many went; ``unknown``: ids that are not in the store; ``rows`` that went, by table.
+    ``documents``: number of deleted documents; ``unknown``: ids that are not in the store; ``rows``: deleted rows by table.
     """
 
     receipt: str | None
@@ -70,15 +74,15 @@ def forget(
     Raises ``UsageError`` for a condition that is none, ``LeaseError`` while any job writes to the store.
     """
     if not ids and where is None and not history:
-        raise UsageError("forget what? Give ids, --ids FILE or --where SQL")
+        raise UsageError("nothing to forget: give ids, --ids FILE or --where SQL")
     store = open_store(spark, location)
     chosen = _chosen(store, ids, where)
+    _log.info("forget: looking for the documents", extra={"store": store.location})
     n = chosen.count()
     unknown = _unknown(store, ids)
     if not n and _unfinished(store) is None and not (history and _has_past(store)):
         return Forgotten(None, 0, unknown, {}, history)
     with ExitStack() as stack:
-        complete_store(store)
         held = hold_all(store, ["execute", "ingest", "annotate", *_generating(store)], stack)
         lease = held["execute"]
         newest = last_version(store, None)
@@ -93,6 +97,7 @@ def forget(
         if newest is not None:
             counts = _left(Version(store, newest))
             heads = {table: settle(store, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
+        _log.info("forget: deleting %d documents from all tables", n, extra={"store": store.location})
         rows = {table: _delete(store, lease, table) for table in _OWN}
         rows |= {table: _delete(store, lease, table) for table in pinned_tables(store)}
         rows["documents"] = _delete(store, held["ingest"], "documents")
@@ -106,6 +111,7 @@ def forget(
         # Before VACUUM, which commits, too: what stands on these documents is what is free of them.
         documents_version = store.version("documents")
         if history:
+            _log.info("forget: deleting the files of older versions", extra={"store": store.location})
             vacuum(store, ["documents", *_OWN, *pinned_tables(store)])
         gone = {table: count for table, count in rows.items() if count}
         _write_receipt(store, lease, receipt, gone, history, documents_version)
@@ -166,7 +172,9 @@ def _check_alone(store: Store, held: dict[str, Lease]) -> None:
     """A job that began before the documents went may still write programs of them; one that begins now cannot."""
     others = [key for key in _generating(store) if key not in held]
     if others:
-        raise LeaseError(f"{', '.join(others)} began meanwhile; run this again when it is done, to complete it")
+        raise LeaseError(
+            f"{', '.join(others)} has started in the meantime; run the command again when it is done, to finish"
+        )
 
 
 def _check_executed(version: Version) -> None:
@@ -178,7 +186,7 @@ def _check_executed(version: Version) -> None:
     still = version.store.read("programs").where("status = 'failed'").select(*keys)
     if not failed.join(still, keys, "left_anti").isEmpty():
         raise StoreError(
-            f"refinement {version.name}: failed programs were asked again since; `execute` with its configuration first"
+            f"refinement {version.name}: failed requests were retried since; run `execute` with its configuration first"
         )
 
 

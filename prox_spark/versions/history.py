@@ -8,9 +8,19 @@ from pyspark.sql import SparkSession
 from prox_spark.tables.store import open_store
 
 
-def history(spark: SparkSession, location: str) -> list[dict[str, Any]]:
-    """The rows of ``refinements`` in order of creation, configuration and identity as objects."""
-    rows = open_store(spark, location).read("refinements").orderBy("created_at", "version").collect()
+def history(spark: SparkSession, store: str) -> list[dict[str, Any]]:
+    """Every refinement version of a store, oldest first: the rows of ``refinements``.
+
+    ``store``: a path or a catalog's ``schema``.
+
+    Returns one object a version with all columns of the table: name, version, counts, timings, the version of each table;
+    ``configuration`` and ``identity`` are objects, too. All rows are returned.
+    Raises ``StoreError`` where there is no store.
+
+    >>> [(row["refinement"], row["version"]) for row in prox_spark.history(spark, "my-store")]
+    [('rules', 0), ('gentle', 0)]
+    """
+    rows = open_store(spark, store).read("refinements").orderBy("created_at", "version").collect()
     return [_plain(row.asDict(recursive=True)) for row in rows]
 
 

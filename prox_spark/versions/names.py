@@ -1,12 +1,12 @@
 """Names of refinement versions: ``NAME`` (its newest version), ``NAME:VERSION``, and ``@N`` for version N of ``refined``."""
 
-import difflib
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from prox_spark.errors import StoreError, UsageError
+from prox_spark.suggest import unknown
 from prox_spark.tables.refinements import last_version, receipt_after
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
@@ -28,7 +28,7 @@ class Version:
     def read(self, table: str) -> DataFrame:
         """One of ``schemas.VERSIONED`` as of this version; of ``documents`` those that it covers."""
         if self.copy is not None:
-            return self.store.read(copy_of(self.copy, table))
+            return self.store.read(copy_of(self.copy, table), kind=table)
         rows = self.store.read(table, self.row[f"{table}_version"])
         return rows.where(F.col("unit") <= self.row["last_unit"]) if table == "documents" else rows
 
@@ -54,7 +54,7 @@ def copy_of(copy: str, table: str) -> str:
 
 
 def open_version(store: Store, name: str) -> Version:
-    """The version that ``name`` names. Raises ``UsageError`` as ``find_refinement``, ``StoreError`` where it is gone."""
+    """The version that ``name`` names. Raises ``UsageError`` like ``find_refinement``, ``StoreError`` if it no longer exists."""
     row = find_refinement(store, name)
     same = (F.col("refinement") == row["refinement"]) & (F.col("version") == row["version"])
     pin = store.read("pins").where(same & F.col("copy").isNotNull()).first()
@@ -63,8 +63,8 @@ def open_version(store: Store, name: str) -> Version:
     receipt = receipt_after(store, row)
     if receipt is not None and receipt["history"]:
         raise StoreError(
-            f"refinement {row['refinement']}:{row['version']} is gone: `forget --history` took all versions before "
-            f"{utc(receipt['forgotten_at']):%Y-%m-%d %H:%M:%S} UTC; `execute` with its configuration makes it again"
+            f"refinement {row['refinement']}:{row['version']} no longer exists: `forget --history` removed all versions before "
+            f"{utc(receipt['forgotten_at']):%Y-%m-%d %H:%M:%S} UTC; `execute` with its configuration rebuilds it"
         )
     return Version(store, row)
 
@@ -83,13 +83,11 @@ def find_refinement(store: Store, name: str) -> Row:
     rows = store.read("refinements")
     base, mark, version = name.partition("@") if name.startswith("@") else name.partition(":")
     if mark and not version.isdigit():
-        raise UsageError(f"{name!r}: after {mark!r} stands a version number, as in {base}{mark}0")
+        raise UsageError(f"{name!r}: expected a version number after {mark!r}, as in {base}{mark}0")
     row: Row | None = rows.where(_is(base, mark, version)).orderBy(F.desc("version")).first()
     if row is None:
         known = sorted({_name(r, mark) for r in rows.select("refinement", "version", "refined_version").collect()})
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
-        hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known) or 'none yet'}"
-        raise UsageError(f"there is no refinement {name!r} in this store ({hint})")
+        raise UsageError(f"{store.location}: {unknown('refinement', name, known)}")
     return row
 
 

@@ -1,5 +1,6 @@
-"""``optimize``: small files become large ones, sorted by unit, and every refinement stays readable."""
+"""``optimize``: compacts small files, sorted by unit; every refinement stays readable."""
 
+import logging
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -7,11 +8,13 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 
 from prox_spark.errors import LeaseError
-from prox_spark.schemas import RESULT_TABLES, TABLES
+from prox_spark.schemas import ADDED_TABLES, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import Lease, hold, keys
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
-from prox_spark.tables.store import Store, complete_store, open_store
+from prox_spark.tables.store import Store, open_store
+
+_log = logging.getLogger(__name__)
 
 _SMALL = 64 * 2**20
 """Tables of two files or more that are smaller than this on average are compacted, which ends that."""
@@ -41,7 +44,6 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     has them, and a new version of that refinement commits the result.
     """
     store = open_store(spark, location)
-    complete_store(store)
     # A MERGE of programs that were asked again would fail over files that are rewritten under it.
     generating = [key for key in keys(store) if key.startswith("generate/")]
     held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (
@@ -49,7 +51,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
         (["ingest"], ("documents", "files")),
         (generating, ("programs",)),
         (["annotate"], ("annotations",)),
-        ([], ("metrics", "leases", "pins", "forgotten", "receipts")),
+        ([], ("metrics", "leases", "pins", "forgotten", "receipts", "refiners", "migrations")),
     )
     files: dict[str, dict[str, int]] = {}
     busy: list[str] = []
@@ -63,6 +65,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
             except LeaseError:
                 busy += before
                 continue
+            _log.info("optimize: compacting %s", ", ".join(before), extra={"store": store.location})
             if needed == ["execute"]:
                 _compact_results(store, leases["execute"], before)
             for table in before:
@@ -102,6 +105,9 @@ def _order(table: str) -> str | None:
 
 def _small_files(store: Store, table: str) -> int:
     """How many files the table has, 0 where they are not small."""
+    if table in ADDED_TABLES and not store.has(table):
+        # An older package's store, which has not been written to since.
+        return 0
     row = store.spark.sql(f"DESCRIBE DETAIL {store.table(table)}").select("numFiles", "sizeInBytes").first()
     assert row is not None, "a Delta table has details"
     return int(row["numFiles"]) if row["sizeInBytes"] < _SMALL * row["numFiles"] else 0

@@ -1,4 +1,4 @@
-"""``pin``: a refinement that is to stay; a copy of its tables stays whatever becomes of the store's older versions."""
+"""``pin``: marks a refinement to keep; a copy of its tables survives VACUUM."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,9 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.schemas import VERSIONED
-from prox_spark.tables.commits import Purpose, commit, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.leases import hold
+from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import WRITTEN, check_unforgotten
 from prox_spark.tables.store import Store, create_table, open_store, spark_schema
 from prox_spark.versions.names import Version, copy_of, open_version, own_rows
@@ -26,11 +27,11 @@ class Pinned:
 
 
 def pin(spark: SparkSession, location: str, name: str, *, copy: bool = False) -> Pinned:
-    """Record a refinement version as pinned; with ``copy`` write its rows of all tables to tables of their own.
+    """Record a refinement version as pinned; with ``copy`` also write its rows of all tables to separate tables.
 
     A copy survives any VACUUM; `` `T@NAME:VERSION` `` in ``sql``, and ``compare``, read it from then on. ``forget`` reaches it.
-    Raises ``UsageError`` for a name that does not exist, ``StoreError`` for a version that is gone, or, with ``copy``, that
-    holds what was forgotten since.
+    Raises ``UsageError`` for a name that does not exist, ``StoreError`` for a version that no longer exists or, with ``copy``,
+    contains documents that were forgotten since.
     """
     store = open_store(spark, location)
     version = open_version(store, name)

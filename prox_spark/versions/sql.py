@@ -1,4 +1,4 @@
-"""``sql``: questions to a store by the plain names of its tables.
+"""``sql``: queries of a store by the plain names of its tables.
 
 A view knows no ``VERSION AS OF`` and its name no ``@``: so the names are found in the parsed query and replaced by views
 over DataFrames that are read at the right version.
@@ -30,7 +30,7 @@ def query(spark: SparkSession, location: str, text: str) -> DataFrame:
     except SqlglotError as error:
         raise UsageError(f"SQL: {' '.join(_plain(str(error)).split())}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise UsageError("SQL: one SELECT (or WITH … SELECT) at a time; this command only reads")
+        raise UsageError("SQL: give one SELECT (or WITH … SELECT); this command only reads")
     tree = statements[0]
     views: dict[str, str] = {}
     for table in list(tree.find_all(exp.Table)):
@@ -82,7 +82,7 @@ def read_as(store: Store, name: str) -> DataFrame:
         return store.read(table)
     if at and table not in VERSIONED:
         raise UsageError(
-            f"SQL: {table} has no refinement versions; ask it as {table}, or one of {', '.join(VERSIONED)} as of a refinement"
+            f"SQL: {table} has no refinement versions; query {table}, or one of {', '.join(VERSIONED)} as of a refinement"
         )
     version = open_version(store, refinement) if at else newest_version(store)
     return store.read(table, 0) if version is None else version.read(table)

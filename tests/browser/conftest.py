@@ -10,8 +10,8 @@ import pytest
 import report_values as values
 from browser_helpers import Watched
 
-from prox_spark.report.documents import Document
-from prox_spark.report.figures import Facts
+from prox_spark.reporting.documents import ReportDocument
+from prox_spark.reporting.figures import Facts
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -35,12 +35,12 @@ def chromium() -> Iterator[Any]:
 def open_report(chromium: Any, tmp_path: Path) -> Iterator[Callable[..., Watched]]:
     """Write a report and open it as a file."""
     pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
-    from prox_spark.report.page import render, write
-    from prox_spark.report.pictures import pictures
+    from prox_spark.reporting.page import render, write
+    from prox_spark.reporting.pictures import pictures
 
     contexts = []
 
-    def open_(documents: Sequence[Document], facts: Facts | None = None, **options: Any) -> Watched:
+    def open_(documents: Sequence[ReportDocument], facts: Facts | None = None, **options: Any) -> Watched:
         facts = facts or values.two()
         file = tmp_path / "report.html"
         write(render(facts, pictures(facts), documents, seed=0), file)

@@ -153,9 +153,9 @@ def test_the_library_of_questions_and_the_functions_work_in_a_session_of_ones_ow
     ("words", "said"),
     [
         (["sql", "SELECT nothing FROM refined"], "`nothing` cannot be resolved"),
-        (["sql", "SELECT 1 FROM `refined@frst`"], "nearest: first"),
+        (["sql", "SELECT 1 FROM `refined@frst`"], "did you mean 'first'?"),
         (["forget", "--where", "nothing = 1"], "--where: "),
-        (["compare", "--from", "first", "--to", "secnd"], "nearest: second"),
+        (["compare", "--from", "first", "--to", "secnd"], "did you mean 'second'?"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(store: str, run: Run, words: list[str], said: str) -> None:

@@ -50,7 +50,7 @@ with open(sys.argv[2], "w") as file:
 
 DYING = """
 import os, signal
-from prox_spark.export.folder import Folder
+from prox_spark.exporting.folder import Folder
 
 write = Folder.write
 

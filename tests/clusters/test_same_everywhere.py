@@ -7,9 +7,7 @@ Slow: four Sparks with a JVM each for driver, executors and daemons, and the whe
 import json
 import random
 import re
-import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from claims import PROSE, versions
 from cluster_processes import environment, fake_gpu, remote, standalone
 from processes import COMMAND
 from submitting import ROOT, command
+from wheel_of_checkout import build_wheel
 
 from prox_spark.tables.store import open_store
 
@@ -119,19 +118,7 @@ def done_and_logged(words: list[str], own: dict[str, str], folder: Path) -> tupl
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the wheel holds, built from a copy of this checkout that calls itself version ``STAMP``."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "prox_spark", source / "prox_spark", ignore=shutil.ignore_patterns("__pycache__"))
-    version = source / "prox_spark" / "__init__.py"
-    here = version.read_text().replace('__version__ = "', f'__version__ = "{STAMP}"  # "')
-    version.write_text(here)
-    uv = [str(Path(sys.executable).with_name("uv")), "build", "--quiet", "--wheel", "--no-build-isolation", "--offline"]
-    subprocess.run([*uv, "--python", sys.executable, "--out-dir", str(folder), str(source)], check=True, timeout=300)
-    (built,) = folder.glob(f"prox_spark-{STAMP}-*.whl")
-    zipfile.ZipFile(built).extractall(folder / "installed")
-    shutil.rmtree(source)
+    zipfile.ZipFile(build_wheel(folder, STAMP)).extractall(folder / "installed")
     return folder / "installed"
 
 

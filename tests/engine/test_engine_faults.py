@@ -85,7 +85,7 @@ def test_a_request_that_kills_every_engine_fails_alone_and_another_stream_goes_o
     thread.join(300)
     assert answers.keys() == set(range(60))
     assert [number for number, answer in answers.items() if answer.finish == "error"] == [30]
-    assert "the engine dies of this request" in (answers[30].error or "")
+    assert "this request kills the engine" in (answers[30].error or "")
     assert sorted(answer.id for answer in others) == list(range(400))
     assert not [answer for answer in others if answer.finish == "error"]
     engine.close()
@@ -96,7 +96,7 @@ def test_an_engine_that_dies_of_everything_ends_the_stream(hello: wire.Hello, mo
     patch(hello, FATAL_REQUEST)
     monkeypatch.setattr(supervisor, "MOST_FATAL", 1)
     engine = SupervisedEngine(hello)
-    with pytest.raises(EngineError, match="of 2 requests alone"):
+    with pytest.raises(EngineError, match="2 single requests killed it"):
         list(engine.stream(requests(30, frozenset(range(30)))))
 
 

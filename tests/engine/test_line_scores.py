@@ -75,5 +75,5 @@ def test_a_label_that_the_model_does_not_have_is_refused(scorer: Path) -> None:
     refiner = json.loads((scorer / "refiner.json").read_text())
     refiner["chunk"]["label"] = "good"
     (scorer / "refiner.json").write_text(json.dumps(refiner))
-    with pytest.raises(RefinerError, match=r"'good', config\.json's id2label has drop, keep"):
+    with pytest.raises(RefinerError, match=r"'good', but id2label in config\.json has drop, keep"):
         run("chunk", TransformersSettings(kind="transformers", model=str(scorer)), [TEXT])

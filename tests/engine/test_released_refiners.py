@@ -12,7 +12,7 @@ from engine_helpers import end_engine, run
 
 from prox_spark.config.adapt import SIZES
 from prox_spark.config.engines import TransformersSettings
-from prox_spark.generation.refiner import load_refiner
+from prox_spark.generation.kinds import load_refiner
 
 PAGE = "Home | About\nThe old harbour lies an hour's walk from the town.\nCopyright 2024"
 

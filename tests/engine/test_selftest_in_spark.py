@@ -13,7 +13,7 @@ from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import SelfTestError
 from prox_spark.generation.generate import generate
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -30,7 +30,7 @@ def keys(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for stage in ("document", "chunk"):
         found += [f"{stage}.engine.kind=transformers", f"{stage}.engine.model={model}"]
     config = load_config(None, found)
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     return [*found, "chunk.max_tokens=24"]
 
 

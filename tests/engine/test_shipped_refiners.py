@@ -10,7 +10,7 @@ from engine_helpers import end_engine, run
 from prox_spark.config.engines import StatisticsSettings, TransformersSettings
 from prox_spark.engines.models import SHIPPED, local_folder, resolve_model
 from prox_spark.errors import RefinerError
-from prox_spark.generation.refiner import load_refiner
+from prox_spark.generation.kinds import load_refiner
 
 PROSE = (
     "The old harbour lies an hour's walk from the town, behind a wall of grey stone that the fishermen built by hand.",

@@ -79,7 +79,7 @@ def test_a_job_that_lost_its_lease_writes_nothing_and_notices(store: Store) -> N
         fence(store, second, ["dropped_documents"])
         version = store.version("dropped_documents")
 
-        with pytest.raises(LeaseError, match="went to another job"):
+        with pytest.raises(LeaseError, match="to another job"):
             commit(store, first, "dropped_documents", dropped(store, "late"), Purpose("first"))
 
         assert store.version("dropped_documents") == version

@@ -25,7 +25,7 @@ from prox_spark.cli import main
 from prox_spark.config import Config, load_config
 from prox_spark.corpora.labels import read_pages
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.tables import commits
 from prox_spark.tables.leases import hold
 from prox_spark.tables.store import open_store
@@ -54,7 +54,7 @@ def ingested(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pages.json").write_text("".join(json.dumps(page) + "\n" for page in pages))
     keys = [f"input.path={folder / 'pages.json'}", "input.format=json", "ingest.unit_bytes=500"]
     config = load_config(None, [f"store={folder / 'store'}", *keys])
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     return folder / "store"
 
 
@@ -168,7 +168,7 @@ def words(config: Config) -> list[str]:
 
 
 def test_without_its_section_the_verb_says_what_it_needs(spark: Any, make: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match="endpoint and output are needed"):
+    with pytest.raises(ConfigError, match="set endpoint and output"):
         annotate(spark, make().model_copy(update={"annotate": None}))
 
 
@@ -213,7 +213,7 @@ def test_an_interrupted_run_goes_on_with_what_is_missing(
     assert len(kept) == 8
     # Then the endpoint itself goes down in the midst of it.
     endpoint.usual = status(401, "no more")
-    with pytest.raises(PySparkException, match="wants a key"):
+    with pytest.raises(PySparkException, match="requires an API key"):
         annotate(spark, config)
     endpoint.seen.clear()
     endpoint.usual = sensible

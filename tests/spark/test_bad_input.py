@@ -205,7 +205,7 @@ def store_version(spark: Any, corpus: Corpus) -> Iterator[Callable[[int], None]]
 
 @pytest.mark.parametrize(
     ("number", "what_to_do"),
-    [(STORE_VERSION + 1, "upgrade prox_spark"), (STORE_VERSION - 1, "no migration from it exists")],
+    [(STORE_VERSION + 1, "upgrade prox_spark"), (STORE_VERSION - 1, "there is no migration for it")],
 )
 def test_a_store_of_another_schema_version_is_refused_by_readers_and_writers(
     corpus: Corpus,
@@ -219,7 +219,7 @@ def test_a_store_of_another_schema_version_is_refused_by_readers_and_writers(
     for arguments in (["history", "--store", corpus.config.store], ["refine", *corpus.arguments]):
         assert main(arguments) == 1
         reason = one_line(capsys)
-        assert f"store version {number}, this package reads {STORE_VERSION}" in reason
+        assert f"store version is {number}, but this package reads {STORE_VERSION}" in reason
         assert what_to_do in reason
     assert versions(corpus.folder / "store") == before
 
@@ -257,8 +257,7 @@ def test_a_missing_column_is_refused_with_the_columns_that_are_there(
 ) -> None:
     pq.write_table(pa.table({"id": ["a"], "content": ["b"]}), tmp_path / "a.parquet")
     reason = refused(tmp_path, capsys, tmp_path / "a.parquet", "input.format=fineweb")
-    assert "no column 'text' for text" in reason
-    assert "it has id, content" in reason
+    assert "no column 'text' for text (known: id, content)" in reason
     (tmp_path / "a.json").write_text('{"text": "a", "key": "b"}\n')
     reason = refused(tmp_path, capsys, tmp_path / "a.json", "input.format=json", "input.columns.doc_id=keys")
     assert "no column 'keys' for doc_id (did you mean 'key'?)" in reason

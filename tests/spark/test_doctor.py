@@ -47,7 +47,7 @@ def test_without_a_configuration_every_part_of_the_machine_is_a_row(
 
     machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "openai"]
     assert list(rows) == [*machine, "spark", "session", "delta", "scheduling"]
-    assert rows["delta"]["found"] == "a table was written twice and read"
+    assert rows["delta"]["found"] == "wrote a table twice and read it"
     for name in ("python", "java", "vllm", "transformers", "spark", "session"):
         assert rows[name]["status"] == "ok", rows[name]
 
@@ -68,7 +68,7 @@ def test_a_configuration_of_rules_is_planned_and_its_store_read(
         "document refiner",
         "chunk refiner",
     ]
-    assert "none there yet" in rows["store"]["found"]
+    assert "does not exist yet" in rows["store"]["found"]
     assert not (tmp_path / "store").exists()
 
     create_store(spark, str(tmp_path / "store"))
@@ -92,7 +92,7 @@ def test_what_a_configuration_names_wrongly_fails(
         words += [f"{stage}.engine.kind=transformers", f"{stage}.engine.model={model}"]
     rows = answer(capsys, 1, *words)
     assert "a newer package wrote it" in rows["store"]["found"]
-    assert "no such folder" in rows["document refiner"]["found"]
+    assert "is not a folder" in rows["document refiner"]["found"]
     assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
 
 

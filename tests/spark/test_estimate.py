@@ -15,7 +15,8 @@ from claims import PAGE, PROSE
 
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
-from prox_spark.corpora import list_files, read_file
+from prox_spark.corpora.files import list_files
+from prox_spark.corpora.read import read_file
 from prox_spark.costs import estimate as module
 from prox_spark.costs.estimate import Estimate, estimate
 from prox_spark.demo.corpus import FILES, write_corpus
@@ -24,7 +25,7 @@ from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.generation.generate import Generated, generate
 from prox_spark.generation.plan import plan_stages
 from prox_spark.generation.task import run_stage
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 
 TOLERANCE = 0.15
 
@@ -62,7 +63,7 @@ def test_the_estimate_of_the_demo_corpus_is_what_the_run_asks(spark: Any, model:
     before = [estimate(spark, config) for config in configs]
     assert not store.exists()
     for config in configs:
-        ingest(spark, config, find_files(config))
+        ingest(spark, config)
     pending = estimate(spark, configs[0])
     third = estimate(spark, configs[0], sample=80)
 
@@ -91,14 +92,14 @@ def test_the_estimate_of_the_demo_corpus_is_what_the_run_asks(spark: Any, model:
     more = load_config(
         None, with_model(model, f"store={store}", f"input.path={tmp_path / 'more.txt'}", "input.format=text")
     )
-    ingest(spark, more, find_files(more))
+    ingest(spark, more)
     measured = estimate(spark, more, price_per_hour=2.0)
     assert measured.documents == 1
     for one, known in zip(measured.stages, run, strict=True):
         speed = (known.prompt_tokens + known.output_tokens) / known.seconds
         assert one.engine_hours == pytest.approx((one.prompt_tokens + one.output_tokens_at_most) / speed / 3600)
         assert one.price == pytest.approx(2.0 * (one.engine_hours or 0))
-    assert sum("measured in this store" in note for note in measured.notes) == 2
+    assert sum("in earlier runs on this store" in note for note in measured.notes) == 2
 
 
 def within(found: Estimate, stage: int, known: Generated) -> None:
@@ -178,18 +179,18 @@ def test_the_share_that_the_document_stage_kept_so_far_scales_the_chunk_stage(
     chunk = ["chunk.engine.kind=transformers", f"chunk.engine.model={model}"]
     document = ["document.engine.kind=scripted", "document.engine.answers={junk: 0.1}"]
     first = configure(*document, "chunk=null", path=write_pages([PAGE, PAGE + "b", PAGE + "c", "junk"]))
-    ingest(spark, first, find_files(first))
+    ingest(spark, first)
     config = configure(*document, *chunk, path=first.input.path if first.input else None)
 
     unknown = estimate(spark, config)
     generate(spark, first)
     write_pages([f"{PAGE} {number}" for number in range(8)], "more.json")
     more = configure(*document, *chunk, path=tmp_path / "more.json")
-    ingest(spark, more, find_files(more))
+    ingest(spark, more)
     known = estimate(spark, more)
 
     assert [stage.documents for stage in unknown.stages] == [4, 4]
-    assert any("as if it kept every document" in note for note in unknown.notes)
+    assert any("as if every document is kept" in note for note in unknown.notes)
     # Of the 8 new ones three quarters, and the 3 that the document stage has passed on already.
     assert [stage.documents for stage in known.stages] == [8, 9]
     assert known.documents == 11
@@ -204,7 +205,7 @@ def test_only_some_of_many_units_are_read(
     for number, text in enumerate(texts):
         write_pages([text], f"{number:02}.json")
     config = configure("ingest.unit_bytes=60", path=str(write_pages(["x"], "99.json").parent / "*.json"))
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
 
     found = estimate(spark, config, tokens_per_second=5.0)
 

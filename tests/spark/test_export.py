@@ -22,9 +22,9 @@ from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import ConservationError, StoreError, UsageError
-from prox_spark.export import export as job
-from prox_spark.export.export import export, shuffle
-from prox_spark.export.tokens import DocumentTokenizer, read_tokenizer
+from prox_spark.exporting import export as job
+from prox_spark.exporting.export import export, shuffle
+from prox_spark.exporting.tokens import DocumentTokenizer, read_tokenizer
 from prox_spark.pretraining.data import open_shards
 from prox_spark.tables.store import open_store
 from prox_spark.versions.forget import forget
@@ -207,10 +207,10 @@ def test_tokens_decode_to_the_texts_and_the_same_export_again_does_nothing(
     assert {path: path.stat().st_mtime_ns for path in target.rglob("*")} == before
     for other in (["--seed", "1"], ["--raw"]):
         assert main([*words, *other]) == 2
-        assert f"holds another export (first:0 as tokens; other {other[0][2:]}" in capsys.readouterr().err
+        assert f"has another export (first:0 as tokens; different {other[0][2:]}" in capsys.readouterr().err
     (target / "tokens-00000.npy").write_bytes(b"")
     assert main(words) == 2
-    assert "tokens-00000.npy is not there as its manifest.json says" in capsys.readouterr().err
+    assert "tokens-00000.npy does not match its manifest.json" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_small_shards")
@@ -250,8 +250,8 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
     target = tmp_path / "out"
     words = ["export", "--store", store, "--to", str(target)]
     for arguments, reason in (
-        (["frist", "--format", "jsonl"], "there is no refinement 'frist' in this store (nearest: first)"),
-        (["first:7", "--format", "jsonl"], "there is no refinement 'first:7'"),
+        (["frist", "--format", "jsonl"], "unknown refinement 'frist' (did you mean 'first'?)"),
+        (["first:7", "--format", "jsonl"], "unknown refinement 'first:7'"),
         (["first", "--format", "csv"], "'csv' is not one of"),
         (["first", "--format", "tokens"], "needs a tokenizer"),
         (["first", "--format", "tokens", "--tokenizer", "web-programs-1"], "names no eos_token"),
@@ -270,11 +270,11 @@ def test_a_version_with_forgotten_documents_is_refused(spark: Any, tmp_path: Pat
     config = load_config(None, settings(tmp_path, 10))
     run(spark, config)
     forget(spark, config.store, ["d1"])
-    with pytest.raises(StoreError, match="has documents that were forgotten"):
+    with pytest.raises(StoreError, match="contains documents that were forgotten"):
         export(spark, config.store, "first:0", str(tmp_path / "old"), "jsonl")
     assert export(spark, config.store, "first", str(tmp_path / "new"), "jsonl").documents == 8
     forget(spark, config.store, [f"d{number}" for number in range(10)])
-    with pytest.raises(UsageError, match="keeps no document"):
+    with pytest.raises(UsageError, match="keeps no documents"):
         export(spark, config.store, "first", str(tmp_path / "none"), "jsonl")
 
 

@@ -54,7 +54,7 @@ def test_what_cannot_be_used_is_told_before_any_row() -> None:
         )
     with pytest.raises(ConfigError, match="compat mode has no settings"):
         apply_program("text", "program", "compat", min_words=0)
-    with pytest.raises(ConfigError, match="compat, which counts lines through the document"):
+    with pytest.raises(ConfigError, match="compat, which numbers lines through the document"):
         generate_programs(
             load_config(
                 None,

@@ -56,7 +56,7 @@ def test_every_real_file_is_refined_without_loss(spark: Any, gold: Path, tmp_pat
     }
     assert found == there
     for config in configs:
-        ingest(spark, config, find_files(config))
+        ingest(spark, config)
     generate(spark, config)
     done = execute(spark, config)
 
@@ -104,7 +104,7 @@ def test_programs_of_a_real_engine_derive_every_text_again(spark: Any, gold: Pat
     keys = [f"store={tmp_path / 'store'}", "refinement=tiny", "input.limit=12", "chunk.max_tokens=32"]
     keys += [f"input.path={gold / 'formats' / 'c4-dev.*'}", "input.format=c4"]
     pages = load_config(None, [*keys, "chunk.engine.kind=rules"])
-    ingest(spark, pages, find_files(pages))
+    ingest(spark, pages)
     model = build_tiny_model(tmp_path / "tiny", [row["text"] for row in rows(spark, pages, "documents")])
     config = load_config(None, [*keys, "chunk.engine.kind=vllm", f"chunk.engine.model={model}"])
 

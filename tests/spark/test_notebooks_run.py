@@ -5,7 +5,6 @@ Slow: two kernels start, each with a Spark session of its own, and ask thirty qu
 
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from prox_spark.config import load_config
 from prox_spark.refinement.execute import execute
 from prox_spark.versions.compare import compare
 from prox_spark.versions.sql import query
-from prox_spark.versions.summary import summarize
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +76,6 @@ def executed(name: str, store: str, folder: Path) -> Any:
     nbformat, nbclient, traitlets = map(pytest.importorskip, ("nbformat", "nbclient", "traitlets.config"))
     book = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     (folder / "notebooks").mkdir()
-    shutil.copytree(ROOT / "conf" / "sql", folder / "conf" / "sql")
     own = environment() | {
         "PROX_SPARK_STORE": store,
         "PROX_SPARK_FROM": "strict",
@@ -126,7 +123,7 @@ def test_the_comparison_shows_what_the_tables_hold(spark: Any, store: str, tmp_p
     assert len(outputs(book, "image/png")) == 2
     check_inert(book)
     found = last(book)
-    assert found == json.loads(json.dumps(summarize(compare(spark, store, "strict", "gentle")), default=str))
+    assert found == json.loads(json.dumps(compare(spark, store, "strict", "gentle").summary(), default=str))
     logs = {name: _log(spark, store, name) for name in ("strict", "gentle")}
     assert found["lines"]["by_change"]["newly_kept"]["lines"] == len(logs["strict"] - logs["gentle"]) == 16
     assert logs["gentle"] < logs["strict"]

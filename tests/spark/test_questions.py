@@ -1,4 +1,4 @@
-"""``conf/sql``: each question of the library gives the rows that a small store is made for.
+"""Each question of the library gives the rows that a small store is made for.
 
 Slow: three refinements, two of them with both stages, for a query each.
 """
@@ -13,11 +13,11 @@ from claims import PAGE, PROSE, run
 
 from prox_spark.config import load_config
 from prox_spark.refinement.execute import execute
+from prox_spark.versions.questions import QUESTIONS, question
 from prox_spark.versions.sql import query
 
 pytestmark = pytest.mark.slow
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "sql"
 MENU, LONG = "Home | Blog", f"{PROSE} {PROSE} {PROSE}"
 
 Ask = Callable[..., list[dict[str, Any]]]
@@ -67,10 +67,7 @@ def store(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def ask(spark: Any, store: str) -> Ask:
     def answer(name: str, **names: str) -> list[dict[str, Any]]:
-        text = (FOLDER / f"{name}.sql").read_text()
-        for letter, refinement in names.items():
-            text = text.replace(f"@{letter}`", f"@{refinement}`")
-        return [row.asDict() for row in query(spark, store, text).collect()]
+        return [row.asDict() for row in query(spark, store, question(name, names)).collect()]
 
     return answer
 
@@ -139,10 +136,10 @@ def test_the_threshold_at_which_others_have_the_same_size(ask: Ask) -> None:
 
 
 def test_every_question_is_tested_says_what_it_answers_and_is_documented() -> None:
-    own, page = Path(__file__).read_text(), (FOLDER.parents[1] / "docs" / "versions.md").read_text()
-    files = sorted(FOLDER.glob("*.sql"))
-    assert len(files) >= 9
-    for file in files:
-        assert f'ask("{file.stem}"' in own
-        assert file.read_text().startswith("-- ")
-        assert f"`{file.stem}`" in page
+    own = Path(__file__).read_text()
+    page = (Path(__file__).parents[2] / "docs" / "versions.md").read_text()
+    assert len(QUESTIONS.names()) >= 9
+    for name in QUESTIONS.names():
+        assert f'ask("{name}"' in own
+        assert QUESTIONS.read(name).startswith("-- ")
+        assert f"`{name}`" in page

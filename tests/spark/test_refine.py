@@ -13,7 +13,7 @@ from claims import PAGE, PROSE, check_conservation, check_rederivation, rows, ru
 
 from prox_spark.config import Config
 from prox_spark.errors import IncompleteError, RefinementConflictError
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.refinement.execute import execute
 from prox_spark.tables.store import open_store
 
@@ -123,7 +123,7 @@ def test_execute_without_programs_stops_with_their_count(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:
     config = configure(path=write_pages([PAGE, PAGE + " Two."]))
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     with pytest.raises(IncompleteError, match="2 documents lack programs"):
         execute(spark, config)
 
@@ -186,9 +186,9 @@ def test_input_limit_reads_the_first_records_and_the_rest_later(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:
     path = write_pages([f"{PAGE} {i}" for i in range(5)])
-    assert ingest(spark, configure("input.limit=2", path=path), find_files(configure(path=path))).documents == 2
-    assert ingest(spark, configure(path=path), find_files(configure(path=path))).documents == 3
-    assert ingest(spark, configure(path=path), find_files(configure(path=path))).documents == 0
+    assert ingest(spark, configure("input.limit=2", path=path)).documents == 2
+    assert ingest(spark, configure(path=path)).documents == 3
+    assert ingest(spark, configure(path=path)).documents == 0
 
 
 def test_input_limit_counts_what_was_read_before(
@@ -197,7 +197,7 @@ def test_input_limit_counts_what_was_read_before(
     for name, count in (("1.json", 2), ("2.json", 5)):
         write_pages([f"{PAGE} {name} {i}" for i in range(count)], name)
     config = configure("input.limit=4", path=tmp_path / "?.json")
-    assert [ingest(spark, config, find_files(config)).documents for _ in range(2)] == [4, 0]
+    assert [ingest(spark, config).documents for _ in range(2)] == [4, 0]
 
 
 def test_an_empty_file_is_no_error(

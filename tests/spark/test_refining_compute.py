@@ -47,7 +47,7 @@ def test_a_models_refining_is_counted_from_the_programs_of_its_refinement(
     assert compute["stages"][name][0]["prompt_tokens"] == stage.prompt_tokens
     assert compute["rows"][0]["total_flops"] == 6 * 10 * 100
     assert main(["evaluate", *arguments, f"store={tmp_path / 'gone'}"]) == 0
-    assert f"what refining {name} cost is not known" in capsys.readouterr().out
+    assert f"the cost of refining {name} is unknown" in capsys.readouterr().out
 
 
 @pytest.mark.slow  # two refinements

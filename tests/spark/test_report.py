@@ -14,9 +14,9 @@ from claims import PAGE, PROSE, run, versions
 from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.refinement.execute import execute
-from prox_spark.report.documents import MAX_CHARACTERS
-from prox_spark.report.facts import read_facts
-from prox_spark.report.reading import readings
+from prox_spark.reporting.documents import MAX_CHARACTERS
+from prox_spark.reporting.facts import read_facts
+from prox_spark.reporting.reading import readings
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
 
@@ -136,7 +136,7 @@ def test_page_text_is_shown_and_a_long_line_is_cut_and_said_to_be(page: Path) ->
     assert shown["hostile"]["lines"] == HOSTILE.replace("\u202e", "[U+202E]").split("\n")
     assert shown["hostile"]["source"] == "<b>bold</b>"
     (line,) = shown["long"]["lines"]
-    assert line[1] == "… the line goes on"
+    assert line[1] == "… the line continues"
     assert f"{MAX_CHARACTERS:,} of {len(TEXTS['long'][1]):,} characters" in shown["long"]["hidden"]
     text = page.read_text(encoding="utf-8")
     assert "window.hacked = 1</script>" not in text
@@ -194,7 +194,7 @@ def test_a_sample_is_the_same_for_the_same_seed_and_nothing_else_is_in_the_file(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--to", "strikt"], "there is no refinement 'strikt' in this store (nearest: strict"),
+        (["--to", "strikt"], "unknown refinement 'strikt' (did you mean 'strict"),
         (["--from", "strict"], "--from and --to both name strict:0"),
         (["--output-file", "nowhere/report.html"], "the folder nowhere does not exist"),
     ],

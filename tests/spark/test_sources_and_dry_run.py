@@ -11,7 +11,7 @@ from prox_spark.cli import main
 from prox_spark.config import Config
 from prox_spark.errors import InputError
 from prox_spark.generation.generate import generate
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.tables.store import open_store
 
 PROSE = "This is a long and quiet sentence about the tides of a northern bay in winter."
@@ -31,7 +31,7 @@ def test_a_delta_table_is_a_corpus_and_a_sweep_over_it_writes_nothing(
     scripted = ["document=null", "chunk.engine.kind=scripted", "chunk.engine.default=remove_lines(start=0, end=4)"]
     config = configure(*source, *scripted)
 
-    read = ingest(spark, config, find_files(config))
+    read = ingest(spark, config)
 
     assert (read.documents, read.quarantined) == (2, 4), "rows have no places: equal ones are repeats"
     store = open_store(spark, config.store)

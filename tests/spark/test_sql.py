@@ -12,7 +12,7 @@ from claims import PAGE, PROSE, run
 from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.errors import UsageError
-from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.ingestion.ingest import ingest
 from prox_spark.schemas import RESULT_TABLES, TABLES
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
@@ -130,9 +130,9 @@ def test_unions_and_subqueries_are_questions_too(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("question", "reason"),
     [
-        ("SELECT * FROM `refined@remove`", "there is no refinement 'remove' in this store (nearest: removes"),
-        ("SELECT * FROM `refined@removes:7`", "there is no refinement 'removes:7' in this store (nearest: removes:"),
-        ("SELECT * FROM `refined@removes:new`", "after ':' stands a version number"),
+        ("SELECT * FROM `refined@remove`", "unknown refinement 'remove' (did you mean 'removes"),
+        ("SELECT * FROM `refined@removes:7`", "unknown refinement 'removes:7' (did you mean 'removes:"),
+        ("SELECT * FROM `refined@removes:new`", "expected a version number after ':'"),
         ("SELECT * FROM `files@removes`", "files has no refinement versions"),
         ("SELECT * FROM refned", "refned"),
         ("SELECT txt FROM refined", "`txt`"),
@@ -169,11 +169,11 @@ def test_result_tables_are_empty_before_any_refinement(spark: Any, tmp_path: Pat
     (tmp_path / "pages.json").write_text('{"id": "a", "text": "A page."}\n')
     keys = [f"store={tmp_path / 'store'}", f"input.path={tmp_path / 'pages.json'}", "input.format=json"]
     config = load_config(None, [*keys, "chunk.engine.kind=rules"])
-    ingest(spark, config, find_files(config))
+    ingest(spark, config)
     assert query(spark, config.store, "SELECT count(*) FROM documents").collect() == [(1,)]
     for table in ("refined", "dropped_lines", "dropped_documents", "refinements"):
         assert query(spark, config.store, f"SELECT * FROM {table}").collect() == []
-    with pytest.raises(UsageError, match="there is no refinement 'first' in this store"):
+    with pytest.raises(UsageError, match="unknown refinement 'first'"):
         query(spark, config.store, "SELECT * FROM `refined@first`")
 
 
@@ -186,7 +186,7 @@ def test_a_question_leaves_the_store_as_it_was(spark: Any, store: str, ask: Ask)
 def test_columns_of_one_name_are_no_json(store: str, spark: Any, capsys: pytest.CaptureFixture[str]) -> None:
     question = "SELECT a.doc_id, b.doc_id FROM `refined@removes` a JOIN `refined@keeps` b ON a.doc_id = b.doc_id"
     assert main(["sql", "--store", store, question, "--output", "json"]) == 2
-    assert "doc_id, doc_id); give them names of their own with AS" in capsys.readouterr().err
+    assert "doc_id, doc_id); rename them with AS" in capsys.readouterr().err
 
 
 def test_times_are_told_in_utc(store: str, spark: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -47,9 +47,18 @@ def test_override_values_are_yaml() -> None:
     assert (config.input.path, config.input.columns, config.document) == (["a", "b"], {"doc_id": "id"}, None)
 
 
+@pytest.mark.parametrize(
+    "key", ["input.format=finewep", "adapt={name: a, output: o, task: selection, target: {path: t, format: finewep}}"]
+)
+def test_an_unknown_format_is_refused_with_its_key_and_the_nearest_name(key: str) -> None:
+    where = key.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"{where}.*: unknown format 'finewep' \(did you mean 'fineweb'\?\)"):
+        load_config(None, [*RULES, "input.path=x", key])
+
+
 @pytest.mark.parametrize("name", ["a b", "a/b", "a'b", "a@b", "a:b", ""])
 def test_names_hold_only_letters_digits_dot_underscore_and_dash(name: str) -> None:
-    with pytest.raises(ConfigError, match="only letters, digits"):
+    with pytest.raises(ConfigError, match="only contain letters, digits"):
         load_config(None, [*RULES, f"refinement='{name.replace(chr(39), chr(39) * 2)}'"])
 
 
@@ -62,7 +71,9 @@ def test_the_chunk_stage_reads_what_execution_keeps_unless_told_otherwise() -> N
     assert load_config(None, [*RULES, "execution.drop_document_below=0.3"]).min_keep_score == 0.3
 
 
-@pytest.mark.parametrize(("text", "reason"), [("- a\n", "no keys"), ("a: [", "is not YAML"), ("\x00", "is not YAML")])
+@pytest.mark.parametrize(
+    ("text", "reason"), [("- a\n", "no keys"), ("a: [", "not valid YAML"), ("\x00", "not valid YAML")]
+)
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     file = tmp_path / "c.yaml"
     file.write_text(text)
@@ -76,7 +87,7 @@ def test_a_missing_file_is_named() -> None:
 
 
 def test_an_override_without_value_is_refused() -> None:
-    with pytest.raises(ConfigError, match="is no override"):
+    with pytest.raises(ConfigError, match="cannot read override"):
         load_config(None, ["store"])
 
 

@@ -46,7 +46,7 @@ def test_java_that_is_missing_or_too_old_fails_and_no_session_starts(
     assert "17 or 21" in check.advice
 
     monkeypatch.setattr(EXAMINE, "machine", lambda: [check])
-    assert rows(examine(None, (), never))["delta"].found.startswith("not tried")
+    assert rows(examine(None, (), never))["delta"].found.startswith("not checked")
 
 
 def test_a_package_is_judged_by_importing_it_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_package_that_nobody_installed_is_no_fault(monkeypatch: pytest.MonkeyP
 def test_gpus_are_what_nvidia_smi_and_torch_see(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert (gpu().status, gpu().found) == ("ok", "none: engines run on the CPU")
+    assert (gpu().status, gpu().found) == ("ok", "none; engines run on the CPU")
     program(tmp_path, "nvidia-smi", "echo 'H100, 81559 MiB, 550.1'")
     assert (gpu().status, gpu().found) == ("ok", "H100, 81559 MiB, 550.1")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ from prox_spark.logs import (
     written,
 )
 
-KEY = "sk-0123456789abcdef"
+KEY = "sk-0123456789abcdefghij"
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +80,45 @@ def test_no_control_character_and_no_key_reaches_a_line(formatter: logging.Forma
 
 
 def test_a_clean_text_stays_as_it_is() -> None:
-    for text in ("read s3a://bucket/a@b/part-0.json", "skip-this token is 5", "北方 é", "a lease of host:12:34:ab"):
+    for text in (
+        "read s3a://bucket/a@b/part-0.json",
+        "read abfss://corpus@account.dfs.core.windows.net/a and hf://datasets@main/b and s3://host:9000/a@b",
+        "skip-this token is 5",
+        "max_tokens=5 and sk-learn-is-fine",
+        "北方 é",
+        "a lease of host:12:34:ab",
+    ):
         assert clean(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://h/a?X-Goog-Signature=0f1e&b=1", "https://h/a?X-Goog-Signature=***&b=1"),
+        ("X-Amz-Security-Token=IQoJb3", "X-Amz-Security-Token=***"),
+        ("access_token=abc password='a b'", "access_token=*** password='*** b'"),
+        ("Authorization: Basic dXNlcg==", "Authorization: Basic ***"),
+        ("{'authorization': 'Bearer abcdefgh12'}", "{'authorization': 'Bearer ***'}"),
+        ("aws_secret_access_key=wJal/rXU", "aws_secret_access_key=***"),
+        ("DefaultEndpoints=https;AccountKey=ab/c==;Suffix=x", "DefaultEndpoints=https;AccountKey=***;Suffix=x"),
+        ("blob?sv=1&sig=abc%3D", "blob?sv=1&sig=***"),
+        ("https://user:pass@host/x", "https://***@host/x"),
+    ],
+)
+def test_a_key_in_a_text_is_hidden_and_its_name_stays(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+def test_a_column_named_key_is_no_secret() -> None:
+    found = without_secrets({"text_key": "text", "fs.s3a.secret.key": "x", "api_key": "x", "hf_token": "x", "key": "y"})
+    assert found == {"text_key": "text", "fs.s3a.secret.key": "***", "api_key": "***", "hf_token": "***", "key": "y"}
+
+
+def test_a_json_line_has_null_for_a_number_that_json_lacks() -> None:
+    line = JsonLines().format(record("made", rate=float("nan"), counts={1: float("inf"), "b": 2.5}))
+    assert "NaN" not in line
+    found = json.loads(line)
+    assert (found["rate"], found["counts"]) == (None, {"1": None, "b": 2.5})
 
 
 def test_a_configuration_is_logged_without_spark_and_without_keys() -> None:
@@ -89,7 +127,7 @@ def test_a_configuration_is_logged_without_spark_and_without_keys() -> None:
         [
             "store=s3a://me:hidden@bucket/store",
             "spark={spark.hadoop.fs.s3a.secret.key: hidden}",
-            "chunk.engine={kind: vllm, model: m, options: {hf_token: hidden, max_model_len: 2048}}",
+            "chunk.engine={kind: vllm, model: m, options: {my_token: hidden, max_model_len: 2048}}",
             "annotate={endpoint: {base_url: 'http://here/v1', model: big}, output: o}",
         ],
     )
@@ -97,7 +135,7 @@ def test_a_configuration_is_logged_without_spark_and_without_keys() -> None:
     assert "hidden" not in shown
     assert "fs.s3a" not in shown
     assert '"max_model_len": 2048' in shown
-    assert '"hf_token": "***"' in shown
+    assert '"my_token": "***"' in shown
     # The name of a variable is no secret.
     assert "OPENAI_API_KEY" in shown
 
@@ -118,6 +156,32 @@ def test_a_log_that_is_set_up_twice_says_each_line_once(capsys: pytest.CaptureFi
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "once"
     assert chosen() is None
+
+
+def test_a_warning_is_a_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = warnings.showwarning
+    with written(LogSettings("json")), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old settings", FutureWarning, stacklevel=1)
+    assert warnings.showwarning is shown
+    (line,) = capsys.readouterr().err.splitlines()
+    found = json.loads(line)
+    assert (found["level"], found["logger"]) == ("WARNING", "py.warnings")
+    assert found["message"].endswith("FutureWarning: old settings")
+
+
+def test_another_handler_of_the_root_gets_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    root, ours, seen = logging.getLogger(), logging.getLogger("prox_spark"), logging.StreamHandler(sys.stderr)
+    before = (ours.level, ours.propagate)
+    root.addHandler(seen)
+    try:
+        with written(LogSettings()):
+            logging.getLogger("prox_spark.tables").info("once")
+    finally:
+        root.removeHandler(seen)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert (ours.level, ours.propagate) == before
 
 
 def test_of_others_only_warnings_are_logged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from prox_spark.config import load_config
 from prox_spark.demo import __main__ as demo
 from prox_spark.generation.plan import plan_stages
+from prox_spark.versions.questions import QUESTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -55,8 +56,8 @@ def test_what_it_names_is_there(file: Path) -> None:
     text = "".join(line for cell in json.loads(file.read_text(encoding="utf-8"))["cells"] for line in cell["source"])
     for link in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (file.parent / link).is_file(), link
-    for name in re.findall(r"question\(\"([\w-]+)\"|conf/sql/([\w-]+)\.sql", text):
-        assert (ROOT / "conf" / "sql" / f"{name[0] or name[1]}.sql").is_file(), name
+    for name in re.findall(r"question\(\"([\w-]+)\"", text):
+        assert name in QUESTIONS.names()
 
 
 @notebooks
@@ -64,9 +65,9 @@ def test_the_commands_for_a_newcomer_make_the_two_refinements_of_the_defaults(fi
     intro, parameters = ("".join(cells(file, kind)[0]["source"]) for kind in ("markdown", "code"))
     make, execute = next(block for block in re.findall(r"```\n(.*?)```", intro, flags=re.DOTALL)).splitlines()
     assert make == "make demo"
-    command, verb, option, path, *overrides = shlex.split(execute)
+    command, verb, option, preset, *overrides = shlex.split(execute)
     assert (command, verb, option) == (".venv/bin/prox-spark", "execute", "--config")
-    careful, first = load_config(ROOT / path, overrides), demo._config(Path("corpus"), "c4")
+    careful, first = load_config(preset, overrides), demo._config(Path("corpus"), "c4")
     assert plan_stages(careful) == plan_stages(first), "the scores of the demo are used again"
     assert careful.execution.drop_document_below == first.execution.drop_document_below
     assert careful.execution.drop_line_below != first.execution.drop_line_below

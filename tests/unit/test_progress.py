@@ -68,6 +68,18 @@ def test_between_commits_a_line_a_minute_reckons_with_the_tasks_that_are_done(
     assert values(caplog.records[1], "done", "rate", "seconds_left") == [800, 13.333, 15.0]
 
 
+def test_no_more_than_all_of_what_is_under_way_is_reckoned_with(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    progress = Progress("execute", 4, "tables", running=lambda: 1.5, clock=clock)
+    progress.expect(1)
+    progress.expect(1)
+    clock.now += EVERY_SECONDS
+    progress.look()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "execute: 0 of 4 tables (50%), 2 tables/min, no commit yet, 100% of the running Spark tasks done, 1 min 00 s left"
+    )
+
+
 def test_before_the_first_commit_the_time_left_is_unknown_where_spark_does_not_tell(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,8 +11,8 @@ from prox_spark.config.engines import StatisticsSettings
 from prox_spark.engines.models import SHIPPED
 from prox_spark.engines.protocol import Request
 from prox_spark.errors import RefinerError
-from prox_spark.generation.open_engine import open_engine
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.kinds import load_refiner, open_engine
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.statistics.scorer import FILE, Scorer, load_scorer, save_scorer
 from prox_spark.statistics.text import NAMES, buckets
 
@@ -47,12 +47,12 @@ def test_a_scorer_is_written_and_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 0}, "was fitted to statistics 0"),
-        ({"weights": {}}, "was fitted to"),
-        ({"weights": dict.fromkeys(NAMES, "much")}, "no document scorer"),
-        ({"weights": {**dict.fromkeys(NAMES, 1.0), "mood": 1.0}}, "was fitted to"),
-        ({"intercept": float("nan")}, "no numbers"),
-        ({"intercept": "high"}, "no document scorer"),
+        ({"version": 0}, "was fitted with statistics version 0"),
+        ({"weights": {}}, "was fitted with"),
+        ({"weights": dict.fromkeys(NAMES, "much")}, "not a document scorer"),
+        ({"weights": {**dict.fromkeys(NAMES, 1.0), "mood": 1.0}}, "was fitted with"),
+        ({"intercept": float("nan")}, "not numbers"),
+        ({"intercept": "high"}, "not a document scorer"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -81,7 +81,7 @@ def test_its_fingerprint_is_that_of_its_weights(tmp_path: Path) -> None:
 
 
 def test_it_is_refused_for_chunks_and_where_there_is_none() -> None:
-    with pytest.raises(RefinerError, match=r"belongs to document\.engine"):
+    with pytest.raises(RefinerError, match=r"use it in document\.engine"):
         load_refiner("chunk", SHIPPED_SCORER)
     with pytest.raises(RefinerError, match="web-documents-1"):
         load_refiner("document", StatisticsSettings(kind="statistics", model="nowhere"))

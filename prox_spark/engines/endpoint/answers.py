@@ -68,7 +68,7 @@ def completion(request: Request, body: bytes, decode: Callable[[list[int]], str]
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnusableError(f"the answer is no completion: {where}{': ' if where else ''}{first['msg']}") from None
+        raise UnusableError(f"the answer is not a completion: {where}{': ' if where else ''}{first['msg']}") from None
     choice = read.choices[0]
     if request.decision is not None:
         return Completion(id=request.id, keep_score=_keep_score(request.decision, choice.logprobs, decode))
@@ -96,12 +96,12 @@ def _keep_score(decision: tuple[int, int], logprobs: _Logprobs | None, decode: C
     """
     first = logprobs.top_logprobs[0] if logprobs and logprobs.top_logprobs else None
     if not first:
-        raise UnusableError("the endpoint returned no log-probabilities of the first token", again=False)
+        raise UnusableError("the endpoint returned no log-probabilities for the first token", again=False)
     by_id = any(token.startswith(_ID) for token in first)
     names = [f"{_ID}{token}" if by_id else decode([token]) for token in decision]
     found = [first.get(name) for name in names]
     if found == [None, None]:
         words = " nor ".join(repr(decode([token])) for token in decision)
-        raise UnusableError(f"the likeliest {len(first)} first tokens hold neither {words}", again=False)
+        raise UnusableError(f"the {len(first)} most likely first tokens include neither {words}", again=False)
     keep, drop = (min(first.values()) if value is None else value for value in found)
     return 1.0 / (1.0 + math.exp(min(drop - keep, 700.0)))

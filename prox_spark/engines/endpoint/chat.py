@@ -1,6 +1,6 @@
 """Conversations with a model behind an OpenAI-compatible chat endpoint: messages in, one reply out, held to a JSON schema.
 
-What a reply's text means is the caller's to judge; a refusal is a reply.
+The caller interprets the text of a reply; a refusal is also a reply.
 """
 
 from collections.abc import Iterator, Mapping
@@ -67,8 +67,8 @@ class _Body(BaseModel):
 class ChatEngine:
     """The chat endpoint that ``settings`` name.
 
-    ``structured``: whether the schema goes along as ``response_format``; ``parameters`` stand in every request's body as
-    they are. ``section`` is where all this stands in a configuration, for messages.
+    ``structured``: whether the schema goes along as ``response_format``; ``parameters`` are added to the body of every
+    request. ``section`` is the configuration section, for messages.
     Raises ``EngineError`` for a key that no header can carry.
     """
 
@@ -81,7 +81,7 @@ class ChatEngine:
         self._endpoint = Endpoint(
             settings,
             section=f"{section}.endpoint",
-            hint=f"where it knows no response_format set {section}.structured to false, where it takes no such field change "
+            hint=f"without support of response_format set {section}.structured to false; if it rejects a field, change "
             f"{section}.parameters",
         )
 
@@ -117,14 +117,16 @@ def reply(number: int, body: bytes) -> Reply:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnusableError(f"the answer is no chat completion: {where}{': ' if where else ''}{first['msg']}") from None
+        raise UnusableError(
+            f"the answer is not a chat completion: {where}{': ' if where else ''}{first['msg']}"
+        ) from None
     choice, used = read.choices[0], read.usage or _Used()
     said, finish = choice.message, choice.finish_reason
     tokens = {"prompt_tokens": used.prompt_tokens, "output_tokens": used.completion_tokens}
     if said.refusal or finish == "content_filter":
         return Reply(number, "refused", said.refusal or said.content, None, **tokens)
     if finish is None:
-        raise UnusableError("the answer broke off: it has no finish_reason")
+        raise UnusableError("the answer is incomplete: it has no finish_reason")
     return Reply(number, "cut" if finish == "length" else "text", said.content, None, **tokens)
 
 

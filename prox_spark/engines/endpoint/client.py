@@ -173,7 +173,7 @@ class Endpoint:
         try:
             future = answered.get(timeout=longest)
         except queue.Empty:
-            raise EngineError(f"the endpoint {self._settings.base_url}: no outcome within {longest:.0f} s") from None
+            raise EngineError(f"the endpoint {self._settings.base_url}: no result within {longest:.0f} s") from None
         flying.remove(future)
         return future.result()
 
@@ -222,12 +222,12 @@ class Endpoint:
         reason = f"sent {self._settings.retries + 1} times, {error}" if isinstance(error, AgainError) else str(error)
         if isinstance(error, AgainError) and error.unreachable:
             raise EngineError(
-                f"{where} cannot be reached ({reason}): check {self._section}.base_url, and that it is up"
+                f"{where} cannot be reached ({reason}): check {self._section}.base_url, and that the endpoint is running"
             ) from None
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= IN_A_ROW:
             raise EngineError(
-                f"{where} failed {IN_A_ROW} requests in a row, the last: {reason}; {self._hint}"
+                f"{where} failed {IN_A_ROW} requests in a row; last error: {reason}; {self._hint}"
             ) from None
         return reason
 
@@ -253,14 +253,16 @@ class Endpoint:
             return AgainError(said, wait=_asked_wait(error.response.headers))
         where, variable = f"the endpoint {self._settings.base_url}", self._settings.api_key_variable
         if status in (401, 403) and self._key is None:
-            return EngineError(f"{where} wants a key ({said}): set {variable} in the environment of the executors")
+            return EngineError(
+                f"{where} requires an API key ({said}): set {variable} in the environment of the executors"
+            )
         if status in (401, 403):
-            return EngineError(f"{where} refuses the key in {variable} ({said}): set one that may use its models")
+            return EngineError(f"{where} rejects the key in {variable} ({said}): set a key with access to its models")
         section = self._section
         if status == 404:
             model = self._settings.model
             return EngineError(f"{where} has no model {model!r} ({said}): check {section}.model and {section}.base_url")
-        return EngineError(f"{where} refuses every request ({said}): check {section}.base_url")
+        return EngineError(f"{where} rejects every request ({said}): check {section}.base_url")
 
     def _clean(self, text: str) -> str:
         """One short line without the key."""
@@ -271,7 +273,7 @@ def _key(variable: str) -> str | None:
     """The key in an environment variable, without spaces and line ends around it; ``None`` where there is none."""
     key = os.environ.get(variable, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise EngineError(f"the environment variable {variable} holds no key: there are characters that none has")
+        raise EngineError(f"the environment variable {variable} is not a valid API key: it contains illegal characters")
     return key or None
 
 

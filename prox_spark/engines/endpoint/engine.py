@@ -13,7 +13,7 @@ from prox_spark.engines.protocol import Completion, Request, Usage
 class OpenaiEngine:
     """The endpoint that ``settings`` name; ``decode`` gives the text of token ids as the refiner's tokenizer has it.
 
-    Nothing is held between two streams. Raises ``EngineError`` for a key that no header can carry.
+    No state is kept between streams. Raises ``EngineError`` for a key that no header can carry.
     """
 
     def __init__(self, settings: OpenaiSettings, decode: Callable[[list[int]], str]) -> None:
@@ -22,7 +22,7 @@ class OpenaiEngine:
         self._endpoint = Endpoint(
             settings,
             section="engine",
-            hint="where it takes no token ids set engine.prompt to text, where it knows no grammars set grammar to false",
+            hint="if it rejects token ids, set engine.prompt to text; if it rejects grammars, set grammar to false",
         )
         self._extended: bool | None = None
 
@@ -45,7 +45,7 @@ class OpenaiEngine:
         except RefusedError:
             if self._extended is not None:
                 raise
-            # For what it asks or for how it asks? Without extensions it shows.
+            # Was the request wrong, or only its extensions? Retrying without them shows.
             self._endpoint.count_retry()
             extended = False
             body = await self._send(client, request, extended)

@@ -1,4 +1,4 @@
-"""Engines that choose documents by a number, in the task itself: ``dsir``, ``random`` and ``column``."""
+"""Engines that select documents by a score, in the task itself: ``dsir``, ``random`` and ``column``."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ Score = Callable[[Sequence[Request]], Sequence[float | str]]
 
 
 class SelectionEngine:
-    """Answers each document's ``keep_score``; a document without one fails, alone."""
+    """Answers each document's ``keep_score``; a document without one fails; others are not affected."""
 
     def __init__(self, score: Score) -> None:
         self._score = score
@@ -39,13 +39,13 @@ class SelectionEngine:
         """Nothing is held."""
 
 
-def open_selection(engine: ColumnSettings | DsirSettings | RandomSettings) -> SelectionEngine:
+def open_selection(settings: ColumnSettings | DsirSettings | RandomSettings) -> SelectionEngine:
     """The engine of these settings. Raises ``RefinerError`` where a folder is no DSIR's."""
-    if isinstance(engine, RandomSettings):
-        return SelectionEngine(partial(_random, engine.seed))
-    if isinstance(engine, ColumnSettings):
-        return SelectionEngine(partial(_column, engine))
-    return SelectionEngine(partial(_dsir, load_dsir(local_folder(engine.model))))
+    if isinstance(settings, RandomSettings):
+        return SelectionEngine(partial(_random, settings.seed))
+    if isinstance(settings, ColumnSettings):
+        return SelectionEngine(partial(_column, settings))
+    return SelectionEngine(partial(_dsir, load_dsir(local_folder(settings.model))))
 
 
 def _random(seed: int, requests: Sequence[Request]) -> Sequence[float | str]:
@@ -59,5 +59,5 @@ def _dsir(dsir: Dsir, requests: Sequence[Request]) -> Sequence[float | str]:
     return scores
 
 
-def _column(engine: ColumnSettings, requests: Sequence[Request]) -> Sequence[float | str]:
-    return [keep_score(request.score, engine.column, engine.scale) for request in requests]
+def _column(settings: ColumnSettings, requests: Sequence[Request]) -> Sequence[float | str]:
+    return [keep_score(request.score, settings.column, settings.scale) for request in requests]

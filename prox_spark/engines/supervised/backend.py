@@ -1,4 +1,4 @@
-"""What a model engine looks like from inside the supervisor."""
+"""The interface of a model engine inside the supervisor."""
 
 from typing import Protocol
 

@@ -1,9 +1,9 @@
 """A task's side of the engine that all tasks of an executor share: find it or start it, keep it fed, outlive its death.
 
-Requests go in while earlier ones are being answered, at most ``WINDOW`` at a time. When the engine dies, what was in
-flight is sent again to a fresh one. What was in flight at two deaths may be their cause: these requests go one by one to
-an engine that serves nobody else, and one that it dies of fails, alone. Past the budget of restarts ``EngineError`` has
-the engine's own last words.
+Requests go in while earlier ones are being answered, at most ``WINDOW`` at a time. When the engine dies, the requests in
+flight are sent again to a new one. Requests that were in flight at two deaths may be the cause: they are sent one by one to an
+engine that serves no other task, and a request that kills it is recorded as failed. Beyond the restart budget, ``EngineError``
+has the tail of the engine's log.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ from prox_spark.errors import EngineError
 _log = logging.getLogger(__name__)
 
 WINDOW = 256
-"""Requests of one task in flight: vLLM runs at most so many sequences at a time by default."""
+"""Maximum open requests of a task: vLLM's default limit of concurrent sequences."""
 
 RESTARTS = 2
 """Engines that may die under one stream before the cause is found."""
@@ -48,7 +48,7 @@ MOST_FATAL = 8
 """Requests of one search that an engine may die of, each alone: more, and it is not the requests that are bad."""
 
 IDLE_SECONDS = 300.0
-"""Without a client for so long the engine ends and gives the GPU back."""
+"""After this long without a client, the engine exits and frees the GPU."""
 
 _CONNECT_SECONDS = 120.0
 _SILENCE_SECONDS = 60.0
@@ -58,7 +58,7 @@ _POLL_SECONDS = 0.05
 _REASON_CHARACTERS = 300
 _PORTION = 16
 _YIELD_SECONDS = 1.0
-"""Who made room stands back for so long, so that the one who asked for it is served first."""
+"""A client whose engine made room waits this long, so that the client that asked for it is served first."""
 
 
 class _LostError(Exception):
@@ -107,7 +107,7 @@ class SupervisedEngine:
                     deaths += 1
                     self._log_death(lost, deaths, RESTARTS, len(flying))
                     if deaths > RESTARTS:
-                        raise self._beyond(f"{deaths} times in one stream, {RESTARTS} are allowed", lost) from lost
+                        raise self._beyond(f"{deaths} times in one stream; {RESTARTS} are allowed", lost) from lost
                     # An engine that dies as it starts has not seen a request.
                     seen = frozenset(flying if served else ())
                     suspects, before = before & seen, seen
@@ -135,12 +135,12 @@ class SupervisedEngine:
                     starts, fatal = starts + (not served), fatal + served
                     self._log_death(lost, starts + fatal, RESTARTS + MOST_FATAL, 0 if served else 1)
                     if starts > RESTARTS or fatal > MOST_FATAL:
-                        raise self._beyond(f"at {starts} starts and of {fatal} requests alone", lost) from lost
+                        raise self._beyond(
+                            f"after {starts} restarts; {fatal} single requests killed it", lost
+                        ) from lost
                     if served:
                         request = suspects.pop()
-                        yield Completion(
-                            id=request.id, finish="error", error=f"the engine dies of this request: {lost}"
-                        )
+                        yield Completion(id=request.id, finish="error", error=f"this request kills the engine: {lost}")
         finally:
             self.close()
             self._hello = shared
@@ -151,7 +151,7 @@ class SupervisedEngine:
         served = self._connection is not None
         self.close()
         if not lost.fault:
-            _log.info("the engine for %s left: %s; %d requests go to the next", self._model(), lost, len(flying))
+            _log.info("the engine for %s stopped: %s; resending %d requests", self._model(), lost, len(flying))
         restarts, retries = self._usage.restarts + lost.fault, self._usage.retries + len(flying)
         self._usage = replace(self._usage, restarts=restarts, retries=retries)
         return served
@@ -173,7 +173,7 @@ class SupervisedEngine:
         return Path(self._hello.model).name
 
     def _beyond(self, how: str, lost: _LostError) -> EngineError:
-        return EngineError(f"the engine died {how}: {lost}\nits last words:\n{last_words(self._where)}")
+        return EngineError(f"the engine died {how}: {lost}\nthe tail of the engine's log:\n{last_words(self._where)}")
 
     def usage(self) -> Usage:
         """See ``Engine``. By the supervisor's clock, from the first request of a conversation to its last answer."""
@@ -308,7 +308,7 @@ class SupervisedEngine:
         if isinstance(message, wire.Failed):
             raise EngineError(
                 f"the {self._hello.backend} engine cannot load {self._hello.model}: {message.reason}\n"
-                f"its last words:\n{last_words(self._where)}"
+                f"the tail of the engine's log:\n{last_words(self._where)}"
             )
         if isinstance(message, wire.Gone):
             raise _LostError(message.reason, fault=message.failed)
@@ -336,7 +336,7 @@ class SupervisedEngine:
             lock = try_lock(self._where)
             if lock is not None and started:
                 os.close(lock)
-                raise _LostError("the engine's supervisor ended before it listened", fault=True)
+                raise _LostError("the engine's supervisor ended before it accepted connections", fault=True)
             if lock is not None:
                 start_supervisor(self._where, lock, environment(dict(os.environ), self._where.slot), self._idle_seconds)
                 started = self._starter = True

@@ -1,7 +1,7 @@
-"""Whose engine it is and where it is found: the owner process, the private folder, the lock, the start.
+"""Ownership and location of an engine: owner process, private folder, lock, start.
 
 An engine belongs to its *owner*: the executor's JVM, which outlives Spark's Python workers, or without one the current
-process. Its files lie in a folder that only the user may enter, under short names (a Unix socket's path has 107 bytes):
+process. Its files are in a folder that only the user can enter, under short names (a Unix socket's path has 107 bytes):
 
 - ``KEY.lock`` is held (flock) by the supervisor and its watcher as long as anything of that engine lives,
 - ``KEY.sock`` is where it listens,
@@ -28,7 +28,7 @@ _LAST_WORDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that cannot be mistaken: ``started`` is its start in clock ticks since boot, so ids may be reused."""
+    """A process, identified also by its start in clock ticks since boot (``started``), because ids are reused."""
 
     pid: int
     started: int
@@ -50,7 +50,7 @@ def stat_fields(pid: int) -> list[str] | None:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The command stands in parentheses and may hold anything, parentheses too.
+    # The command is in parentheses and can contain any character, also parentheses.
     return text[text.rindex(")") + 2 :].split()
 
 
@@ -64,14 +64,14 @@ def find_owner() -> Owner:
         owner = os.getpid()
     started = start_time(owner)
     if started is None:
-        raise EngineError(f"process {owner} is gone or /proc cannot be read; engines need Linux")
+        raise EngineError(f"process {owner} does not exist or /proc cannot be read; engines need Linux")
     return Owner(owner, started)
 
 
 def private_folder() -> Path:
     """This user's folder for sockets, locks and logs, made where it is missing.
 
-    Raises ``EngineError`` where something else stands in its place or others may enter it.
+    Raises ``EngineError`` if it is not a folder, or others can enter it.
     """
     name = f"prox-{os.getuid()}"
     folder = Path(tempfile.gettempdir()) / name
@@ -80,7 +80,7 @@ def private_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise EngineError(f"{folder} must be a folder of this user alone (mode 0700); move it out of the way")
+        raise EngineError(f"{folder} must belong to this user with mode 0700; move it away")
     return folder
 
 
@@ -175,11 +175,11 @@ def start_supervisor(where: Place, lock: int, environment: dict[str, str], idle_
                 check=False,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"the engine's supervisor does not start: {error}") from error
+        raise EngineError(f"the engine's supervisor cannot start: {error}") from error
     finally:
         os.close(lock)
     if launcher.returncode != 0:
-        raise EngineError(f"the engine's supervisor does not start:\n{last_words(where)}")
+        raise EngineError(f"the engine's supervisor cannot start:\n{last_words(where)}")
 
 
 def _sweep(folder: Path) -> None:
@@ -198,7 +198,7 @@ def _sweep(folder: Path) -> None:
 
 
 def last_words(where: Place) -> str:
-    """The end of the log of the last start: what the engine itself said."""
+    """The tail of the engine's log of the last start."""
     try:
         with where.log.open("rb") as log:
             log.seek(max(0, where.log.stat().st_size - 16384))
@@ -206,4 +206,4 @@ def last_words(where: Place) -> str:
     except OSError:
         return "(it left no log)"
     told = [line for line in lines if line.strip()]
-    return "\n".join(told[-_LAST_WORDS:]) or "(it left no word)"
+    return "\n".join(told[-_LAST_WORDS:]) or "(its log is empty)"

@@ -1,4 +1,4 @@
-"""What a CPU computes fast."""
+"""Numeric precision that is fast on a CPU."""
 
 import logging
 

@@ -1,10 +1,10 @@
-"""The supervisor: a process of its own that holds one model engine and answers the tasks of its owner.
+"""The supervisor: a separate process that runs one model engine and serves the tasks of its owner.
 
 It starts its watcher first, then listens, then loads the model of the first client. A client with another model waits
 until no request is open (one that wants an engine alone waits for nothing: what is open is asked again later); the
 supervisor then ends, and the waiting client starts a fresh one: a process ends with its model, so that nothing of one is
 left when the next loads. The same way it ends when no client was there for the idle time, when the engine dies, when it
-answers nothing for ``_STALL_SECONDS``, and when its owner is gone.
+answers nothing for ``_STALL_SECONDS``, and when its owner has exited.
 
 usage: python -m prox_spark.engines.supervised.supervisor BASE SLOT OWNER_PID OWNER_STARTED LOCK_FD IDLE_SECONDS
 """
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 1.0
 _STALL_SECONDS = 1800.0
-"""No answer for so long while requests are open: the engine hangs. A full window on a slow CPU takes a third of it."""
+"""No answer for this long while requests are open: the engine hangs. A full window on a slow CPU takes a third of it."""
 _QUIET_SECONDS = 3.0
-"""No open request for so long: another model may come. A client that just connected has not asked yet."""
+"""After this long without an open request, another model may be loaded. A new client may not have sent its request yet."""
 _FLUSH_SECONDS = 5.0
 
 
@@ -101,7 +101,7 @@ class Supervisor:
         quiet = not self._open and now - self._last_answer > _QUIET_SECONDS
         alone = self._hello is not None and bool(self._hello.alone)
         if self._waiting and (quiet or (self._pressing and not alone)) and self._loaded() is not None:
-            await self._leave("another model is wanted, or one alone", failed=False)
+            await self._leave("another model was requested, or a separate engine", failed=False)
         backend = self._loaded()
         if backend is not None and (reason := backend.dead()) is not None:
             await self._leave(reason, failed=True)
@@ -119,7 +119,7 @@ class Supervisor:
         try:
             await self._converse(reader, writer, tasks)
         except (OSError, asyncio.IncompleteReadError):
-            pass  # The client is gone; what it asked for is cancelled below.
+            pass  # The client has disconnected; its requests are cancelled below.
         finally:
             for task in tasks:
                 task.cancel()
@@ -132,7 +132,7 @@ class Supervisor:
     ) -> None:
         hello = await _read(reader)
         if not isinstance(hello, wire.Hello):
-            raise ConnectionError("a client that does not say hello")
+            raise ConnectionError("a client did not send a hello message")
         if self._hello is None:
             self._hello = hello
             self._loading = asyncio.create_task(asyncio.to_thread(_load, hello))
@@ -155,7 +155,7 @@ class Supervisor:
         while True:
             message = await _read(reader)
             if not isinstance(message, wire.Ask):
-                raise ConnectionError("a client that does not ask")
+                raise ConnectionError("a client sent no request")
             if not message.questions:
                 await _send(writer, self._status())
             elif not self._open:

@@ -4,7 +4,6 @@ Importable without vLLM: only ``VllmBackend`` and, where vLLM is installed, ``ch
 """
 
 import ast
-import difflib
 import importlib.util
 import math
 from pathlib import Path
@@ -14,11 +13,12 @@ from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import EngineDiedError
 from prox_spark.engines.supervised.precision import slow_bfloat16
 from prox_spark.errors import ConfigError
+from prox_spark.suggest import unknown
 
 _OURS = {
-    "model": "engine.model names it",
-    "revision": "engine.revision names it",
-    "tokenizer": "it is the model folder's own",
+    "model": "engine.model sets it",
+    "revision": "engine.revision sets it",
+    "tokenizer": "it comes from the model folder",
     "trust_remote_code": "code from a model folder is never run",
 }
 
@@ -35,8 +35,7 @@ def check_options(options: dict[str, Any]) -> None:
     known = _argument_names() if options else []
     for name in options:
         if known and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise ConfigError(f"engine.options.{name} is no argument of vLLM's engine; did you mean {near[0]!r}?")
+            raise ConfigError(f"engine.options: {unknown('argument of vLLM', name, known)}")
 
 
 def _argument_names() -> list[str]:
@@ -111,7 +110,7 @@ class VllmBackend:
         except EngineDeadError as error:
             raise EngineDiedError(f"the engine died: {error}") from error
         if final is None:
-            raise RuntimeError("the engine ended the request without an answer")
+            raise RuntimeError("the engine finished the request without an answer")
         if asked.positions is not None:
             probabilities = final.outputs.data[:, self._label].float()
             return wire.Answer(id=asked.id, scores=probabilities[wire.integers(asked.positions)].tolist())

@@ -23,7 +23,7 @@ _OURS = ("psm_", "sem.mp-", "torch_", "nccl-")
 
 
 def main(arguments: list[str]) -> None:
-    """Watch until the owner or the supervisor is gone, then clean up."""
+    """Wait until the owner or the supervisor exits, then clean up."""
     base, slot, owner_pid, owner_started, supervisor, group = arguments
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What a task and its engine's supervisor say to each other: msgpack frames with a four-byte length over a Unix socket.
+"""The protocol between a task and its engine's supervisor: msgpack frames with a four-byte length over a Unix socket.
 
 A client opens with ``Hello``, hears ``Status`` until ``Ready``, then sends ``Ask`` and gets ``Answer`` in any order.
 ``Failed`` and ``Gone`` end the conversation. ``Status`` also comes while answers are awaited, so that silence means a
@@ -108,7 +108,7 @@ def frame(message: ToServer | ToClient) -> bytes:
 def question(request: Request) -> Question:
     """A request as it travels. Raises ``ValueError`` where it has no token ids."""
     if request.token_ids is None:
-        raise ValueError("an engine with a model needs token ids")
+        raise ValueError("an engine with a model accepts only token ids")
     return Question(
         id=request.id,
         token_ids=array("I", request.token_ids).tobytes(),

@@ -22,7 +22,7 @@ from prox_spark.config.engines import StatisticsSettings, TransformersSettings
 from prox_spark.corpora.labels import read_documents, read_pages
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
-from prox_spark.generation.refiner import load_refiner
+from prox_spark.generation.kinds import load_refiner
 
 
 def write(path: Path, records: list[dict[str, Any]]) -> str:
@@ -84,7 +84,7 @@ def test_a_scorer_learns_is_calibrated_and_comes_as_a_refiner(files: tuple[str, 
         ([], "no pages"),
         ([{"raw_content": "a\nb", "gold_keep": [0, 0]}], "only lines labelled 0"),
         ([{"raw_content": "a\nb", "gold_keep": [1]}], "record 0: 1 labels for 2 lines"),
-        ([{"raw_content": "a", "gold_keep": [2]}], "one of 0 or 1"),
+        ([{"raw_content": "a", "gold_keep": [2]}], "give one 0 or 1"),
         ([{"page": "a", "keep": [1]}], "needs raw_content"),
     ],
 )
@@ -202,7 +202,7 @@ def test_an_architecture_that_mixes_examples_of_a_row_is_refused() -> None:
     from transformers import BloomConfig, BloomForCausalLM
 
     bloom = BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2))
-    with pytest.raises(TrainingError, match="a bloom does not keep examples of one row apart"):
+    with pytest.raises(TrainingError, match="a bloom does not separate the examples of a row"):
         check_packing(bloom, [np.arange(1, 9), np.arange(3, 10)])
 
 
@@ -258,7 +258,7 @@ def test_the_area_under_the_curve_counts_pairs_in_order() -> None:
     ("change", "message"),
     [
         ({"window": 5000}, "do not fit into the model's context"),
-        ({"base": "nowhere"}, "no such folder"),
+        ({"base": "nowhere"}, "is not a folder"),
         ({"learning_rate": 1e30}, "lower adapt.learning_rate"),
     ],
 )
@@ -303,7 +303,7 @@ def test_files_of_one_name_are_told_apart_and_a_changed_one_begins_anew(
 def test_a_named_size_is_the_papers() -> None:
     given = {"name": "n", "output": "o", "train": ["t"], "validation": ["v"]}
     assert AdaptConfig.model_validate({**given, "shape": "xs"}).shape.hidden == 1280
-    with pytest.raises(ValueError, match="known are xs, s, m"):
+    with pytest.raises(ValueError, match="known: xs, s, m"):
         AdaptConfig.model_validate({**given, "shape": "xl"})
 
 

@@ -66,11 +66,11 @@ def test_a_chunk_holds_its_limit_with_labels_and_a_longer_line_is_left_out() -> 
 
 
 def test_files_go_to_a_folder_of_this_machine() -> None:
-    with pytest.raises(ValidationError, match="no folder of the machine"):
+    with pytest.raises(ValidationError, match="not a local folder"):
         settings(output="s3://bucket/labels")
 
 
 @pytest.mark.parametrize("name", ["model", "messages", "response_format", "stream", "n"])
 def test_parameters_do_not_replace_what_is_asked(name: str) -> None:
-    with pytest.raises(ValidationError, match="not for parameters to set"):
+    with pytest.raises(ValidationError, match="sets"):
         settings(parameters={name: 1})

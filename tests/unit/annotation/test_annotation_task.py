@@ -92,7 +92,7 @@ def test_every_task_has_its_answer(endpoint: Endpoint) -> None:
         (status(429, "slow down"), "failed", "429: slow down", None),
         (status(400, "too long"), "failed", "400: too long", None),
         (status(400, "filtered", "content_filter"), "refused", None, "400: filtered"),
-        (body("<html>busy</html>"), "failed", "no chat completion", None),
+        (body("<html>busy</html>"), "failed", "not a chat completion", None),
         (body('{"choices": [{"message": {}, "finish_reason": null}]}'), "failed", "no finish_reason", None),
         (half, "failed", "RemoteProtocolError", None),
     ],

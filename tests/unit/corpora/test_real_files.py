@@ -10,7 +10,7 @@ import pytest
 import zstandard
 from corpora_helpers import read
 
-from prox_spark.corpora.formats import check_columns
+from prox_spark.corpora.columns import check_columns
 
 FILES = [
     ("formats/c4-dev.00000-of-00001.json.gz", "c4", 211),

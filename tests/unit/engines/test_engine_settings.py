@@ -30,6 +30,8 @@ def test_what_does_not_belong_is_refused(wrong: dict[str, str]) -> None:
 def test_a_misspelt_rule_is_answered_with_the_nearest() -> None:
     with pytest.raises(ValidationError, match="did you mean 'c4_policy'"):
         ADAPTER.validate_python({"kind": "rules", "rules": ["c4_polici"]})
+    with pytest.raises(ValidationError, match="unknown rule 'zebra' \\(known: "):
+        ADAPTER.validate_python({"kind": "rules", "rules": ["zebra"]})
 
 
 def test_scripted_answers_keep_their_types() -> None:

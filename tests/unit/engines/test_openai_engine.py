@@ -24,8 +24,9 @@ from prox_spark.engines.endpoint.engine import OpenaiEngine
 from prox_spark.engines.protocol import Completion, Request
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError, RefinerError
+from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.task import generate_programs
 from prox_spark.generation.tokens import PromptTokenizer
 
@@ -226,7 +227,7 @@ def test_retry_after_is_a_number_or_a_date_and_never_endless() -> None:
     [
         (status(500, "out of memory"), "sent 3 times, 500: out of memory"),
         (status(429, "slow down"), "429: slow down"),
-        (body("<html>"), "no completion"),
+        (body("<html>"), "not a completion"),
         (body('{"choices": [{"text": "x", "finish_reason": "stop", "token_ids": [-1]}]}'), r"choices\.0\.token_ids"),
         (answers(finish="abort"), "abort"),
         (half, "RemoteProtocolError"),
@@ -272,8 +273,8 @@ def test_what_a_filter_stops_is_not_asked_again(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (401, "wants a key .*set OPENAI_API_KEY"),
-        (403, "wants a key"),
+        (401, "requires an API key .*set OPENAI_API_KEY"),
+        (403, "requires an API key"),
         (404, "no model 'm'.*check engine.model"),
         (405, "base_url"),
     ],
@@ -369,7 +370,7 @@ def test_the_key_reaches_the_endpoint_and_nothing_else(endpoint: Endpoint, monke
     found = ask(used, 1, 2, 3)
     assert endpoint.keys == {f"Bearer {KEY}"}
     endpoint.usual = status(401, f"{KEY} is no good")
-    with pytest.raises(EngineError, match=r"refuses the key in MY_KEY \(401: \*\*\* is no good\)") as raised:
+    with pytest.raises(EngineError, match=r"rejects the key in MY_KEY \(401: \*\*\* is no good\)") as raised:
         list(used.stream(requests(4)))
     shown = [
         repr(used),
@@ -394,7 +395,7 @@ def test_without_the_variable_a_placeholder_is_sent(endpoint: Endpoint) -> None:
 
 def test_a_key_that_no_header_can_carry_is_refused_unshown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nmore")
-    with pytest.raises(EngineError, match="OPENAI_API_KEY holds no key") as raised:
+    with pytest.raises(EngineError, match="OPENAI_API_KEY is not a valid API key") as raised:
         OpenaiEngine(settings("http://127.0.0.1/v1"), letters)
     assert KEY not in str(raised.value)
 

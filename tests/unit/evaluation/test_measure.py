@@ -64,9 +64,9 @@ def test_scores_are_judged_by_area_and_calibration() -> None:
     [
         ([], "no records"),
         ([{"raw_content": "a", "gold_keep": [1]}], "needs a doc_id"),
-        ([{"doc_id": "d", "raw_content": "a", "gold_keep": [1]}] * 2, "record 1: doc_id 'd' stands twice"),
+        ([{"doc_id": "d", "raw_content": "a", "gold_keep": [1]}] * 2, "record 1: doc_id 'd' occurs twice"),
         ([{"doc_id": "d", "raw_content": "a", "gold_keep": [1, 1]}], "2 labels for 1 lines"),
-        ([[1]], "no object with keys but list"),
+        ([[1]], "not an object with keys but list"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(tmp_path: Path, records: list[Any], message: str) -> None:

@@ -133,7 +133,7 @@ def random_settings(rng: Random) -> ExecutionSettings:
         max_removed_share=rng.choice((0.95, 0.95, 0.5, 0.0, 1.0)),
         min_words=rng.choice((10, 0, 3)),
         max_repeats=rng.choice((1, 3, 8)),
-        drop_line_below=rng.choice((0.5, 0.0, 2.0)),
+        drop_line_below=rng.choice((0.5, 0.0, 1.0)),
         min_confidence=rng.choice((0.0, 0.3, 0.5)),
     )
 

@@ -1,5 +1,6 @@
 """The rules of strict mode, one by one. Each case runs through ``execute`` and through ``execute_batch``."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -183,6 +184,18 @@ def test_edits_that_would_read_the_document_hundreds_of_times_are_void() -> None
 def test_settings_outside_of_their_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"execution.{next(iter(wrong))}"):
         ExecutionSettings(**wrong)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting of execution 'min_word' \(did you mean 'min_words'"):
+        ExecutionSettings(min_word=3)  # type: ignore[call-arg]
+
+
+def test_settings_can_be_compared_hashed_and_sent_to_a_task() -> None:
+    settings = ExecutionSettings(min_words=3)
+    sent = pickle.loads(pickle.dumps(settings))  # noqa: S301
+    assert (sent, hash(sent)) == (settings, hash(settings))
+    assert settings != ExecutionSettings()
 
 
 def test_an_unknown_mode_is_refused() -> None:

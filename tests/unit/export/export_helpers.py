@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from prox_spark.export.folder import Folder
-from prox_spark.export.shards import ShardPlan, shard_task
-from prox_spark.export.writers import COLUMNS
+from prox_spark.exporting.folder import Folder
+from prox_spark.exporting.shards import ShardPlan, shard_task
+from prox_spark.exporting.writers import COLUMNS
 
 HOSTILE = 'a "quoted"\\ \x00\x1b[31m\u2028 </script> \U0001f9ea é\u0301 \r\n\tend '
 TEXTS = [

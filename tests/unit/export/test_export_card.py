@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from prox_spark.export.card import CardFacts, card, size_category
-from prox_spark.report.figures import Drop, Source
+from prox_spark.exporting.card import CardFacts, card, size_category
+from prox_spark.reporting.figures import Drop, Source
 
 MANIFEST = {
     "format": "huggingface",

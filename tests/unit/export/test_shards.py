@@ -13,10 +13,10 @@ import zstandard
 from export_helpers import HOSTILE, TEXTS, batches, content, rows, train_tokenizer, write
 
 from prox_spark.errors import ProxSparkError, RefinerError, UsageError
-from prox_spark.export import shards
-from prox_spark.export.export import make_request
-from prox_spark.export.shards import ShardPlan, grouped, shard_task
-from prox_spark.export.tokens import DocumentTokenizer, cut, read_tokenizer
+from prox_spark.exporting import shards
+from prox_spark.exporting.export import make_request
+from prox_spark.exporting.shards import ShardPlan, grouped, shard_task
+from prox_spark.exporting.tokens import DocumentTokenizer, cut, read_tokenizer
 from prox_spark.generation.tokens import SLAB
 
 
@@ -72,7 +72,7 @@ def test_a_partition_without_rows_writes_nothing_and_rows_of_two_shards_are_refu
     assert list(task(iter(()))) == []
     assert list(task(batches(rows([])))) == []
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ProxSparkError, match="several shards"):
+    with pytest.raises(ProxSparkError, match="other shards"):
         list(task(batches([*rows(["a"]), *rows(["b"], 1, shard=1)])))
 
 
@@ -156,18 +156,18 @@ def test_a_tokenizer_that_does_not_serve_is_refused_before_spark(tmp_path: Path)
     for name in (str(folder), "web-programs-1"):
         with pytest.raises(UsageError, match="names no eos_token"):
             make_request(target, "tokens", tokenizer=name)
-    with pytest.raises(UsageError, match=r"names '<end>' as eos_token, which its vocabulary lacks"):
+    with pytest.raises(UsageError, match=r"names '<end>' as eos_token, which is not in its vocabulary"):
         make_request(target, "tokens", tokenizer=str(train_tokenizer(folder, ["words"], end="<end>")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(RefinerError, match="has no tokenizer"):
         make_request(target, "tokens", tokenizer=str(tmp_path / "empty"))
-    with pytest.raises(RefinerError, match="no such folder"):
+    with pytest.raises(RefinerError, match="is not a folder"):
         make_request(target, "tokens", tokenizer=str(tmp_path / "nowhere"))
 
 
 def test_a_request_that_does_not_hold_together_is_refused(tmp_path: Path) -> None:
     target = str(tmp_path / "out")
-    with pytest.raises(UsageError, match=r"format 'csv' is not known \(known are parquet, jsonl"):
+    with pytest.raises(UsageError, match=r"unknown format 'csv' \(known: parquet, jsonl"):
         make_request(target, "csv")
     with pytest.raises(UsageError, match="needs a tokenizer"):
         make_request(target, "tokens")
@@ -177,12 +177,12 @@ def test_a_request_that_does_not_hold_together_is_refused(tmp_path: Path) -> Non
         make_request(target, "jsonl", seed=-1)
     with pytest.raises(UsageError, match="name the folder"):
         make_request(" ", "jsonl")
-    with pytest.raises(UsageError, match="name a folder in it"):
+    with pytest.raises(UsageError, match="name a folder inside it"):
         make_request("memory://bucket", "jsonl")
     (tmp_path / "out").mkdir()
     make_request(target, "jsonl")
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds files that are no finished export"):
+    with pytest.raises(UsageError, match="contains files that are not a finished export"):
         make_request(target, "jsonl")
-    with pytest.raises(UsageError, match="holds files"):
+    with pytest.raises(UsageError, match="contains files"):
         make_request(str(tmp_path / "out" / "notes.txt"), "jsonl")

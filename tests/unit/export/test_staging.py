@@ -11,9 +11,9 @@ import pytest
 from export_helpers import TEXTS, rows, write
 
 from prox_spark.errors import ProxSparkError, UsageError
-from prox_spark.export.folder import Folder, open_folder
-from prox_spark.export.manifest import check_same, encoded, manifest
-from prox_spark.export.staging import look, staging
+from prox_spark.exporting.folder import Folder, open_folder
+from prox_spark.exporting.manifest import check_same, encoded, manifest
+from prox_spark.exporting.staging import look, staging
 from prox_spark.tables.leases import alive, myself
 
 
@@ -73,7 +73,7 @@ def interrupted() -> Iterator[tuple[str, bytes]]:
 
 
 def test_an_error_leaves_nothing(target: Folder) -> None:
-    with pytest.raises(ProxSparkError, match="must be the same one on the machines"):
+    with pytest.raises(ProxSparkError, match="must be the same folder on the machines"):
         run(target, size=5)
     with pytest.raises(KeyboardInterrupt):
         run(target, written=interrupted())
@@ -115,7 +115,7 @@ def test_a_half_published_folder_is_no_export_and_is_made_anew() -> None:
     target = open_folder("memory://bucket/export")
     target.write("data/part-00000.parquet", b"half")
     target.write(".exporting", myself().encode())
-    with pytest.raises(UsageError, match="what another run is writing"):
+    with pytest.raises(UsageError, match="the output of a running export"):
         look(target)
     target.write(".exporting", holder_of_a_dead_process().encode())
     assert look(target) is None
@@ -159,11 +159,11 @@ def test_whoever_comes_second_does_not_write_over_the_first(target: Folder) -> N
         yield "manifest.json", b"theirs"
 
     if target.atomic:
-        with pytest.raises(UsageError, match="made by somebody else meanwhile"):
+        with pytest.raises(UsageError, match="created by another process"):
             run(target, written=meanwhile())
     else:
         run(target)
-        with pytest.raises(UsageError, match="made by somebody else meanwhile"):
+        with pytest.raises(UsageError, match="created by another process"):
             run(target)
     assert target.read("manifest.json") == b"mine"
     assert set(target.sizes()) == {"part", "manifest.json"}
@@ -186,12 +186,12 @@ def test_a_manifest_knows_the_very_same_export_and_says_what_differs() -> None:
     assert json.loads(made)["documents"] == 2
     assert check_same(made, WHAT, None, 2, "there")["files"] == FILES
     for name, value in (("seed", 1), ("raw", True), ("fingerprint", "g"), ("counts", {"documents": 4})):
-        with pytest.raises(UsageError, match=f"other {name}"):
+        with pytest.raises(UsageError, match=f"different {name}"):
             check_same(made, {**WHAT, name: value}, None, 2, "there")
-    with pytest.raises(UsageError, match="other documents"):
+    with pytest.raises(UsageError, match="different documents"):
         check_same(made, WHAT, None, 3, "there")
-    with pytest.raises(UsageError, match="other tokenizer"):
+    with pytest.raises(UsageError, match="different tokenizer"):
         check_same(made, WHAT, {"sha256": {"tokenizer.json": "1"}}, 2, "there")
     for foreign in (b"[]", b"{}", b"no json", b'{"tokenizer": 3}'):
-        with pytest.raises(UsageError, match="no export wrote"):
+        with pytest.raises(UsageError, match="not written by export"):
             check_same(foreign, WHAT, None, 2, "there")

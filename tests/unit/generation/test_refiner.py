@@ -10,8 +10,9 @@ import pytest
 from prox_spark.config.engines import RulesSettings, ScriptedSettings, TransformersSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
 from prox_spark.errors import RefinerError
+from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.tokens import PromptTokenizer
 from prox_spark.programs.grammar import EBNF
 
@@ -89,7 +90,7 @@ def test_rules_and_answers_change_the_fingerprint() -> None:
 
 def test_pickled_weights_alone_are_refused_with_the_reason(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(RefinerError, match=r"pytorch_model\.bin.*can run any code"):
+    with pytest.raises(RefinerError, match=r"pytorch_model\.bin.*can run arbitrary code"):
         load_refiner("chunk", vllm(folder))
 
 
@@ -113,7 +114,7 @@ def test_a_broken_refiner_json_is_explained(folder: Path) -> None:
     with pytest.raises(RefinerError, match=r"chunk\.window"):
         load_refiner("chunk", vllm(folder))
     (folder / "refiner.json").write_text(json.dumps({"name": "x", "context": 2048}))
-    with pytest.raises(RefinerError, match="no refiner for the chunk stage"):
+    with pytest.raises(RefinerError, match="not a refiner for the chunk stage"):
         load_refiner("chunk", vllm(folder))
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from pyspark.errors import AnalysisException
 
 from prox_spark.generation.scheduling import default_partitions, why_not
+from prox_spark.session import setting
 
 
 class Settings:
@@ -36,6 +38,20 @@ def test_each_reason_is_named(settings: dict[str, str], reasons: list[str]) -> N
     found = why_not(session)
     assert len(found) == len(reasons)
     assert all(reason in line for reason, line in zip(reasons, found, strict=True))
+
+
+class Closed(Settings):
+    """As Databricks serverless: to read a property is an error, whatever default is given."""
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        raise AnalysisException(f"[CONFIG_NOT_AVAILABLE] Configuration {key} is not available.")
+
+
+def test_properties_that_may_not_be_read_count_as_not_set() -> None:
+    closed: Any = Closed()
+    assert setting(closed, "spark.app.id") == ""
+    assert default_partitions(closed) == 2
+    assert [reason for reason in why_not(closed) if "executors have no GPU" in reason]
 
 
 def test_every_gpu_has_several_tasks_and_every_core_where_their_number_is_unknown() -> None:

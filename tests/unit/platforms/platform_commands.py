@@ -10,8 +10,7 @@ import typer.main
 
 from prox_spark.cli.options import app
 from prox_spark.config import Config, load_config
-from prox_spark.corpora.formats import FORMATS
-from prox_spark.ingestion.sources import SPARK_SOURCES
+from prox_spark.library import is_name
 from prox_spark.refinement.dry_run import expand
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,10 +29,10 @@ def check_verb(arguments: Sequence[str]) -> Config:
     assert (ROOT / "jobs" / f"{verb}.py").is_file()
     given = CLI.commands[verb].make_context(verb, list(rest)).params
     overrides = [*(given.get("overrides") or ()), *([f"store={given['store']}"] if given.get("store") else ())]
-    path = ROOT / given["config"] if given.get("config") else None
-    configs = [load_config(path, chosen) for chosen in (expand(overrides) if given.get("dry_run") else [overrides])]
-    for config in configs:
-        assert config.input is None or config.input.format in {*FORMATS, *SPARK_SOURCES}
+    source = given.get("config")
+    if source and not is_name(source):
+        source = ROOT / source
+    configs = [load_config(source, chosen) for chosen in (expand(overrides) if given.get("dry_run") else [overrides])]
     return configs[0]
 
 

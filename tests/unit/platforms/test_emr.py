@@ -138,10 +138,10 @@ def test_a_request_is_sent_whole_and_the_id_of_what_it_made_is_printed(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "none of cluster"),
-        (["clutser"], "none of cluster"),
-        (["run", "exceute"], "'exceute' is no verb"),
-        (["run"], "'' is no verb"),
+        ([], "known: cluster"),
+        (["clutser"], "known: cluster"),
+        (["run", "exceute"], "unknown verb 'exceute'"),
+        (["run"], "unknown verb ''"),
         (["cluster", "execute"], "cluster takes no arguments"),
         (["run", "execute"], "needs the environment variable"),
     ],
@@ -237,8 +237,10 @@ done
 
 def test_packing_makes_the_files_that_the_requests_name(tmp_path: Path) -> None:
     project = tmp_path / "project"
-    for name in ("conf", "jobs"):
-        shutil.copytree(ROOT / name, project / name)
+    shutil.copytree(ROOT / "conf", project / "conf", symlinks=True)
+    shutil.copytree(ROOT / "jobs", project / "jobs")
+    for name in ("presets", "questions", "suites"):
+        shutil.copytree(ROOT / "prox_spark" / name, project / "prox_spark" / name)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "uv").write_text(UV)
     (tmp_path / "bin" / "uv").chmod(0o755)
@@ -257,6 +259,8 @@ def test_packing_makes_the_files_that_the_requests_name(tmp_path: Path) -> None:
     with tarfile.open(made / "conf.tar.gz") as archive:
         assert archive.getmember("./gpu/discover.sh").mode & 0o111
         assert "./emr/refine.yaml" in archive.getnames()
+        for linked in ("local.yaml", "adapt/dsir.yaml", "sql/edits.sql"):
+            assert archive.getmember(f"./{linked}").isfile(), "the package's files are not beside it on the cluster"
     installed = [line for line in log.read_text().splitlines() if "pip install" in line]
     assert [line.rpartition("whl")[2] for line in installed] == ["[refiner]", "[gpu]"]
     assert not [line for line in installed if line.startswith(f"{project}:")], "uv's overrides are the project's"

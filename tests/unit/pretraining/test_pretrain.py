@@ -128,10 +128,10 @@ def test_a_saved_state_of_another_shape_is_refused(data: Path, tmp_path: Path, m
         patch.setattr(job, "_write", lambda *_: None)
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         patch.setattr(Path, "rename", lambda *_: None)
-        patch.setattr(job, "_told", lambda _: None)
+        patch.setattr(job, "_told", lambda _: job.Pretrained("small", 0, 0, 0, 0.0, [], 0.0, 0.0))
         pretrain(settings(data, tmp_path / "small"))
     wider = {"hidden": 64, "feed_forward": 32, "layers": 1, "heads": 2}
-    with pytest.raises(TrainingError, match=r"checkpoint.pt is no checkpoint of this model \(.*size mismatch"):
+    with pytest.raises(TrainingError, match=r"checkpoint.pt does not match this model \(.*size mismatch"):
         pretrain(settings(data, tmp_path / "small", shape=wider))
 
 
@@ -154,10 +154,10 @@ def test_a_base_with_the_same_tokenizer_goes_on(data: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": 10**6}, r"holds .* tokens .* asks for 999,936 in at most 1 passes"),
+        ({"tokens": 10**6}, r"has .* tokens .* asks for 999,936 in at most 1 passes"),
         ({"data": "nowhere"}, "no manifest.json"),
-        ({"base": "other"}, r"a tokenizer of \d+ entries, pretrain.data was made with another"),
-        ({"base": "pickled"}, "pickled weights only"),
+        ({"base": "other"}, r"a tokenizer of \d+ entries, but pretrain.data was made with one of"),
+        ({"base": "pickled"}, "only pickled weights"),
         ({"base": "first", "sequence": 64}, "longer than the context of pretrain.base, 32 tokens"),
         ({"learning_rate": 1e30, "tokens": 24 * 256, "passes": 4.0}, "lower pretrain.learning_rate"),
     ],
@@ -214,13 +214,13 @@ def test_a_named_size_is_the_papers(name: str, whole: int) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shape": "xl"}, "known are tiny, xs, s, m"),
+        ({"shape": "xl"}, "known: tiny, xs, s, m"),
         ({"shape": {"hidden": 200}}, "hidden 200 must be an even number of dimensions for each of 3 heads"),
         ({"shape": {"hidden": 256, "heads": 4, "kv_heads": 3}}, "kv_heads 3 must divide the 4 heads"),
-        ({"base": "b"}, "and not both"),
-        ({"shape": None}, "name pretrain.shape"),
-        ({"batch_tokens": 100}, "whole sequences"),
-        ({"batch_tokens": 96, "processes": 2}, "cannot share evenly"),
+        ({"base": "b"}, "not both"),
+        ({"shape": None}, "set either pretrain.shape"),
+        ({"batch_tokens": 100}, "multiple of pretrain.sequence"),
+        ({"batch_tokens": 96, "processes": 2}, "cannot divide evenly"),
         ({"tokens": 3}, "less than one step"),
     ],
 )
@@ -240,7 +240,7 @@ def test_settings_that_do_not_hold_together_are_refused(change: dict[str, Any], 
 
 @pytest.mark.parametrize(("name", "steps"), [("tiny", 244), ("tlm-s", 12_500), ("continual-math", 7_500)])
 def test_the_configurations_that_come_with_the_package_are_the_runs_that_they_say(name: str, steps: int) -> None:
-    found = load_config(Path(__file__).parents[3] / "conf" / "pretrain" / f"{name}.yaml").pretrain
+    found = load_config(name).pretrain
     assert found is not None
     assert found.steps == steps
 

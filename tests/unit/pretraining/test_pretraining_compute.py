@@ -143,8 +143,8 @@ def test_models_are_counted_from_their_records_and_what_cannot_be_is_said(tmp_pa
     assert found["stages"]["mine:1"][0]["flops"] == 12_000
     assert found["points"]["mine"][0] == (60 * 500 + 6_000, 2.0)
     assert [note.split(":")[0] for note in found["notes"]] == [
-        "what refining gone",
-        "other was not made by `pretrain`",
-        "gone was measured on another text than raw",
+        "the cost of refining gone",
+        "other was not trained by `pretrain`, so its compute is unknown",
+        "gone was measured on a different text than raw; their curves are not compared",
     ]
     assert math.isfinite(sum(x for points in found["points"].values() for x, _ in points))

@@ -85,7 +85,7 @@ def test_a_model_of_pretrain_begins_documents_with_the_end_token_and_one_without
     (loaded[2] / "tokenizer_config.json").read_text()
     plain = AutoTokenizer.from_pretrained(loaded[2])
     plain.bos_token = plain.eos_token = None
-    with pytest.raises(TrainingError, match="without an end token"):
+    with pytest.raises(TrainingError, match="has no end token"):
         begin_token(loaded[2], plain)
 
 

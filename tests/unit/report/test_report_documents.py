@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import report_values as values
 
-from prox_spark.report.documents import (
+from prox_spark.reporting.documents import (
     MAX_CALLS,
     MAX_CHARACTERS,
     MAX_LINE,
@@ -61,7 +61,7 @@ def test_a_short_document_is_shown_whole() -> None:
 @pytest.mark.parametrize(
     ("text", "lines", "more", "hidden"),
     [
-        ("x" * 10_000_000, 1, "… the line goes on", "Shown: the first 20,000 of 10,000,000 characters."),
+        ("x" * 10_000_000, 1, "… the line continues", "Shown: the first 20,000 of 10,000,000 characters."),
         ("x" * 3000, 1, "… 1,000 more characters", ""),
         ("\n" * 5000, MAX_LINES, "", "Shown: the first 400 of 5,001 lines."),
         (
@@ -112,7 +112,7 @@ def test_many_calls_are_counted() -> None:
     [
         (KEPT, "Kept, nothing changed."),
         (EDITED, "Kept, 1 line removed."),
-        (GUARDED, "Kept, 2 lines removed and 1 line rewritten; a guard held a program back (loop)."),
+        (GUARDED, "Kept, 2 lines removed and 1 line rewritten; a guard cancelled a program (loop)."),
         (values.DROPPED, "Dropped in the document stage: its keep_score 0.12 is below 0.5."),
         (
             Found(refined=values.kept(), programs=[{"keep_score": 0.8} | EMPTY]),

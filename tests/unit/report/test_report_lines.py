@@ -4,8 +4,8 @@ import report_values as values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prox_spark.report.lines import call_text, compared, cut, explain
-from prox_spark.report.text import clean, shortened
+from prox_spark.reporting.lines import call_text, compared, cut, explain
+from prox_spark.reporting.text import clean, shortened
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

@@ -18,10 +18,10 @@ pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 from prox_spark.config.shapes import PAPER_SIZES
 from prox_spark.costs.compute import Stage, llama_parameters
 from prox_spark.errors import UsageError
-from prox_spark.report.facts import read_models
-from prox_spark.report.figures import BINS, Facts, Scores
-from prox_spark.report.page import data_block, render, write
-from prox_spark.report.pictures import pictures
+from prox_spark.reporting.facts import read_models
+from prox_spark.reporting.figures import BINS, Facts, Scores
+from prox_spark.reporting.page import data_block, render, write
+from prox_spark.reporting.pictures import pictures
 from prox_spark.schemas import COUNTS
 
 
@@ -160,7 +160,7 @@ def test_the_break_even_is_what_the_paper_s_sizes_train_on_for_as_much() -> None
     assert f"{2 * 2_700_000 * 20_330_114 / (6 * sizes['s'] * 1e9):,.0f}" in drawn.svg
     elsewhere = values.version("elsewhere", stages=(Stage("chunk", "elsewhere", None, 10, 0),))
     (drawn,) = (one for one in pictures(values.facts(elsewhere, values.version())) if one.title == drawn.title)
-    assert "Not known for elsewhere:0" in drawn.note
+    assert "Unknown for elsewhere:0" in drawn.note
     assert "elsewhere:0" not in drawn.svg
     unknown = values.facts(elsewhere)
     assert "Break-even of refining" not in {picture.title for picture in pictures(unknown)}
@@ -191,7 +191,7 @@ def test_an_empty_refinement_has_a_page() -> None:
         counts=dict.fromkeys(COUNTS, 0), sources=(), operations=(), drops=(), scores=empty, refiners={}, stages=()
     )
     written = page(values.facts(nothing), [])
-    assert "There is nothing to draw" in written
+    assert "No pictures" in written
     assert "No document was dropped." in written
 
 

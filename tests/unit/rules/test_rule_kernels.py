@@ -115,7 +115,9 @@ def test_words_without_end_take_linear_time() -> None:
 
 def test_a_fresh_process_loads_the_kernels_and_compiles_nothing() -> None:
     code = (
-        "from prox_spark.rules.warm import warm; warm()\n"
+        "from prox_spark.rules.programs import line_programs, measure\n"
+        "line_programs(['warm'], ['c4_few_words'])\n"
+        "measure(['warm'])\n"
         "from prox_spark.rules.kernels import measure_documents, write_line_programs\n"
         "for kernel in (measure_documents, write_line_programs):\n"
         "    assert len(kernel.signatures) == 1, kernel.signatures\n"

@@ -16,9 +16,9 @@ from prox_spark.config.models import DocumentConfig
 from prox_spark.engines.models import SHIPPED
 from prox_spark.errors import ConfigError, RefinerError, TrainingError
 from prox_spark.functions import generate_programs
-from prox_spark.generation.open_engine import open_engine
+from prox_spark.generation.kinds import load_refiner, open_engine
 from prox_spark.generation.plan import plan_stage
-from prox_spark.generation.refiner import fingerprint, load_refiner
+from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.task import run_stage
 from prox_spark.selection.chance import uniform
 from prox_spark.selection.column import keep_score
@@ -74,7 +74,7 @@ def test_a_column_without_a_number_fails_its_document_alone() -> None:
         ("skipped", None),
         ("failed", None),
     ]
-    assert [row["error"] for row in found] == [None, "quality is 'high', no number", None, "quality is null"]
+    assert [row["error"] for row in found] == [None, "quality is 'high', not a number", None, "quality is null"]
     scaled = rows(ColumnSettings(kind="column", column="perplexity", scale=(1000.0, 0.0)), ["250", "2e3", "0", "-1"])
     assert [row["keep_score"] for row in scaled] == [0.75, 0.0, None, 1.0]
 
@@ -90,14 +90,14 @@ def test_a_column_without_a_number_fails_its_document_alone() -> None:
         ("7", (0.0, 5.0), 1.0),
         ("-7", (0.0, 5.0), 0.0),
         ("7", (10.0, 5.0), 0.6),
-        ("1.5", None, "s is 1.5, outside of [0, 1]: give engine.scale"),
-        ("-0.1", None, "s is -0.1, outside of [0, 1]: give engine.scale"),
-        ("nan", (0.0, 5.0), "s is 'nan', no number"),
-        ("inf", (0.0, 5.0), "s is 'inf', no number"),
-        ("", None, "s is '', no number"),
-        ("true", None, "s is 'true', no number"),
-        ("1_0", (0.0, 5.0), "s is '1_0', no number"),
-        ('{"a": 1}', None, "s is '{\"a\": 1}', no number"),
+        ("1.5", None, "s is 1.5, outside of [0, 1]: set engine.scale"),
+        ("-0.1", None, "s is -0.1, outside of [0, 1]: set engine.scale"),
+        ("nan", (0.0, 5.0), "s is 'nan', not a number"),
+        ("inf", (0.0, 5.0), "s is 'inf', not a number"),
+        ("", None, "s is '', not a number"),
+        ("true", None, "s is 'true', not a number"),
+        ("1_0", (0.0, 5.0), "s is '1_0', not a number"),
+        ('{"a": 1}', None, "s is '{\"a\": 1}', not a number"),
         (None, (0.0, 5.0), "s is null"),
     ],
 )
@@ -141,8 +141,8 @@ CHANGES = {"short": 0.5, "min_words": 4, "seed": 1}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "lines"}, "refiner of another kind"),
-        ({"version": 0}, "version 0 of the n-grams"),
+        ({"kind": "lines"}, "is not a DSIR refiner"),
+        ({"version": 0}, "n-gram version 0"),
         ({"short": 2}, "short"),
         ({"more": 1}, "more"),
     ],
@@ -155,7 +155,7 @@ def test_a_folder_that_does_not_fit_is_refused(folder: Path, change: dict[str, A
 
 @pytest.mark.parametrize("name", ["web-documents-1", "web-lines-2"])
 def test_a_refiner_of_another_kind_is_refused(name: str) -> None:
-    with pytest.raises(RefinerError, match="adapt` made with task=selection"):
+    with pytest.raises(RefinerError, match="made by `adapt` with task=selection"):
         load_refiner("document", DsirSettings(kind="dsir", model=str(SHIPPED / name)))
 
 
@@ -168,8 +168,8 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
     good = {"log_ratio": np.zeros(BUCKETS), "quantiles": np.zeros(QUANTILES)}
     for name, tensor, message in (
         ("log_ratio", np.zeros(5), r"\(5,\) buckets"),
-        ("log_ratio", np.full(BUCKETS, np.nan), "no numbers"),
-        ("quantiles", np.linspace(1, 0, QUANTILES), "out of order"),
+        ("log_ratio", np.full(BUCKETS, np.nan), "not numbers"),
+        ("quantiles", np.linspace(1, 0, QUANTILES), "unsorted quantiles"),
     ):
         save_file({**good, name: tensor}, folder / WEIGHTS)
         with pytest.raises(RefinerError, match=message):
@@ -186,11 +186,11 @@ def test_they_choose_whole_documents_of_a_store(engine: dict[str, str]) -> None:
     keys = [f"{{}}.engine.{key}={value}" for key, value in engine.items()]
     chunk = load_config(None, ["store=s", *(key.format("chunk") for key in keys)]).chunk
     assert chunk is not None
-    with pytest.raises(RefinerError, match=r"belongs to document\.engine"):
+    with pytest.raises(RefinerError, match=r"use it in document\.engine"):
         load_refiner("chunk", chunk.engine)
     if engine["kind"] != "dsir":
         config = load_config(None, ["store=s", *(key.format("document") for key in keys)])
-        with pytest.raises(ConfigError, match="a column of texts has not"):
+        with pytest.raises(ConfigError, match="a column of texts does not have"):
             generate_programs(config)
 
 
@@ -205,13 +205,13 @@ def test_a_scale_is_two_different_numbers(scale: str) -> None:
     ("given", "message"),
     [
         ({"task": "selection"}, "target is missing"),
-        ({"task": "selection", "target": {"path": "t", "format": "json"}, "train": ["t"]}, "train is given"),
+        ({"task": "selection", "target": {"path": "t", "format": "json"}, "train": ["t"]}, "train is set"),
         (
             {"task": "lines", "train": ["t"], "validation": ["v"], "target": {"path": "t", "format": "json"}},
             "target is",
         ),
         ({"task": "lines", "train": ["t"]}, "validation is missing"),
-        ({"task": "selection", "target": {"path": "t", "format": "json", "refinement": "r"}}, "refinement is given"),
+        ({"task": "selection", "target": {"path": "t", "format": "json", "refinement": "r"}}, "refinement is set"),
         ({"task": "selection", "target": {"path": ["t"], "format": "store"}}, "takes one path"),
     ],
 )
@@ -223,5 +223,5 @@ def test_adapt_says_what_its_task_needs(given: dict[str, Any], message: str) -> 
 def test_a_selection_is_not_trained_without_a_session() -> None:
     target = {"path": "t", "format": "json"}
     settings = AdaptConfig.model_validate({"name": "n", "output": "o", "task": "selection", "target": target})
-    with pytest.raises(TrainingError, match=r"prox_spark\.selection\.job"):
+    with pytest.raises(TrainingError, match=r"prox_spark\.adapt\.selection"):
         adapt(settings)

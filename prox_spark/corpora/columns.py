@@ -1,0 +1,122 @@
+"""The columns of a corpus: whether they are there, and taking them out of a record."""
+
+from collections.abc import Mapping
+from typing import IO, Any, cast
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prox_spark.corpora.files import WatchedFile
+from prox_spark.corpora.formats import Format, get_format
+from prox_spark.corpora.streams import Damaged, decompressed, lines
+from prox_spark.errors import InputError
+from prox_spark.suggest import hint
+
+_SAMPLE = 100
+
+
+def check_columns(path: str, format_name: str, columns: Mapping[str, str] | None = None) -> None:
+    """Raise ``InputError`` before any work when ``path`` cannot have the columns that are asked for.
+
+    Parquet: the schema lacks the text column, a column that the caller mapped, or the text is no string. JSON lines: a
+    column that the caller mapped is in none of the first 100 readable records. A file that cannot be read passes:
+    reading it quarantines it.
+    """
+    found = get_format(format_name, columns)
+    if found.container == "parquet":
+        _check_parquet(path, found)
+    elif found.container == "json" and found.required:
+        _check_json(path, found)
+
+
+def _check_parquet(path: str, found: Format) -> None:
+    with WatchedFile(path) as file:
+        try:
+            schema = pq.ParquetFile(cast(IO[bytes], file)).schema_arrow
+        except (pa.ArrowException, OSError):
+            file.raise_failure()
+            return
+    for ours in sorted(found.required | {"text"}):
+        names: tuple[str, ...] = getattr(found, ours)
+        have = [name for name in names if name in schema.names or name.split(".")[0] in schema.names]
+        if not have:
+            raise _missing(path, ours, names, schema.names)
+        if ours == "text" and have[0] in schema.names and not is_text(schema.field(have[0]).type):
+            kind = schema.field(have[0]).type
+            raise InputError(
+                f"{path}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
+            )
+
+
+def _check_json(path: str, found: Format) -> None:
+    seen: set[str] = set()
+    records = 0
+    lacking = set(found.required)
+    with WatchedFile(path) as file:
+        try:
+            for line in lines(decompressed(file)):
+                try:
+                    record = orjson.loads(line or b"")
+                except orjson.JSONDecodeError:
+                    continue
+                if isinstance(record, dict):
+                    records += 1
+                    seen.update(record)
+                    lacking = {ours for ours in lacking if not has_column(record, getattr(found, ours)[0])}
+                if not lacking or records == _SAMPLE:
+                    break
+        except Damaged:
+            pass
+        file.raise_failure()
+    if records:
+        for ours in sorted(lacking):
+            raise _missing(path, ours, getattr(found, ours), sorted(seen))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this Arrow type can hold texts: strings or bytes of any layout, dictionary-coded too."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_binary_view,
+    )
+    return any(test(kind) for test in tests)
+
+
+def has_column(record: dict[str, Any], name: str) -> bool:
+    """Whether ``record`` has the column ``name``, or the field that a dotted name means."""
+    if name in record:
+        return True
+    top, _, rest = name.partition(".")
+    inner = record.get(top)
+    return bool(rest) and isinstance(inner, dict) and has_column(inner, rest)
+
+
+def take_column(record: dict[str, Any], names: tuple[str, ...]) -> tuple[bool, Any]:
+    """Whether ``record`` has one of ``names``, and the first one's value. A column is taken out, a field stays."""
+    for name in names:
+        if name in record:
+            return True, record.pop(name)
+        if "." in name and has_column(record, name):
+            return True, _inner(record, name)
+    return False, None
+
+
+def _inner(record: dict[str, Any], name: str) -> Any:
+    if name in record:
+        return record[name]
+    top, _, rest = name.partition(".")
+    return _inner(record[top], rest)
+
+
+def _missing(path: str, ours: str, theirs: tuple[str, ...], have: list[str]) -> InputError:
+    wanted = " or ".join(map(repr, theirs))
+    return InputError(
+        f"{path}: no column {wanted} for {ours} ({hint(theirs[0], have)}): set input.columns.{ours} or another input.format"
+    )

@@ -1,0 +1,131 @@
+"""A folder of files that is written atomically.
+
+Tasks write to a *staging* folder beside the target, whose name begins with a dot. Where a folder can be renamed in one step
+(local disks, HDFS) the finished one gets the target's name. An object store has no such step: the objects are moved one by
+one, the manifest last, and a mark in the target says until then that it is not finished. Whoever writes leaves its name in
+the staging folder, so that the next run to the same target knows what a dead one left.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from prox_spark.errors import ProxSparkError, UsageError
+from prox_spark.exporting.folder import Folder
+from prox_spark.tables.leases import alive, myself
+
+MANIFEST = "manifest.json"
+"""The file that a finished folder has, and that is written last."""
+
+_MARK = ".exporting"
+_ABANDONED = timedelta(days=1)
+"""A run on another machine counts as dead if none of its files has changed for this long."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Where one run writes. ``attempts`` is for the tasks: each attempt of a task has files of its own there."""
+
+    target: Folder
+    folder: Folder
+    holder: str
+
+    @property
+    def attempts(self) -> Folder:
+        return self.folder.child("attempts")
+
+    def publish(self, moved: Mapping[str, str], sizes: Mapping[str, int], written: Iterable[tuple[str, bytes]]) -> None:
+        """Make the target of the attempts in ``moved`` (their name and the final one) and of the files ``written``.
+
+        ``sizes`` are the bytes of each attempt; the last of ``written`` is the manifest. Files of other attempts are removed.
+        Raises ``ProxSparkError`` where an attempt's file is not there as it was written, ``UsageError`` if another process
+        created the target.
+        """
+        found = self.attempts.sizes()
+        for name, size in sizes.items():
+            if found.get(name) != size:
+                raise ProxSparkError(
+                    f"{self.attempts.url}/{name} is not the file that a task wrote: the path must be the same folder on the "
+                    "machines of all executors and the driver"
+                )
+        whole = self.folder.child("whole") if self.target.atomic else self.target
+        if whole is self.target:
+            if whole.sizes():
+                raise _made_meanwhile(whole)
+            whole.write(_MARK, self.holder.encode())
+        for old, new in moved.items():
+            self.attempts.move(old, whole, new)
+        for name, content in written:
+            whole.write(name, content)
+        if whole is self.target:
+            whole.delete(_MARK)
+            return
+        try:
+            whole.rename(self.target)
+        except OSError as error:
+            if not self.target.sizes():
+                raise
+            raise _made_meanwhile(self.target) from error
+
+    def withdraw(self) -> None:
+        """Remove what this run has put into a target that it did not finish: one without a manifest."""
+        if _holder(self.target) == self.holder and MANIFEST not in self.target.sizes():
+            self.target.remove()
+
+
+@contextmanager
+def staging(target: Folder) -> Iterator[Staging]:
+    """A staging folder for the length of the block; what dead runs to the same target left is removed first."""
+    prefix = f".{target.name}.export-"
+    for left in (*target.parent.children(prefix), *([target] if _holder(target) is not None else ())):
+        if _is_dead(left):
+            left.remove()
+    made = Staging(target, target.parent.child(f"{prefix}{uuid.uuid4().hex[:12]}"), myself())
+    made.folder.write(_MARK, made.holder.encode())
+    try:
+        yield made
+    except BaseException:
+        made.withdraw()
+        raise
+    finally:
+        made.folder.remove()
+
+
+def look(target: Folder) -> bytes | None:
+    """The manifest of a finished folder; None where there is nothing, or what a run left that died while it published.
+
+    Raises ``UsageError`` where the target holds anything else.
+    """
+    names = target.sizes()
+    if MANIFEST in names:
+        if _MARK in names and _is_dead(target):
+            # Its run died between the two.
+            target.delete(_MARK)
+        return target.read(MANIFEST)
+    if names and not (_MARK in names and _is_dead(target)):
+        kind = "the output of a running export" if _MARK in names else "files that are not a finished export"
+        raise UsageError(f"{target.url} contains {kind}; name another folder, or move it away")
+    return None
+
+
+def _is_dead(folder: Folder) -> bool:
+    """Whether the run that writes there is dead."""
+    holder = _holder(folder)
+    if holder is not None and holder.count(":") >= 3 and not alive(holder):
+        return True
+    changed = folder.changed_at()
+    return changed is None or datetime.now(UTC) - changed > _ABANDONED
+
+
+def _holder(folder: Folder) -> str | None:
+    """Who writes there, as ``tables.leases.myself`` names a process; None where nobody says so."""
+    try:
+        return folder.read(_MARK).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+
+
+def _made_meanwhile(target: Folder) -> UsageError:
+    return UsageError(f"{target.url} was created by another process; nothing was written")

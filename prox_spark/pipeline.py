@@ -1,0 +1,58 @@
+"""``refine``: the three steps from corpus files to a refinement version. Nothing else puts them together."""
+
+from dataclasses import asdict, dataclass
+
+from prox_spark.config.models import Config
+from prox_spark.generation.generate import Generated, generate_stages
+from prox_spark.generation.plan import plan_stages
+from prox_spark.ingestion.ingest import Ingested, find_files, ingest_files
+from prox_spark.refinement.execute import execute_refiners
+from prox_spark.session import Session, started
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What one ``refine`` did: each step, and the refinement version that is current after it.
+
+    ``ingest`` and ``generate`` (one entry a stage) are zeros where nothing was pending; ``new`` is False where the version
+    existed before. ``counts`` are those of ``refinements``, over all documents of the version. The fields in their order
+    are the JSON document of ``prox-spark refine --output json``.
+    """
+
+    store: str
+    ingest: Ingested
+    generate: list[Generated]
+    refinement: str
+    version: int
+    new: bool
+    counts: dict[str, int]
+
+
+def refine(spark: Session, config: Config, *, retry_failed: bool = False) -> Refined:
+    """Ingest, generate and execute: from corpus files to a refinement version. Does nothing where nothing is pending.
+
+    ``spark``: a session, or a function that returns one. It is called when the files and the refiners have been found, so
+    that a wrong configuration fails before Spark starts.
+    ``config``: what ``load_config`` returns.
+    ``retry_failed``: ask again for the programs that failed before.
+
+    Raises what ``ingest``, ``generate`` and ``execute`` raise: ``UsageError`` and its kinds for what is wrong in the
+    configuration or the input, other ``ProxSparkError`` for what goes wrong later.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> done = prox_spark.refine(spark, config)
+    >>> done.refinement, done.version, done.new
+    ('rules', 0, True)
+    >>> done.counts["documents"], done.counts["refined"], done.counts["lines_removed"]
+    (3, 2, 4)
+    >>> prox_spark.refine(spark, config).new
+    False
+    """
+    files = find_files(config)
+    plans = plan_stages(config)
+    session = started(spark)
+    read = ingest_files(session, config, files)
+    stages = generate_stages(session, config, plans, retry_failed=retry_failed)
+    # The refiners that were planned: what they are is not asked of the store, nor of the model hub, a second time.
+    done = execute_refiners(session, config, plans.refiners)
+    return Refined(config.store, read, stages, **asdict(done))

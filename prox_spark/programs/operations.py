@@ -1,0 +1,136 @@
+"""The operations of programs: one list, which parsers, printers, grammars, executors, report and self-test read.
+
+A new operation is an entry here and a row in ``docs/programs.md``; ``strict.py`` and ``strict_kernels.py`` need a step for
+it only where it edits something that no operation edits yet. A new name for an operation or argument is an entry here alone.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["line", "string"]
+Edits = Literal["lines", "strings", "document", "nothing"]
+Field = Literal["line_start", "line_end", "source", "target"]
+Source = Literal["ProX", "released ProX models", "RefineX", "this project"]
+"""Where a name comes from. ProX is arXiv 2409.17115 (table 1), RefineX arXiv 2507.03253 (programs that only delete)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of an operation, in its place.
+
+    ``names``: all that are read; the first is printed. ``released``: what the released models write, where that is another
+    name. ``sets``: the fields of ``Call`` that hold its value. An optional one must come after those that are not.
+    """
+
+    kind: Kind
+    sets: tuple[Field, ...]
+    names: tuple[str, ...]
+    released: str | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a call may do.
+
+    ``name``: its name in tables, logs and the report. ``code``: its number in compiled code and in ``log_hash``, so it never
+    changes. ``spellings``: function names that are read, and their sources; the first is printed. ``flag``: a function and an
+    argument that together say the same, as ``remove_lines(all=True)`` does for ProX's executor and its released models.
+
+    ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
+    ``document`` drops the document. The range is the chunk where no argument is a line.
+    """
+
+    name: str
+    code: int
+    edits: Edits
+    spellings: tuple[tuple[str, Source], ...]
+    arguments: tuple[Argument, ...] = ()
+    flag: tuple[str, str] | None = None
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether its arguments say which lines it is about."""
+        return any(argument.kind == "line" for argument in self.arguments)
+
+    @property
+    def released(self) -> str:
+        """The function name that the released models write."""
+        return next((name for name, source in self.spellings if source == "released ProX models"), self.spellings[0][0])
+
+
+_LINE = Argument("line", ("line_start", "line_end"), ("line",))
+
+OPERATIONS = (
+    Operation(
+        name="remove_lines",
+        code=1,
+        edits="lines",
+        spellings=(("remove_lines", "ProX"),),
+        arguments=(
+            Argument("line", ("line_start",), ("line_start", "start"), released="start"),
+            Argument("line", ("line_end",), ("line_end", "end"), released="end"),
+        ),
+    ),
+    Operation(
+        name="remove_all",
+        code=2,
+        edits="lines",
+        spellings=(("remove_all", "RefineX"),),
+        flag=("remove_lines", "all"),
+    ),
+    Operation(
+        name="normalize",
+        code=3,
+        edits="strings",
+        spellings=(("normalize", "ProX"),),
+        arguments=(
+            Argument("string", ("source",), ("source_str", "source")),
+            Argument("string", ("target",), ("target_str", "target"), optional=True),
+        ),
+    ),
+    Operation(
+        name="remove_str",
+        code=4,
+        edits="strings",
+        spellings=(("remove_str", "RefineX"),),
+        arguments=(_LINE, Argument("string", ("source",), ("source_str", "source", "s"))),
+    ),
+    Operation(
+        name="replace_str",
+        code=5,
+        edits="strings",
+        spellings=(("replace_str", "this project"),),
+        arguments=(
+            _LINE,
+            Argument("string", ("source",), ("source_str", "source", "old")),
+            Argument("string", ("target",), ("target_str", "target", "new")),
+        ),
+    ),
+    Operation(
+        name="keep_chunk",
+        code=6,
+        edits="nothing",
+        spellings=(("keep_chunk", "ProX"), ("untouch_doc", "released ProX models"), ("keep_all", "RefineX")),
+    ),
+    Operation(name="keep_doc", code=7, edits="nothing", spellings=(("keep_doc", "ProX"),)),
+    Operation(name="drop_doc", code=8, edits="document", spellings=(("drop_doc", "ProX"),)),
+)
+
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
+NAMES = ("unknown", *(operation.name for operation in sorted(OPERATIONS, key=lambda operation: operation.code)))
+"""Names by code; 0 is what the parser does not know."""
+SPELLINGS = {spelling: operation.name for operation in OPERATIONS for spelling, _ in operation.spellings}
+"""Every function name that is read, and the operation it stands for."""
+FLAGS = {operation.flag: operation.name for operation in OPERATIONS if operation.flag}
+"""Functions and arguments whose ``True`` stands for another operation."""
+MAX_ARGUMENTS = max(len(operation.arguments) for operation in OPERATIONS)
+
+
+def names_of(*edits: Edits) -> frozenset[str]:
+    """Names of the operations that edit one of these.
+
+    >>> sorted(names_of("lines"))
+    ['remove_all', 'remove_lines']
+    """
+    return frozenset(operation.name for operation in OPERATIONS if operation.edits in edits)

@@ -1,0 +1,121 @@
+"""What happened to a line: the call that did it, how sure it was, and what an edit changed in it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from prox_spark.programs import Call, Program, render
+from prox_spark.programs.operations import BY_NAME, names_of
+from prox_spark.reporting.text import clean, shortened
+
+_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
+_COMPARED = 10_000
+"""Pairs of tokens that a comparison of two lines may look at; beyond, all between what they share is one change."""
+_CALL = 160
+_CALLS_NAMED = 3
+_REMOVE_LINES, _EDIT_STRINGS = names_of("lines"), names_of("strings")
+
+Piece = tuple[str, str]
+"""``same``, ``removed`` or ``added``, and the text."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A removed line (``pieces`` is None) or a changed one; ``call`` and ``score`` are what stands beside it."""
+
+    line: int
+    operation: str
+    call: str
+    score: str
+    pieces: tuple[Piece, ...] | None
+
+
+def call_text(call: Mapping[str, Any]) -> str:
+    """A stored call as one short line; what the parser did not accept is said in words.
+
+    >>> call_text({"operation": "remove_lines", "line_start": 0, "line_end": 2, "outcome": "ok"})
+    'remove_lines(0, 2)'
+    """
+    if call["outcome"] != "ok":
+        return f"{clean(call['operation'] or 'unknown')} ({call['outcome']})"
+    lines = (call.get("line_start"), call.get("line_end"))
+    parsed = Call(call["operation"], *lines, call.get("source"), call.get("target"))
+    return shortened(clean(render(Program((parsed,)), "positional")), _CALL)
+
+
+def explain(
+    line: Mapping[str, Any], original: str, programs: Sequence[Mapping[str, Any]], below: float
+) -> tuple[str, str]:
+    """The call behind a row of ``dropped_lines`` (empty where its score was enough), and its score or confidence.
+
+    ``programs``: chunk programs of the document (``line_start``, ``line_end``, ``calls``, ``line_scores``). Lines whose
+    score is under ``below`` are removed before any call is applied.
+    """
+    number, operation, score = line["line_number"], line["operation"], line["score"]
+    own = [p for p in programs if p["line_start"] is not None and p["line_start"] <= number <= p["line_end"]]
+    if score is not None and operation == "remove_lines" and any(_scored_below(p, number, below) for p in own):
+        return "", f"P(keep) {score:.2f} < {below:g}"
+    calls = [call for program in own or programs for call in program["calls"] or ()]
+    found = [call for call in calls if _did(call, operation, number, original)]
+    # The first call that removes a line has removed it; of edits, any may have.
+    named = found[:1] if operation in _REMOVE_LINES else found[:_CALLS_NAMED]
+    more = f" and {len(found) - _CALLS_NAMED} more" if len(found) > _CALLS_NAMED and len(named) > 1 else ""
+    said = "; ".join(map(call_text, named)) + more
+    return said or operation, "" if score is None else f"confidence {score:.2f}"
+
+
+def _scored_below(program: Mapping[str, Any], number: int, below: float) -> bool:
+    place = number - program["line_start"]
+    scores = program["line_scores"] or ()
+    return place < len(scores) and scores[place] is not None and scores[place] < below
+
+
+def _did(call: Mapping[str, Any], operation: str, number: int, original: str) -> bool:
+    """Whether a call is one of those that can have done this to the line."""
+    if call["outcome"] != "ok" or call["operation"] != operation:
+        return False
+    if BY_NAME[operation].has_lines:
+        return bool(call["line_start"] <= number <= call["line_end"])
+    return operation not in _EDIT_STRINGS or (call["source"] or "") in original
+
+
+def compared(old: str, new: str) -> tuple[Piece, ...]:
+    """What two texts share and what differs, in order: ``same`` and ``removed`` make ``old``, ``same`` and ``added`` ``new``.
+
+    >>> compared("Read more here", "Read here")
+    (('same', 'Read '), ('removed', 'more '), ('same', 'here'))
+    """
+    a, b = _TOKEN.findall(old), _TOKEN.findall(new)
+    start = 0
+    while start < min(len(a), len(b)) and a[start] == b[start]:
+        start += 1
+    end = 0
+    while end < min(len(a), len(b)) - start and a[-1 - end] == b[-1 - end]:
+        end += 1
+    middle = _changes(a[start : len(a) - end], b[start : len(b) - end])
+    pieces = [("same", "".join(a[:start])), *middle, ("same", "".join(a[len(a) - end :]))]
+    return tuple(piece for piece in pieces if piece[1])
+
+
+def _changes(a: list[str], b: list[str]) -> Iterator[Piece]:
+    if len(a) * len(b) > _COMPARED:
+        yield from (("removed", "".join(a)), ("added", "".join(b)))
+        return
+    for tag, from_a, to_a, from_b, to_b in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if tag == "equal":
+            yield "same", "".join(a[from_a:to_a])
+        else:
+            yield from (("removed", "".join(a[from_a:to_a])), ("added", "".join(b[from_b:to_b])))
+
+
+def cut(pieces: tuple[Piece, ...], limit: int) -> tuple[Piece, ...]:
+    """The first ``limit`` characters of the pieces."""
+    kept: list[Piece] = []
+    for kind, text in pieces:
+        if limit <= 0:
+            break
+        kept.append((kind, text[:limit]))
+        limit -= len(text)
+    return tuple(kept)

@@ -1,0 +1,43 @@
+"""What a message says about a name that nobody knows: the nearest known name, or all of them."""
+
+import difflib
+from collections.abc import Iterable
+
+_SHOWN = 30
+_CUTOFF = 0.55
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` is a misspelling of, whatever its case; ``None`` where none is alike.
+
+    >>> nearest("Finewep", ["c4", "fineweb", "fineweb-edu"])
+    'fineweb'
+    """
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=_CUTOFF)
+    return by_lower[near[0]] if near else None
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The nearest known name as a question; where none is alike, the known names.
+
+    >>> hint("chunks", ["chunk", "document"])
+    "did you mean 'chunk'?"
+    >>> hint("metrics", ["chunk", "document"])
+    'known: chunk, document'
+    """
+    names = list(known)
+    near = nearest(name, names)
+    if near is not None:
+        return f"did you mean {near!r}?"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"known: {', '.join(names[:_SHOWN]) or 'none'}{more}"
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The reason for refusing ``name``.
+
+    >>> unknown("format", "jsn", ["json", "parquet"])
+    "unknown format 'jsn' (did you mean 'json'?)"
+    """
+    return f"unknown {what} {name!r} ({hint(name, known)})"
