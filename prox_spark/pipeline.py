@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 
 from prox_spark.config.models import Config
-from prox_spark.generation.generate import Generated, generate
+from prox_spark.generation.generate import Generated, generate_stages
 from prox_spark.generation.plan import plan_stages
 from prox_spark.ingestion.ingest import Ingested, find_files, ingest_files
-from prox_spark.refinement.execute import execute
+from prox_spark.refinement.execute import execute_refiners
 from prox_spark.session import Session, started
 
 
@@ -49,9 +49,10 @@ def refine(spark: Session, config: Config, *, retry_failed: bool = False) -> Ref
     False
     """
     files = find_files(config)
-    plan_stages(config)
+    plans = plan_stages(config)
     session = started(spark)
     read = ingest_files(session, config, files)
-    stages = generate(session, config, retry_failed=retry_failed)
-    done = execute(session, config)
+    stages = generate_stages(session, config, plans, retry_failed=retry_failed)
+    # The refiners that were planned: what they are is not asked of the store, nor of the model hub, a second time.
+    done = execute_refiners(session, config, plans.refiners)
     return Refined(config.store, read, stages, **asdict(done))

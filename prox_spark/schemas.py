@@ -301,8 +301,8 @@ Execution finds the fingerprint here where the model's files are not at hand."""
 
 MIGRATIONS = pa.schema(
     [
-        ("from_version", pa.int64()),
-        ("to_version", pa.int64()),
+        ("from_layout", pa.int64()),
+        ("to_layout", pa.int64()),
         ("package_version", pa.string()),
         ("migrated_at", pa.timestamp("us", tz="UTC")),
     ]

@@ -125,23 +125,27 @@ def log_session(spark: SparkSession, configuration: dict[str, Any]) -> None:
     ``configuration`` are the keys that are not at their default; its secrets and its ``spark`` section are left out.
     """
     shown = json.dumps(without_secrets(configuration), ensure_ascii=False, default=str)
-    if not _log.isEnabledFor(logging.INFO) or (key := (setting(spark, "spark.app.id"), shown)) in _told:
+    if not _log.isEnabledFor(logging.INFO) or (key := (application(spark), shown)) in _told:
         return
     _told.add(key)
     where = _where(spark)
     cores = "cores unknown" if where["cores"] is None else f"{where['cores']} cores"
     values = {"spark_version": spark.version, **where}
-    gpus = f"{where['gpus_per_executor']} GPUs an executor"
-    _log.info("Spark %s, master %s, %s, %s", spark.version, where["master"], cores, gpus, extra=values)
+    told = "Spark %s, master %s, %s, GPUs per executor: %s"
+    _log.info(told, spark.version, where["master"], cores, where["gpus_per_executor"], extra=values)
     _log.info("configuration: %s", shown, extra={"store": configuration.get("store")})
 
 
 def _where(spark: SparkSession) -> dict[str, Any]:
-    gpus = setting(spark, "spark.executor.resource.gpu.amount") or "0"
     if is_connect(spark):
-        return {"master": "Spark Connect", "cores": None, "gpus_per_executor": gpus}
-    context = spark.sparkContext
+        return {"master": "Spark Connect", "cores": None, "gpus_per_executor": "unknown"}
+    context, gpus = spark.sparkContext, setting(spark, "spark.executor.resource.gpu.amount") or "0"
     return {"master": context.master, "cores": context.defaultParallelism, "gpus_per_executor": gpus}
+
+
+def application(spark: SparkSession) -> str:
+    """The application's id; empty on Spark Connect, some of whose servers do not show their settings."""
+    return "" if is_connect(spark) else spark.sparkContext.applicationId
 
 
 def share_of_tasks(spark: SparkSession) -> Callable[[], float | None]:

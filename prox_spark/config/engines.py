@@ -1,7 +1,9 @@
 """Engine settings in a configuration: one frozen model for each ``kind``."""
 
+import json
 import math
 import urllib.parse
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -16,11 +18,34 @@ HARMLESS_OPTIONS = frozenset(
         *("max_num_seqs", "max_num_batched_tokens", "max_num_partial_prefills", "max_long_partial_prefills"),
         *("enable_chunked_prefill", "enable_prefix_caching", "scheduling_policy", "async_scheduling"),
         *("disable_log_stats", "enable_log_requests", "enable_logging_iteration_details", "use_tqdm_on_load"),
+        *("max_num_scheduled_tokens", "long_prefill_token_threshold", "cpu_offload_gb", "kv_offloading_size"),
+        *("log_level", "logging_config", "log_config_file", "aggregate_engine_logging", "kv_cache_metrics"),
+        *("otlp_traces_endpoint", "collect_detailed_traces", "show_hidden_metrics_for_version"),
         *("max_parallel_loading_workers", "download_dir"),
     }
 )
 """vLLM's options for memory, number of sequences, batching and logging: they change no answer. Every other option is part of
 the refiner's fingerprint."""
+
+
+NEUTRAL_OPTIONS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("dtype", "load_format", "tokenizer_mode", "config_format", "model_impl", "kv_cache_dtype"), "auto"
+    ),
+    **dict.fromkeys(("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"), 1),
+    **dict.fromkeys(("enforce_eager", "enable_lora", "trust_remote_code"), False),
+    "hf_overrides": {},
+}
+"""vLLM's own defaults of options that change answers: writing one out changes nothing."""
+
+
+def answering_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The engine options that can change answers: neither harmless, nor null, nor at vLLM's own default."""
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in HARMLESS_OPTIONS and value is not None and NEUTRAL_OPTIONS.get(name, value is None) != value
+    }
 
 
 class RulesSettings(Section):
@@ -140,6 +165,18 @@ class VllmSettings(Section):
     options: dict[str, Any] = {}
     """vLLM's own engine arguments by name (``gpu_memory_utilization``, ``max_num_seqs``, …). Those that can change answers
     (``dtype``, ``quantization``, ``max_model_len``, …) make another refiner."""
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if "hf_token" in options:
+            raise ValueError("hf_token is a secret: set HF_TOKEN in the environment of driver and executors instead")
+        for name, value in options.items():
+            try:
+                json.dumps(value, sort_keys=True)
+            except TypeError as error:
+                raise ValueError(f"{name} must be plain YAML, with text as keys: {error}") from None
+        return options
 
 
 class EndpointSettings(Section):

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 _MOST = 1000
 """Digests that are kept; the newest."""
 
+_read: dict[str, str] = {}
+"""Digests of this process, where no cache can be kept."""
+
 _SETTLED_NS = 2_000_000_000
 """A file that changed within this time may change again under the same time stamp: its digest is not kept."""
 
@@ -26,12 +29,15 @@ _SETTLED_NS = 2_000_000_000
 def file_digest(path: Path) -> str:
     """sha256 (hex) of the file, from the cache where the file has not changed since. Raises ``OSError``."""
     key, changed = _key(path)
+    if key in _read:
+        return _read[key]
     known = _load()
     if key in known:
         return known[key]
     with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if time.time_ns() - changed > _SETTLED_NS and _key(path)[0] == key:
+        _read[key] = digest
         _save({**{k: v for k, v in _load().items() if not k.startswith(f"{path.resolve()}|")}, key: digest})
     return digest
 

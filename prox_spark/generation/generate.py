@@ -21,7 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import Config
 from prox_spark.generation.columns import check_column, with_score
 from prox_spark.generation.kinds import kind_of
-from prox_spark.generation.plan import StagePlan, plan_stages
+from prox_spark.generation.plan import Plans, StagePlan, plan_stages
 from prox_spark.generation.recorded import record_refiner
 from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
@@ -88,7 +88,13 @@ def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     >>> [(stage.stage, stage.documents, stage.failed) for stage in prox_spark.generate(spark, config)]
     [('document', 3, 0), ('chunk', 2, 0)]
     """
-    plans = plan_stages(config)
+    return generate_stages(spark, config, plan_stages(config), retry_failed=retry_failed)
+
+
+def generate_stages(
+    spark: SparkSession, config: Config, plans: Plans, *, retry_failed: bool = False
+) -> list[Generated]:
+    """``generate`` with stages that were planned before."""
     store = open_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = []
@@ -317,7 +323,7 @@ def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None
     }
     schema = spark_schema("metrics")
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
-    # Only seen, never counted on: no transaction, which would have to be looked for afterwards.
+    # No transaction: nothing depends on these rows, and looking for the commit afterwards takes time.
     store.save(rows.write.format("delta").mode("append"), "metrics")
 
 

@@ -26,7 +26,7 @@ from prox_spark.engines.models import local_folder, refiner_folder
 from prox_spark.engines.protocol import Engine
 from prox_spark.errors import RefinerError
 from prox_spark.generation.model_refiner import folder_digests, model_refiner
-from prox_spark.generation.refiner import Asked, Refiner, Stage
+from prox_spark.generation.refiner import Overrides, Refiner, Stage
 from prox_spark.generation.tokens import PromptTokenizer
 from prox_spark.rules.catalogue import VERSION as RULES_VERSION
 from prox_spark.rules.catalogue import select_rules
@@ -49,7 +49,7 @@ class EngineKind:
     """
 
     settings: type[Section]
-    refiner: Callable[[Stage, Any, Asked], Refiner]
+    refiner: Callable[[Stage, Any, Overrides], Refiner]
     open: Callable[[Any, Refiner, str | None], Engine]
     runs: Literal["task", "executor", "endpoint"]
     folder: Callable[[Any], str] | None = None
@@ -78,7 +78,7 @@ def load_refiner(
 
     Reads (and digests) the model's files. Raises ``RefinerError``; ``ConfigError`` for rules of the other stage.
     """
-    return kind_of(settings).refiner(stage, settings, Asked(template_name, window, max_tokens, grammar))
+    return kind_of(settings).refiner(stage, settings, Overrides(template_name, window, max_tokens, grammar))
 
 
 def open_engine(settings: EngineSettings, refiner: Refiner, *, gpu: str | None = None) -> Engine:
@@ -89,7 +89,7 @@ def open_engine(settings: EngineSettings, refiner: Refiner, *, gpu: str | None =
     return kind_of(settings).open(settings, refiner, gpu)
 
 
-def _rules(stage: Stage, settings: RulesSettings, asked: Asked) -> Refiner:
+def _rules(stage: Stage, settings: RulesSettings, given: Overrides) -> Refiner:
     rules = select_rules(stage, settings.rules)
     return Refiner(stage, "rules", "rules", (("rules", str(RULES_VERSION)),), rules=rules)
 
@@ -100,7 +100,7 @@ def _open_rules(settings: RulesSettings, refiner: Refiner, gpu: str | None) -> E
     return RulesEngine(refiner.stage, refiner.rules)
 
 
-def _statistics(stage: Stage, settings: StatisticsSettings, asked: Asked) -> Refiner:
+def _statistics(stage: Stage, settings: StatisticsSettings, given: Overrides) -> Refiner:
     _check_stage(stage, f"{settings.model} scores whole documents")
     folder = local_folder(settings.model)
     load_scorer(folder)
@@ -116,10 +116,10 @@ def _open_statistics(settings: StatisticsSettings, refiner: Refiner, gpu: str | 
 
 def _check_stage(stage: Stage, what: str) -> None:
     if stage != "document":
-        raise RefinerError(f"chunk.engine: {what}; it belongs to document.engine")
+        raise RefinerError(f"chunk.engine: {what}; use it in document.engine")
 
 
-def _dsir(stage: Stage, settings: DsirSettings, asked: Asked) -> Refiner:
+def _dsir(stage: Stage, settings: DsirSettings, given: Overrides) -> Refiner:
     # Compiled code, which only some refiners need.
     from prox_spark.selection.chance import VERSION as CHANCE_VERSION
     from prox_spark.selection.dsir import VERSION as DSIR_VERSION
@@ -135,7 +135,7 @@ def _dsir(stage: Stage, settings: DsirSettings, asked: Asked) -> Refiner:
     return Refiner("document", folder.name, "dsir", (*folder_digests(folder), *sources))
 
 
-def _random(stage: Stage, settings: RandomSettings, asked: Asked) -> Refiner:
+def _random(stage: Stage, settings: RandomSettings, given: Overrides) -> Refiner:
     from prox_spark.selection.chance import VERSION as CHANCE_VERSION
 
     _check_stage(stage, "random chooses whole documents")
@@ -143,7 +143,7 @@ def _random(stage: Stage, settings: RandomSettings, asked: Asked) -> Refiner:
     return Refiner("document", "random", "random", sources)
 
 
-def _column(stage: Stage, settings: ColumnSettings, asked: Asked) -> Refiner:
+def _column(stage: Stage, settings: ColumnSettings, given: Overrides) -> Refiner:
     _check_stage(stage, "column chooses whole documents")
     sources = (("column", settings.column), ("scale", str(settings.scale)))
     return Refiner("document", settings.column, "column", sources)
@@ -155,7 +155,7 @@ def _open_selection(settings: Any, refiner: Refiner, gpu: str | None) -> Engine:
     return open_selection(settings)
 
 
-def _scripted(stage: Stage, settings: ScriptedSettings, asked: Asked) -> Refiner:
+def _scripted(stage: Stage, settings: ScriptedSettings, given: Overrides) -> Refiner:
     table = json.dumps([settings.answers, settings.default], sort_keys=True).encode()
     sources = (("answers", hashlib.sha256(table).hexdigest()),)
     return Refiner(stage, "scripted", "scripted", sources, lines_per_chunk=settings.lines_per_chunk)
@@ -173,8 +173,8 @@ def _check_vllm(settings: VllmSettings) -> None:
     check_options(settings.options)
 
 
-def _openai(stage: Stage, settings: OpenaiSettings, asked: Asked) -> Refiner:
-    refiner = model_refiner(stage, settings, asked)
+def _openai(stage: Stage, settings: OpenaiSettings, given: Overrides) -> Refiner:
+    refiner = model_refiner(stage, settings, given)
     if refiner.label is not None:
         raise RefinerError(
             f"{stage} stage of {settings.refiner}: a token classifier cannot run behind a completions endpoint; "

@@ -17,11 +17,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from prox_spark.config.engines import HARMLESS_OPTIONS, ModelSettings, OpenaiSettings, VllmSettings
+from prox_spark.config.engines import ModelSettings, OpenaiSettings, VllmSettings, answering_options
 from prox_spark.engines.digests import file_digest
 from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import RefinerError
-from prox_spark.generation.refiner import Asked, Numbering, Refiner, Stage
+from prox_spark.generation.refiner import Numbering, Overrides, Refiner, Stage
 from prox_spark.generation.templates import template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 from prox_spark.section import Section
@@ -56,15 +56,15 @@ _RELEASED = {
 }
 
 
-def model_refiner(stage: Stage, settings: ModelSettings, asked: Asked) -> Refiner:
+def model_refiner(stage: Stage, settings: ModelSettings, given: Overrides) -> Refiner:
     """The refiner in the folder of these settings. Reads (and digests) its files. Raises ``RefinerError``."""
     folder = refiner_folder(settings)
     name, context, own = _read(folder, stage)
-    template_name = asked.template or own.template
+    template_name = given.template or own.template
     template(template_name)
     decision = own.decision if stage == "document" else None
     label = _label(folder, own.label) if own.label else None
-    held = (own.grammar if asked.grammar is None else asked.grammar) and decision is None and label is None
+    held = (own.grammar if given.grammar is None else given.grammar) and decision is None and label is None
     return Refiner(
         stage=stage,
         name=name or Path(settings.model).name,
@@ -73,9 +73,9 @@ def model_refiner(stage: Stage, settings: ModelSettings, asked: Asked) -> Refine
         revision=settings.revision,
         template=template_name,
         numbering=own.numbering,
-        window=asked.window or own.window,
+        window=given.window or own.window,
         context=context,
-        max_tokens=0 if own.label else asked.max_tokens or own.max_tokens,
+        max_tokens=0 if own.label else given.max_tokens or own.max_tokens,
         decision=decision,
         label=label,
         grammar=(DOCUMENT_EBNF if stage == "document" else EBNF) if held else None,
@@ -135,11 +135,9 @@ def _sources(folder: Path, settings: ModelSettings) -> tuple[tuple[str, str], ..
 
 def _options(settings: ModelSettings) -> tuple[tuple[str, str], ...]:
     """Engine options that change what a model answers, by name, each value as canonical JSON."""
-    given = settings.options if isinstance(settings, VllmSettings) else {}
-    chosen = {name: value for name, value in given.items() if name not in HARMLESS_OPTIONS and value is not None}
+    chosen = answering_options(settings.options) if isinstance(settings, VllmSettings) else {}
     return tuple(
-        (name, json.dumps(value, sort_keys=True, separators=(",", ":"), default=str))
-        for name, value in sorted(chosen.items())
+        (name, json.dumps(value, sort_keys=True, separators=(",", ":"))) for name, value in sorted(chosen.items())
     )
 
 

@@ -4,8 +4,9 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from prox_spark.config.engines import HARMLESS_OPTIONS, EngineSettings, ModelSettings
+from prox_spark.config.engines import EngineSettings, ModelSettings, answering_options
 from prox_spark.config.models import ChunkConfig, Config, DocumentConfig
 from prox_spark.engines.models import is_local, pinned, refiner_folder
 from prox_spark.errors import ConfigError, RefinerError
@@ -17,6 +18,9 @@ from prox_spark.generation.tokens import PromptTokenizer
 _log = logging.getLogger(__name__)
 
 StageConfig = DocumentConfig | ChunkConfig
+SECTIONS: dict[Stage, type[DocumentConfig] | type[ChunkConfig]] = {"document": DocumentConfig, "chunk": ChunkConfig}
+"""The section of each stage."""
+
 Find = Callable[[Stage, str], RefinerId | None]
 """The newest refiner that a store's programs were written by, from a stage and ``asked_for`` of its settings."""
 
@@ -85,24 +89,46 @@ def find_refiners(config: Config, find: Find) -> Refiners:
 
 def _find_refiner(stage: Stage, section: StageConfig, find: Find) -> RefinerId:
     folder = kind_of(section.engine).folder
-    if folder is not None and not is_local(folder(section.engine)):
+    if folder is None or is_local(folder(section.engine)):
+        try:
+            return _read_refiner(stage, section)
+        except RefinerError:
+            # A folder without its weights, as a cluster without GPUs may have it: the store may know more.
+            known = find(stage, asked_for(section)) if folder is not None else None
+            if known is None:
+                raise
+    else:
         known = find(stage, asked_for(section))
-        if known is not None:
-            told = "%s stage: model files of %s not found; using fingerprint %.8s recorded in the store"
-            _log.info(told, stage, known.name, known.refiner)
-            return known
+        if known is None:
+            return _read_refiner(stage, section)
+    _log.info("%s stage: model files not found; using fingerprint %.8s recorded in the store", stage, known.refiner)
+    return known
+
+
+def _read_refiner(stage: Stage, section: StageConfig) -> RefinerId:
     settings = pinned(section.engine) if isinstance(section.engine, ModelSettings) else section.engine
     refiner = _load(stage, section, settings)
     return RefinerId(stage, refiner.name, fingerprint(refiner), refiner.numbering)
 
 
 def asked_for(section: StageConfig) -> str:
-    """Canonical JSON of what a stage's section asks for, without what only says how it runs: the same for the same refiner."""
+    """Canonical JSON of what a stage's section asks for, without what only says how and where it runs.
+
+    Two sections with the same JSON ask for the same refiner. A folder's path counts as it is written, but made absolute
+    where it begins with ``.``, ``~`` or ``/``.
+    """
+    kind = kind_of(section.engine)
     found = section.model_dump(mode="json", exclude_defaults=True, exclude={"min_keep_score"})
     engine = found["engine"]
-    for key in kind_of(section.engine).operational:
+    for key in kind.operational:
         engine.pop(key, None)
-    options = {name: value for name, value in engine.pop("options", {}).items() if name not in HARMLESS_OPTIONS}
+    if kind.runs == "executor":
+        # Which of these engines runs a model changes nothing.
+        engine["kind"] = "model"
+    for key in ("model", "refiner"):
+        if kind.folder is not None and str(engine.get(key, "")).startswith((".", "~", "/")):
+            engine[key] = str(Path(engine[key]).expanduser().absolute())
+    options = answering_options(engine.pop("options", {}))
     if options:
         engine["options"] = options
     return json.dumps(found, sort_keys=True, separators=(",", ":"))

@@ -12,7 +12,7 @@ Numbering = Literal["document", "chunk", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Overrides:
     """What a configuration sets in place of the refiner's own values; null leaves those."""
 
     template: str | None = None

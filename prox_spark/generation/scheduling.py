@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
-from prox_spark.session import is_connect, setting
+from prox_spark.session import application, is_connect, setting
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -46,21 +46,20 @@ def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
     None where there cannot be one; the reasons go to the log once a session, a line each.
     """
     reasons = why_not(spark)
-    application = setting(spark, "spark.app.id")
     if reasons:
-        _log_reasons(application, tuple(reasons))
+        _log_reasons(application(spark), tuple(reasons))
         return None
-    return _profile(application)
+    return _profile(application(spark))
 
 
 @lru_cache(maxsize=1)
-def _log_reasons(application: str, reasons: tuple[str, ...]) -> None:
+def _log_reasons(application_id: str, reasons: tuple[str, ...]) -> None:
     for reason in reasons:
         _log.info("%s; scheduling tasks by CPU cores only", reason)
 
 
 @lru_cache(maxsize=1)
-def _profile(application: str) -> "ResourceProfile":
+def _profile(application_id: str) -> "ResourceProfile":
     from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
     requests = TaskResourceRequests().cpus(1).resource("gpu", 1 / TASKS_PER_GPU)

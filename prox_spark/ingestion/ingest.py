@@ -82,9 +82,10 @@ def ingest(spark: Session, config: Config) -> Ingested:
 def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
     """``ingest`` of files that were found before."""
     source, began = _input(config), time.monotonic()
+    store = create_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
-    done = _ingest(create_store(spark, config.store), config, source, files)
-    values = {"store": config.store, **asdict(done)}
+    done = _ingest(store, config, source, files)
+    values = {"store": store.location, **asdict(done)}
     told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined in %s"
     seconds = time.monotonic() - began
     _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})

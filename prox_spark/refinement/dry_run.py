@@ -60,7 +60,7 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     if not 0.0 < sample <= 1.0:
         raise ConfigError(f"--sample {sample}: must be above 0 and at most 1")
     store = open_store(spark, config.store)
-    refiners = find_refiners(config, partial(find_refiner, store))
+    refiners = find_refiners(config, partial(find_refiner, store, config.refinement))
     covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}

@@ -60,13 +60,22 @@ def execute(spark: SparkSession, config: Config) -> Executed:
     Raises ``IncompleteError`` with a count when programs are missing, ``RefinementConflictError`` when the name belongs
     to another configuration, ``FuseError`` and ``ConservationError`` before anything is committed.
 
-    >>> config = prox_spark.load_config("rules", ["store=my-store", "refinement=gentle", "execution.max_removed_share=0.1"])
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "refinement=documents", "chunk=null"])
     >>> done = prox_spark.execute(spark, config)
     >>> done.refinement, done.version, done.new, done.counts["lines_removed"]
-    ('gentle', 0, True, 0)
+    ('documents', 0, True, 0)
     """
     store = open_store(spark, config.store)
-    refiners = find_refiners(config, partial(find_refiner, store))
+    return _run(store, config, find_refiners(config, partial(find_refiner, store, config.refinement)))
+
+
+def execute_refiners(spark: SparkSession, config: Config, refiners: Refiners) -> Executed:
+    """``execute`` with the programs of these refiners."""
+    return _run(open_store(spark, config.store), config, refiners)
+
+
+def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
+    spark = store.spark
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     while (work := _prepare(store, config, refiners)) is not None:
         _log.info("execute: reading the programs of %s:%d", work.name, work.version, extra=_named(work))

@@ -45,7 +45,14 @@ def refinement_name(config: Config, digest: str) -> str:
     return config.refinement or digest[:8]
 
 
+_DEFAULT = "the default"
+
+
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """The keys in which two identities differ, each with both values."""
     keys = sorted({*old, *new})
-    return [f"{key}: was {old.get(key)}, now {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+    return [
+        f"{key}: was {old.get(key, _DEFAULT)}, now {new.get(key, _DEFAULT)}"
+        for key in keys
+        if old.get(key) != new.get(key)
+    ]

@@ -54,7 +54,7 @@ _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[ReportDocument], seed: int) -> str:
     """The page. The same values give the same page, byte for byte."""
     templates = Environment(
-        loader=PackageLoader("prox_spark.report"),
+        loader=PackageLoader("prox_spark.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -47,9 +47,9 @@ def report(
     Raises ``UsageError`` for names that do not exist and files that cannot be read or written, ``InstallationError`` where
     the extra ``report`` is not installed.
 
-    >>> done = prox_spark.report(spark, "my-store", "report.html", before="gentle", after="rules")
+    >>> done = prox_spark.report(spark, "my-store", "report.html", before="documents", after="rules")
     >>> done.versions, done.documents
-    (['gentle:0', 'rules:0'], 3)
+    (['documents:0', 'rules:0'], 3)
     """
     file = Path(file)
     try:

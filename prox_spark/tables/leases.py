@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, first_line, is_conflict
 from prox_spark.tables.migrations import is_older, migrate
-from prox_spark.tables.store import Store
+from prox_spark.tables.store import Store, store_number
 from prox_spark.tables.times import utc
 
 _log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
 WRITES_PER_TOKEN = 2**20
+
+_MIGRATE = "migrate"
+"""The lease of whoever brings a store to this package's layout."""
 
 _WAIT_SECONDS = 2.0
 """Between two looks at a store that another job is bringing to this package's layout."""
@@ -85,6 +88,8 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
     """
     _migrated(store)
     with _held(store, key) as lease:
+        # Raises for a layout that a newer package has given the store since it was opened.
+        store_number(store)
         yield lease
 
 
@@ -93,13 +98,26 @@ def _migrated(store: Store) -> None:
     deadline = time.monotonic() + EXPIRY.total_seconds()
     while is_older(store):
         try:
-            with _held(store, "migrate"):
+            with _held(store, _MIGRATE):
                 if is_older(store):
+                    _check_alone(store)
                     migrate(store)
         except LeaseError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_WAIT_SECONDS)
+
+
+def _check_alone(store: Store) -> None:
+    """Raise ``LeaseError`` while another job, of an older package, writes: columns must not change under its commits."""
+    now = datetime.now(UTC).timestamp()
+    for key in keys(store):
+        row = _newest(store, key)
+        if key != _MIGRATE and row is not None and row["expires_at"].timestamp() > now and alive(row["holder"]):
+            raise LeaseError(
+                f"the store has an older layout, and another job writes to it (lease {key}, {row['holder']}); run this again "
+                "when that job is done"
+            )
 
 
 @contextmanager

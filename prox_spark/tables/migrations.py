@@ -21,7 +21,7 @@ PURPOSE = Purpose("migrate")
 
 
 def is_older(store: Store) -> bool:
-    """Whether the store still has an older package's layout; asks its tables only where it had when it was opened."""
+    """Whether the store has an older layout now; its tables are only asked if it had one when it was opened."""
     if store.number >= STORE_VERSION:
         return False
     number = store_number(store)
@@ -35,12 +35,14 @@ def migrate(store: Store) -> None:
         create_table(store, table)
         add_columns(store, table)
     row = store.spark.range(1, numPartitions=1).select(
-        F.lit(store.number).cast("long").alias("from_version"),
-        F.lit(STORE_VERSION).cast("long").alias("to_version"),
+        F.lit(store.number).cast("long").alias("from_layout"),
+        F.lit(STORE_VERSION).cast("long").alias("to_layout"),
         F.lit(__version__).alias("package_version"),
         F.current_timestamp().alias("migrated_at"),
     )
-    store.save(row.write.format("delta").mode("append").option("userMetadata", PURPOSE.metadata()), "migrations")
+    writer = row.write.format("delta").mode("append").option("userMetadata", PURPOSE.metadata())
+    # Delta skips the row where a run that died wrote it before.
+    store.save(writer.option("txnAppId", PURPOSE.verb).option("txnVersion", STORE_VERSION), "migrations")
     with session_settings(store.spark, {USER_METADATA: PURPOSE.metadata()}):
         set_number(store)
 

@@ -1,6 +1,7 @@
 """What a commit says of itself in the table's history, and session settings for the length of a block."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,9 +25,17 @@ class Purpose:
         return json.dumps({**asdict(self), **more}, sort_keys=True)
 
 
+_SETTINGS = threading.RLock()
+
+
 @contextmanager
 def session_settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
-    """The session with these settings for the length of the block."""
+    """The session with these settings for the length of the block; one thread at a time, as they are the whole session's."""
+    with _SETTINGS:
+        yield from _settings(spark, settings)
+
+
+def _settings(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
     for key, value in settings.items():
         spark.conf.set(key, value)
     try:

@@ -62,13 +62,19 @@ class Store:
             return ".".join(f"`{part}`" for part in (*self.location.split("."), name))
         return "delta.`" + f"{self.location}/{name}".replace("`", "``") + "`"
 
-    def read(self, name: str, version: int | None = None) -> DataFrame:
-        """The current table, or one of its versions. Columns that it lacks, as an older package made it, are null."""
+    def read(self, name: str, version: int | None = None, *, kind: str | None = None) -> DataFrame:
+        """The current table, or one of its versions. Columns that it lacks, as an older package made it, are null.
+
+        ``kind``: the table of ``schemas.TABLES`` that it is a copy of, where its name is another.
+        """
         if self.number < STORE_VERSION and name in ADDED_TABLES and not self.has(name):
             return self.spark.createDataFrame([], spark_schema(name))
         as_of = "" if version is None else f" VERSION AS OF {int(version)}"
         rows = self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
-        return conformed(rows, spark_schema(name)) if name in TABLES else rows
+        kind = kind or name
+        if kind not in TABLES or (version is None and kind == name and self.number == STORE_VERSION):
+            return rows
+        return conformed(rows, spark_schema(kind))
 
     def save(self, writer: DataFrameWriter, name: str) -> None:
         """Let a configured writer write to the table; its columns are the table's, in their order."""

@@ -97,7 +97,7 @@ def compare(spark: SparkSession, store: str, before: str, after: str) -> Compari
     Returns a ``Comparison``: its DataFrames to ask further, its ``summary()`` in numbers.
     Raises ``UsageError`` for names that do not exist, ``StoreError`` for versions that are gone.
 
-    >>> found = prox_spark.compare(spark, "my-store", "gentle", "rules")
+    >>> found = prox_spark.compare(spark, "my-store", "documents", "rules")
     >>> found.documents.groupBy("change").count().orderBy("change").collect()
     [Row(change='changed', count=2), Row(change='dropped_in_both', count=1)]
     >>> found.summary()["lines"]["by_change"]["newly_dropped"]["lines"]

@@ -18,7 +18,7 @@ def history(spark: SparkSession, store: str) -> list[dict[str, Any]]:
     Raises ``StoreError`` where there is no store.
 
     >>> [(row["refinement"], row["version"]) for row in prox_spark.history(spark, "my-store")]
-    [('rules', 0), ('gentle', 0)]
+    [('rules', 0), ('documents', 0)]
     """
     rows = open_store(spark, store).read("refinements").orderBy("created_at", "version").collect()
     return [_plain(row.asDict(recursive=True)) for row in rows]

@@ -28,7 +28,7 @@ class Version:
     def read(self, table: str) -> DataFrame:
         """One of ``schemas.VERSIONED`` as of this version; of ``documents`` those that it covers."""
         if self.copy is not None:
-            return self.store.read(copy_of(self.copy, table))
+            return self.store.read(copy_of(self.copy, table), kind=table)
         rows = self.store.read(table, self.row[f"{table}_version"])
         return rows.where(F.col("unit") <= self.row["last_unit"]) if table == "documents" else rows
 

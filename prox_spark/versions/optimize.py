@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 
 from prox_spark.errors import LeaseError
-from prox_spark.schemas import RESULT_TABLES, TABLES
+from prox_spark.schemas import ADDED_TABLES, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import Lease, hold, keys
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
@@ -105,6 +105,9 @@ def _order(table: str) -> str | None:
 
 def _small_files(store: Store, table: str) -> int:
     """How many files the table has, 0 where they are not small."""
+    if table in ADDED_TABLES and not store.has(table):
+        # An older package's store, which has not been written to since.
+        return 0
     row = store.spark.sql(f"DESCRIBE DETAIL {store.table(table)}").select("numFiles", "sizeInBytes").first()
     assert row is not None, "a Delta table has details"
     return int(row["numFiles"]) if row["sizeInBytes"] < _SMALL * row["numFiles"] else 0

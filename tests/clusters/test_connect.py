@@ -168,8 +168,8 @@ def test_a_source_that_is_none_is_named(ask: Ask, run: Run, keys: list[str], sto
     wrong = [*keys, f"input.path={store}/nowhere", "input.format=delta"]
     for verb in ("ingest", "estimate"):
         done = run(verb, *wrong, f"store={store} other")
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "cannot be read as delta" in done.stderr
+        assert done.returncode == 2, done.stderr
+        assert "cannot be read as delta" in done.stderr.splitlines()[-1]
 
 
 def test_doctor_asks_for_no_java(store: str, ask: Ask, keys: list[str]) -> None:

@@ -6,6 +6,7 @@ Slow: four Sparks with a JVM each for driver, executors and daemons, and the whe
 
 import json
 import random
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -102,10 +103,15 @@ def keys(store: Path, corpus: str) -> list[str]:
 
 def done(words: list[str], own: dict[str, str], folder: Path) -> dict[str, Any]:
     """What a command prints as JSON; it runs in ``folder``."""
+    return done_and_logged(words, own, folder)[0]
+
+
+def done_and_logged(words: list[str], own: dict[str, str], folder: Path) -> tuple[dict[str, Any], str]:
+    """What a command prints as JSON, and its log; it runs in ``folder``."""
     ended = subprocess.run(words, env=own, cwd=folder, capture_output=True, text=True, check=False, timeout=800)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
     answer: dict[str, Any] = json.loads(ended.stdout)
-    return answer
+    return answer, ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -116,11 +122,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "installed"
 
 
+Standalone = tuple[Path, dict[str, Any], dict[str, Any], str]
+
+
 @pytest.fixture(scope="module")
-def on_standalone(
-    corpus: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """The store that ``spark-submit`` of the wheel wrote on a standalone cluster, what it said, and what the probe saw."""
+def on_standalone(corpus: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Standalone:
+    """The store that ``spark-submit`` of the wheel wrote on a standalone cluster, what it said, what the probe saw, its log."""
     folder = tmp_path_factory.mktemp("standalone")
     gpu = fake_gpu(folder)
     (folder / "probe.py").write_text(PROBE)
@@ -139,13 +146,15 @@ def on_standalone(
     with standalone(folder, workers) as url:
         submit = command(url, settings)
         driver = environment(folder / "driver") | own
-        said = done([*submit, str(ROOT / "jobs" / "refine.py"), *keys(folder / "store", corpus)], driver, folder)
+        said, log = done_and_logged(
+            [*submit, str(ROOT / "jobs" / "refine.py"), *keys(folder / "store", corpus)], driver, folder
+        )
         probed = done([*submit, str(folder / "probe.py")], driver, folder)
-    return folder / "store", said, probed
+    return folder / "store", said, probed, log
 
 
 @pytest.fixture(scope="module")
-def standalone_store(on_standalone: tuple[Path, dict[str, Any], dict[str, Any]]) -> Path:
+def standalone_store(on_standalone: Standalone) -> Path:
     return on_standalone[0]
 
 
@@ -188,14 +197,47 @@ def read(spark: Any, store: Path, table: str) -> list[str]:
 
 
 def test_the_job_ran_from_the_wheel_and_its_tasks_have_a_share_of_a_gpu(
-    spark: Any, on_standalone: tuple[Path, dict[str, Any], dict[str, Any]], wheel: Path
+    spark: Any, on_standalone: Standalone, wheel: Path
 ) -> None:
-    store, said, probed = on_standalone
+    store, said, probed, _ = on_standalone
     here = str(wheel / "prox_spark" / "__init__.py")
     assert probed == {"driver": here, "tasks": [[here, "0"]], "not": []}
     (row,) = open_store(spark, str(store)).read("refinements").collect()
     assert (row["package_version"], row["refinement"], row["version"]) == (STAMP, "same", 0)
     assert said["counts"] == row["counts"].asDict()
+
+
+def test_the_log_of_a_submitted_job_answers_what_it_does_how_far_it_is_and_how_long_still(
+    on_standalone: Standalone,
+) -> None:
+    store, said, _, log = on_standalone
+    lines = [line.split(" ", 2) for line in log.splitlines() if re.match(r"\S+Z [A-Z]+ prox_spark\.", line)]
+    ours = [message.partition(": ")[2] for _, _, message in lines]
+    assert {level for _, level, _ in lines} == {"INFO"}, log
+    # What is it doing: on which Spark, in which store, with whom, over which versions.
+    assert any(
+        re.match(r"Spark 4\.\S+, master spark://127\.0\.0\.1:\d+, \d+ cores, GPUs per executor: 1", line)
+        for line in ours
+    )
+    assert any(
+        line.startswith(f"ingest: store {store}, documents version 0; {FILES} of {FILES} json files") for line in ours
+    )
+    assert any(
+        re.match(r"generate chunk: refiner rules \(\w{8}\), engine rules, \d+ documents in 6 units", line)
+        for line in ours
+    )
+    # How far, how long still: after every commit.
+    for verb in ("ingest", "generate document", "generate chunk"):
+        steps = [line for line in ours if re.match(rf"{verb}: .+ of .+ \(\d+%\), ", line)]
+        assert len(steps) == 2, ours
+        assert re.search(r"\(\d+%\), .*/(s|min).* \d+ s left$", steps[0])
+        assert "(100%)" in steps[1]
+    # What came of it.
+    counts = said["counts"]
+    (end,) = [line for line in ours if line.startswith("execute: ended")]
+    assert f"same:0 has {counts['documents']} documents: {counts['refined']} refined" in end
+    leases = [line.split(" (")[0] for line in ours if " lease " in line]
+    assert leases.count("took lease execute") == leases.count("gave back lease execute") == 1
 
 
 def test_the_corpus_has_what_can_go_wrong(spark: Any, local_store: Path) -> None:

@@ -6,7 +6,9 @@ tests share one engine for each of the two, in the order in which they stand her
 Slow where vLLM's own worker is killed: it starts twice more, and the supervisor's restart is shown by the other tests.
 """
 
+import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,8 +85,9 @@ def test_two_tasks_share_one_engine(model: Path) -> None:
 
 
 def test_a_killed_engine_costs_nothing_but_time_within_the_budget_and_its_last_words_beyond(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "prox_spark")
     monkeypatch.setattr(supervisor, "RESTARTS", 1)
     monkeypatch.setattr(supervisor, "WINDOW", 20)
     engine = SupervisedEngine(hello(model))
@@ -105,6 +108,15 @@ def test_a_killed_engine_costs_nothing_but_time_within_the_budget_and_its_last_w
     assert "the tail of the engine's log" in str(raised.value)
     assert len(set(answered)) == len(answered) >= 21
     engine.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert re.match(r"(found|started) the transformers engine for \w+ on cpu, ready after \S+ s$", said[-5])
+    assert re.match(
+        r"the transformers engine for \w+ died, 1 times so far of 1 allowed, \d+ requests are sent again: ", said[-4]
+    )
+    assert said[-3].startswith("starting the transformers engine for ")
+    assert said[-2].startswith("started the transformers engine for ")
+    assert "died, 2 times so far of 1 allowed" in said[-1]
+    assert caplog.records[-1].levelno == logging.WARNING
 
 
 def test_start_up_failures_are_told_with_the_engines_own_words(model: Path, tmp_path: Path) -> None:

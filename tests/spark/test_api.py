@@ -1,14 +1,16 @@
 """The public API: the examples of its docstrings run, one after the other, over one small store."""
 
 import doctest
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from claims import PAGE, PROSE
 
 import prox_spark
 from prox_spark.session import started
+
+ARTICLES = Path(prox_spark.__file__).parent / "demo" / "corpus" / "articles" / "history.txt"
 
 ORDER = ("load_config", "ingest", "generate", "refine", "execute", "history", "compare", "export", "report")
 """Each builds on what those before it left in the folder."""
@@ -29,10 +31,10 @@ def test_the_examples_of_the_docstrings_run_in_their_order(
 
 
 def pages() -> str:
-    """Two pages with lines that the rules remove, and one that they drop."""
-    import json
-
-    texts = [PAGE, f"{PAGE}\n{PROSE}", "Spam"]
+    """Two articles between two lines that the rules remove, and a page that they drop."""
+    articles = ARTICLES.read_text(encoding="utf-8").split("\n=== ")[:2]
+    bodies = ("\n".join(line for line in article.split("\n") if len(line) > 100) for article in articles)
+    texts = [*(f"Home | Articles | Contact\n{body}\nPrivacy policy" for body in bodies), "Spam"]
     return "".join(json.dumps({"id": f"p{n}", "text": text}) + "\n" for n, text in enumerate(texts))
 
 
@@ -45,7 +47,7 @@ def test_wrong_input_fails_before_the_session_is_asked_for() -> None:
         prox_spark.refine(start, config)
     with pytest.raises(prox_spark.errors.InputError):
         prox_spark.ingest(start, config)
-    with pytest.raises(prox_spark.errors.UsageError, match="format 'cvs' is not known"):
+    with pytest.raises(prox_spark.errors.UsageError, match="unknown format 'cvs'"):
         prox_spark.export(start, "s", "rules", "folder", "cvs")
 
 

@@ -32,7 +32,8 @@ def answer(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> dict[s
     found = json.loads(said.out)
     failed = [check["name"] for check in found["checks"] if check["status"] == "failed"]
     assert found["ok"] == (not failed) == (code == 0)
-    assert ("checks failed" in said.err, said.err.count("\n") <= 1) == (bool(failed), True)
+    reasons = [line for line in said.err.splitlines() if line.startswith("prox-spark: ")]
+    assert ["checks failed" in line for line in reasons] == [True] * bool(failed)
     assert all(check.keys() == {"name", "status", "found", "advice"} for check in found["checks"])
     assert all(check["advice"] for check in found["checks"] if check["status"] != "ok")
     return {check["name"]: check for check in found["checks"]}

@@ -13,11 +13,12 @@ from claims import check_conservation, check_once, check_rederivation, rows, run
 
 from prox_spark import schemas
 from prox_spark.config import Config, load_config
-from prox_spark.errors import StoreError
+from prox_spark.errors import LeaseError, StoreError
 from prox_spark.generation.generate import generate
 from prox_spark.refinement.execute import execute
 from prox_spark.tables import migrations
-from prox_spark.tables.leases import hold
+from prox_spark.tables.commits import restore
+from prox_spark.tables.leases import _check_alone, _held, hold
 from prox_spark.tables.store import open_store, spark_schema
 from prox_spark.versions.compare import compare
 from prox_spark.versions.history import history
@@ -96,7 +97,7 @@ def test_it_is_extended_and_executed_with_another_threshold(
     ingested, _, executed = run(spark, config)
     assert (ingested.documents, executed.new) == (1, True)
     assert number(store, spark) == schemas.STORE_VERSION
-    moved = [(row["from_version"], row["to_version"]) for row in rows(spark, config, "migrations")]
+    moved = [(row["from_layout"], row["to_layout"]) for row in rows(spark, config, "migrations")]
     assert moved == ([(old, schemas.STORE_VERSION)] if old < schemas.STORE_VERSION else [])
     check_conservation(spark, config)
     check_once(spark, config)
@@ -134,7 +135,10 @@ def test_a_column_that_is_added_is_null_in_old_rows_and_written_in_new_ones(
     assert "links" in spark.sql(f"SELECT counts.* FROM {opened.table('refinements')}").columns
     # Versions from before still have the old columns: they are read as if they had the new ones.
     assert opened.read("dropped_lines", 1).columns == wider.names
-    assert [row["to_version"] for row in opened.read("migrations").collect()][-1] == 99
+    assert 99 in {row["to_layout"] for row in opened.read("migrations").collect()}
+    # RESTORE brings back a version's columns, too.
+    restore(opened, "dropped_lines", 1)
+    assert spark.sql(f"SELECT * FROM {opened.table('dropped_lines')}").columns == wider.names
 
 
 def test_two_jobs_at_once_bring_it_to_todays_layout_once(spark: Any, store: Path) -> None:
@@ -150,6 +154,24 @@ def test_two_jobs_at_once_bring_it_to_todays_layout_once(spark: Any, store: Path
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(job, ("ingest", "execute")))
     assert len(open_store(spark, str(store)).read("migrations").collect()) == (opened.number < schemas.STORE_VERSION)
+
+
+def test_columns_do_not_change_under_another_job(spark: Any, store: Path) -> None:
+    opened = open_store(spark, str(store))
+    if opened.number == schemas.STORE_VERSION:
+        pytest.skip("today's layout")
+    # A job of the older package: it takes its lease without a look at the layout.
+    with _held(opened, "ingest"), pytest.raises(LeaseError, match="older layout, and another job writes to it"):
+        _check_alone(opened)
+
+
+def test_a_job_stops_at_a_layout_that_came_after_it_opened_the_store(spark: Any, store: Path) -> None:
+    opened = open_store(spark, str(store))
+    with hold(opened, "ingest"):
+        pass
+    spark.sql(f"ALTER TABLE {opened.table('refinements')} SET TBLPROPERTIES ('prox_spark.store_version' = '77')")
+    with pytest.raises(StoreError, match="layout 77"), hold(opened, "ingest"):
+        pass
 
 
 def test_an_older_package_refuses_a_newer_store_and_names_the_version_that_it_needs(

@@ -13,6 +13,7 @@ from prox_spark.engines.models import SHIPPED
 from prox_spark.errors import RefinerError
 from prox_spark.refinement.dry_run import dry_run
 from prox_spark.refinement.execute import execute
+from prox_spark.tables.store import open_store
 
 PAGE = "\n".join(
     ["Home | About", *[f"A quiet sentence about the tides of a northern bay, number {i}." for i in range(9)]]
@@ -59,8 +60,21 @@ def test_a_refiner_is_written_down_once_with_its_definition(spark: Any, refined:
 
 def test_a_model_that_nobody_knows_is_refused(spark: Any, refined: Config) -> None:
     words = ["document.engine.kind=statistics", "document.engine.model=./another", "chunk.engine.kind=rules"]
-    with pytest.raises(RefinerError, match="no such folder"):
+    with pytest.raises(RefinerError, match="is not a folder"):
         execute(spark, load_config(None, [f"store={refined.store}", *words]))
+
+
+def test_a_refinement_of_an_older_package_knows_its_refiners_by_name(spark: Any, refined: Config, model: Path) -> None:
+    spark.sql(f"DELETE FROM {open_store(spark, refined.store).table('refiners')}")
+    shutil.rmtree(model)
+    assert not execute(spark, refined).new
+    assert execute(spark, changed(refined, drop_document_below=0.9)).new
+
+
+def test_a_folder_without_the_files_is_no_model(spark: Any, refined: Config, model: Path) -> None:
+    for file in model.iterdir():
+        file.unlink()
+    assert execute(spark, changed(refined, drop_document_below=0.9)).new
 
 
 def test_a_model_that_changed_in_its_folder_is_another_refiner(spark: Any, refined: Config, model: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_configuration_is_logged_without_spark_and_without_keys() -> None:
         [
             "store=s3a://me:hidden@bucket/store",
             "spark={spark.hadoop.fs.s3a.secret.key: hidden}",
-            "chunk.engine={kind: vllm, model: m, options: {hf_token: hidden, max_model_len: 2048}}",
+            "chunk.engine={kind: vllm, model: m, options: {my_token: hidden, max_model_len: 2048}}",
             "annotate={endpoint: {base_url: 'http://here/v1', model: big}, output: o}",
         ],
     )
@@ -135,7 +135,7 @@ def test_a_configuration_is_logged_without_spark_and_without_keys() -> None:
     assert "hidden" not in shown
     assert "fs.s3a" not in shown
     assert '"max_model_len": 2048' in shown
-    assert '"hf_token": "***"' in shown
+    assert '"my_token": "***"' in shown
     # The name of a variable is no secret.
     assert "OPENAI_API_KEY" in shown
 

@@ -59,7 +59,7 @@ def test_a_parquet_file_without_a_mapped_column_is_refused_before_work(tmp_path:
 
 
 def test_a_parquet_text_column_of_numbers_is_refused_before_work(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds int64"):
+    with pytest.raises(InputError, match="contains int64"):
         check_columns(parquet(tmp_path, text=[1]), "parquet")
 
 

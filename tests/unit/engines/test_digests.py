@@ -12,6 +12,7 @@ from prox_spark.engines import digests
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(digests, "_SETTLED_NS", 0)
+    monkeypatch.setattr(digests, "_read", {})
     return tmp_path / "cache" / "prox_spark" / "digests.json"
 
 
@@ -29,10 +30,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_a_file_is_read_once(tmp_path: Path, reads: list[str]) -> None:
+def test_a_file_is_read_once_by_all_processes(
+    tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"one")
-    assert digests.file_digest(file) == digests.file_digest(file)
+    found = digests.file_digest(file)
+    monkeypatch.setattr(digests, "_read", {})
+    assert digests.file_digest(file) == found
     assert reads == ["weights"]
 
 
@@ -63,6 +68,7 @@ def test_a_cache_that_others_can_write_to_is_neither_read_nor_written(
     before = cache.read_text()
     cache.parent.parent.chmod(0o777)
     (tmp_path / "other").write_bytes(b"two")
+    digests._read.clear()
     digests.file_digest(file)
     digests.file_digest(tmp_path / "other")
     assert reads == ["weights", "weights", "other"]
@@ -78,7 +84,7 @@ def test_a_broken_cache_is_no_cache(tmp_path: Path, cache: Path, content: str) -
     assert digests.file_digest(file) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_without_a_place_to_keep_them_files_are_read_each_time(
+def test_without_a_place_to_keep_them_a_process_reads_files_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: list[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -86,4 +92,4 @@ def test_without_a_place_to_keep_them_files_are_read_each_time(
     file = tmp_path / "weights"
     file.write_bytes(b"one")
     assert digests.file_digest(file) == digests.file_digest(file)
-    assert reads == ["weights", "weights"]
+    assert reads == ["weights"]

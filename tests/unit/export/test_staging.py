@@ -186,11 +186,11 @@ def test_a_manifest_knows_the_very_same_export_and_says_what_differs() -> None:
     assert json.loads(made)["documents"] == 2
     assert check_same(made, WHAT, None, 2, "there")["files"] == FILES
     for name, value in (("seed", 1), ("raw", True), ("fingerprint", "g"), ("counts", {"documents": 4})):
-        with pytest.raises(UsageError, match=f"other {name}"):
+        with pytest.raises(UsageError, match=f"different {name}"):
             check_same(made, {**WHAT, name: value}, None, 2, "there")
     with pytest.raises(UsageError, match="different documents"):
         check_same(made, WHAT, None, 3, "there")
-    with pytest.raises(UsageError, match="other tokenizer"):
+    with pytest.raises(UsageError, match="different tokenizer"):
         check_same(made, WHAT, {"sha256": {"tokenizer.json": "1"}}, 2, "there")
     for foreign in (b"[]", b"{}", b"no json", b'{"tokenizer": 3}'):
         with pytest.raises(UsageError, match="not written by export"):

@@ -190,8 +190,31 @@ def test_an_engine_option_that_changes_answers_makes_another_refiner(option: str
 
 
 def test_harmless_engine_options_change_no_fingerprint() -> None:
-    settings = VllmSettings(kind="vllm", model="web-lines-2", options=dict.fromkeys(HARMLESS_OPTIONS, 1))
+    settings = VllmSettings(kind="vllm", model="web-lines-2", options=dict.fromkeys(sorted(HARMLESS_OPTIONS), 1))
     assert fingerprint(load_refiner("chunk", settings)) == SHIPPED["web-lines-2"]
+
+
+@pytest.mark.parametrize("options", [{"dtype": "auto"}, {"quantization": None}, {"tensor_parallel_size": 1}])
+def test_writing_out_a_default_of_vllm_changes_no_fingerprint(options: dict[str, Any]) -> None:
+    settings = VllmSettings(kind="vllm", model="web-lines-2", options=options)
+    assert fingerprint(load_refiner("chunk", settings)) == SHIPPED["web-lines-2"]
+
+
+def test_the_form_of_options_in_a_fingerprint_is_pinned() -> None:
+    options = (("dtype", '"half"'), ("hf_overrides", '{"a":2,"b":1}'))
+    settings = VllmSettings(
+        kind="vllm", model="web-lines-2", options={"hf_overrides": {"b": 1, "a": 2}, "dtype": "half", "max_num_seqs": 3}
+    )
+    assert load_refiner("chunk", settings).options == options
+    assert (
+        fingerprint(replace(MODEL, options=options))
+        == "217e2d65b7204e4871b61fd8de72fab5e3940e664ef7dcc150aba3da680e2752"
+    )
+
+
+def test_a_token_is_no_option() -> None:
+    with pytest.raises(ValueError, match="set HF_TOKEN"):
+        VllmSettings(kind="vllm", model="m", options={"hf_token": "secret"})
 
 
 def test_every_harmless_option_is_one_of_vllms() -> None:

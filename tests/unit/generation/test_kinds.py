@@ -53,3 +53,14 @@ def test_what_is_asked_for_leaves_out_how_it_runs() -> None:
     plain = asked_for(ChunkConfig.model_validate({"engine": vllm}))
     assert plain == asked_for(ChunkConfig.model_validate({"engine": {**vllm, "options": {"max_num_seqs": 8}}}))
     assert plain != asked_for(ChunkConfig.model_validate({"engine": {**vllm, "options": {"dtype": "half"}}}))
+
+
+def test_what_is_asked_for_is_the_same_for_the_same_refiner() -> None:
+    def asked(**engine: object) -> str:
+        return asked_for(ChunkConfig.model_validate({"engine": engine}))
+
+    assert asked(kind="vllm", model="m") == asked(kind="transformers", model="m")
+    assert asked(kind="vllm", model="./m") == asked(kind="vllm", model=str(Path.cwd() / "m"))
+    plain = asked(kind="vllm", model="m")
+    assert plain == asked(kind="vllm", model="m", options={"dtype": "auto", "quantization": None})
+    assert plain != asked(kind="vllm", model="n")

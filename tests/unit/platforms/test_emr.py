@@ -140,8 +140,8 @@ def test_a_request_is_sent_whole_and_the_id_of_what_it_made_is_printed(
     [
         ([], "known: cluster"),
         (["clutser"], "known: cluster"),
-        (["run", "exceute"], "'exceute' is no verb"),
-        (["run"], "'' is no verb"),
+        (["run", "exceute"], "unknown verb 'exceute'"),
+        (["run"], "unknown verb ''"),
         (["cluster", "execute"], "cluster takes no arguments"),
         (["run", "execute"], "needs the environment variable"),
     ],

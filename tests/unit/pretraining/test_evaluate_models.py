@@ -155,7 +155,7 @@ def test_pretrain_is_a_verb(
 
 def test_a_file_that_is_no_suite_and_a_task_that_nobody_has_are_told(stones: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("tasks: []\n")
-    with pytest.raises(ConfigError, match="not a valid suite"):
+    with pytest.raises(ConfigError, match="is not a suite file"):
         load_suite(str(tmp_path / "bad.yaml"))
     with pytest.raises(ConfigError, match="no such folder"):
         prepare(load_suite(str(stones[1])), "nowhere")

@@ -128,7 +128,7 @@ def test_a_saved_state_of_another_shape_is_refused(data: Path, tmp_path: Path, m
         patch.setattr(job, "_write", lambda *_: None)
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         patch.setattr(Path, "rename", lambda *_: None)
-        patch.setattr(job, "_told", lambda _: None)
+        patch.setattr(job, "_told", lambda _: job.Pretrained("small", 0, 0, 0, 0.0, [], 0.0, 0.0))
         pretrain(settings(data, tmp_path / "small"))
     wider = {"hidden": 64, "feed_forward": 32, "layers": 1, "heads": 2}
     with pytest.raises(TrainingError, match=r"checkpoint.pt does not match this model \(.*size mismatch"):
@@ -154,7 +154,7 @@ def test_a_base_with_the_same_tokenizer_goes_on(data: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tokens": 10**6}, r"holds .* tokens .* asks for 999,936 in at most 1 passes"),
+        ({"tokens": 10**6}, r"has .* tokens .* asks for 999,936 in at most 1 passes"),
         ({"data": "nowhere"}, "no manifest.json"),
         ({"base": "other"}, r"a tokenizer of \d+ entries, but pretrain.data was made with one of"),
         ({"base": "pickled"}, "only pickled weights"),

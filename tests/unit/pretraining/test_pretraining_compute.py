@@ -144,7 +144,7 @@ def test_models_are_counted_from_their_records_and_what_cannot_be_is_said(tmp_pa
     assert found["points"]["mine"][0] == (60 * 500 + 6_000, 2.0)
     assert [note.split(":")[0] for note in found["notes"]] == [
         "the cost of refining gone",
-        "other was not trained by `pretrain`",
-        "gone was measured on a different text than raw",
+        "other was not trained by `pretrain`, so its compute is unknown",
+        "gone was measured on a different text than raw; their curves are not compared",
     ]
     assert math.isfinite(sum(x for points in found["points"].values() for x, _ in points))
