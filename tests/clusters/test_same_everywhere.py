@@ -234,7 +234,7 @@ def test_the_log_of_a_submitted_job_answers_what_it_does_how_far_it_is_and_how_l
         assert "(100%)" in steps[1]
     # What came of it.
     counts = said["counts"]
-    (end,) = [line for line in ours if line.startswith("execute: ended")]
+    (end,) = [line for line in ours if line.startswith("execute finished: ")]
     assert f"same:0 has {counts['documents']} documents: {counts['refined']} refined" in end
     leases = [line.split(" (")[0] for line in ours if " lease " in line]
     assert leases.count("took lease execute") == leases.count("gave back lease execute") == 1
