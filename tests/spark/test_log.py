@@ -59,7 +59,8 @@ def test_the_log_tells_what_is_done_how_far_and_how_long_still(
     assert all(r.rate > 0 for r in committed)  # type: ignore[attr-defined]
     # The end.
     assert any(
-        line.startswith("ingest finished: 2 files read, 0 already in the store, 3 documents, 0 quarantined") for line in said
+        line.startswith("ingest finished: 2 files read, 0 already in the store, 3 documents, 0 quarantined")
+        for line in said
     )
     (end,) = told(caplog, "execute finished: ")
     assert end.getMessage().startswith("execute finished: first:0 has 3 documents: 2 refined, 1 dropped, 0 quarantined")
