@@ -79,7 +79,9 @@ def fit(spark: SparkSession, config: Config) -> Fitted:
     """
     settings = config.adapt
     if settings is None or settings.target is None:
-        raise ConfigError("adapt.target is not set: a selection needs the corpus that it aims at (see the preset dsir)")
+        raise ConfigError(
+            "adapt.target is not set: set the corpus that chosen documents should resemble (see the preset dsir)"
+        )
     started = time.monotonic()
     output = free_output(settings)
     store = open_store(spark, config.store)

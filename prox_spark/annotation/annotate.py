@@ -94,7 +94,7 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     """
     settings = config.annotate
     if settings is None:
-        raise ConfigError("annotate is not set: endpoint and output are needed (see the preset large-model)")
+        raise ConfigError("annotate is not set: set endpoint and output (see the preset large-model)")
     store = open_store(spark, config.store)
     prompts = load_prompts(settings)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))

@@ -199,7 +199,7 @@ def adapt(overrides: Overrides = None, config: ConfigOption = None, output: Outp
 
     loaded = load_config(config, overrides or ())
     if loaded.adapt is None:
-        raise ConfigError("adapt is not set: name, output, train and validation are needed (see the preset web-lines)")
+        raise ConfigError("adapt is not set: set name, output, train and validation (see the preset web-lines)")
     if loaded.adapt.task == "selection":
         from prox_spark.adapt.selection import fit
 
@@ -218,7 +218,7 @@ def pretrain(overrides: Overrides = None, config: ConfigOption = None, output: O
 
     loaded = load_config(config, overrides or ())
     if loaded.pretrain is None:
-        raise ConfigError("pretrain is not set: name, data, output, tokens and shape are needed (see the preset tiny)")
+        raise ConfigError("pretrain is not set: set name, data, output, tokens and shape (see the preset tiny)")
     if loaded.pretrain.processes > 1:
         session(loaded)
     tell(asdict(run(loaded.pretrain, show)), output)

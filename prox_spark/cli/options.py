@@ -26,7 +26,7 @@ Overrides = Annotated[
 def store_of(store: str | None, config: str | None, overrides: Sequence[str] | None) -> tuple[str, Config]:
     """Location and configuration for a verb that may get only the store."""
     if store is None and config is None and not overrides:
-        raise UsageError("name the store: --store STORE or --config NAME")
+        raise UsageError("name the store with --store STORE or --config NAME")
     loaded = load_config(config, [*(overrides or ()), *([f"store={store}"] if store else [])])
     return loaded.store, loaded
 

@@ -139,7 +139,7 @@ def _check(config: Config, refiners: Refiners) -> None:
         raise ConfigError("document and chunk are both null; configure at least one stage")
     if refiners.chunk is not None and refiners.chunk.numbering == "chunk" and config.execution.mode == "compat":
         raise ConfigError(
-            f"execution.mode is compat, which counts lines through the document, and {refiners.chunk.name} numbers them from "
+            f"execution.mode is compat, which numbers lines through the document, but {refiners.chunk.name} numbers them from "
             "each chunk's first: use strict"
         )
 

@@ -228,13 +228,15 @@ def test_the_log_of_a_submitted_job_answers_what_it_does_how_far_it_is_and_how_l
     )
     # How far, how long still: after every commit.
     for verb in ("ingest", "generate document", "generate chunk"):
-        steps = [line for line in ours if re.match(rf"{verb}: .+ of .+ \(\d+%\), ", line)]
+        said_steps = [line for line in ours if re.match(rf"{verb}: .+ of .+ \(\d+%\), ", line)]
+        # A slow machine also says each minute how far the running tasks are.
+        steps = [line for line in said_steps if "running Spark tasks" not in line]
         assert len(steps) == 2, ours
-        assert re.search(r"\(\d+%\), .*/(s|min).* \d+ s left$", steps[0])
+        assert re.search(r"\(\d+%\), .*/(s|min).* left$", steps[0])
         assert "(100%)" in steps[1]
     # What came of it.
     counts = said["counts"]
-    (end,) = [line for line in ours if line.startswith("execute finished: ")]
+    (end,) = [line for line in ours if line.startswith("execute finished")]
     assert f"same:0 has {counts['documents']} documents: {counts['refined']} refined" in end
     leases = [line.split(" (")[0] for line in ours if " lease " in line]
     assert leases.count("took lease execute") == leases.count("gave back lease execute") == 1

@@ -21,7 +21,7 @@ from claims import PAGE, check_conservation, check_once, check_rederivation, ver
 
 from prox_spark.cli import main
 from prox_spark.config import Config, load_config
-from prox_spark.schemas import STORE_VERSION
+from prox_spark.schemas import OLDEST_STORE, STORE_VERSION
 from prox_spark.tables.store import open_store
 from prox_spark.versions.sql import query
 
@@ -205,7 +205,7 @@ def store_version(spark: Any, corpus: Corpus) -> Iterator[Callable[[int], None]]
 
 @pytest.mark.parametrize(
     ("number", "what_to_do"),
-    [(STORE_VERSION + 1, "upgrade prox_spark"), (STORE_VERSION - 1, "there is no migration for it")],
+    [(STORE_VERSION + 1, "or newer"), (OLDEST_STORE - 1, "refine the corpus into a new store")],
 )
 def test_a_store_of_another_schema_version_is_refused_by_readers_and_writers(
     corpus: Corpus,
@@ -219,7 +219,7 @@ def test_a_store_of_another_schema_version_is_refused_by_readers_and_writers(
     for arguments in (["history", "--store", corpus.config.store], ["refine", *corpus.arguments]):
         assert main(arguments) == 1
         reason = one_line(capsys)
-        assert f"store version is {number}, but this package reads {STORE_VERSION}" in reason
+        assert f"the store has layout {number}" in reason
         assert what_to_do in reason
     assert versions(corpus.folder / "store") == before
 

@@ -148,7 +148,7 @@ def test_help_lists_the_verbs_without_importing_spark_or_a_model() -> None:
     [
         (["refine", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["refine", "store=s", "chunk.engin.kind=rules"], "unknown key 'chunk.engin' (did you mean 'engine'?)"),
-        (["history"], "name the store with --store STORE or --config FILE"),
+        (["history"], "name the store with --store STORE or --config"),
         (["refin"], "No such command 'refin'"),
         (["sql", "--store", "s"], "Missing argument 'SELECT'"),
         (["sql", "--store", "s", "--output", "yaml", "SELECT 1"], "'yaml' is not one of"),
