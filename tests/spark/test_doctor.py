@@ -91,7 +91,7 @@ def test_what_a_configuration_names_wrongly_fails(
     for stage, model in (("document", "/no/such/folder"), ("chunk", broken)):
         words += [f"{stage}.engine.kind=transformers", f"{stage}.engine.model={model}"]
     rows = answer(capsys, 1, *words)
-    assert "a newer package wrote it" in rows["store"]["found"]
+    assert "install prox-spark" in rows["store"]["found"]
     assert "is not a folder" in rows["document refiner"]["found"]
     assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
 
