@@ -28,7 +28,10 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refined(spark: Any, configure: Any, write_pages: Any, model: Path) -> Config:
-    words = ["document.engine.kind=statistics", f"document.engine.model={model}"]
+    words = [
+        *("document.engine.kind=statistics", f"document.engine.model={model}"),
+        *("execution.drop_document_below=0.0", "chunk.min_keep_score=0.0"),
+    ]
     config: Config = configure(*words, path=write_pages([PAGE, PAGE + " More."]))
     run(spark, config)
     return config
