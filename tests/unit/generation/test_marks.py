@@ -82,7 +82,7 @@ def test_marks_in_a_page_are_text(prompter: Prompter) -> None:
 
 def test_a_tokenizer_without_marks_is_refused(tiny_model: Path) -> None:
     refiner = Refiner("chunk", "r", "model", (), template="marked/2", window=40, label=1)
-    with pytest.raises(RefinerError, match="lacks 258 of the template's entries"):
+    with pytest.raises(RefinerError, match="does not have 258 of the template's entries"):
         Prompter(refiner, PromptTokenizer(tiny_model))
 
 
