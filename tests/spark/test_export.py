@@ -260,7 +260,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
         assert main([*words, *arguments]) == 2
         assert reason in capsys.readouterr().err
     monkeypatch.setattr(job, "shuffle", lambda rows, seed, shards: shuffle(rows.limit(30), seed, shards))
-    with pytest.raises(ConservationError, match="36 documents in, 30 written"):
+    with pytest.raises(ConservationError, match="36 documents read, 30 written"):
         export(spark, store, "first", str(target), "jsonl")
     assert list(tmp_path.iterdir()) == []
 
