@@ -115,7 +115,7 @@ def test_a_known_name_with_another_configuration_is_refused_with_the_differing_k
 ) -> None:
     path = write_pages([PAGE])
     run(spark, configure(path=path))
-    with pytest.raises(RefinementConflictError, match=r"execution\.min_words: 10 there, 20 here"):
+    with pytest.raises(RefinementConflictError, match=r"execution\.min_words: was 10, now 20"):
         execute(spark, configure("execution.min_words=20", path=path))
 
 
