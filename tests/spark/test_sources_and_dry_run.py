@@ -38,7 +38,7 @@ def test_a_delta_table_is_a_corpus_and_a_sweep_over_it_writes_nothing(
     documents = {row["doc_id"]: row for row in store.read("documents").collect()}
     assert set(documents) == {"a", "b"}
     assert documents["b"]["metadata"]["rank"] == "2"
-    assert ingest(spark, config, []).documents == 0
+    assert ingest(spark, config).documents == 0
     generate(spark, config)
     before = store.version("refined"), store.version("refinements")
     arguments = [f"store={config.store}", "refinement=sweep", *scripted, "execution.max_removed_share=[0.2,0.95]"]
@@ -59,8 +59,8 @@ def test_a_table_that_is_not_there_and_a_column_that_is_not_there_are_named(
     spark: Any, configure: Callable[..., Config], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="cannot be read as table"):
-        ingest(spark, configure("input.format=table", "input.path=nowhere_at_all"), [])
+        ingest(spark, configure("input.format=table", "input.path=nowhere_at_all"))
     table = tmp_path / "t"
     spark.range(1).write.format("delta").save(str(table))
     with pytest.raises(InputError, match=r"has no column 'text'; it has id"):
-        ingest(spark, configure("input.format=delta", f"input.path={table}"), [])
+        ingest(spark, configure("input.format=delta", f"input.path={table}"))
