@@ -187,7 +187,7 @@ def test_a_known_name_with_another_configuration_is_refused(
     assert main(["execute", *corpus.arguments, "execution.min_words=33"]) == 2
     reason = one_line(capsys)
     assert "'bad'" in reason
-    assert "execution.min_words: 10 there, 33 here" in reason
+    assert "execution.min_words: was 10, now 33" in reason
     assert versions(corpus.folder / "store") == before
 
 
