@@ -9,7 +9,8 @@ The compiled kernels, and numba with them, are imported with ``execute_batch`` a
 
 from typing import TYPE_CHECKING, Any
 
-from prox_spark.execution.result import DROPPED_LINES, OUTCOME, BatchResult, Counts, DroppedLine, Result
+from prox_spark.execution.document import DroppedLine
+from prox_spark.execution.result import DROPPED_LINES, OUTCOME, BatchResult, Counts, Result
 from prox_spark.execution.scalar import execute
 from prox_spark.execution.settings import SEMANTICS, ExecutionSettings, Mode
 from prox_spark.execution.strict import ChunkProgram

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from prox_spark.execution.result import DroppedLine
-
 
 def byte_length(text: str) -> int:
     """Length in UTF-8; lone surrogates, which a Python string may hold, count 3 bytes."""
@@ -14,6 +12,22 @@ def byte_length(text: str) -> int:
 class Cause:
     """Who changed a line."""
 
+    operation: str
+    chunk: int
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedLine:
+    """A line of a kept document that was removed (``replacement`` is ``None``) or rewritten.
+
+    ``operation`` and ``chunk`` are those of the call that removed the line, or that changed it last. ``score`` is the
+    line's score where that removed it, else the call's confidence, where there is one.
+    """
+
+    line_number: int
+    text: str
+    replacement: str | None
     operation: str
     chunk: int
     score: float | None = None

@@ -9,25 +9,10 @@ import pyarrow as pa
 
 from prox_spark import schemas
 from prox_spark.errors import CompatError
+from prox_spark.execution.document import DroppedLine
 
 NULL_TEXT = "null text"
 """Why a document without text has no result."""
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedLine:
-    """A line of a kept document that was removed (``replacement`` is ``None``) or rewritten.
-
-    ``operation`` and ``chunk`` are those of the call that removed the line, or that changed it last. ``score`` is the
-    line's score where that removed it, else the call's confidence, where there is one.
-    """
-
-    line_number: int
-    text: str
-    replacement: str | None
-    operation: str
-    chunk: int
-    score: float | None = None
 
 
 DROPPED_LINES = pa.schema(

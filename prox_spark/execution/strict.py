@@ -197,7 +197,7 @@ def _edit(state: _State, step: _Step) -> None:
 def _judge(state: _State) -> Result:
     """The document's guards. They act only where something changed: an empty program changes nothing."""
     settings, lines = state.settings, state.lines
-    guard = ",".join(name for name in GUARDS if name in state.guards) or None
+    guard = ",".join(sorted(state.guards, key=GUARDS.index)) or None
     counts = {
         **state.counts,
         "n_lines": len(lines.original),

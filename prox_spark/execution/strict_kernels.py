@@ -34,7 +34,7 @@ from prox_spark.execution.line_kernels import (
 )
 from prox_spark.execution.result import COUNTS, NULL_TEXT
 from prox_spark.execution.settings import Limits
-from prox_spark.execution.strict import EDIT_BUDGET, EDIT_BUDGET_BASE, GROWTH_BASE
+from prox_spark.execution.strict import EDIT_BUDGET, EDIT_BUDGET_BASE, GROWTH_BASE, GUARDS
 from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, equal, find_byte, room
 from prox_spark.programs.compiled import entry, inner
 from prox_spark.programs.kernels import OK, TRUNCATED, Calls
@@ -57,7 +57,7 @@ RAISED: tuple[str | None, ...] = (None, NULL_TEXT, ZERO_DIVISION, TOO_COSTLY)
 """Names of the codes that kernels give for a document."""
 _REASON, _GUARD, _RAISED = range(3)
 _BY_PROGRAM, _REMOVED_SHARE, _TOO_SHORT = range(1, 4)
-_ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = 1, 2, 4
+_ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = (1 << GUARDS.index(name) for name in ("error_budget", "loop", "edit_budget"))
 (
     _LINES, _LINES_REMOVED, _LINES_REWRITTEN, _CHARACTERS, _CHARACTERS_ORIGINAL, _CALLS, _ERRORS, _TRUNCATED,
     _CLIPPED, _NO_MATCH, _REPEATED, _LOW_CONFIDENCE, _CHUNKS, _CHUNKS_VOIDED,

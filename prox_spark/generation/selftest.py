@@ -18,9 +18,8 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Stage
 from prox_spark.generation.tokens import PromptTokenizer
-from prox_spark.programs.operations import names_of
+from prox_spark.programs.operations import EDITING
 
-_EDITS = names_of("lines", "strings")
 _DROPPED = 0.5
 _SHOWN_PROMPT = 400
 _SHOWN_ANSWER = 160
@@ -48,7 +47,7 @@ def effective(stage: Stage, rows: Sequence[Any]) -> bool:
     """
     if stage == "document":
         return any(row["keep_score"] is not None for row in rows)
-    edits = any(call["outcome"] == "ok" and call["operation"] in _EDITS for row in rows for call in row["calls"] or ())
+    edits = any(call["outcome"] == "ok" and call["operation"] in EDITING for row in rows for call in row["calls"] or ())
     return edits or any(score < _DROPPED for row in rows for score in row["line_scores"] or ())
 
 

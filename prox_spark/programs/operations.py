@@ -127,6 +127,10 @@ FLAGS = {operation.flag: operation.name for operation in OPERATIONS if operation
 MAX_ARGUMENTS = max(len(operation.arguments) for operation in OPERATIONS)
 
 
+EDITING = frozenset(operation.name for operation in OPERATIONS if operation.edits not in ("nothing", "document"))
+"""Operations that change text."""
+
+
 def names_of(*edits: Edits) -> frozenset[str]:
     """Names of the operations that edit one of these.
 

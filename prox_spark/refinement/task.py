@@ -4,7 +4,7 @@ Input columns: ``doc_id``, ``unit``, ``text``, ``keep_score``, ``chunks`` (a lis
 to be handed on, ``source``, ``url`` and ``metadata``; output: ``RESULTS``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +28,9 @@ CHUNK_PROGRAM = pa.struct(
         ("status", pa.string()),
     ]
 )
-_HANDED_ON = ("doc_id", "unit", "source", "url", "metadata", "keep_score")
+_DOCUMENT = ("doc_id", "unit", "source", "url", "metadata", "keep_score")
+_OF_DOCUMENTS = tuple(name for name in line_columns("document") if name not in _DOCUMENT)
+_HANDED_ON = (*_DOCUMENT, *_OF_DOCUMENTS)
 _OF_LINES = line_columns("execution")
 
 RESULTS = pa.schema(
@@ -51,6 +53,7 @@ RESULTS = pa.schema(
         ("n_characters_removed", pa.int64()),
         ("log_hash", pa.int64()),
         ("text", pa.string()),
+        *(DROPPED_LINES.field(name) for name in _OF_DOCUMENTS),
         *(DROPPED_LINES.field(name) for name in _OF_LINES if name != "text"),
     ]
 )
@@ -71,6 +74,13 @@ class ExecutionParameters:
     on_failed_chunk: Literal["keep", "quarantine"]
     document_refiner: str | None
     chunk_refiner: str | None
+
+
+def columns_in(handed_on: Sequence[str]) -> list[str]:
+    """Names of the columns that documents come with, ``handed_on`` among them."""
+    return list(
+        dict.fromkeys(("doc_id", "unit", *line_columns("document"), *handed_on, "text", "keep_score", "chunks"))
+    )
 
 
 def execute_documents(batches: Iterator[pa.RecordBatch], parameters: ExecutionParameters) -> Iterator[pa.RecordBatch]:

@@ -14,7 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
 from prox_spark.generation.plan import Refiners
-from prox_spark.refinement.task import ExecutionParameters
+from prox_spark.refinement.task import ExecutionParameters, columns_in
 from prox_spark.schemas import PROGRAM_COUNTS
 from prox_spark.tables.counts import program_counts
 from prox_spark.tables.store import Store
@@ -197,9 +197,8 @@ def execute_work(
     def part(first: int, last: int) -> DataFrame:
         between = F.col("unit").between(first, last)
         own = programs.where(between).select("doc_id", "content_hash", "keep_score", "chunks")
-        columns = ("doc_id", "unit", *handed_on, "text", "keep_score", "chunks")
         joined = documents.where(between).join(F.broadcast(own), ["doc_id", "content_hash"], "left")
-        return joined.select(*columns).mapInArrow(task, from_arrow_schema(schema))
+        return joined.select(*columns_in(handed_on)).mapInArrow(task, from_arrow_schema(schema))
 
     groups = [units[start : start + _UNITS_PER_JOIN] for start in range(0, len(units), _UNITS_PER_JOIN)] or [[-1]]
     return reduce(DataFrame.unionByName, (part(group[0], group[-1]) for group in groups))

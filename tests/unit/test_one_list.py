@@ -25,9 +25,11 @@ from prox_spark.corpora.formats import COLUMNS, CONTAINERS, FORMATS, Container
 from prox_spark.corpora.read import READERS
 from prox_spark.execution import DroppedLine, ExecutionSettings
 from prox_spark.execution.settings import Limits
+from prox_spark.execution.strict_kernels import REASONS
 from prox_spark.exporting import export, formats
 from prox_spark.refinement.parts import PARTS, of_all_lines
 from prox_spark.refinement.task import RESULTS
+from prox_spark.reporting import documents
 from prox_spark.rules.catalogue import DOCUMENT_RULES, LINE_RULES
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +149,10 @@ def test_every_key_of_execution_is_documented() -> None:
         assert field.description
     assert ExecutionConfig().settings() == ExecutionSettings()
     assert ExecutionConfig(min_words=3).settings() == ExecutionSettings(min_words=3)
+
+
+def test_every_reason_has_words_in_the_report() -> None:
+    assert set(REASONS) - {None} <= set(documents._REASONS)
 
 
 def test_every_rule_is_documented() -> None:

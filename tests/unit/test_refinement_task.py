@@ -8,8 +8,10 @@ import pytest
 from prox_spark.config.models import ExecutionConfig, FuseConfig
 from prox_spark.errors import FuseError
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.task import CHUNK_PROGRAM, ExecutionParameters, execute_documents
+from prox_spark.refinement.parts import PARTS, execute_part
+from prox_spark.refinement.task import CHUNK_PROGRAM, ExecutionParameters, columns_in, execute_documents
 
+METADATA = ("source", "url", "metadata")
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 TEXT = f"Home\n{WORDS}\n{WORDS}\nFooter"
 INPUT = pa.schema(
@@ -42,6 +44,26 @@ def run(documents: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]
         if row["kind"] == "line":
             found[row["doc_id"]]["lines"].append(row)
     return list(found.values())
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_needs_no_more_than_it_is_given(part: str) -> None:
+    handed_on = METADATA if part == "refined" else ()
+    batch = pa.RecordBatch.from_pylist(
+        [
+            {"doc_id": "a", "text": TEXT, "keep_score": 1.0, "chunks": [chunk("remove_lines(start=0, end=0)")]},
+            {"doc_id": "b", "text": TEXT, "keep_score": 0.0, "chunks": []},
+            {"doc_id": "c", "text": TEXT, "keep_score": None, "chunks": []},
+        ],
+        INPUT,
+    ).select(columns_in(handed_on))
+    execution = ExecutionConfig()
+    plan = ExecutionParameters(
+        execution.mode, execution.settings(), 0.5, "keep", document_refiner="d", chunk_refiner="c"
+    )
+    (rows,) = execute_part(iter([batch]), plan, part)
+    assert rows.schema == PARTS[part]
+    assert rows.num_rows == 1
 
 
 def test_every_document_has_one_fate() -> None:

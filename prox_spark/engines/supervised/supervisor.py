@@ -16,6 +16,8 @@ import os
 import subprocess
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,18 +37,14 @@ _FLUSH_SECONDS = 5.0
 
 
 def load(hello: wire.Hello) -> Backend:
-    """Load the model that ``hello`` names. Raises whatever the engine raises."""
+    """Load the model that ``hello`` names, with ``load`` of the module BACKEND_backend. Raises whatever the engine raises."""
     if not Path(hello.model).is_dir():
         raise FileNotFoundError(f"no such model folder: {hello.model}")
-    if hello.backend == "vllm":
-        from prox_spark.engines.supervised.vllm_backend import VllmBackend
-
-        return VllmBackend(hello)
-    if hello.backend == "transformers":
-        from prox_spark.engines.supervised.transformers_backend import TransformersBackend
-
-        return TransformersBackend(hello)
-    raise ValueError(f"no such engine: {hello.backend}")
+    module = f"{__package__}.{hello.backend}_backend"
+    if not hello.backend.isidentifier() or find_spec(module) is None:
+        raise ValueError(f"no such engine: {hello.backend}")
+    backend: Backend = import_module(module).load(hello)
+    return backend
 
 
 def _load(hello: wire.Hello) -> Backend:

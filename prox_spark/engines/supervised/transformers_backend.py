@@ -13,6 +13,11 @@ _BATCH = 16
 """Prompts of one step: the middle way between padding lost and matrices too small."""
 
 
+def load(hello: wire.Hello) -> "TransformersBackend":
+    """The engine with the model that ``hello`` names. Raises whatever it raises."""
+    return TransformersBackend(hello)
+
+
 class TransformersBackend:
     """One causal language model or token classifier. Waiting questions are sorted by length; each batch runs in a thread."""
 

@@ -71,6 +71,11 @@ def environment(base: dict[str, str], slot: str) -> dict[str, str]:
     return result
 
 
+def load(hello: wire.Hello) -> "VllmBackend":
+    """The engine with the model that ``hello`` names. Raises whatever it raises."""
+    return VllmBackend(hello)
+
+
 class VllmBackend:
     """One ``AsyncLLM``. Answers are greedy; a decision is one prefill and the two words' log-probabilities.
 

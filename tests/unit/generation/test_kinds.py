@@ -1,6 +1,11 @@
 """The registry of engine kinds: whatever has a list of kinds has this one."""
 
+import ast
+import importlib
+import importlib.util
+import inspect
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -9,6 +14,7 @@ from prox_spark.config.engines import ModelSettings
 from prox_spark.config.load import engine_kinds
 from prox_spark.config.models import ChunkConfig
 from prox_spark.doctor.machine import _packages
+from prox_spark.engines.supervised import supervisor
 from prox_spark.generation.kinds import KINDS
 from prox_spark.generation.plan import asked_for
 
@@ -21,6 +27,19 @@ def test_every_kind_that_a_configuration_may_name_is_registered() -> None:
 
 def test_engines_with_a_model_are_those_whose_settings_say_so() -> None:
     assert {kind.settings for kind in KINDS.values() if kind.has_model} == set(get_args(ModelSettings))
+
+
+def test_every_kind_has_an_engine() -> None:
+    for name, kind in KINDS.items():
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind.open)))
+        modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        if kind.runs == "executor":
+            modules.append(f"{supervisor.__package__}.{name}_backend")
+        for module in modules:
+            assert module is not None
+            assert importlib.util.find_spec(module) is not None, f"{name}: there is no {module}"
+        if kind.runs == "executor":
+            assert callable(importlib.import_module(modules[-1] or "").load)
 
 
 def test_operational_keys_are_keys_of_the_settings() -> None:
