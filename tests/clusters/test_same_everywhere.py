@@ -110,8 +110,10 @@ def done_and_logged(words: list[str], own: dict[str, str], folder: Path) -> tupl
     """What a command prints as JSON, and its log; it runs in ``folder``."""
     ended = subprocess.run(words, env=own, cwd=folder, capture_output=True, text=True, check=False, timeout=800)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
-    answer: dict[str, Any] = json.loads(ended.stdout)
-    return answer, ended.stderr
+    # spark-submit joins both streams of the driver.
+    *before, last = ended.stdout.splitlines()
+    answer: dict[str, Any] = json.loads(last)
+    return answer, "\n".join([*before, ended.stderr])
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """``execute`` needs no model: what generation wrote down is enough, on a machine that never had the model's files."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,39 @@ PAGE = "\n".join(
 )
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """A document scorer in a folder of its own."""
-    return Path(shutil.copytree(SHIPPED / "web-documents-1", tmp_path / "scorer"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("without-model")
 
 
 @pytest.fixture
-def refined(spark: Any, configure: Any, write_pages: Any, model: Path) -> Config:
+def model(folder: Path) -> Path:
+    """A document scorer in a folder of its own, whole again for each test."""
+    model = folder / "scorer"
+    shutil.rmtree(model, ignore_errors=True)
+    return Path(shutil.copytree(SHIPPED / "web-documents-1", model))
+
+
+@pytest.fixture(scope="module")
+def made(spark: Any, folder: Path) -> Config:
+    """A refinement that is made once; each test has a copy of its store."""
+    shutil.copytree(SHIPPED / "web-documents-1", folder / "scorer", dirs_exist_ok=True)
+    pages = folder / "pages.json"
+    pages.write_text("".join(json.dumps({"text": text}) + "\n" for text in (PAGE, PAGE + " More.")))
     words = [
-        *("document.engine.kind=statistics", f"document.engine.model={model}"),
+        *(f"store={folder / 'store'}", "refinement=first", f"input.path={pages}", "input.format=json"),
+        *("document.engine.kind=statistics", f"document.engine.model={folder / 'scorer'}", "chunk.engine.kind=rules"),
         *("execution.drop_document_below=0.0", "chunk.min_keep_score=0.0"),
     ]
-    config: Config = configure(*words, path=write_pages([PAGE, PAGE + " More."]))
+    config = load_config(None, words)
     run(spark, config)
     return config
+
+
+@pytest.fixture
+def refined(made: Config, model: Path, tmp_path: Path) -> Config:
+    store = shutil.copytree(made.store, tmp_path / "store")
+    return made.model_copy(update={"store": str(store)})
 
 
 def changed(config: Config, **execution: Any) -> Config:
