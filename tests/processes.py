@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from prox_spark.engines.supervised.place import Owner, start_time, stat_fields
+from prox_spark.processes import Owner, start_time, stat_fields
 
 COMMAND = Path(sys.executable).parent / "prox-spark"
 

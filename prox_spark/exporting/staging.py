@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from prox_spark.errors import ProxSparkError, UsageError
 from prox_spark.exporting.folder import Folder
-from prox_spark.tables.leases import alive, myself
+from prox_spark.processes import alive, myself
 
 MANIFEST = "manifest.json"
 """The file that a finished folder has, and that is written last."""
@@ -113,14 +113,14 @@ def look(target: Folder) -> bytes | None:
 def _is_dead(folder: Folder) -> bool:
     """Whether the run that writes there is dead."""
     holder = _holder(folder)
-    if holder is not None and holder.count(":") >= 3 and not alive(holder):
+    if holder is not None and not alive(holder):
         return True
     changed = folder.changed_at()
     return changed is None or datetime.now(UTC) - changed > _ABANDONED
 
 
 def _holder(folder: Folder) -> str | None:
-    """Who writes there, as ``tables.leases.myself`` names a process; None where nobody says so."""
+    """Who writes there, as ``processes.myself`` names a process; None where nobody says so."""
     try:
         return folder.read(_MARK).decode("utf-8", "replace")
     except FileNotFoundError:

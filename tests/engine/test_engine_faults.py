@@ -17,9 +17,10 @@ from prox_spark.engines.protocol import Completion, Request
 from prox_spark.engines.supervised import client as supervisor
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.client import SupervisedEngine
-from prox_spark.engines.supervised.place import find_owner, start_time
+from prox_spark.engines.supervised.place import find_owner
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError
+from prox_spark.processes import start_time
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -17,8 +17,9 @@ import psutil
 import pytest
 from processes import ENGINE, ended, engines_of, members, processes_about, python_workers, wait_for
 
-from prox_spark.engines.supervised.place import Owner, place, start_time
+from prox_spark.engines.supervised.place import place
 from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.processes import Owner, start_time
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -27,9 +27,10 @@ from prox_spark.engines.protocol import Request
 from prox_spark.engines.supervised import client as supervisor
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.client import SupervisedEngine
-from prox_spark.engines.supervised.place import Owner, find_owner, place, start_time
+from prox_spark.engines.supervised.place import find_owner, place
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError
+from prox_spark.processes import Owner, start_time
 from prox_spark.programs import parse
 
 pytestmark = pytest.mark.engine
@@ -135,8 +136,8 @@ OWNER = """
 import sys
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.protocol import Request
-from prox_spark.engines.supervised.place import Owner, start_time
 from prox_spark.engines.supervised.client import SupervisedEngine
+from prox_spark.processes import Owner, start_time
 import os
 owner = Owner(os.getpid(), start_time(os.getpid()))
 hello = wire.Hello(backend="transformers", model=sys.argv[1], context=2048, options={})

@@ -23,7 +23,6 @@ import msgspec
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.place import (
-    Owner,
     Place,
     connect,
     find_owner,
@@ -35,6 +34,7 @@ from prox_spark.engines.supervised.place import (
 )
 from prox_spark.engines.supervised.vllm_backend import environment
 from prox_spark.errors import EngineError
+from prox_spark.processes import Owner
 
 _log = logging.getLogger(__name__)
 

@@ -21,37 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.errors import EngineError
+from prox_spark.processes import Owner, start_time
 
 _MAX_SOCKET_PATH = 100
 _LAST_WORDS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """A process, identified also by its start in clock ticks since boot (``started``), because ids are reused."""
-
-    pid: int
-    started: int
-
-    def alive(self) -> bool:
-        """Whether this very process still runs."""
-        return start_time(self.pid) == self.started
-
-
-def start_time(pid: int) -> int | None:
-    """When process ``pid`` started, in clock ticks since boot; ``None`` where there is none or it is a zombie."""
-    fields = stat_fields(pid)
-    return None if fields is None or fields[0] in "ZX" else int(fields[19])
-
-
-def stat_fields(pid: int) -> list[str] | None:
-    """``/proc/PID/stat`` after the command: state, parent, group, session, …; ``None`` without such a process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    # The command is in parentheses and can contain any character, also parentheses.
-    return text[text.rindex(")") + 2 :].split()
 
 
 def find_owner() -> Owner:

@@ -23,8 +23,9 @@ from typing import NoReturn
 
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import Backend, EngineDiedError
-from prox_spark.engines.supervised.place import Owner, Place
+from prox_spark.engines.supervised.place import Place
 from prox_spark.logs import LogSettings, configure
+from prox_spark.processes import Owner
 
 _log = logging.getLogger(__name__)
 

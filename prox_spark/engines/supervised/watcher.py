@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from prox_spark.engines.supervised.place import Owner, Place, stat_fields
+from prox_spark.engines.supervised.place import Place
+from prox_spark.processes import Owner, stat_fields
 
 _SCAN_SECONDS = 5.0
 _KILL_SECONDS = 30.0

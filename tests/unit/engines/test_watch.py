@@ -12,17 +12,16 @@ from pathlib import Path
 import pytest
 
 from prox_spark.engines.supervised.place import (
-    Owner,
     Place,
     _sweep,
     find_owner,
     find_slot,
     place,
     private_folder,
-    start_time,
     try_lock,
 )
 from prox_spark.errors import EngineError
+from prox_spark.processes import Owner, start_time
 
 # A group like an engine's: a leader, a child, shared memory that nobody unlinks.
 GROUP = """

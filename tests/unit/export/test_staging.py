@@ -14,7 +14,7 @@ from prox_spark.errors import ProxSparkError, UsageError
 from prox_spark.exporting.folder import Folder, open_folder
 from prox_spark.exporting.manifest import check_same, encoded, manifest
 from prox_spark.exporting.staging import look, staging
-from prox_spark.tables.leases import alive, myself
+from prox_spark.processes import alive, myself
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -32,8 +32,8 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
 def holder_of_a_dead_process() -> str:
     child = subprocess.Popen(["true"])
     child.wait()
-    host, _, _, nonce = myself().rsplit(":", 3)
-    holder = f"{host}:{child.pid}:1:{nonce}"
+    before, _, _, nonce = myself().rsplit(":", 3)
+    holder = f"{before}:{child.pid}:1:{nonce}"
     assert not alive(holder)
     return holder
 
