@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prox_spark.versions.compare import compare
     from prox_spark.versions.history import history
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "compare",

@@ -86,6 +86,16 @@ def is_conflict(error: BaseException) -> bool:
     return "ConcurrentTransaction" in str(error) or "DELTA_CONCURRENT_TRANSACTION" in str(error)
 
 
+_PASSING = ("CONCURRENT_APPEND", "CONCURRENT_DELETE", "CONCURRENT_WRITE", "METADATA_CHANGED", "PROTOCOL_CHANGED")
+_PASSING_CLASSES = tuple("".join(word.capitalize() for word in name.split("_")) + "Exception" for name in _PASSING)
+
+
+def is_passing_conflict(error: BaseException) -> bool:
+    """Whether another writer's Delta commit came between, of a kind that does not hinder the same write a moment later."""
+    said = str(error)
+    return any(f"DELTA_{name}" in said for name in _PASSING) or any(name in said for name in _PASSING_CLASSES)
+
+
 _GONE = ("FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND", "DELTA_VERSION_NOT_FOUND", "Cannot time travel Delta table")
 _ABSENT = ("DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "PATH_NOT_FOUND")
 

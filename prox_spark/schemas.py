@@ -328,7 +328,7 @@ TABLES = {
     "refinements": REFINEMENTS,
 }
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 """Number of this layout. It rises with each table or column that is added (``tables.migrations``)."""
 
 OLDEST_STORE = 2

@@ -4,29 +4,33 @@ The table is a short log: the newest row of a key is its lease. Taking it append
 next token; Delta commits one version of an id once, so of several jobs one wins. The token is the fencing token: every
 write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = token * 2**20 + n, and Delta skips a version
 that is not above the last one, so a holder that lost its lease can write nothing more.
+
+A heartbeat is a property of the table, not a row: a row needs a Spark task, which would wait for a free core behind the
+tasks of the very job that it speaks for. A property is written by the driver alone.
 """
 
 import logging
-import os
-import socket
+import random
 import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-import psutil
-from pyspark.sql import Column, Row
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError, first_line, is_conflict
+from prox_spark.errors import LeaseError, first_line, is_conflict, is_passing_conflict
+from prox_spark.processes import alive, myself
 from prox_spark.tables.migrations import is_older, migrate
-from prox_spark.tables.store import Store, store_number
+from prox_spark.tables.store import Store, get_properties, set_properties, store_number
 from prox_spark.tables.times import utc
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
@@ -38,8 +42,44 @@ _MIGRATE = "migrate"
 _WAIT_SECONDS = 2.0
 """Between two looks at a store that another job is bringing to this package's layout."""
 
+_ATTEMPTS = 5
+"""Of a write that meets another job's in between."""
+
+_CHECKPOINT = "prox_spark.checkpoint"
+"""The property with the version at which the last checkpoint was made."""
+
+_LOOK = 16
+"""How often the lease of a key is taken until somebody looks whether a checkpoint is due."""
+
+_INTERVAL = "delta.checkpointInterval"
+
+_CHECKPOINT_COMMITS = 200
+"""Commits that a reader has to go through at most: seven hours of heartbeats."""
+
+_BEAT = "prox_spark.heartbeat."
+"""The property with the last heartbeat of a key's lease."""
+
 _INTERRUPTED = timedelta(microseconds=1)
 """What is left of the lease of a job that ended with an error: over for all others, and yet not given back."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the store says of a key: its newest lease. It was given back where it expired when it was last renewed."""
+
+    token: int
+    holder: str
+    heartbeat_at: datetime
+    expires_at: datetime
+
+    @property
+    def released(self) -> bool:
+        """Whether the holder gave it back."""
+        return self.expires_at <= self.heartbeat_at
+
+    def held(self, now: datetime) -> bool:
+        """Whether a job that may live holds it."""
+        return self.expires_at > now and alive(self.holder)
 
 
 @dataclass
@@ -110,12 +150,12 @@ def _migrated(store: Store) -> None:
 
 def _check_alone(store: Store) -> None:
     """Raise ``LeaseError`` while another job, of an older package, writes: columns must not change under its commits."""
-    now = datetime.now(UTC).timestamp()
+    now = datetime.now(UTC)
     for key in keys(store):
-        row = _newest(store, key)
-        if key != _MIGRATE and row is not None and row["expires_at"].timestamp() > now and alive(row["holder"]):
+        last = _newest(store, key)
+        if key != _MIGRATE and last is not None and last.held(now):
             raise LeaseError(
-                f"the store has an older layout, and another job writes to it (lease {key}, {row['holder']}); run this again "
+                f"the store has an older layout, and another job writes to it (lease {key}, {last.holder}); run this again "
                 "when that job is done"
             )
 
@@ -136,49 +176,66 @@ def _held(store: Store, key: str) -> Iterator[Lease]:
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():
-            _append(store, lease, datetime.now(UTC), left)
+            _append(store, lease, left)
             how = "gave back" if clean else "ended with an error and let go of"
             _log.info("%s lease %s (token %d)", how, key, lease.token, extra={"lease": key, "lease_token": lease.token})
 
 
 def _acquire(store: Store, key: str) -> Lease:
-    holder = myself()
-    row = _newest(store, key)
-    if row is not None and row["expires_at"].timestamp() > datetime.now(UTC).timestamp() and alive(row["holder"]):
+    last = _newest(store, key)
+    if last is not None and last.held(datetime.now(UTC)):
         raise LeaseError(
-            f"another job holds the lease {key} ({row['holder']}, until {utc(row['expires_at']):%Y-%m-%d %H:%M:%S} UTC unless "
+            f"another job holds the lease {key} ({last.holder}, until {last.expires_at:%Y-%m-%d %H:%M:%S} UTC unless "
             "renewed); wait for it or stop it, then run the command again"
         )
-    released = row is None or row["expires_at"] <= row["heartbeat_at"]
-    lease = Lease(key, 1 if row is None else row["token"] + 1, holder, contested=not released)
+    lease = Lease(key, 1 if last is None else last.token + 1, myself(), contested=not (last is None or last.released))
     try:
-        won = _append(store, lease, datetime.now(UTC), EXPIRY, transaction=lease.token)
+        won = _append(store, lease, EXPIRY, transaction=lease.token)
     except Exception as error:
         if not is_conflict(error):
             raise
         won = False
     if not won:
         raise LeaseError(f"another job has just taken the lease {key}; run the command again when it is done")
-    _log_taken(lease, row)
+    if lease.token % _LOOK == 0:
+        _checkpoint(store)
+    if lease.contested:
+        # The holder before may live after all: so it learns at its next heartbeat.
+        _renew(store, lease)
+    _log_taken(lease, last)
     return lease
 
 
-def _log_taken(lease: Lease, before: Row | None) -> None:
+def _log_taken(lease: Lease, before: Standing | None) -> None:
     values = {"lease": lease.key, "lease_token": lease.token}
     if before is None or not lease.contested:
         _log.info("took lease %s (token %d)", lease.key, lease.token, extra=values)
         return
-    until = f"{utc(before['expires_at']):%Y-%m-%d %H:%M:%S} UTC"
+    until = f"{before.expires_at:%Y-%m-%d %H:%M:%S} UTC"
     told = "took lease %s (token %d) over from %s, which had it until %s and did not give it back"
-    _log.info(
-        told, lease.key, lease.token, before["holder"], until, extra={**values, "holder_before": before["holder"]}
-    )
+    _log.info(told, lease.key, lease.token, before.holder, until, extra={**values, "holder_before": before.holder})
 
 
-def _newest(store: Store, key: str) -> Row | None:
-    """The key's lease: the row of the highest token, of that the latest heartbeat."""
-    rows: list[Row] = store.read("leases").where(F.col("key") == key).collect()
-    return max(rows, key=lambda row: (row["token"], row["heartbeat_at"]), default=None)
+def _newest(store: Store, key: str) -> Standing | None:
+    """The key's lease: of the highest token, when it was last taken, renewed or given back."""
+    rows = store.read("leases").where(F.col("key") == key).drop("key").collect()
+    found = [Standing(row["token"], row["holder"], utc(row["heartbeat_at"]), utc(row["expires_at"])) for row in rows]
+    newest = max(found, key=lambda one: (one.token, one.heartbeat_at), default=None)
+    beat = _last_beat(store, key)
+    # A heartbeat that came too late is of a token that another job's followed.
+    if newest is None or beat is None or beat[0] != newest.token or beat[1] <= newest.heartbeat_at:
+        return newest
+    return replace(newest, heartbeat_at=beat[1], expires_at=beat[2])
+
+
+def _last_beat(store: Store, key: str) -> tuple[int, datetime, datetime] | None:
+    """Token, time and expiry of the last heartbeat of the key's lease. Takes no Spark task."""
+    value = get_properties(store, "leases").get(_BEAT + key)
+    if value is None:
+        return None
+    token, *times = map(int, value.split())
+    beat, expiry = (datetime.fromtimestamp(one / 1e6, UTC) for one in times)
+    return token, beat, expiry
 
 
 def keys(store: Store) -> list[str]:
@@ -186,70 +243,118 @@ def keys(store: Store) -> list[str]:
     return sorted(row["key"] for row in store.read("leases").select("key").distinct().collect())
 
 
-def _append(store: Store, lease: Lease, now: datetime, expiry: timedelta, *, transaction: int | None = None) -> bool:
+def _append(store: Store, lease: Lease, expiry: timedelta, *, transaction: int | None = None) -> bool:
     """Append the lease's row; with a transaction version False when another job committed that version first."""
-    times = [_time(now, "heartbeat_at"), _time(now + expiry, "expires_at")]
-    names = [
-        F.lit(lease.key).alias("key"),
-        F.lit(lease.token).cast("long").alias("token"),
-        F.lit(lease.holder).alias("holder"),
-    ]
-    writer = store.spark.range(1, numPartitions=1).select(*names, *times).write.format("delta").mode("append")
-    if transaction is None:
-        # A transaction of its own, never used again: it must not take that of a MERGE in another thread.
-        beat = (f"beat/{lease.holder}", time.time_ns() // 1000)
-        store.save(writer.option("txnAppId", beat[0]).option("txnVersion", beat[1]), "leases")
-        return True
+
+    def once() -> None:
+        now = datetime.now(UTC)
+        times = [_time(now, "heartbeat_at"), _time(now + expiry, "expires_at")]
+        names = [
+            F.lit(lease.key).alias("key"),
+            F.lit(lease.token).cast("long").alias("token"),
+            F.lit(lease.holder).alias("holder"),
+        ]
+        writer = store.spark.range(1, numPartitions=1).select(*names, *times).write.format("delta").mode("append")
+        if transaction is None:
+            # A transaction of its own, never used again: it must not take that of a MERGE in another thread.
+            own = (f"beat/{lease.holder}", time.time_ns() // 1000)
+            writer = writer.option("txnAppId", own[0]).option("txnVersion", own[1])
+        else:
+            writer = writer.option("txnAppId", f"lease/{lease.key}").option("txnVersion", transaction)
+            writer = writer.option("userMetadata", mark)
+        store.save(writer, "leases")
+
     mark = f"{lease.holder} {transaction}"
-    writer = (
-        writer.option("txnAppId", f"lease/{lease.key}").option("txnVersion", transaction).option("userMetadata", mark)
-    )
-    store.save(writer, "leases")
-    history = store.spark.sql(f"DESCRIBE HISTORY {store.table('leases')} LIMIT 20").select("userMetadata").collect()
+    patiently(once)
+    if transaction is None:
+        return True
+    history = store.spark.sql(f"DESCRIBE HISTORY {store.table('leases')} LIMIT 100").select("userMetadata").collect()
     return any(row[0] == mark for row in history)
 
 
-def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
-    renewed = datetime.now(UTC)
-    while not stop.wait(HEARTBEAT.total_seconds()):
-        now = datetime.now(UTC)
+def _checkpoint(store: Store) -> None:
+    """Let Delta make a checkpoint of the table where the last one is long ago; its own interval is never reached.
+
+    A commit makes one when its version is a multiple of the interval, and for this one commit the interval is 1.
+    """
+    properties = get_properties(store, "leases")
+    version = store.version("leases")
+    if version - int(properties.get(_CHECKPOINT, 0)) < _CHECKPOINT_COMMITS:
+        return
+    interval = properties.get(_INTERVAL, "10")
+
+    def once() -> None:
+        set_properties(store, "leases", {_INTERVAL: "1", _CHECKPOINT: str(version + 1)})
+        set_properties(store, "leases", {_INTERVAL: interval})
+
+    patiently(once)
+
+
+def _renew(store: Store, lease: Lease) -> bool:
+    """Write a heartbeat; False where another job has the lease. Takes no Spark task."""
+
+    def once() -> bool:
+        last = _last_beat(store, lease.key)
+        if last is not None and last[0] > lease.token:
+            return False
+        now = int(datetime.now(UTC).timestamp() * 1_000_000)
+        # Numbers alone: Spark shows no value of a property that contains a word like "token", as a host's name may.
+        beat = f"{lease.token} {now} {now + EXPIRY // timedelta(microseconds=1)}"
+        set_properties(store, "leases", {_BEAT + lease.key: beat})
+        return True
+
+    return patiently(once)
+
+
+def patiently(write: Callable[[], T]) -> T:
+    """Write; again, a few times, where another job's commit came between."""
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
-            newest = _newest(store, lease.key)
-            if newest is not None and newest["holder"] == lease.holder:
-                _append(store, lease, now, EXPIRY)
-                renewed = now
-                continue
+            return write()
+        except Exception as error:
+            if attempt == _ATTEMPTS or not is_passing_conflict(error):
+                raise
+            time.sleep(random.uniform(0, 0.2 * attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
+    """Renew the lease until ``stop``; mark it lost when another job has it, or when nothing could be written for too long.
+
+    Each heartbeat is a thread of its own. Every tenth commit to a table makes Delta write a checkpoint, which is a Spark job
+    and may wait for a free core: the commit itself has been written by then, and the next heartbeat does not wait for it.
+    """
+    renewed = time.monotonic()
+
+    def renew() -> None:
+        nonlocal renewed
+        began = time.monotonic()
+        try:
+            if _renew(store, lease):
+                renewed = max(renewed, began)
+            else:
+                _lose(lease, str(lost(lease.key)))
         except Exception as error:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
             # One heartbeat may fail with the store's weather; only a whole expiry without any means that it is gone.
             reason = f"{type(error).__name__}: {first_line(error)}"
             values = {"lease": lease.key, "reason": reason}
             _log.warning("heartbeat of lease %s failed, it is tried again: %s", lease.key, reason, extra=values)
-            if now - renewed < EXPIRY:
-                continue
+
+    while not (stop.wait(HEARTBEAT.total_seconds()) or lease.lost.is_set()):
+        beat = threading.Thread(target=renew, name=f"heartbeat {lease.key}", daemon=True)
+        beat.start()
+        # As a rule it is done in a moment; the expiry is judged with it.
+        beat.join(timeout=min(HEARTBEAT.total_seconds(), 10.0))
+        if time.monotonic() - renewed >= EXPIRY.total_seconds():
             since = f"no heartbeat could be written for {EXPIRY.total_seconds() / 60:.0f} minutes"
-            lease.why_lost = f"lease {lease.key} expired: {since}; run the command again"
-        else:
-            lease.why_lost = str(lost(lease.key))
-        _log.warning("%s", lease.why_lost, extra={"lease": lease.key})
+            _lose(lease, f"lease {lease.key} expired: {since}; run the command again")
+
+
+def _lose(lease: Lease, why: str) -> None:
+    if not lease.lost.is_set():
+        lease.why_lost = why
+        _log.warning("%s", why, extra={"lease": lease.key})
         lease.lost.set()
-        return
-
-
-def myself() -> str:
-    """host:pid:start:nonce of this process; the nonce tells two sessions of one process apart."""
-    started = int(psutil.Process().create_time())
-    return f"{socket.gethostname()}:{os.getpid()}:{started}:{uuid.uuid4().hex[:8]}"
-
-
-def alive(holder: str) -> bool:
-    """Whether a holder as ``myself`` names it may live: False only when it ran on this host and is gone for certain."""
-    host, pid, started, _ = holder.rsplit(":", 3)
-    if host != socket.gethostname():
-        return True
-    try:
-        return int(psutil.Process(int(pid)).create_time()) == int(started)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _time(moment: datetime, name: str) -> Column:

@@ -13,7 +13,7 @@ from pyspark.sql.types import ArrayType, DataType, StructField, StructType
 from prox_spark import __version__
 from prox_spark.schemas import STORE_VERSION, TABLES
 from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
-from prox_spark.tables.store import Store, create_table, set_number, spark_schema, store_number
+from prox_spark.tables.store import Store, create_table, set_number, set_own_properties, spark_schema, store_number
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def migrate(store: Store) -> None:
     for table in TABLES:
         create_table(store, table)
         add_columns(store, table)
+        set_own_properties(store, table)
     row = store.spark.range(1, numPartitions=1).select(
         F.lit(store.number).cast("long").alias("from_layout"),
         F.lit(STORE_VERSION).cast("long").alias("to_layout"),

@@ -32,6 +32,16 @@ _PROPERTIES = {
     "delta.enableDeletionVectors": "false",
 }
 
+_OWN_PROPERTIES = {
+    "leases": {
+        # Delta's checkpoints are Spark jobs, and a commit that makes one holds up all others: a heartbeat must not wait for a
+        # free core. `tables.leases` makes them between jobs. Older leases are of no use.
+        "delta.checkpointInterval": "1000000",
+        "delta.logRetentionDuration": "interval 7 days",
+        "delta.deletedFileRetentionDuration": "interval 7 days",
+    },
+}
+
 # Columns before the first nested or long one get file statistics: units are pruned by them, page text is not copied there.
 _INDEXED = {
     "documents": 3,
@@ -68,13 +78,17 @@ class Store:
         ``kind``: the table of ``schemas.TABLES`` that it is a copy of, where its name is another.
         """
         if self.number < STORE_VERSION and name in ADDED_TABLES and not self.has(name):
-            return self.spark.createDataFrame([], spark_schema(name))
+            return self.nothing(name)
         as_of = "" if version is None else f" VERSION AS OF {int(version)}"
         rows = self.spark.sql(f"SELECT * FROM {self.table(name)}{as_of}")
         kind = kind or name
         if kind not in TABLES or (version is None and kind == name and self.number == STORE_VERSION):
             return rows
         return conformed(rows, spark_schema(kind))
+
+    def nothing(self, kind: str) -> DataFrame:
+        """No rows, for a commit without any: to read the table for that would be a read of what the commit writes."""
+        return self.spark.createDataFrame([], spark_schema(kind))
 
     def save(self, writer: DataFrameWriter, name: str) -> None:
         """Let a configured writer write to the table; its columns are the table's, in their order."""
@@ -153,7 +167,7 @@ def create_store(spark: SparkSession, location: str) -> Store:
 def create_table(store: Store, kind: str, name: str | None = None) -> None:
     """Make a table of a kind of ``schemas.TABLES``, empty, where it is absent; it is named as its kind unless told."""
     columns = ", ".join(f"`{field.name}` {field.dataType.simpleString()}" for field in spark_schema(kind))
-    properties = {**_PROPERTIES, **_NUMBER}
+    properties = {**_PROPERTIES, **_OWN_PROPERTIES.get(kind, {}), **_NUMBER}
     if kind in _INDEXED:
         properties["delta.dataSkippingNumIndexedCols"] = str(_INDEXED[kind])
     table = store.table(name or kind)
@@ -162,11 +176,27 @@ def create_table(store: Store, kind: str, name: str | None = None) -> None:
 
 def set_number(store: Store) -> None:
     """Write this package's number and version into ``refinements``: older packages refuse the store from now on."""
-    store.spark.sql(f"ALTER TABLE {store.table('refinements')} SET TBLPROPERTIES ({_listed(_NUMBER)})")
+    set_properties(store, "refinements", _NUMBER)
+
+
+def set_own_properties(store: Store, table: str) -> None:
+    """Give an older table the properties that are its own; nothing where it has none."""
+    if table in _OWN_PROPERTIES:
+        set_properties(store, table, _OWN_PROPERTIES[table])
+
+
+def set_properties(store: Store, table: str, properties: dict[str, str]) -> None:
+    """Set properties of a table, as one commit by the driver alone: it takes no Spark task."""
+    store.spark.sql(f"ALTER TABLE {store.table(table)} SET TBLPROPERTIES ({_listed(properties)})")
+
+
+def get_properties(store: Store, table: str) -> dict[str, str]:
+    """The properties of a table; takes no Spark task. Spark hides values with words like "token" or "secret"."""
+    return {row["key"]: row["value"] for row in store.spark.sql(f"SHOW TBLPROPERTIES {store.table(table)}").collect()}
 
 
 def _listed(properties: dict[str, str]) -> str:
-    return ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+    return ", ".join(f"{quoted(key)} = {quoted(value)}" for key, value in properties.items())
 
 
 def conformed(rows: DataFrame, wanted: StructType) -> DataFrame:
@@ -217,7 +247,7 @@ def store_number(store: Store) -> int | None:
     if not store.is_catalog and "://" not in store.location and not Path(store.location, "refinements").is_dir():
         return None
     try:
-        rows = store.spark.sql(f"SHOW TBLPROPERTIES {store.table('refinements')}").collect()
+        properties = get_properties(store, "refinements")
     except AnalysisException as error:
         if any(
             word in str(error)
@@ -225,7 +255,6 @@ def store_number(store: Store) -> int | None:
         ):
             return None
         raise
-    properties = {row["key"]: row["value"] for row in rows}
     if _NUMBER_KEY not in properties:
         raise StoreError(f"{store.location}: `refinements` is not a table of prox_spark; choose another store")
     number = int(properties[_NUMBER_KEY])

@@ -39,9 +39,12 @@ def write(name: str, records: list[object]) -> None:
 
 def main(archive: Path) -> int:
     """Make the store and pack its tables and their logs, without Hadoop's checksum files, into ``archive``."""
-    # Leases name the host that held them.
-    socket.gethostname = lambda: "maker"
+    from prox_spark import processes
     from prox_spark.cli import main as run
+
+    # Leases name the process that held them.
+    processes._boot, processes._namespace = lambda: "boot", lambda: "1"
+    socket.gethostname = lambda: "maker"
 
     shutil.rmtree(WORK, ignore_errors=True)
     store = f"store={WORK / 'store'}"
