@@ -13,13 +13,20 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from prox_spark.errors import StoreError, is_conflict
-from prox_spark.tables.leases import Lease, lost
+from prox_spark.tables.leases import Lease, lost, patiently
 from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
 from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
 from prox_spark.tables.store import Store, spark_schema
 
 _log = logging.getLogger(__name__)
+
+
+_TIDY = 64
+"""How often the lease of a key is taken until small tables are compacted."""
+
+_SMALL = ("files", "metrics", "refinements", "refiners", "pins", "leases")
+"""Tables that get a file of few rows from each job; joining files changes no row and hinders nobody."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +41,16 @@ def fence(store: Store, lease: Lease, tables: Iterable[str]) -> None:
     """Commit the lease's token to every table it will write, so that an earlier holder's late write is skipped.
 
     A holder that gave its lease back writes nothing any more, and had fenced off those before it: then nothing is done.
+    Now and then the store's small tables are compacted on this occasion.
     """
+    if lease.token % _TIDY == 0:
+        for table in _SMALL:
+            compact(store, table, None)
     if not lease.contested:
         return
 
     def one(table: str) -> None:
-        commit(store, lease, table, store.read(table).where("false"), Purpose("fence"))
+        commit(store, lease, table, store.nothing(table), Purpose("fence"))
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(one, tables))
@@ -55,23 +66,21 @@ def commit(
     *,
     mode: Literal["append", "overwrite"] = "append",
 ) -> Commit:
-    """Write ``rows`` as one Delta commit.
+    """Write ``rows`` as one Delta commit; again where another job's commit of other rows came between.
 
+    Rows that are read from the table itself are read from one of its versions: then the append is blind, and none does.
     Raises ``LeaseError`` when the write was skipped because another job holds the lease by now.
     """
-    transaction, metadata = _next(lease, table, purpose)
     columns = [rows[field.name].cast(field.dataType).alias(field.name) for field in spark_schema(table)]
-    writer = (
-        rows.select(*columns)
-        .write.format("delta")
-        .mode(mode)
-        .option("txnAppId", lease.key)
-        .option("txnVersion", transaction)
-        .option("userMetadata", metadata)
-    )
-    with _unrivalled(lease):
-        store.save(writer, table)
-    return _committed(store, lease, table, metadata, purpose)
+    writer = rows.select(*columns).write.format("delta").mode(mode).option("txnAppId", lease.key)
+
+    def write() -> Commit:
+        transaction, metadata = _next(lease, table, purpose)
+        with _unrivalled(lease):
+            store.save(writer.option("txnVersion", transaction).option("userMetadata", metadata), table)
+        return _committed(store, lease, table, metadata, purpose)
+
+    return patiently(write)
 
 
 @contextmanager
@@ -128,12 +137,16 @@ def _merge(
     view = f"prox_spark_merge_{uuid.uuid4().hex}"
     rows.createOrReplaceTempView(view)
     condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys)
-    try:
+
+    def write() -> Commit:
         with _transaction(store, lease, table, purpose) as metadata, _unrivalled(lease):
             store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
+        return _committed(store, lease, table, metadata, purpose)
+
+    try:
+        return patiently(write)
     finally:
         store.spark.catalog.dropTempView(view)
-    return _committed(store, lease, table, metadata, purpose)
 
 
 def _committed(store: Store, lease: Lease, table: str, metadata: str, purpose: Purpose) -> Commit:
@@ -179,7 +192,7 @@ def compact(store: Store, table: str, order: str | None) -> int:
     """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
     with session_settings(store.spark, {USER_METADATA: Purpose("optimize").metadata()}):
-        store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}")
+        patiently(lambda: store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}"))
     head = store.version(table)
     values = {"store": store.location, "table": table, "version": head}
     _log.info("optimize: compacted %s, version %d", table, head, extra=values)
@@ -200,19 +213,38 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
         list(pool.map(one, tables))
 
 
-NO_RIVALS = ("fence", "vacuum", MIGRATION.verb)
-"""Verbs of commits that change no rows: whoever made them, a table still holds what it held."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A commit in a table's history: the verb of this package that made it, None where another program did."""
+
+    version: int
+    verb: str | None
+    operation: str
 
 
-def commits_since(store: Store, table: str, version: int) -> list[str | None]:
-    """The verb of every commit after ``version``; ``vacuum`` for one of VACUUM, None for others that are not this package's."""
-    history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)}").where(f"version > {version}")
-    rows = history.select("userMetadata", "operation").collect()
-    return [_verb(row["userMetadata"], row["operation"]) for row in rows]
+_QUIET_VERBS = ("fence", MIGRATION.verb)
+_QUIET_OPERATIONS = (
+    *("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "UPGRADE PROTOCOL"),
+    *("COMPUTE STATS", "ANALYZE TABLE", "ADD COLUMNS"),
+)
 
 
-def _verb(metadata: str | None, operation: str | None) -> str | None:
-    if operation is not None and operation.startswith("VACUUM"):
-        return "vacuum"
+def changes(store: Store, table: str, after: int, until: int | None = None) -> list[Change]:
+    """Every commit after version ``after``, up to ``until``, that may have changed rows, whoever made it; newest first."""
+    head = store.version(table)
+    if head <= after:
+        return []
+    history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)} LIMIT {head - after + _MEANWHILE}")
+    columns = history.select("version", "userMetadata", "operation")
+    found = [Change(row["version"], _verb(row["userMetadata"]), row["operation"] or "") for row in columns.collect()]
+    rows = [one for one in found if after < one.version and (until is None or one.version <= until)]
+    return [one for one in rows if one.verb not in _QUIET_VERBS and one.operation not in _QUIET_OPERATIONS]
+
+
+_MEANWHILE = 20
+"""Commits that others may add between two looks at a table."""
+
+
+def _verb(metadata: str | None) -> str | None:
     verb: str | None = json.loads(metadata).get("verb") if metadata and metadata.startswith("{") else None
     return verb

@@ -2,9 +2,10 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -19,10 +20,13 @@ class Purpose:
     verb: str
     refinement: str | None = None
     version: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys, for JSON."""
 
     def metadata(self, **more: str | int) -> str:
         """The JSON for ``userMetadata``, with further keys."""
-        return json.dumps({**asdict(self), **more}, sort_keys=True)
+        own = {"verb": self.verb, "refinement": self.refinement, "version": self.version}
+        return json.dumps({**self.details, **own, **more}, sort_keys=True)
 
 
 _SETTINGS = threading.RLock()

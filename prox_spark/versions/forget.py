@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import Any
 
 from pyspark.errors import AnalysisException, ParseException
@@ -18,7 +19,7 @@ from pyspark.sql import functions as F
 from prox_spark.errors import LeaseError, StoreError, UsageError
 from prox_spark.schemas import COUNTS, PROGRAM_COUNTS, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import commit, delete, vacuum
-from prox_spark.tables.counts import program_counts, summed, totals
+from prox_spark.tables.counts import program_counts, totals
 from prox_spark.tables.forgotten import id_hash
 from prox_spark.tables.leases import Lease, keys
 from prox_spark.tables.purpose import Purpose
@@ -103,10 +104,10 @@ def forget(
         rows["documents"] = _delete(store, held["ingest"], "documents")
         if history and not rows["documents"]:
             # A version of its own: what stands on the one before is gone afterwards.
-            commit(store, held["ingest"], "documents", store.read("documents").where("false"), _PURPOSE)
+            commit(store, held["ingest"], "documents", store.nothing("documents"), _PURPOSE)
         _check_alone(store, held)
         now = {table: store.version(table) for table in heads}
-        check_chain(heads, {table: version for table, version in now.items() if version != heads[table]})
+        check_chain(store, heads, now)
         _renew(store, lease, newest, counts)
         # Before VACUUM, which commits, too: what stands on these documents is what is free of them.
         documents_version = store.version("documents")
@@ -204,6 +205,9 @@ def _delete(store: Store, lease: Lease, table: str) -> int:
     return n
 
 
+_COUNTED_FROM = ("fate", "n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
+
+
 def _left(version: Version) -> dict[str, int]:
     """The version's counts without the forgotten documents. Raises ``ConservationError`` where they do not add up."""
     store, name = version.store, version.row["refinement"]
@@ -213,11 +217,18 @@ def _left(version: Version) -> dict[str, int]:
     quarantined = documents.join(failed, "doc_id", "left_semi").select(
         (newlines + 1).alias("n_lines"), F.length("text").alias("n_characters")
     )
-    parts = {part: _forgotten_in(store, version.read(part)) for part in ("refined", "dropped_documents")}
-    fates = [_first(rows.agg(*totals(part))) for part, rows in (*parts.items(), ("quarantined", quarantined))]
-    programs = _first(_forgotten_in(store, own_rows(version, "programs")).agg(*program_counts()))
+    parts = {
+        "refined": _forgotten_in(store, version.read("refined")),
+        "dropped": _forgotten_in(store, version.read("dropped_documents")),
+        "quarantined": quarantined,
+    }
+    fates = [rows.withColumn("fate", F.lit(fate)) for fate, rows in parts.items()]
+    counted = [rows.select(*(name for name in _COUNTED_FROM if name in rows.columns)) for rows in fates]
+    one = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), counted)
+    applied = own_rows(version, "programs").join(documents, ["doc_id", "content_hash"], "left_semi")
+    programs = _first(applied.agg(*program_counts()))
     gone = {
-        **summed(*fates),
+        **_first(one.agg(*totals())),
         **{name: programs[f"n_{name}"] or 0 for name in PROGRAM_COUNTS},
         "documents": documents.count(),
     }
@@ -236,7 +247,7 @@ def _first(rows: DataFrame) -> dict[str, Any]:
 def _renew(store: Store, lease: Lease, newest: Any, counts: dict[str, int] | None) -> None:
     """Commit the newest refinement over the tables as they are now; without one, a commit that tells ``execute``."""
     if newest is None or counts is None:
-        commit(store, lease, "refinements", store.read("refinements").where("false"), _PURPOSE)
+        commit(store, lease, "refinements", store.nothing("refinements"), _PURPOSE)
         return
     heads = {
         f"{table}_version": store.version(table) for table in (*RESULT_TABLES, "documents", "programs", "quarantine")

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from prox_spark.errors import LeaseError
 from prox_spark.schemas import ADDED_TABLES, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
-from prox_spark.tables.leases import Lease, hold, keys
+from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
 from prox_spark.tables.store import Store, open_store
 
@@ -44,12 +44,11 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     has them, and a new version of that refinement commits the result.
     """
     store = open_store(spark, location)
-    # A MERGE of programs that were asked again would fail over files that are rewritten under it.
-    generating = [key for key in keys(store) if key.startswith("generate/")]
+    # Programs are compacted while they are generated: appends do not notice, and a MERGE of those that were asked again is
+    # repeated. The lease keeps `forget` out, whose rows would live on in the new files.
     held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (
-        (["execute"], (*RESULT_TABLES, "quarantine", "refinements")),
+        (["execute"], (*RESULT_TABLES, "quarantine", "refinements", "programs")),
         (["ingest"], ("documents", "files")),
-        (generating, ("programs",)),
         (["annotate"], ("annotations",)),
         ([], ("metrics", "leases", "pins", "forgotten", "receipts", "refiners", "migrations")),
     )
@@ -94,7 +93,7 @@ def _compact_results(store: Store, lease: Lease, tables: Iterable[str]) -> None:
         return
     before = {table: settle(store, table, newest[f"{table}_version"]) for table in chosen}
     after = {table: compact(store, table, _order(table)) for table in chosen}
-    check_chain(before, after)
+    check_chain(store, before, after)
     changed = {f"{table}_version": version for table, version in after.items()}
     append_refinement(store, lease, renewed(store, newest, "optimize", changed))
 

@@ -6,9 +6,8 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import commit, commits_since, fence
+from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     WRITTEN,
@@ -55,18 +54,12 @@ def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
             return RolledBack(target["refinement"], standing, target["version"], new=False)
         before = {table: store.version(table) for table in RESULT_TABLES}
         after = {table: settle(store, table, target[f"{table}_version"]) for table in RESULT_TABLES}
-        steps = {table: version - _migrations(store, table, before[table]) for table, version in after.items()}
-        check_chain(before, {table: version for table, version in steps.items() if version != before[table]})
+        check_chain(store, before, after)
         changed = {f"{table}_version": version for table, version in after.items()}
         changed["quarantine_version"] = _restore_quarantine(store, lease, target)
         row = renewed(store, target, "rollback", changed)
         append_refinement(store, lease, row)
     return RolledBack(target["refinement"], row["version"], target["version"], new=True)
-
-
-def _migrations(store: Store, table: str, version: int) -> int:
-    """How many commits since ``version`` only added columns: a RESTORE of a version without them needs one."""
-    return sum(verb == MIGRATION.verb for verb in commits_since(store, table, version))
 
 
 def _standing(store: Store, target: Row) -> int | None:

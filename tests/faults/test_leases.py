@@ -1,16 +1,19 @@
 """Leases: one job at a time holds one, and one that lost it writes nothing more."""
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prox_spark.errors import LeaseError
-from prox_spark.tables import leases
+from prox_spark.tables import commits, leases
 from prox_spark.tables.commits import Purpose, commit, fence
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.store import Store, create_store, spark_schema
+from prox_spark.tables.store import Store, create_store, get_properties, spark_schema
 
 
 @pytest.fixture(scope="module")
@@ -95,47 +98,142 @@ def test_a_job_that_lost_its_lease_writes_nothing_and_notices(store: Store) -> N
 def test_a_heartbeat_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, lease, beats = threading.Event(), leases.Lease("execute", 1, "me"), []
 
-    def newest(*_: Any) -> None:
+    def renew(*_: Any) -> bool:
         beats.append(len(beats))
         if len(beats) == 3:
             stop.set()
         raise OSError("503 Slow Down")
 
-    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(0))
-    monkeypatch.setattr(leases, "_newest", newest)
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=20))
+    monkeypatch.setattr(leases, "_renew", renew)
     store: Any = None
     leases._beat(store, lease, stop)
     assert (len(beats), lease.lost.is_set()) == (3, False)
 
 
+def test_a_heartbeat_that_hangs_does_not_delay_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, lease, beats = threading.Event(), leases.Lease("execute", 1, "me"), []
+    hang = threading.Event()
+
+    def renew(*_: Any) -> bool:
+        beats.append(len(beats))
+        if len(beats) == 2:
+            hang.wait(10)
+        if len(beats) == 4:
+            stop.set()
+        return True
+
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=20))
+    monkeypatch.setattr(leases, "_renew", renew)
+    store: Any = None
+    leases._beat(store, lease, stop)
+    assert (len(beats), lease.lost.is_set(), hang.is_set()) == (4, False, False)
+    hang.set()
+
+
 def test_a_lease_without_any_heartbeat_expired_and_no_other_job_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     lease = leases.Lease("execute", 1, "me")
-    since = iter([timedelta(0), timedelta(minutes=11)])
 
-    def newest(*_: Any) -> None:
+    def renew(*_: Any) -> bool:
         raise OSError("503 Slow Down")
 
-    class Clock(datetime):
-        """The first look is at the start, the second eleven minutes later."""
-
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2026, 5, 4, tzinfo=UTC) + next(since)
-
-    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(0))
-    monkeypatch.setattr(leases, "_newest", newest)
-    monkeypatch.setattr(leases, "datetime", Clock)
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=20))
+    monkeypatch.setattr(leases, "EXPIRY", timedelta(milliseconds=100))
+    monkeypatch.setattr(leases, "_renew", renew)
     store: Any = None
     leases._beat(store, lease, threading.Event())
-    with pytest.raises(LeaseError, match="lease execute expired: no heartbeat could be written for 10 minutes"):
+    with pytest.raises(LeaseError, match="lease execute expired: no heartbeat could be written for"):
         lease.next_version("refined")
 
 
-def test_a_lease_that_another_job_took_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    lease = leases.Lease("execute", 1, "me")
-    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(0))
-    monkeypatch.setattr(leases, "_newest", lambda *_: {"holder": "another"})
-    store: Any = None
+def test_a_lease_that_another_job_took_is_told_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=20))
+    lease = leases.Lease("told", 1, "me")
+    assert leases._renew(store, leases.Lease("told", 2, "elsewhere:boot:1:1:1:0"))
     leases._beat(store, lease, threading.Event())
-    with pytest.raises(LeaseError, match="lost lease execute to another job"):
+    with pytest.raises(LeaseError, match="lost lease told to another job"):
         lease.next_version("refined")
+
+
+def test_a_heartbeat_renews_a_lease_and_one_that_came_late_does_not(store: Store) -> None:
+    with hold(store, "beaten") as lease:
+        taken = leases._newest(store, "beaten")
+        assert taken is not None
+        assert leases._renew(store, lease)
+        renewed = leases._newest(store, "beaten")
+        assert renewed is not None
+        assert renewed.expires_at > taken.expires_at
+    # Given back after the heartbeat.
+    given_back = leases._newest(store, "beaten")
+    assert given_back is not None
+    assert given_back.released
+    take_over(store, "beaten", lease.token + 1)
+    assert leases._renew(store, lease), "nobody has written a heartbeat since"
+    newest = leases._newest(store, "beaten")
+    assert newest is not None
+    assert newest.token == lease.token + 1
+
+
+def test_checkpoints_are_made_between_jobs_and_small_tables_are_joined(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Path(store.location, "leases", "_delta_log")
+    assert list(log.glob("*.checkpoint.parquet")) == [], "no heartbeat waits for one"
+    monkeypatch.setattr(leases, "_LOOK", 1)
+    monkeypatch.setattr(leases, "_CHECKPOINT_COMMITS", 1)
+    monkeypatch.setattr(commits, "_TIDY", 1)
+    with hold(store, "tidy") as lease:
+        fence(store, lease, [])
+        assert len(list(log.glob("*.checkpoint.parquet"))) == 1
+        assert get_properties(store, "leases")["delta.checkpointInterval"] == "1000000"
+        assert store.spark.sql(f"DESCRIBE DETAIL {store.table('leases')}").first()["numFiles"] == 1
+    assert leases._newest(store, "tidy") is not None
+
+
+BUSY = """
+import sys, threading, time
+from datetime import timedelta
+from prox_spark.session import get_session
+from prox_spark.tables import commits, leases
+from prox_spark.tables.store import open_store
+
+leases.EXPIRY, leases.HEARTBEAT = timedelta(seconds=5), timedelta(seconds=1)
+spark = get_session({"spark.master": "local[1]"})
+
+def sleep(batches):
+    import time
+    for batch in batches:
+        time.sleep(25)
+        yield batch
+
+with leases.hold(open_store(spark, sys.argv[1]), "busy"):
+    print("held", flush=True)
+    spark.range(0, 1, 1, 1).mapInArrow(sleep, "id long").count()
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_heartbeats_are_on_time_while_the_only_core_is_busy_for_five_expiries(store: Store) -> None:
+    busy = subprocess.Popen([sys.executable, "-c", BUSY, store.location], stdout=subprocess.PIPE, text=True)
+    try:
+        assert busy.stdout is not None
+        assert busy.stdout.readline().strip() == "held"
+        left, refused, tokens = [], 0, set()
+        waited = threading.Thread(target=lambda: left.append(busy.stdout.readline()))
+        waited.start()
+        while waited.is_alive():
+            with pytest.raises(LeaseError, match="another job holds the lease busy"), hold(store, "busy"):
+                pass
+            refused += 1
+            newest = leases._newest(store, "busy")
+            assert newest is not None
+            age = datetime.now(UTC) - newest.heartbeat_at
+            assert age < timedelta(seconds=4), "later than three heartbeats"
+            tokens.add(newest.token)
+            waited.join(0.5)
+        assert left == ["done\n"]
+        assert refused > 10
+        assert len(tokens) == 1
+    finally:
+        busy.wait(60)
