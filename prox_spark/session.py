@@ -4,7 +4,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -31,6 +32,8 @@ LOCAL = {
     # Delta reads its log in 50 tasks by default, which is most of a small job's time on a laptop.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    # The commit of a finished batch does not queue behind the tasks of the next one.
+    "spark.scheduler.mode": "FAIR",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -115,6 +118,34 @@ def setting(spark: SparkSession, key: str) -> str:
     except PySparkException:
         return ""
 
+
+def cores(spark: SparkSession) -> int:
+    """How many tasks can run at once, as far as the session knows; on Spark Connect it does not, and shuffles tell."""
+    if is_connect(spark):
+        partitions = setting(spark, "spark.sql.shuffle.partitions")
+        return int(partitions) if partitions.isdigit() else 1
+    return int(spark.sparkContext.defaultParallelism)
+
+
+@contextmanager
+def in_pool(spark: SparkSession, name: str) -> Iterator[None]:
+    """Jobs that this thread starts in the block belong to a scheduler pool of that name; without effect on Spark Connect.
+
+    It matters where ``spark.scheduler.mode`` is FAIR. Otherwise jobs have their turn in the order in which they began.
+    """
+    if is_connect(spark):
+        yield
+        return
+    context: Any = spark.sparkContext
+    before = context.getLocalProperty(_POOL)
+    context.setLocalProperty(_POOL, name)
+    try:
+        yield
+    finally:
+        context.setLocalProperty(_POOL, before)
+
+
+_POOL = "spark.scheduler.pool"
 
 _told: set[tuple[str, str]] = set()
 

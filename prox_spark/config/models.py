@@ -115,12 +115,20 @@ class FuseConfig(Section):
 class GenerateConfig(Section):
     """Batching and parallelism of generation."""
 
-    batch_units: Annotated[int, Field(gt=0)] = 8
-    """Units per commit. Choose it so that a batch takes minutes of engine time."""
+    batch_units: Annotated[int, Field(gt=0)] | None = None
+    """Units per commit. Default: minutes of work for every engine, by the bytes of text that the units hold."""
     partitions: Annotated[int, Field(gt=0)] | None = None
     """Tasks per batch. Use several per engine, so that it is not idle when a task ends. Default: two per core."""
     self_test: bool = True
     """Before its first batch, the model answers pages of boilerplate; if the model changes none of them, the job stops."""
+
+
+class ExecuteConfig(Section):
+    """Batching of execution. Changes no result."""
+
+    batch_bytes: Annotated[int, Field(gt=0)] | None = None
+    """Bytes of text and programs per batch, as they are stored (compressed). A killed job goes on after its last whole batch.
+    Default: 512 MiB for each core."""
 
 
 class Config(Section):
@@ -138,6 +146,7 @@ class Config(Section):
     chunk: ChunkConfig | None = None
     """The chunk stage. Null leaves every kept document unchanged."""
     execution: ExecutionConfig = ExecutionConfig()
+    execute: ExecuteConfig = ExecuteConfig()
     fuse: FuseConfig = FuseConfig()
     generate: GenerateConfig = GenerateConfig()
     adapt: AdaptConfig | None = None

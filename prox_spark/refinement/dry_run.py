@@ -1,23 +1,27 @@
 """``execute --dry-run``: what a refinement would keep and drop, without a write."""
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
 
 import yaml
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark.config.models import Config
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import find_refiners
 from prox_spark.generation.recorded import find_refiner
+from prox_spark.progress import Progress
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
 from prox_spark.refinement.task import RESULTS, execute_documents
-from prox_spark.refinement.work import METADATA, Work, execute_work, grouped, measure
+from prox_spark.refinement.work import METADATA, Work, batches, execute_rows, incomplete, measure, with_programs
+from prox_spark.session import share_of_tasks
 from prox_spark.tables.cache import cached
+from prox_spark.tables.counts import matched
 from prox_spark.tables.store import open_store
 
 _log = logging.getLogger(__name__)
@@ -66,48 +70,72 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
     _log.info("execute --dry-run: executing programs of %.0f%% of the documents", 100 * sample)
     work = Work(store, config, refiners, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
-    with cached(grouped(work)) as programs:
-        executed = execute_work(work, programs, measure(work, programs), execute_documents, RESULTS, handed_on=())
-        with cached(executed.drop(*METADATA, "replacement")) as results:
-            return _summary(config, results)
+    parts = batches(work, measure(work))
+    sums = _Sums()
+    total = sum(batch.documents for batch in parts)
+    with Progress("execute --dry-run", total, "documents", running=share_of_tasks(spark)) as progress:
+        for batch in parts:
+            progress.expect(batch.documents)
+            with with_programs(work, batch) as documents:
+                seen = Observation()
+                counted = documents.observe(seen, *matched(work.complete()))
+                executed = execute_rows(work, counted, execute_documents, RESULTS, handed_on=())
+                with cached(executed.drop(*METADATA, "replacement")) as results:
+                    sums.add(results)
+            if missing := seen.get["missing"]:
+                raise incomplete(missing)
+            progress.advance(batch.documents)
+    return _summary(config, sums)
 
 
-def _summary(config: Config, results: DataFrame) -> DryRun:
-    names = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
-    sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in names]
-    fates: list[Row] = (
-        results.where("kind = 'document'").groupBy("fate", "reason").agg(F.count("*").alias("n"), *sums).collect()
-    )
-    refined = [row for row in fates if row["fate"] == "refined"]
-    dropped = {row["reason"]: row["n"] for row in fates if row["fate"] == "dropped"}
-    logged = results.where("kind = 'line'")
-    operations = logged.groupBy("operation").agg(
-        F.count("*").alias("lines"), F.sum(F.length("text")).alias("characters")
-    )
+_SUMS = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
 
-    def total(rows: list[Row], name: str) -> int:
-        return sum(row[name] for row in rows)
 
-    kept_characters = total(refined, "n_characters")
+class _Sums:
+    """What batches add up to: documents by fate and reason, logged lines by operation."""
+
+    def __init__(self) -> None:
+        self.fates: dict[tuple[str, str | None], Counter[str]] = {}
+        self.operations: dict[str, Counter[str]] = {}
+
+    def add(self, results: DataFrame) -> None:
+        """Add a batch's rows."""
+        sums = [F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in _SUMS]
+        documents = results.where("kind = 'document'").groupBy("fate", "reason")
+        for row in documents.agg(F.count("*").alias("documents"), *sums).collect():
+            counts = row.asDict()
+            self.fates.setdefault((counts.pop("fate"), counts.pop("reason")), Counter()).update(counts)
+        lines = results.where("kind = 'line'").groupBy("operation")
+        for row in lines.agg(F.count("*").alias("lines"), F.sum(F.length("text")).alias("characters")).collect():
+            counts = row.asDict()
+            self.operations.setdefault(counts.pop("operation"), Counter()).update(counts)
+
+    def total(self, name: str, fate: str | None = None) -> int:
+        """The sum of ``name`` over all documents, or those of a fate."""
+        return sum(counts[name] for (found, _), counts in self.fates.items() if fate in (None, found))
+
+
+def _summary(config: Config, sums: _Sums) -> DryRun:
+    dropped = {reason or "": counts["documents"] for (fate, reason), counts in sums.fates.items() if fate == "dropped"}
     return DryRun(
         execution=config.execution.model_dump(mode="json"),
         documents={
-            "total": total(fates, "n"),
-            "refined": total(refined, "n"),
+            "total": sums.total("documents"),
+            "refined": sums.total("documents", "refined"),
             "dropped": dict(sorted(dropped.items())),
-            "quarantined": total([row for row in fates if row["fate"] == "quarantined"], "n"),
+            "quarantined": sums.total("documents", "quarantined"),
         },
         lines={
-            "total": total(fates, "n_lines"),
-            "removed": total(refined, "n_lines_removed"),
-            "rewritten": total(refined, "n_lines_rewritten"),
+            "total": sums.total("n_lines"),
+            "removed": sums.total("n_lines_removed", "refined"),
+            "rewritten": sums.total("n_lines_rewritten", "refined"),
         },
         characters={
-            "total": total(fates, "n_characters") + total(refined, "n_characters_removed"),
-            "kept": kept_characters,
+            "total": sums.total("n_characters") + sums.total("n_characters_removed", "refined"),
+            "kept": sums.total("n_characters", "refined"),
         },
         operations={
-            row["operation"]: {"lines": row["lines"], "characters": row["characters"]}
-            for row in operations.orderBy("operation").collect()
+            operation: {name: counts[name] for name in ("lines", "characters")}
+            for operation, counts in sorted(sums.operations.items())
         },
     )

@@ -3,12 +3,13 @@
 import json
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from prox_spark import __version__
@@ -19,15 +20,13 @@ from prox_spark.generation.recorded import find_refiner
 from prox_spark.progress import Progress, duration
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
-from prox_spark.refinement.parts import PARTS, execute_part, of_all_lines
-from prox_spark.refinement.work import METADATA, Extent, Work, execute_work, grouped, last_unit, measure, retried
+from prox_spark.refinement.reached import Reached, go_on, interrupted, purpose
+from prox_spark.refinement.work import Work, batches, last_unit, measure, retried
+from prox_spark.refinement.writing import count_documents, write_batch
 from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
 from prox_spark.session import log_session, share_of_tasks
-from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import NO_RIVALS, Commit, commit, commits_since, delete, fence
-from prox_spark.tables.counts import summed, totals
+from prox_spark.tables.commits import changes, delete, fence
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
@@ -39,6 +38,7 @@ from prox_spark.tables.refinements import (
     settle_quarantine,
 )
 from prox_spark.tables.store import Store, open_store
+from prox_spark.tables.units import Batch
 
 _log = logging.getLogger(__name__)
 
@@ -77,23 +77,25 @@ def execute_refiners(spark: SparkSession, config: Config, refiners: Refiners) ->
 def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
     spark = store.spark
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
+    done: Executed | None = None
     while (work := _prepare(store, config, refiners)) is not None:
-        _log.info("execute: reading the programs of %s:%d", work.name, work.version, extra=_named(work))
-        with cached(grouped(work)) as programs, ThreadPoolExecutor(max_workers=1) as pool:
+        found = interrupted(work)
+        begun, reached = (work, None) if found is None else found
+        _log.info("execute: counting the documents and programs of %s:%d", work.name, work.version, extra=_named(work))
+        with ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
-            measuring = pool.submit(measure, work, programs)
+            measuring = pool.submit(measure, begun)
             with hold(store, "execute") as lease:
-                extent = measuring.result()
-                since = commits_since(store, "refinements", work.refinements_version)
-                if all(verb in NO_RIVALS for verb in since):
-                    fence(store, lease, WRITTEN)
-                    running = share_of_tasks(spark)
-                    with Progress(
-                        "execute", len(RESULT_TABLES), "tables", running=running, fields=_named(work)
-                    ) as progress:
-                        return _execute(work, programs, extent, lease, progress)
-        _log.info("execute: another job wrote refinements before the lease was taken; looking at the store again")
-    return _standing(store, config, refiners)
+                units = measuring.result()
+                if changes(store, "refinements", work.refinements_version):
+                    _log.info("execute: another job wrote refinements before the lease was taken; looking again")
+                    continue
+                fence(store, lease, WRITTEN)
+                done = _execute(begun, units, reached, lease)
+        if (begun.documents_version, begun.programs_version) == (work.documents_version, work.programs_version):
+            return done
+        # A run that died is finished; what came since is the next version's.
+    return done or _standing(store, config, refiners)
 
 
 def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
@@ -137,20 +139,24 @@ def _named(work: Work) -> dict[str, Any]:
     return {"store": work.store.location, "refinement": work.name, "refinement_version": work.version}
 
 
-def _log_start(work: Work, extent: Extent) -> None:
+def _log_start(work: Work, parts: Sequence[Batch], reached: Reached | None) -> None:
     refiners = [
         f"{one.stage} refiner {one.name} ({one.refiner[:8]})"
         for one in (work.refiners.document, work.refiners.chunk)
         if one
     ]
     versions = {"documents_version": work.documents_version, "programs_version": work.programs_version}
-    values = {**_named(work), **versions, "documents": extent.documents, "units": len(extent.units)}
-    _log.info(
-        "execute: refinement %s:%d (%s), %s; %d documents in %d units; store %s, documents version %d, programs version %d",
-        *(work.name, work.version, fingerprint(work.identity)[:8], ", ".join(refiners)),
-        *(extent.documents, len(extent.units), work.store.location, *versions.values()),
-        extra=values,
+    documents, units = sum(batch.documents for batch in parts), sum(batch.units for batch in parts)
+    values = {**_named(work), **versions, "documents": documents, "units": units, "batches": len(parts)}
+    told = (
+        "execute: refinement %s:%d (%s), %s; %d documents in %d units, %d batches; store %s, documents version %d, "
+        "programs version %d"
     )
+    named = (work.name, work.version, fingerprint(work.identity)[:8], ", ".join(refiners))
+    _log.info(told, *named, documents, units, len(parts), work.store.location, *versions.values(), extra=values)
+    if reached is not None:
+        went_on = "execute: going on after unit %d, where a run that ended early had executed %d documents"
+        _log.info(went_on, reached.unit, reached.counts["documents"], extra=values)
 
 
 def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
@@ -160,83 +166,58 @@ def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
     _log.info(told, work.name, work.version, *(counts[name] for name in names), duration(seconds), extra=values)
 
 
-def _execute(work: Work, programs: DataFrame, extent: Extent, lease: Lease, progress: Progress) -> Executed:
+def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | None, lease: Lease) -> Executed:
+    """Write all batches after ``before`` (None: all there are) and commit the version."""
     started = time.monotonic()
-    _log_start(work, extent)
-    store, purpose = work.store, Purpose("execute", work.name, work.version)
-    mode: Literal["overwrite", "append"] = "overwrite" if work.last is None else "append"
-    with ThreadPoolExecutor(max_workers=5) as pool:
-        # Remove the rows of runs that died before their commit, possibly with other settings.
-        stands = None if work.last is None else work.last["quarantine_version"]
-        cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, purpose)
-        # Only what is overwritten has rows that must go where none are dropped.
-        must_go = None if mode == "append" else pool.submit(lambda: not store.read("dropped_documents").isEmpty())
-        heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
-    quarantine_version = cleaning.result()
-    if work.retried is not None:
-        for table in RESULT_TABLES:
-            heads[table] = delete(store, lease, table, work.retried, ["doc_id"], purpose).version
-        gone = work.retried.withColumn("refinement", F.lit(work.name))
-        quarantine_version = delete(store, lease, "quarantine", gone, ["doc_id", "refinement"], purpose).version
-
-    def write(table: str) -> tuple[Commit, dict[str, int]]:
-        rows = _part(work, programs, extent, table)
-        seen = Observation()
-        if table != "dropped_lines":
-            # What the documents count is seen on the way to the table, without another look at them.
-            rows = rows.observe(seen, *totals(table))
-        written = commit(store, lease, table, rows, purpose, mode=mode)
-        progress.advance(1, table=table, version=written.version, rows=written.rows)
-        return written, {} if table == "dropped_lines" else seen.get
-
-    # Side by side: a commit waits more than it works.
-    progress.expect(2)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        refining, lines = pool.submit(write, "refined"), pool.submit(write, "dropped_lines")
-        refined, counted = refining.result()
-        left = extent.documents - counted["refined"]
-        commits = {"refined": refined}
-        counts = [counted]
-        # Mostly none are dropped by a night's documents: then the table stands as it should.
-        if left or (must_go is not None and must_go.result()):
-            progress.expect(1)
-            commits["dropped_documents"], counted = write("dropped_documents")
-            counts.append(counted)
-            left -= counted["dropped_documents"]
-        else:
-            progress.advance(1, "no document is dropped")
-        commits["dropped_lines"], _ = lines.result()
-    if left:
-        quarantine_version, counted = _quarantine(work, programs, extent, lease, purpose)
-        counts.append(counted)
-    check_chain(heads, {table: written.version for table, written in commits.items()})
-    versions = heads | {table: written.version for table, written in commits.items()}
-    versions |= {
-        "quarantine": quarantine_version,
-        "documents": work.documents_version,
-        "programs": work.programs_version,
-    }
-    rows = {table: commits[table].rows if table in commits else 0 for table in ("refined", "dropped_documents")}
-    added = summed(*counts) | rows | extent.programs | {"documents": extent.documents}
-    whole = _counts(work, added)
-    check_conservation(work.name, whole)
+    reached = None if before is None else go_on(work, lease, before)
+    parts = batches(work, [unit for unit in units if reached is None or unit[0] > reached.unit])
+    _log_start(work, parts, reached)
+    mode: Literal["overwrite", "append"] = "append" if reached is not None or work.last is not None else "overwrite"
+    reached = reached or _begin(work, lease)
+    # What the documents that are executed again had added to the version before: its execution, once more.
+    old = work.replaced()
+    gone = {} if old is None else count_documents(old)
+    whole = _counts(work, reached, gone)
     check_fuse(work.config.fuse, whole, work.name)
-    row = _row(work, extent, versions, whole, {"execute": time.monotonic() - started})
-    append_refinement(store, lease, row)
+    running = share_of_tasks(work.store.spark)
+    total = sum(batch.documents for batch in parts)
+    with Progress("execute", total, "documents", running=running, fields=_named(work)) as progress:
+        # A version without documents is written, too.
+        for number, batch in enumerate(parts or ([] if before else [Batch(0, -1, 0, 0, 0)]), 1):
+            progress.expect(batch.documents)
+            last = number >= len(parts)
+            reached = write_batch(work, batch, lease, reached, mode=mode, last=last)
+            whole = _counts(work, reached, gone)
+            check_fuse(work.config.fuse, whole, work.name)
+            mode = "append"
+            note = f"{number} of {len(parts)} batches" if len(parts) > 1 else ""
+            tables = {f"{table}_version": reached.heads[table] for table in RESULT_TABLES}
+            progress.advance(batch.documents, note, units=batch.units, unit=batch.last, **tables)
+    check_conservation(work.name, whole)
+    versions = {**reached.heads, "documents": work.documents_version, "programs": work.programs_version}
+    row = _row(work, reached.unit, versions, whole, {"execute": time.monotonic() - started})
+    append_refinement(work.store, lease, row)
     _log_end(work, whole, time.monotonic() - started)
     return Executed(work.name, work.version, True, whole)
 
 
-def _part(work: Work, programs: DataFrame, extent: Extent, part: str) -> DataFrame:
-    """The rows of one part of this version."""
-    execute, schema = partial(execute_part, part=part), PARTS[part]
-    rows = execute_work(work, programs, extent, execute, schema, METADATA if part == "refined" else ())
-    if part != "dropped_lines":
-        return rows
-    # The same in every row: they need not cross from Python for each of a document's lines.
-    chunk = work.refiners.chunk
-    same = of_all_lines(chunk.refiner if chunk else None)
-    return rows.withColumns({name: F.lit(value) for name, value in same.items()})
+def _begin(work: Work, lease: Lease) -> Reached:
+    """The tables as the version before has them, without the rows of runs that died and of documents that come again."""
+    store, own = work.store, purpose(work)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        # Remove the rows of runs that died before their commit, possibly with other settings.
+        stands = None if work.last is None else work.last["quarantine_version"]
+        cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, own)
+        heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
+    heads["quarantine"] = cleaning.result()
+    if work.retried is not None:
+        for table in RESULT_TABLES:
+            gone = delete(store, lease, table, work.retried, ["doc_id"], own).version
+            check_chain(store, {table: heads[table]}, {table: gone})
+            heads[table] = gone
+        failed = work.retried.withColumn("refinement", F.lit(work.name))
+        heads["quarantine"] = delete(store, lease, "quarantine", failed, ["doc_id", "refinement"], own).version
+    return Reached(work.after_unit, heads, dict.fromkeys(COUNTS, 0))
 
 
 def _base(work: Work, table: str) -> int:
@@ -246,51 +227,14 @@ def _base(work: Work, table: str) -> int:
     return settle(work.store, table, work.last[f"{table}_version"])
 
 
-def _own_quarantine(work: Work) -> DataFrame:
-    return work.store.read("quarantine").where(F.col("refinement") == work.name).select("doc_id")
-
-
-def _quarantine(
-    work: Work, programs: DataFrame, extent: Extent, lease: Lease, purpose: Purpose
-) -> tuple[int, dict[str, int]]:
-    """Append the documents that failed; the table's version, and what they count."""
-    store = work.store
-    seen = Observation()
-    failed = _part(work, programs, extent, "quarantined").observe(seen, *totals("quarantined"))
-    bad = failed.join(_own_quarantine(work), "doc_id", "left_anti")
-    rows = bad.select(
-        "doc_id",
-        F.lit(None).alias("file"),
-        F.lit(None).alias("position"),
-        "stage",
-        F.when(F.col("stage") == "execute", "CompatError").otherwise(F.col("reason")).alias("error_class"),
-        F.col("reason").alias("message"),
-        F.lit(work.name).alias("refinement"),
-        F.current_timestamp().alias("quarantined_at"),
-    )
-    return commit(store, lease, "quarantine", rows, purpose).version, seen.get
-
-
-def _counts(work: Work, added: dict[str, int]) -> dict[str, int]:
-    """Counts over all documents of this version: what its new units add to the version before."""
+def _counts(work: Work, reached: Reached, gone: Mapping[str, int]) -> dict[str, int]:
+    """Counts over all documents of this version so far: what its batches add to the version before."""
     before = work.last["counts"].asDict() if work.last is not None else {}
-    gone = _replaced_counts(work)
-    return {name: before.get(name, 0) + added[name] - gone.get(name, 0) for name in COUNTS}
-
-
-def _replaced_counts(work: Work) -> dict[str, int]:
-    """What the documents that are executed again had added to the version before: its execution, once more."""
-    old = work.replaced()
-    if old is None:
-        return {}
-    programs = grouped(old)
-    extent = measure(old, programs)
-    rows = [_part(old, programs, extent, part).agg(*totals(part)).first() for part in PARTS if part != "dropped_lines"]
-    return {**summed(*(row.asDict() for row in rows if row)), **extent.programs, "documents": extent.documents}
+    return {name: before.get(name, 0) + reached.counts[name] - gone.get(name, 0) for name in COUNTS}
 
 
 def _row(
-    work: Work, extent: Extent, versions: dict[str, int], counts: dict[str, int], timings: dict[str, float]
+    work: Work, last_unit: int, versions: Mapping[str, int], counts: dict[str, int], timings: dict[str, float]
 ) -> dict[str, Any]:
     """The row of ``refinements`` that commits this version."""
     return {
@@ -298,7 +242,7 @@ def _row(
         "version": work.version,
         "verb": "execute",
         "from_version": None,
-        "last_unit": max([work.after_unit, *extent.units]),
+        "last_unit": last_unit,
         "fingerprint": fingerprint(work.identity),
         "document_refiner": work.refiners.document.refiner if work.refiners.document else None,
         "chunk_refiner": work.refiners.chunk.refiner if work.refiners.chunk else None,

@@ -24,14 +24,17 @@ _QUARANTINED = pa.schema(
 )
 
 PARTS = {
-    "refined": REFINED,
+    "refined": pa.schema([*REFINED, ("fate", pa.string())]),
     "dropped_lines": pa.schema([field for field in DROPPED_LINES if field.name not in line_columns("refinement")]),
     "dropped_documents": DROPPED_DOCUMENTS,
     "quarantined": _QUARANTINED,
 }
-"""Every part and its columns; dropped lines without those that are the same for all of them."""
+"""Every part and its columns; dropped lines without those that are the same for all of them.
 
-_FATES = {"refined": "refined", "dropped_documents": "dropped", "quarantined": "quarantined"}
+``refined`` has a row for every document, with its ``fate``: those of other fates are counted on the way, and not written.
+"""
+
+_FATES = {"dropped_documents": "dropped", "quarantined": "quarantined"}
 
 _ROWS = 10_000
 """Rows of an output batch: one input batch may lose hundreds of thousands of lines."""
@@ -52,10 +55,8 @@ def execute_part(
         if line != (part == "dropped_lines"):
             continue
         rows = results
-        if not line:
-            chosen = pc.equal(results.column("fate"), _FATES[part])
-            # Mostly all documents are refined: their text need not be copied to pick them out.
-            rows = results if pc.all(chosen).as_py() else results.filter(chosen)
+        if part in _FATES:
+            rows = results.filter(pc.equal(results.column("fate"), _FATES[part]))
         if not rows.num_rows:
             continue
         columns = {name: rows.column(name) for name in schema.names if name in rows.schema.names}

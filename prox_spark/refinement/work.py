@@ -1,9 +1,10 @@
 """The work of a refinement version: its documents, programs and settings. Reads tables and writes none."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -14,14 +15,36 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from prox_spark.config.models import Config
 from prox_spark.errors import IncompleteError
 from prox_spark.generation.plan import Refiners
+from prox_spark.progress import quantity
 from prox_spark.refinement.task import ExecutionParameters, columns_in
-from prox_spark.schemas import PROGRAM_COUNTS
+from prox_spark.session import cores
+from prox_spark.tables.cache import cached
+from prox_spark.tables.commits import changes
 from prox_spark.tables.counts import program_counts
 from prox_spark.tables.store import Store
+from prox_spark.tables.units import Batch, by_unit, in_batches
 
-# Programs are about a hundredth of their documents: those of this many units (8 GB of text by default) fit into a broadcast.
-_UNITS_PER_JOIN = 32
+_log = logging.getLogger(__name__)
 
+BROADCAST_BYTES = 128 * 1024**2
+"""Programs of a batch, in memory, that every executor gets a copy of: the driver holds them too, and its heap may be 1 GB."""
+
+_SHUFFLE_BYTES = 128 * 1024**2
+"""Stored bytes of text for each task of a join that moves it."""
+
+_DOCUMENT_BYTES = 8192
+"""A document's size where only their number is known."""
+
+BYTES_PER_CORE = 512 * 1024**2
+"""Stored bytes of a batch for each core: about a minute of work, long against the seconds that its commits take."""
+
+_PROGRAM_OVERHEAD = 128
+"""Bytes of a program in memory beside its output and scores: keys, numbers, null bits."""
+
+_REPLACING = ("MERGE", "DELETE", "UPDATE", "RESTORE")
+"""Operations by which rows of ``programs`` can become others; appends only add."""
+
+_KEYS = ("doc_id", "content_hash")
 _PROGRAM_KEY = ("doc_id", "content_hash", "stage", "chunk", "refiner")
 
 NO_UNIT = 2**62
@@ -47,24 +70,42 @@ class Work:
     """doc_id of the documents of earlier versions whose failed programs were replaced since: they are executed again."""
     sample: float = 1.0
 
-    def documents(self) -> DataFrame:
-        """The documents that this version adds or replaces."""
-        return self._in_version(self.store.read("documents", self.documents_version))
+    def documents(self, batch: Batch | None = None) -> DataFrame:
+        """The documents that this version adds or replaces, all of them or a batch's."""
+        return self._in_version(self.store.read("documents", self.documents_version), batch)
 
-    def programs(self) -> DataFrame:
+    def programs(self, batch: Batch | None = None) -> DataFrame:
         """Their programs by this refinement's refiners."""
+        return self._in_version(self.own_programs(), batch)
+
+    def own_programs(self) -> DataFrame:
+        """All programs of this refinement's refiners."""
         wanted = F.lit(False)
         for one in (self.refiners.document, self.refiners.chunk):
             if one:
                 wanted = wanted | ((F.col("stage") == one.stage) & (F.col("refiner") == one.refiner))
-        return self._in_version(self.store.read("programs", self.programs_version).where(wanted))
+        return self.store.read("programs", self.programs_version).where(wanted)
 
-    def _in_version(self, rows: DataFrame) -> DataFrame:
+    def _in_version(self, rows: DataFrame, batch: Batch | None = None) -> DataFrame:
+        if batch is not None:
+            rows = rows.where(F.col("unit").between(batch.first, batch.last))
         new = rows.where(F.col("unit") > self.after_unit)
         if self.retried is not None:
             old = rows.where(F.col("unit") <= self.after_unit)
             new = new.unionByName(old.join(F.broadcast(self.retried), "doc_id", "left_semi"))
-        return new.where(self._sampled()) if self.sample < 1 else new
+        return new.where(self.sampled()) if self.sample < 1 else new
+
+    def complete(self) -> Column:
+        """Whether a document with its ``grouped`` programs has all that it needs: its document program and, where that keeps it,
+        chunk programs."""
+        complete = F.lit(True)
+        if self.refiners.document:
+            complete = complete & F.coalesce("has_document", F.lit(False))
+        if self.refiners.chunk:
+            below = F.col("keep_score") < self.config.execution.drop_document_below
+            kept_back = F.coalesce(below, F.lit(True)) if self.refiners.document else F.lit(False)
+            complete = complete & (F.coalesce("has_chunk", F.lit(False)) | kept_back)
+        return complete
 
     def replaced(self) -> "Work | None":
         """What the last version made of the documents that are executed again; None where there are none."""
@@ -73,7 +114,7 @@ class Work:
         versions = {name: self.last[name] for name in ("documents_version", "programs_version")}
         return replace(self, **versions, after_unit=NO_UNIT)
 
-    def _sampled(self) -> Column:
+    def sampled(self) -> Column:
         """The same documents for the same share, whatever the partitions."""
         return F.pmod(F.xxhash64("doc_id"), F.lit(1_000_000)) < F.lit(round(self.sample * 1_000_000))
 
@@ -81,6 +122,9 @@ class Work:
 def retried(work: Work) -> DataFrame | None:
     """doc_id of the last version's documents whose failed programs were replaced since, None where there are none."""
     if work.last is None or work.last["programs_version"] == work.programs_version:
+        return None
+    since = changes(work.store, "programs", work.last["programs_version"], work.programs_version)
+    if not any(one.operation in _REPLACING for one in since):
         return None
     old = replace(work, programs_version=work.last["programs_version"], after_unit=-1).programs()
     before = old.where((F.col("status") == "failed") & (F.col("unit") <= work.after_unit)).select(*_PROGRAM_KEY)
@@ -94,10 +138,74 @@ def last_unit(store: Store, version: int) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-def grouped(work: Work) -> DataFrame:
+def measure(work: Work) -> list[tuple[int, int, int]]:
+    """Number, documents and stored bytes (of text and programs) of every unit of this work, in order.
+
+    Looks at narrow columns only. Raises ``IncompleteError`` where the counts show that documents lack programs; one that is
+    missing beside one too many is found when its batch is executed.
+    """
+    after = F.col("unit") > work.after_unit
+    sampled = after & work.sampled() if work.sample < 1 else after
+    documents = work.store.read("documents", work.documents_version).where(sampled)
+    programs = work.own_programs().where(sampled)
+    is_document = F.col("stage") == "document"
+    kept = F.col("keep_score") >= work.config.execution.drop_document_below
+    counts = {
+        "document": F.count_if(is_document),
+        "kept": F.count_if(is_document & kept),
+        "chunk": F.count_if(~is_document & (F.col("chunk") == 0)),
+    }
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        reading = pool.submit(by_unit, programs, **counts)
+        found = by_unit(documents, documents=F.count("*"))
+        written = {row["unit"]: row for row in reading.result()}
+    if any(_lacks(work, row["documents"], written.get(row["unit"])) for row in found):
+        missing = (
+            work.documents().select(*_KEYS).join(grouped(work), list(_KEYS), "left").where(~work.complete()).count()
+        )
+        raise incomplete(missing)
+    units = {}
+    for row in found:
+        own = written.get(row["unit"])
+        size = row["bytes"] + (own["bytes"] if own else 0)
+        units[row["unit"]] = (row["unit"], row["documents"], int(size * work.sample))
+    for row in _again(work):
+        units[row["unit"]] = (row["unit"], row["count"], row["count"] * _DOCUMENT_BYTES)
+    return [units[unit] for unit in sorted(units)]
+
+
+def _lacks(work: Work, documents: int, programs: Row | None) -> bool:
+    if programs is None:
+        return documents > 0
+    judged = programs["document"] if work.refiners.document else documents
+    to_refine = programs["kept"] if work.refiners.document else documents
+    return judged < documents or (work.refiners.chunk is not None and programs["chunk"] < to_refine)
+
+
+def _again(work: Work) -> list[Row]:
+    """Unit and count of the documents that are executed again."""
+    if work.retried is None:
+        return []
+    rows: list[Row] = work.documents().where(F.col("unit") <= work.after_unit).groupBy("unit").count().collect()
+    return rows
+
+
+def incomplete(missing: int) -> IncompleteError:
+    """The error of a refinement some of whose documents have not been generated for."""
+    return IncompleteError(
+        f"{missing} documents lack programs of this refinement; run `prox-spark generate` with the same configuration first"
+    )
+
+
+def batches(work: Work, units: list[tuple[int, int, int]]) -> list[Batch]:
+    """The units of this work, a batch at a time."""
+    return list(in_batches(units, work.config.execute.batch_bytes or cores(work.store.spark) * BYTES_PER_CORE))
+
+
+def grouped(work: Work, batch: Batch | None = None) -> DataFrame:
     """The programs of this work by document: its keep_score, its chunk programs in order, which stages there are, sums.
 
-    A hundredth of its documents; ``measure`` and every part read it, so it is worth keeping (``tables.cache.cached``).
+    ``n_bytes`` is about what they take in memory.
     """
     is_chunk = F.col("stage") == "chunk"
     chunk = F.struct(
@@ -111,57 +219,44 @@ def grouped(work: Work) -> DataFrame:
         "status",
     )
     asked = is_chunk & F.col("line_start").isNotNull()
+    held = [F.coalesce(F.octet_length("output"), F.lit(0)), F.greatest(F.size("line_scores"), F.lit(0)) * F.lit(4)]
     return (
-        work.programs()
-        .groupBy("doc_id", "content_hash", "unit")
+        work.programs(batch)
+        .groupBy(*_KEYS)
         .agg(
             F.max(F.when(~is_chunk, F.col("keep_score"))).alias("keep_score"),
             F.sort_array(F.collect_list(F.when(asked, chunk))).alias("chunks"),
             F.max(~is_chunk).alias("has_document"),
             F.max(is_chunk).alias("has_chunk"),
+            (F.sum(held[0] + held[1] + F.lit(_PROGRAM_OVERHEAD)) + F.lit(_PROGRAM_OVERHEAD)).alias("n_bytes"),
             *program_counts(),
         )
     )
 
 
-@dataclass(frozen=True)
-class Extent:
-    """How much work there is: documents by unit, and what their programs count."""
+@contextmanager
+def with_programs(work: Work, batch: Batch) -> Iterator[DataFrame]:
+    """The batch's documents, each with its ``grouped`` programs, for the length of the block.
 
-    units: dict[int, int]
-    programs: dict[str, int]
-
-    @property
-    def documents(self) -> int:
-        """All documents of this work."""
-        return sum(self.units.values())
-
-
-def measure(work: Work, programs: DataFrame) -> Extent:
-    """The extent of the work, in one look at its documents and one at its ``grouped`` programs.
-
-    Raises ``IncompleteError`` unless every document has its document program and, where that keeps it, chunk programs.
+    The programs travel to the documents, where they are small enough for each executor to hold them all. Otherwise text
+    moves, once: it is kept where it arrived.
     """
-    execution = work.config.execution
-    complete = F.lit(True)
-    if work.refiners.document:
-        complete = complete & F.col("has_document")
-    if work.refiners.chunk:
-        kept_back = F.coalesce(F.col("keep_score") < execution.drop_document_below, F.lit(True))
-        complete = complete & (F.col("has_chunk") | (kept_back if work.refiners.document else F.lit(False)))
-    totals = [F.coalesce(F.sum(f"n_{name}"), F.lit(0)).alias(name) for name in PROGRAM_COUNTS]
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        counting = pool.submit(work.documents().groupBy("unit").count().orderBy("unit").collect)
-        row = programs.agg(F.count_if(complete).alias("complete"), *totals).first()
-        units = {unit["unit"]: unit["count"] for unit in counting.result()}
-    assert row is not None, "an aggregate without groups has one row"
-    extent = Extent(units, {name: row[name] for name in PROGRAM_COUNTS})
-    missing = extent.documents - row["complete"]
-    if missing:
-        raise IncompleteError(
-            f"{missing} documents lack programs of this refinement; run `prox-spark generate` with the same configuration first"
+    documents = work.documents(batch)
+    with cached(grouped(work, batch)) as programs:
+        row = programs.agg(F.sum("n_bytes")).first()
+        size = (row[0] if row else None) or 0
+        if size <= BROADCAST_BYTES:
+            yield documents.join(F.broadcast(programs), list(_KEYS), "left")
+            return
+        _log.info(
+            "execute: programs of units %d to %d take %s, too much for a copy on each executor; joined by a shuffle",
+            *(batch.first, batch.last, quantity(size, "bytes")),
         )
-    return extent
+        parts = max(1, -(-batch.bytes // _SHUFFLE_BYTES), cores(work.store.spark))
+        moved = documents.repartition(parts, *_KEYS)
+        rows = moved.join(programs.repartition(parts, *_KEYS).hint("merge"), list(_KEYS), "left")
+        with cached(rows) as kept:
+            yield kept
 
 
 Task = Callable[[Iterator[pa.RecordBatch], ExecutionParameters], Iterator[pa.RecordBatch]]
@@ -170,21 +265,13 @@ METADATA = ("source", "url", "metadata")
 """What stands beside a document's text and is only handed on."""
 
 
-def execute_work(
-    work: Work,
-    programs: DataFrame,
-    extent: Extent,
-    execute: Task,
-    schema: pa.Schema,
-    handed_on: Sequence[str] = METADATA,
+def execute_rows(
+    work: Work, documents: DataFrame, execute: Task, schema: pa.Schema, handed_on: Sequence[str] = METADATA
 ) -> DataFrame:
-    """Every document of this work with its ``grouped`` programs through ``execute``, whose output has ``schema``.
+    """Documents ``with_programs`` through ``execute``, whose output has ``schema``.
 
-    ``handed_on`` are the columns of ``METADATA`` that ``execute`` needs. The programs travel to the documents, never the
-    other way round.
+    ``handed_on`` are the columns of ``METADATA`` that ``execute`` needs.
     """
-    documents = work.documents()
-    units = list(extent.units)
     stage = work.config.execution
     refiners = [one.refiner if one else None for one in (work.refiners.document, work.refiners.chunk)]
     parameters = ExecutionParameters(
@@ -194,11 +281,4 @@ def execute_work(
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return execute(batches, parameters)
 
-    def part(first: int, last: int) -> DataFrame:
-        between = F.col("unit").between(first, last)
-        own = programs.where(between).select("doc_id", "content_hash", "keep_score", "chunks")
-        joined = documents.where(between).join(F.broadcast(own), ["doc_id", "content_hash"], "left")
-        return joined.select(*columns_in(handed_on)).mapInArrow(task, from_arrow_schema(schema))
-
-    groups = [units[start : start + _UNITS_PER_JOIN] for start in range(0, len(units), _UNITS_PER_JOIN)] or [[-1]]
-    return reduce(DataFrame.unionByName, (part(group[0], group[-1]) for group in groups))
+    return documents.select(*columns_in(handed_on)).mapInArrow(task, from_arrow_schema(schema))

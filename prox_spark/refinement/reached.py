@@ -1,0 +1,97 @@
+"""How far a refinement version has come: what its last whole batch says of itself, so that a run that died goes on there."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from prox_spark.errors import StoreError
+from prox_spark.refinement.fingerprint import fingerprint
+from prox_spark.refinement.work import Work, retried
+from prox_spark.schemas import COUNTS, RESULT_TABLES
+from prox_spark.tables.leases import Lease
+from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.refinements import settle, settle_quarantine
+
+_log = logging.getLogger(__name__)
+
+LAST = "dropped_documents"
+"""The table that each batch but a run's last writes to at its end: what it says of itself counts for all of them."""
+
+_COMMITS = 100
+"""How far back in the table's history a batch is looked for."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """All units up to ``unit`` are executed: versions of the tables that hold the result, and what was counted."""
+
+    unit: int
+    heads: Mapping[str, int]
+    counts: Mapping[str, int]
+
+    def plus(self, unit: int, heads: Mapping[str, int], counts: Mapping[str, int]) -> "Reached":
+        """After one more batch, which ends at ``unit``, has written ``heads`` and counted ``counts``."""
+        added = {name: self.counts[name] + counts[name] for name in COUNTS}
+        return Reached(max(unit, self.unit), {**self.heads, **heads}, added)
+
+
+def purpose(work: Work, units: tuple[int, int] | None = None, reached: Reached | None = None) -> Purpose:
+    """What commits of this work say of themselves; ``units`` are a batch's first and last, ``reached`` its end."""
+    details: dict[str, Any] = {
+        "fingerprint": fingerprint(work.identity),
+        "documents_version": work.documents_version,
+        "programs_version": work.programs_version,
+    }
+    if units is not None:
+        details["units"] = list(units)
+    if reached is not None:
+        details["reached"] = asdict(reached)
+    return Purpose("execute", work.name, work.version, details)
+
+
+def interrupted(work: Work) -> tuple[Work, Reached] | None:
+    """The same work, by the documents and programs that a run which died had begun with, and how far it came; else None.
+
+    Its tables stand as they stood then (``go_on``).
+    """
+    if work.retried is not None:
+        return None
+    store = work.store
+    history = store.spark.sql(f"DESCRIBE HISTORY {store.table(LAST)} LIMIT {_COMMITS}").select(
+        "version", "userMetadata"
+    )
+    for row in history.collect():
+        said = json.loads(row[1]) if row[1] and row[1].startswith("{") else {}
+        if (said.get("verb"), said.get("refinement"), said.get("version")) != ("execute", work.name, work.version):
+            continue
+        if said.get("fingerprint") != fingerprint(work.identity) or "reached" not in said:
+            continue
+        versions = {name: said[name] for name in ("documents_version", "programs_version")}
+        then = replace(work, **versions)
+        if _was_forgotten(then) or retried(then) is not None:
+            return None
+        reached = Reached(**said["reached"])
+        # The commit that says so is itself this table's version.
+        return then, replace(reached, heads={**reached.heads, LAST: row["version"]})
+    return None
+
+
+def _was_forgotten(work: Work) -> bool:
+    later = work.store.read("receipts").where(F.col("documents_version") > work.documents_version)
+    return not later.isEmpty()
+
+
+def go_on(work: Work, lease: Lease, reached: Reached) -> Reached | None:
+    """Make the tables hold what they held at ``reached``; None where they cannot, as VACUUM removed their files."""
+    try:
+        heads = {table: settle(work.store, table, reached.heads[table]) for table in RESULT_TABLES}
+    except StoreError as error:
+        _log.warning("execute: cannot go on after unit %d, it begins anew: %s", reached.unit, error)
+        return None
+    quarantine = reached.heads["quarantine"]
+    heads["quarantine"] = settle_quarantine(work.store, lease, work.name, quarantine, purpose(work))
+    return replace(reached, heads=heads)
