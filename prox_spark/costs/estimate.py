@@ -20,7 +20,7 @@ from prox_spark.config.engines import ModelSettings
 from prox_spark.config.models import Config
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.engines.protocol import Completion, Request, Usage
-from prox_spark.generation.generate import kept_documents, pending
+from prox_spark.generation.pending import kept_documents, pending
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
 from prox_spark.generation.scheduling import default_partitions
 from prox_spark.generation.task import run_stage
@@ -148,7 +148,7 @@ def _of_store(store: Store, config: Config, plans: Plans, notes: list[str]) -> _
         if plans.chunk:
             share = _kept_share(programs, plans.document, config)
             parts.append(_weighed(pending(unread, programs, plans.chunk), chunk=1.0 if share is None else share))
-            passed = documents.join(kept_documents(programs, plans.document, config), keys, "left_semi")
+            passed = documents.join(kept_documents(programs, plans.document, config.min_keep_score), keys, "left_semi")
             if share is None:
                 notes.append(_ALL_KEPT)
             else:

@@ -7,23 +7,25 @@ state that could be lost or disagree.
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache, partial
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config
+from prox_spark.generation.ahead import Answered, answer, in_the_air
 from prox_spark.generation.columns import check_column, with_score
 from prox_spark.generation.kinds import kind_of
+from prox_spark.generation.pending import Choice, Stage, Units, failed, failed_units, not_asked, pending_units
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
 from prox_spark.generation.recorded import record_refiner
-from prox_spark.generation.scheduling import default_partitions, stage_profile
+from prox_spark.generation.scheduling import default_partitions, engines, stage_profile
 from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.logs import chosen, follow
@@ -34,16 +36,24 @@ from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, open_store, spark_schema
+from prox_spark.tables.units import Batch, in_batches
 
 _log = logging.getLogger(__name__)
 
-Choice = Callable[[DataFrame, StagePlan], DataFrame]
-"""From ``programs`` to the documents that have to be asked: doc_id, content_hash, unit, perhaps ``chunks``."""
-
-Write = Callable[[Store, Lease, DataFrame, Purpose], Commit | None]
+Write = Callable[[Store, Lease, DataFrame, Batch, Purpose], Commit | None]
 """Returns the commit, or None where there was nothing to write."""
 
 _KEYS = ("doc_id", "content_hash", "stage", "chunk", "refiner")
+
+_BYTES_PER_MODEL, _BYTES_PER_CORE = 64 * 1024**2, 512 * 1024**2
+"""Stored bytes of a batch for each engine with a model, and for each core where there is none: minutes of work. A model of
+0.3 billion parameters reads about half a megabyte of text a second on a data centre's GPU, rules ten on a core."""
+
+_BROADCAST_DOCUMENTS = 1_000_000
+"""Documents of a batch whose keys are sent to every executor, at about 150 bytes each."""
+
+_DOCUMENTS_PER_FILE = 100_000
+"""Documents whose programs make a file: ten to a few hundred megabytes, by kind of program."""
 
 
 @dataclass(frozen=True)
@@ -99,89 +109,62 @@ def generate_stages(
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = []
     if plans.document:
-        done.append(_run_stage(store, config, plans.document, store.read("documents"), retry_failed))
+        done.append(_run_stage(store, config, plans.document, None, retry_failed))
     if plans.chunk:
-        documents = store.read("documents")
-        if plans.document:
-            documents = documents.join(
-                kept_documents(store.read("programs"), plans.document, config), ["doc_id", "content_hash"], "left_semi"
-            )
-        done.append(_run_stage(store, config, plans.chunk, documents, retry_failed))
+        done.append(_run_stage(store, config, plans.chunk, plans.document, retry_failed))
     return done
 
 
-def kept_documents(programs: DataFrame, document: StagePlan, config: Config) -> DataFrame:
-    """doc_id, content_hash and unit of the documents that the document stage passes on to the chunk stage."""
-    chosen = programs.where((F.col("stage") == "document") & (F.col("refiner") == document.fingerprint))
-    return chosen.where(F.col("keep_score") >= config.min_keep_score).select("doc_id", "content_hash", "unit")
-
-
-def pending(documents: DataFrame, programs: DataFrame, plan: StagePlan) -> DataFrame:
-    """doc_id, content_hash and unit of the documents without programs of this refiner and stage."""
-    done = programs.where((F.col("stage") == plan.stage) & (F.col("refiner") == plan.fingerprint))
-    keys = ["doc_id", "content_hash"]
-    return documents.select(*keys, "unit").join(done.select(*keys), keys, "left_anti")
-
-
-def failed(programs: DataFrame, plan: StagePlan) -> DataFrame:
-    """doc_id, content_hash and unit of the documents with failed rows, and the ``chunks`` that failed.
-
-    ``chunks`` is null where the whole document has to be asked again: not even its chunks are known.
-    """
-    rows = programs.where(
-        (F.col("stage") == plan.stage) & (F.col("refiner") == plan.fingerprint) & (F.col("status") == "failed")
-    )
-    # collect_set leaves null out: a null line_start is that of a row without a chunk.
-    chunks = F.when(F.bool_and(F.col("line_start").isNotNull()), F.collect_set("chunk"))
-    return rows.groupBy("doc_id", "content_hash", "unit").agg(chunks.alias("chunks"))
-
-
 def _run_stage(
-    store: Store, config: Config, plan: StagePlan, documents: DataFrame, retry_failed: bool = False
+    store: Store, config: Config, plan: StagePlan, before: StagePlan | None, retry_failed: bool = False
 ) -> Generated:
     """Retry failed requests if requested, then process pending ones; one check before the first work."""
 
     @cache  # Once for both.
     def check() -> None:
-        check_column(documents, plan)
+        check_column(store.read("documents"), plan)
         if config.generate.self_test:
             if kind_of(plan.settings).has_model:
                 _log.info("generate %s: self-test of %s", plan.stage, plan.refiner.name)
             run_self_test(store.spark, plan)
 
+    def look() -> Stage:
+        versions = [store.version(table) for table in ("documents", "programs")]
+        return Stage(store, plan, before, config.min_keep_score, *versions)
+
     total = Generated(plan.stage, plan.fingerprint)
     if retry_failed:
-        total += _run_units(store, config, plan, documents, failed, _retry, check)
-    return total + _run_units(store, config, plan, documents, partial(pending, documents), _append, check)
+        total += _run_units(config, look, failed_units, failed, _retry, check)
+    return total + _run_units(config, look, pending_units, not_asked, _append, check)
 
 
 def _run_units(
-    store: Store,
     config: Config,
-    plan: StagePlan,
-    documents: DataFrame,
+    look: Callable[[], Stage],
+    find: Callable[[Stage], Units],
     choose: Choice,
     write: Write,
     check: Callable[[], None],
 ) -> Generated:
-    """All units that ``choose`` finds work in, a batch of them at a time; ``check`` comes before the first.
+    """All units that ``find`` finds work in, a batch of them at a time; ``check`` comes before the first.
 
     No lease is taken where it finds none.
     """
+    stage = look()
+    store, plan = stage.store, stage.plan
     _log.info("generate %s: looking for pending documents", plan.stage, extra={"store": store.location})
-    counts = choose(store.read("programs"), plan).groupBy("unit").count().collect()
-    units = {row["unit"]: row["count"] for row in counts}
+    units = find(stage)
+    batches = _in_batches(config, stage, units)
+    _log_start(stage, config, units, batches)
     total = Generated(plan.stage, plan.fingerprint)
-    _log_start(store, config, plan, units)
-    if not units:
+    if not batches:
         return total
     check()
     run = uuid.uuid4().hex[:12]
-    ordered = sorted(units)
     with (
         Progress(
             f"generate {plan.stage}",
-            sum(units.values()),
+            units.documents,
             "documents",
             running=share_of_tasks(store.spark),
             fields={"store": store.location, "stage": plan.stage, "refiner": plan.fingerprint[:8]},
@@ -192,48 +175,54 @@ def _run_units(
         section = config.document if plan.stage == "document" else config.chunk
         assert section is not None, "a stage that is planned is configured"
         record_refiner(store, lease, plan, section)
-        for number, start in enumerate(range(0, len(ordered), config.generate.batch_units)):
-            batch = ordered[start : start + config.generate.batch_units]
-            # Query again, now that the lease is held: work that another job committed before is not done twice.
-            in_batch = F.col("unit").between(batch[0], batch[-1]) & F.col("unit").isin(batch)
-            todo = choose(store.read("programs").where(in_batch), plan).where(in_batch)
-            expected = sum(units[unit] for unit in batch)
-            progress.expect(expected)
-            done, written = _run_batch(store, config, lease, plan, documents.where(in_batch), todo, write)
+        # Look again, now that the lease is held: work that another job committed before is not done twice.
+        stage = look()
+        for batch in batches:
+            progress.expect(batch.documents)
+        began = time.monotonic()
+        flying = in_the_air(store.spark, batches, partial(_answer, config, stage, choose))
+        for number, (batch, answered) in enumerate(flying):
+            written = write(store, lease, answered.rows, batch, Purpose(f"generate {plan.stage}"))
+            seconds, began = time.monotonic() - began, time.monotonic()
+            done = Generated(plan.stage, plan.fingerprint, **answered.counts(), seconds=seconds)
             _write_metrics(store, done, run, number)
             total += done
             rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
             made = {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
             # Not what was counted: documents that are retried for some chunks only are not counted.
-            progress.advance(expected, rate, units=len(batch), units_done=min(start + len(batch), len(ordered)), **made)
+            progress.advance(batch.documents, rate, units=batch.units, unit=batch.last, **made)
             _log_trouble(done)
     _log_end(total)
     return total
 
 
-def _log_start(store: Store, config: Config, plan: StagePlan, units: dict[int, int]) -> None:
+def _in_batches(config: Config, stage: Stage, units: Units) -> list[Batch]:
+    """The units a batch at a time: as many as are configured, or minutes of work for each engine."""
+    sized = units.sized()
+    if config.generate.batch_units is not None:
+        ones = [(unit, documents, 1) for unit, documents, _ in sized]
+        return list(in_batches(ones, config.generate.batch_units))
+    each = _BYTES_PER_MODEL if kind_of(stage.plan.settings).has_model else _BYTES_PER_CORE
+    return list(in_batches(sized, each * engines(stage.store.spark)))
+
+
+def _log_start(stage: Stage, config: Config, units: Units, batches: Sequence[Batch]) -> None:
     """What this stage is about to do, with the versions that it reads."""
-    if not _log.isEnabledFor(logging.INFO):
-        return
-    documents = sum(units.values())
+    store, plan = stage.store, stage.plan
+    documents = units.documents
     values = {"store": store.location, "stage": plan.stage, "refiner": plan.fingerprint[:8], "documents": documents}
     named = (plan.stage, plan.refiner.name, plan.fingerprint[:8])
-    if not units:
+    if not batches:
         _log.info("generate %s: refiner %s (%s): no document is pending", *named, extra=values)
         return
-    versions = {table: store.version(table) for table in ("documents", "programs")}
+    versions = {"documents_version": stage.documents_version, "programs_version": stage.programs_version}
     tasks = config.generate.partitions or default_partitions(store.spark)
     _log.info(
-        "generate %s: refiner %s (%s), engine %s, %d documents in %d units pending, %d units and %d tasks a batch; "
+        "generate %s: refiner %s (%s), engine %s, %d documents in %d units pending, %d batches, %d tasks each; "
         "store %s, documents version %d, programs version %d",
-        *(*named, plan.settings.kind, documents, len(units), config.generate.batch_units, tasks),
+        *(*named, plan.settings.kind, documents, len(units.pending), len(batches), tasks),
         *(store.location, *versions.values()),
-        extra={
-            **values,
-            "units": len(units),
-            "tasks": tasks,
-            **{f"{table}_version": version for table, version in versions.items()},
-        },
+        extra={**values, "units": len(units.pending), "batches": len(batches), "tasks": tasks, **versions},
     )
 
 
@@ -255,33 +244,36 @@ def _log_end(total: Generated) -> None:
     _log.info(told, total.stage, *counts, duration(total.seconds), extra=asdict(total))
 
 
-def _run_batch(
-    store: Store, config: Config, lease: Lease, plan: StagePlan, documents: DataFrame, todo: DataFrame, write: Write
-) -> tuple[Generated, Commit | None]:
-    """Generate and commit the programs of one batch of units."""
-    rows = with_score(documents, plan).drop("unit").join(F.broadcast(todo), ["doc_id", "content_hash"])
-    generated = generate_rows(store.spark, rows, plan, config.generate.partitions)
-    seen = Observation()
-    counted = generated.observe(
-        seen,
-        # Every document has at most one row of number 0; of one that is asked again for some chunks only that may lack.
-        F.count_if(F.col("chunk") == 0).alias("documents"),
-        F.count("line_start").alias("chunks"),
-        F.count_if(F.col("status") == "failed").alias("failed"),
-        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
-        *(F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name) for name in ("restarts", "retries")),
-        *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
+def _answer(config: Config, stage: Stage, choose: Choice, batch: Batch) -> Answered:
+    """Generate the programs of one batch of units."""
+    where = F.col("unit").between(batch.first, batch.last)
+    todo = choose(stage, where)
+    # Few enough to be everywhere; of more the text, which is spread out anyway, meets them on the way.
+    todo = F.broadcast(todo) if batch.documents <= _BROADCAST_DOCUMENTS else todo
+    documents = stage.store.read("documents", stage.documents_version).where(where)
+    rows = with_score(documents, stage.plan).drop("unit").join(todo, ["doc_id", "content_hash"])
+    generated = generate_rows(stage.store.spark, rows, stage.plan, config.generate.partitions)
+    return answer(
+        generated,
+        [
+            # Every document has at most one row of number 0; of one that is asked again for some chunks only that may lack.
+            F.count_if(F.col("chunk") == 0).alias("documents"),
+            F.count("line_start").alias("chunks"),
+            F.count_if(F.col("status") == "failed").alias("failed"),
+            *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
+            *(F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name) for name in ("restarts", "retries")),
+            *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
+        ],
     )
-    started = time.monotonic()
-    written = write(store, lease, counted, Purpose(f"generate {plan.stage}"))
-    return Generated(plan.stage, plan.fingerprint, **seen.get, seconds=time.monotonic() - started), written
 
 
-def _append(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Commit:
-    return commit(store, lease, "programs", rows, purpose)
+def _append(store: Store, lease: Lease, rows: DataFrame, batch: Batch, purpose: Purpose) -> Commit:
+    """Append a batch's rows in few files, each of whole units."""
+    files = max(1, min(batch.units, batch.documents // _DOCUMENTS_PER_FILE))
+    return commit(store, lease, "programs", rows.repartition(files, "unit").sortWithinPartitions("unit"), purpose)
 
 
-def _retry(store: Store, lease: Lease, rows: DataFrame, purpose: Purpose) -> Commit | None:
+def _retry(store: Store, lease: Lease, rows: DataFrame, batch: Batch, purpose: Purpose) -> Commit | None:
     """Requests that fail again keep their rows; other answers replace the failed rows, in one MERGE."""
     # Kept, as a MERGE reads its source twice.
     with cached(rows) as answered:

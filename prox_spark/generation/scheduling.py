@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
-from prox_spark.session import application, is_connect, setting
+from prox_spark.session import application, cores, is_connect, setting
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -70,9 +70,18 @@ def _profile(application_id: str) -> "ResourceProfile":
 
 def default_partitions(spark: SparkSession) -> int:
     """Tasks for a batch of units: several for each GPU where the number of executors is known, else for each core."""
-    executors = _number(spark, "spark.executor.instances") or _number(spark, "spark.dynamicAllocation.maxExecutors")
-    gpus = executors * _gpus_per_executor(spark)
+    gpus = _executors(spark) * _gpus_per_executor(spark)
     return _WAVES * max(TASKS_PER_GPU * gpus, _number(spark, "spark.sql.shuffle.partitions"), 1)
+
+
+def engines(spark: SparkSession) -> int:
+    """How many engines work at once: a GPU each where the number of executors is known, else a core each."""
+    gpus = _executors(spark) * _gpus_per_executor(spark)
+    return gpus or cores(spark)
+
+
+def _executors(spark: SparkSession) -> int:
+    return _number(spark, "spark.executor.instances") or _number(spark, "spark.dynamicAllocation.maxExecutors")
 
 
 def _gpus_per_executor(spark: SparkSession) -> int:

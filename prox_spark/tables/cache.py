@@ -11,21 +11,26 @@ from pyspark.sql import DataFrame
 _log = logging.getLogger(__name__)
 
 
+def keep(rows: DataFrame) -> DataFrame | None:
+    """The same rows, kept on the executors' disks from their first use until ``unpersist``; None where the platform does not."""
+    try:
+        return rows.persist(StorageLevel.DISK_ONLY)
+    except PySparkException as error:
+        if "NOT_SUPPORTED" not in str(error).upper():
+            raise
+        _log.info("this platform does not let Spark keep rows on disk; they are computed again for each write")
+        return None
+
+
 @contextmanager
 def cached(rows: DataFrame) -> Iterator[DataFrame]:
     """The same rows, kept on the executors' disks for the length of the block where the platform allows it.
 
     Databricks serverless refuses ``persist``; everything that is kept here is deterministic and may be computed again.
     """
+    kept = keep(rows)
     try:
-        held = rows.persist(StorageLevel.DISK_ONLY)
-    except PySparkException as error:
-        if "NOT_SUPPORTED" not in str(error).upper():
-            raise
-        _log.info("this platform does not let Spark keep rows on disk; they are computed again for each write")
-        yield rows
-        return
-    try:
-        yield held
+        yield rows if kept is None else kept
     finally:
-        held.unpersist()
+        if kept is not None:
+            kept.unpersist()

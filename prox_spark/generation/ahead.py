@@ -1,0 +1,86 @@
+"""Two batches in the air: the next one's tasks begin while the last of the one before still run, and engines never wait.
+
+A batch's rows are kept on the executors' disks until they are committed, in order. Where the platform keeps no rows, a batch
+is answered while it is written, one after the other.
+"""
+
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+
+from prox_spark.session import in_pool
+from prox_spark.tables.cache import keep
+from prox_spark.tables.units import Batch
+
+_IN_THE_AIR = 2
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Rows of a batch and, once they are there (or written, where they are not kept), what they count."""
+
+    rows: DataFrame
+    counts: Callable[[], Mapping[str, Any]]
+    kept: bool
+
+    def release(self) -> None:
+        """Let go of the rows."""
+        if self.kept:
+            self.rows.unpersist()
+
+
+def answer(rows: DataFrame, counts: Sequence[Column]) -> Answered:
+    """Have the rows computed and counted, where they can be kept; returns when they are there."""
+    kept = keep(rows)
+    if kept is None:
+        seen = Observation()
+        return Answered(rows.observe(seen, *counts), lambda: seen.get, kept=False)
+    try:
+        row = kept.agg(*counts).first()
+    except BaseException:
+        kept.unpersist()
+        raise
+    assert row is not None, "an aggregate without groups has one row"
+    found = row.asDict()
+    return Answered(kept, lambda: found, kept=True)
+
+
+def in_the_air(
+    spark: SparkSession, batches: Sequence[Batch], begin: Callable[[Batch], Answered]
+) -> Iterator[tuple[Batch, Answered]]:
+    """Every batch with its rows, in order, while the next one is under way. Whoever leaves early stops those."""
+    tag = f"prox-spark-{uuid.uuid4().hex[:12]}"
+
+    def run(batch: Batch) -> Answered:
+        spark.addTag(tag)
+        # Beside the default pool, in which batches are committed: where the scheduler is fair, a commit does not wait.
+        with in_pool(spark, "generate"):
+            return begin(batch)
+
+    flying: deque[tuple[Batch, Future[Answered]]] = deque()
+    waiting = iter(batches)
+    with ThreadPoolExecutor(max_workers=_IN_THE_AIR) as pool:
+        try:
+            while True:
+                for batch in waiting:
+                    flying.append((batch, pool.submit(run, batch)))
+                    if len(flying) == _IN_THE_AIR:
+                        break
+                if not flying:
+                    return
+                batch, future = flying.popleft()
+                answered = future.result()
+                try:
+                    yield batch, answered
+                finally:
+                    answered.release()
+        except BaseException:
+            for _, future in flying:
+                future.cancel()
+            spark.interruptTag(tag)
+            raise
