@@ -28,7 +28,7 @@ from prox_spark.config.target import STORE, TargetConfig
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, InputError, TrainingError
 from prox_spark.ingestion.ingest import find_files, read_files
-from prox_spark.ingestion.sources import read_source
+from prox_spark.ingestion.sources import open_source, read_source
 from prox_spark.ingestion.task import Task
 from prox_spark.programs.bytes_kernels import Floats, Integers
 from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights
@@ -130,7 +130,7 @@ def _target(spark: SparkSession, config: Config, target: TargetConfig) -> DataFr
     source = InputConfig(path=target.path, format=target.format, columns=target.columns)
     try:
         if FORMATS[target.format].read_by_spark:
-            rows = read_source(spark, source, 0, config.ingest.unit_bytes)
+            rows = read_source(open_source(spark, source)[0], source, 0, config.ingest.unit_bytes)
         else:
             files = find_files(config.model_copy(update={"input": source}))
             rows = read_files(spark, config, source, files, 0)

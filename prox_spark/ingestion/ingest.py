@@ -15,11 +15,11 @@ from prox_spark.corpora.columns import check_columns
 from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
-from prox_spark.ingestion.sources import read_source
+from prox_spark.ingestion.sources import read_source, source_batches
 from prox_spark.ingestion.task import READ, read_task
-from prox_spark.ingestion.units import batches, group_tasks, plan_units
+from prox_spark.ingestion.units import batches, group_tasks, plan_units, text_bytes
 from prox_spark.progress import Progress, duration, quantity
-from prox_spark.session import Session, log_session, share_of_tasks, started
+from prox_spark.session import Session, cores, log_session, share_of_tasks, started
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.forgotten import split_forgotten
@@ -30,6 +30,12 @@ from prox_spark.tables.store import Store, create_store, spark_schema
 _log = logging.getLogger(__name__)
 
 _TABLES = ("documents", "quarantine", "files")
+
+_TASK_BYTES = 64 * 1024**2
+"""Text for each task of a batch: small files cost their bytes, not a task each."""
+
+_BROADCAST_DOCUMENTS = 500_000
+"""Documents that came before whose places are sent to every executor, at about 300 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +103,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     # Before the units are numbered: an ingest that comes between the two is seen.
     version = store.version("documents")
     if FORMATS[source.format].read_by_spark:
-        _log.info(
-            "ingest: store %s, all of a %s source", store.location, source.format, extra={"store": store.location}
-        )
-        rows = read_source(spark, source, _next_unit(store), config.ingest.unit_bytes)
-        return Ingested(0, 0, *_ingest_if_new(store, rows, [], source.format, version))
+        return _ingest_source(store, config, source)
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
     pending = [file for file in files if (file.path, file.size, _microseconds(file)) not in known]
     size = sum(file.size for file in pending)
@@ -134,6 +136,20 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
 
 
+def _ingest_source(store: Store, config: Config, source: InputConfig) -> Ingested:
+    """All rows of a Spark source, a batch of its files at a time."""
+    documents = quarantined = 0
+    parts = source_batches(store.spark, source, config.ingest.batch_bytes)
+    values = {"store": store.location, "batches": len(parts)}
+    _log.info("ingest: store %s, %d batches of a %s source", store.location, len(parts), source.format, extra=values)
+    for part in parts:
+        version = store.version("documents")
+        rows = read_source(part, source, _next_unit(store), config.ingest.unit_bytes)
+        written = _ingest_if_new(store, rows, [], source.format, version)
+        documents, quarantined = documents + written[0], quarantined + written[1]
+    return Ingested(0, 0, documents, quarantined)
+
+
 def _ingest_if_new(
     store: Store, rows: DataFrame, files: list[FileInfo], format_name: str, version: int
 ) -> tuple[int, int]:
@@ -144,7 +160,7 @@ def _ingest_if_new(
     _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
         good, unreadable = split_forgotten(store, read)
-        arrived, repeated = split_known(good, first_comers(good, store.read("documents")))
+        arrived, repeated = split_known(good, first_comers(good, store.read("documents", version)))
         bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
         ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
         if arrived.isEmpty() and bad.isEmpty() and not ended & {file.path for file in files}:
@@ -177,13 +193,9 @@ def _microseconds(file: FileInfo) -> int:
 
 def _next_unit(store: Store) -> int:
     # A unit that was forgotten whole is not used again: refinements cover units by their numbers.
-    units = (
-        store.read("documents")
-        .select("unit")
-        .unionByName(store.read("refinements").select(F.col("last_unit").alias("unit")))
-    )
-    row = units.agg(F.max("unit")).first()
-    return 0 if row is None or row[0] is None else int(row[0]) + 1
+    # Two questions, each of which Delta may answer from its log alone.
+    newest = [store.read("documents").agg(F.max("unit")), store.read("refinements").agg(F.max("last_unit"))]
+    return max(-1 if row is None or row[0] is None else int(row[0]) for row in (rows.first() for rows in newest)) + 1
 
 
 def read_files(
@@ -192,7 +204,7 @@ def read_files(
     """The files' records in the columns of ``READ``, in units from number ``first`` on; up to the input's limit."""
     plans = plan_units(files, first, config.ingest.unit_bytes)
     # A limit counts records over all files in order, which one task alone can do.
-    tasks = 1 if source.limit else max(8, min(len(plans), 1024))
+    tasks = 1 if source.limit else max(cores(spark), sum(map(text_bytes, files)) // _TASK_BYTES)
     groups = group_tasks(plans, tasks)
     task = read_task(groups, source.format, source.columns, source.source, config.ingest.unit_bytes, source.limit)
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
@@ -206,9 +218,12 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
     purpose = Purpose("ingest")
     good, unreadable = split_forgotten(store, read)
     read_to_end = {row["file"]: row for row in read.where("kind = 'end'").select("file", "position", "unit").collect()}
-    with cached(first_comers(good, store.read("documents"))) as firsts:
-        again = not firsts.isEmpty()
-        arrived, repeated = split_known(good, firsts) if again else (good, None)
+    # As of a version: an append that reads the table which it writes would conflict with every other.
+    with cached(first_comers(good, store.read("documents", store.version("documents")))) as firsts:
+        again = firsts.count()
+        # Text stays where it was read, a unit's documents together, unless nearly all of them were there before.
+        few = F.broadcast(firsts) if again <= _BROADCAST_DOCUMENTS else firsts
+        arrived, repeated = split_known(good, few) if again else (good, None)
         bad = unreadable if repeated is None else unreadable.unionByName(_duplicates(repeated))
         # Judged by the tables as they are before the documents are appended.
         with cached(_new_quarantine(store, bad)) as bad:
@@ -229,9 +244,17 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
 
 
 def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
-    """For every id that is in ``documents`` or comes more than once: where it came from first. Shuffles no text."""
+    """For every id that is in ``documents`` or comes more than once: where it came from first. Shuffles no text.
+
+    Of the documents that are there, only ids are read, and they stay where they are: hashes of what arrives go to them. The
+    other columns are read where an id is there already.
+    """
     ids = good.select("doc_id", "file", "position", "content_hash")
-    there = ids.select("doc_id").join(documents.select("doc_id", "file", "position", "content_hash"), "doc_id")
+    hashed = F.xxhash64("doc_id").alias("hash")
+    arriving = F.broadcast(ids.select(hashed).distinct())
+    known = F.broadcast(documents.select(hashed).join(arriving, "hash", "left_semi").distinct())
+    rows = documents.select(hashed, "doc_id", "file", "position", "content_hash").join(known, "hash", "left_semi")
+    there = rows.join(ids.select("doc_id"), "doc_id", "left_semi")
     repeats = ids.groupBy("doc_id").agg(F.count("*").alias("n"), F.min(_place(1)).alias("first")).where("n > 1")
     firsts = there.select("doc_id", _place(0).alias("first")).unionByName(repeats.select("doc_id", "first"))
     names = ("order", "file", "position", "content_hash")
@@ -269,7 +292,8 @@ def _duplicates(repeated: DataFrame) -> DataFrame:
 
 def _new_quarantine(store: Store, bad: DataFrame) -> DataFrame:
     """Rows for ``quarantine`` that are not there yet: a run that was cut short is completed, not repeated."""
-    old = store.read("quarantine").where("stage = 'ingest'").select("file", "position", "error_class", "doc_id")
+    there = store.read("quarantine", store.version("quarantine"))
+    old = there.where("stage = 'ingest'").select("file", "position", "error_class", "doc_id")
     same = F.lit(True)
     for name in ("file", "position", "error_class", "doc_id"):
         same = same & bad[name].eqNullSafe(old[name])

@@ -17,15 +17,44 @@ from prox_spark.ingestion.task import READ, Task
 from prox_spark.tables.store import analyzed
 
 # Partitions have their own numbers of units, so that tasks need not know of each other.
-_UNITS_PER_PARTITION = 64
+_UNITS_PER_PARTITION = 2**20
 
 
-def read_source(spark: SparkSession, source: InputConfig, first_unit: int, unit_bytes: int) -> DataFrame:
-    """The source's rows in the columns of ``READ``. A row without an id column is known by a hash of its text.
+_EXPANSION = 2.0
+"""Bytes of text for each byte of a table's file, as of Parquet's (``units``)."""
 
-    Raises as ``open_source`` does.
+
+def source_batches(spark: SparkSession, source: InputConfig, batch_bytes: int) -> list[DataFrame]:
+    """The source's rows as they are, about ``batch_bytes`` of text at a time by the sizes of its files.
+
+    A view without files, and a source with a limit, is one batch. Raises as ``open_source`` does.
     """
-    rows, mapping = open_source(spark, source)
+    rows, _ = open_source(spark, source)
+    if source.limit:
+        return [rows]
+    try:
+        named = analyzed(
+            rows.select(F.col("_metadata.file_path").alias("path"), F.col("_metadata.file_size").alias("size"))
+        )
+    except AnalysisException:
+        return [rows]
+    files = [(row["path"], int(row["size"] * _EXPANSION)) for row in named.distinct().orderBy("path").collect()]
+    batches: list[list[str]] = []
+    filled = 0
+    for path, size in files:
+        if not batches or filled + size > batch_bytes:
+            batches.append([])
+            filled = 0
+        batches[-1].append(path)
+        filled += size
+    if len(batches) < 2:
+        return [rows]
+    return [rows.where(F.col("_metadata.file_path").isin(paths)) for paths in batches]
+
+
+def read_source(rows: DataFrame, source: InputConfig, first_unit: int, unit_bytes: int) -> DataFrame:
+    """Rows of ``open_source`` in the columns of ``READ``. A row without an id column is known by a hash of its text."""
+    mapping = _mapping(rows, source)
     others = [field for field in rows.schema.fields if field.name not in mapping.values()]
 
     def ours(name: str) -> Column:
@@ -73,6 +102,11 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
         ) from None
     if source.limit:
         rows = rows.limit(source.limit)
+    return rows, _mapping(rows, source)
+
+
+def _mapping(rows: DataFrame, source: InputConfig) -> dict[str, str]:
+    """The source's column for each of ours. Raises ``InputError`` where one does not exist."""
     found = FORMATS[source.format]
     mapping = {ours: source.columns.get(ours, getattr(found, ours)[0]) for ours in COLUMNS}
     for name, column in mapping.items():
@@ -80,7 +114,7 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
             raise InputError(
                 f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(rows.columns)}"
             )
-    return rows, mapping
+    return mapping
 
 
 def _task(path: str, first_unit: int, unit_bytes: int) -> Task:

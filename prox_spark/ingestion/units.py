@@ -24,7 +24,7 @@ def text_bytes(file: FileInfo) -> int:
     return int(file.size * next((f for suffix, f in _EXPANSION.items() if file.path.endswith(suffix)), 1.0))
 
 
-def batches(files: Iterable[FileInfo], batch_bytes: int, batch_files: int = 2000) -> Iterator[list[FileInfo]]:
+def batches(files: Iterable[FileInfo], batch_bytes: int, batch_files: int = 20_000) -> Iterator[list[FileInfo]]:
     """Runs of files of about ``batch_bytes`` bytes of text and at most ``batch_files`` files."""
     batch: list[FileInfo] = []
     total = 0
