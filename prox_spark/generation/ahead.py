@@ -6,7 +6,7 @@ is answered while it is written, one after the other.
 
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +43,7 @@ def answer(rows: DataFrame, counts: Sequence[Column]) -> Answered:
     try:
         row = kept.agg(*counts).first()
     except BaseException:
+        # Whatever ended it, nobody else knows of the rows.
         kept.unpersist()
         raise
     assert row is not None, "an aggregate without groups has one row"
@@ -52,8 +53,8 @@ def answer(rows: DataFrame, counts: Sequence[Column]) -> Answered:
 
 def in_the_air(
     spark: SparkSession, batches: Sequence[Batch], begin: Callable[[Batch], Answered]
-) -> Iterator[tuple[Batch, Answered]]:
-    """Every batch with its rows, in order, while the next one is under way. Whoever leaves early stops those."""
+) -> Generator[tuple[Batch, Answered], None, None]:
+    """Every batch with its rows, in order, while the next one is under way. ``close`` stops what is under way."""
     tag = f"prox-spark-{uuid.uuid4().hex[:12]}"
 
     def run(batch: Batch) -> Answered:
@@ -80,6 +81,7 @@ def in_the_air(
                 finally:
                     answered.release()
         except BaseException:
+            # Also an interrupt, and a caller that closes this: nobody wants the rest any more.
             for _, future in flying:
                 future.cancel()
             spark.interruptTag(tag)

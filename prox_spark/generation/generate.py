@@ -8,9 +8,10 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 
 import pyarrow as pa
 from pyspark import TaskContext
@@ -177,21 +178,27 @@ def _run_units(
         record_refiner(store, lease, plan, section)
         # Look again, now that the lease is held: work that another job committed before is not done twice.
         stage = look()
-        for batch in batches:
+
+        def begin(batch: Batch) -> Answered:
             progress.expect(batch.documents)
+            return _answer(config, stage, choose, batch)
+
         began = time.monotonic()
-        flying = in_the_air(store.spark, batches, partial(_answer, config, stage, choose))
-        for number, (batch, answered) in enumerate(flying):
-            written = write(store, lease, answered.rows, batch, Purpose(f"generate {plan.stage}"))
-            seconds, began = time.monotonic() - began, time.monotonic()
-            done = Generated(plan.stage, plan.fingerprint, **answered.counts(), seconds=seconds)
-            _write_metrics(store, done, run, number)
-            total += done
-            rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
-            made = {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
-            # Not what was counted: documents that are retried for some chunks only are not counted.
-            progress.advance(batch.documents, rate, units=batch.units, unit=batch.last, **made)
-            _log_trouble(done)
+        # Closed: where a commit fails, no engine goes on with a batch that nobody will write.
+        with closing(in_the_air(store.spark, batches, begin)) as flying:
+            for number, (batch, answered) in enumerate(flying):
+                written = write(store, lease, answered.rows, batch, Purpose(f"generate {plan.stage}"))
+                seconds, began = time.monotonic() - began, time.monotonic()
+                done = Generated(plan.stage, plan.fingerprint, **answered.counts(), seconds=seconds)
+                _write_metrics(store, done, run, number)
+                total += done
+                rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
+                made = (
+                    {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
+                )
+                # Not what was counted: documents that are retried for some chunks only are not counted.
+                progress.advance(batch.documents, rate, units=batch.units, unit=batch.last, **made)
+                _log_trouble(done)
     _log_end(total)
     return total
 

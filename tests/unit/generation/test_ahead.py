@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -91,6 +92,23 @@ def test_an_error_of_a_batch_is_raised_in_its_turn_and_stops_the_next() -> None:
         run()
     assert seen == [0]
     assert session.interrupted == session.tags[:1]
+
+
+def test_whoever_leaves_early_stops_what_is_under_way() -> None:
+    stop = threading.Event()
+    released: list[int] = []
+
+    def begin(batch: Batch) -> Answered:
+        if batch.first == 1:
+            assert stop.wait(10)
+        rows: Any = Rows(batch.first, released)
+        return Answered(rows, dict, kept=True)
+
+    session: Any = Session(stop.set)
+    with closing(in_the_air(session, BATCHES, begin)) as flying:
+        next(flying)
+    assert session.interrupted == session.tags[:1]
+    assert released[0] == 0
 
 
 def test_nothing_to_do_is_nothing_done() -> None:
