@@ -1,6 +1,7 @@
 """Corpora in Spark tables: any Delta table or catalog table, with a column mapping."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from pyspark.errors import AnalysisException
@@ -10,18 +11,18 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import BooleanType, NumericType, StringType
 
 from prox_spark.config.models import InputConfig
+from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.formats import COLUMNS, FORMATS
 from prox_spark.corpora.records import content_hash
 from prox_spark.errors import ConfigError, InputError
 from prox_spark.ingestion.task import READ, Task
+from prox_spark.ingestion.units import batches
 from prox_spark.tables.store import analyzed
 
 # Partitions have their own numbers of units, so that tasks need not know of each other.
 _UNITS_PER_PARTITION = 2**20
 
-
-_EXPANSION = 2.0
-"""Bytes of text for each byte of a table's file, as of Parquet's (``units``)."""
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 
 def source_batches(spark: SparkSession, source: InputConfig, batch_bytes: int) -> list[DataFrame]:
@@ -38,18 +39,11 @@ def source_batches(spark: SparkSession, source: InputConfig, batch_bytes: int) -
         )
     except AnalysisException:
         return [rows]
-    files = [(row["path"], int(row["size"] * _EXPANSION)) for row in named.distinct().orderBy("path").collect()]
-    batches: list[list[str]] = []
-    filled = 0
-    for path, size in files:
-        if not batches or filled + size > batch_bytes:
-            batches.append([])
-            filled = 0
-        batches[-1].append(path)
-        filled += size
-    if len(batches) < 2:
+    found = named.distinct().orderBy("path").collect()
+    groups = list(batches((FileInfo(row["path"], row["size"], _UNKNOWN) for row in found), batch_bytes))
+    if len(groups) < 2:
         return [rows]
-    return [rows.where(F.col("_metadata.file_path").isin(paths)) for paths in batches]
+    return [rows.where(F.col("_metadata.file_path").isin([file.path for file in group])) for group in groups]
 
 
 def read_source(rows: DataFrame, source: InputConfig, first_unit: int, unit_bytes: int) -> DataFrame:
