@@ -5,8 +5,8 @@ Run one part by its name, or all of them. Everything is real: Spark, Delta, file
 ``units``: the same short pages in as many files as give 8, 500 and 4,000 units, in a driver with 1 GB of heap. Seconds of ingest,
 generate, execute, compare, and of a second run of each that has nothing to do; live heap of the JVM, memory of Python, the
 longest plan, and how often each program is read. ``units_ratio`` is the time of all at the most units over that at the fewest.
-``nights``: so many nights in one session, each with new pages, two refinements in turn. ``nights_ratio`` is the median time of
-the last ten nights over that of the first ten after a warm-up of five.
+``nights``: ``--nights`` runs of ``refine`` in one session, each with new pages, for two refinements alternately. ``nights_ratio``
+is the median time of the last ten runs divided by that of the first ten after a warm-up of five.
 ``busy``: four executors of two slots each, whose scripted engines take log-normal times, over eight batches. ``busy_share`` is
 the time that they spend on calls over the time that they have, from the first call to the last.
 ``files``: ``files_ratio`` is the time to ingest small files over that of the same records in one file.
@@ -62,7 +62,7 @@ def page(number: int) -> str:
 
 
 def write_corpus(folder: Path, pages: int, files: int, first: int = 0) -> int:
-    """Pages in so many files, bytes of the largest one."""
+    """Write the pages into ``files`` files. Returns the size of the largest one in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     largest = 0
     for file in range(files):

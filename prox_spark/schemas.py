@@ -329,7 +329,8 @@ TABLES = {
 }
 
 STORE_VERSION = 4
-"""Number of this layout. It rises with each table or column that is added (``tables.migrations``)."""
+"""Number of this layout. It rises with what an older package would not understand: a table, a column (``tables.migrations``),
+since 4 heartbeats that are properties of ``leases``."""
 
 OLDEST_STORE = 2
 """Stores from this number on are read, and brought to ``STORE_VERSION`` before the first write."""

@@ -127,8 +127,8 @@ class ExecuteConfig(Section):
     """Batching of execution. Changes no result."""
 
     batch_bytes: Annotated[int, Field(gt=0)] | None = None
-    """Bytes of text and programs per batch, as they are stored (compressed). A killed job goes on after its last whole batch.
-    Default: 512 MiB for each core."""
+    """Stored (compressed) bytes of text and programs per batch. A killed job continues after its last complete batch. Default:
+    512 MiB for each core."""
 
 
 class Config(Section):

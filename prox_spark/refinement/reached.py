@@ -1,4 +1,4 @@
-"""How far a refinement version has come: what its last whole batch says of itself, so that a run that died goes on there."""
+"""How far a refinement version has come: recorded by its last complete batch, so that a run that died can continue there."""
 
 import json
 import logging

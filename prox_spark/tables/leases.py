@@ -311,6 +311,7 @@ def patiently(write: Callable[[], T]) -> T:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return write()
+        # Raised again, all but one kind, which Spark and the JVM name differently.
         except Exception as error:
             if attempt == _ATTEMPTS or not is_passing_conflict(error):
                 raise
