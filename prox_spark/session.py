@@ -29,6 +29,8 @@ LOCAL = {
     "spark.python.worker.reuse": "true",
     # 1,000 rows beat 10,000 by 1.7 on documents of 8 kB, and bound a worker's memory.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
+    # A thousand of the largest documents would be a batch of 32 GB.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
     # Delta reads its log in 50 tasks by default, which is most of a small job's time on a laptop.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",

@@ -130,7 +130,7 @@ def _target(spark: SparkSession, config: Config, target: TargetConfig) -> DataFr
     source = InputConfig(path=target.path, format=target.format, columns=target.columns)
     try:
         if FORMATS[target.format].read_by_spark:
-            rows = read_source(open_source(spark, source)[0], source, 0, config.ingest.unit_bytes)
+            rows = read_source(open_source(spark, source)[0], source, 0, config.ingest.unit_bytes, config.limits)
         else:
             files = find_files(config.model_copy(update={"input": source}))
             rows = read_files(spark, config, source, files, 0)

@@ -15,6 +15,7 @@ from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.execution.settings import ExecutionSettings, Mode, Thresholds
+from prox_spark.limits import DocumentLimits
 from prox_spark.section import Section, Share
 from prox_spark.suggest import unknown
 
@@ -141,6 +142,7 @@ class Config(Section):
     input: InputConfig | None = None
     """The corpus. Only ingest needs it."""
     ingest: IngestConfig = IngestConfig()
+    limits: DocumentLimits = DocumentLimits()
     document: DocumentConfig | None = None
     """The document stage. Null keeps every document."""
     chunk: ChunkConfig | None = None

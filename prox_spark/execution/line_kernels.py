@@ -50,6 +50,8 @@ class Open(NamedTuple):
 
 
 _NEWLINE = 10
+_LONG = 1 << 20
+"""Bytes from which on a document's lines are counted first: a table that doubles as it fills needs twice the memory."""
 _LOW = np.array([low for low, _ in SPACELESS_RANGES], np.int64)
 _HIGH = np.array([high for _, high in SPACELESS_RANGES], np.int64)
 
@@ -75,9 +77,20 @@ def new_open() -> Open:
 
 
 @inner
+def count_lines(data: Bytes, start: int, end: int) -> int:
+    """Lines of a document."""
+    count = 1
+    for i in range(np.uint64(start), np.uint64(end)):
+        count += data[i] == _NEWLINE
+    return count
+
+
+@inner
 def split_lines(data: Bytes, start: int, end: int, table: Table) -> tuple[int, Table]:
     """Fill the table with the lines of a document: their number, and the table."""
     n, position, rows = 0, start, table.rows
+    if end - start > _LONG:
+        rows = room(rows, 0, count_lines(data, start, end) + 1)
     while position <= end:
         if n + 2 > rows.shape[0]:
             rows = room(rows, n, 2)

@@ -111,12 +111,12 @@ _FIRST = {kind: sum(list(_SIZES.values())[:place]) for place, kind in enumerate(
 def page_marks(lines: Sequence[str]) -> tuple[tuple[int, int], list[tuple[int, int, int, int]]]:
     """The page's two marks (length and share of prose; sentence ends and blank lines), and each line's four: place and
     repeats, shape, prose, words and ending. Linear in the text."""
-    words = [line.split() for line in lines]
-    total = max(sum(map(len, words)), 1)
+    total = max(sum(len(line.split()) for line in lines), 1)
     repeats = Counter(line.strip().lower() for line in lines)
-    marks, before, sentences = [], 0, 0
-    for line, split in zip(lines, words, strict=True):
-        text = line.strip()
+    marks, before, long, sentences, blank = [], 0, 0, 0, 0
+    # Lines are split twice: to keep all words of a long page costs many times its size.
+    for line in lines:
+        split, text = line.split(), line.strip()
         again = min(repeats[text.lower()], _REPEATS) - 1
         place = again * _PLACES + min(_PLACES * before // total, _PLACES - 1)
         ending = _ending(text)
@@ -130,10 +130,10 @@ def page_marks(lines: Sequence[str]) -> tuple[tuple[int, int], list[tuple[int, i
             )
         )
         before += len(split)
+        long += len(split) if len(split) >= _LONG_LINE else 0
         sentences += ending <= 1
-    long = sum(len(split) for split in words if len(split) >= _LONG_LINE) / total
-    page = _bucket(total, _PAGE_WORDS) * (len(_PAGE_LONG) + 1) + _bucket(long, _PAGE_LONG)
-    blank = sum(not split for split in words)
+        blank += not split
+    page = _bucket(total, _PAGE_WORDS) * (len(_PAGE_LONG) + 1) + _bucket(long / total, _PAGE_LONG)
     form = _bucket(sentences / max(len(lines) - blank, 1), _PAGE_SENTENCES) * (len(_PAGE_BLANK) + 1)
     form += _bucket(blank / max(len(lines), 1), _PAGE_BLANK)
     return (_FIRST["page"] + page, _FIRST["form"] + form), marks

@@ -14,6 +14,7 @@ from prox_spark.generation.kinds import kind_of, load_refiner
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Refiner, RefinerId, Stage, fingerprint
 from prox_spark.generation.tokens import PromptTokenizer
+from prox_spark.limits import DEFAULT, DocumentLimits
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +28,16 @@ Find = Callable[[Stage, str], RefinerId | None]
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """A stage, its engine and its refiner; ``fingerprint`` is what the programs' ``refiner`` column holds."""
+    """A stage, its engine and its refiner; ``fingerprint`` is what the programs' ``refiner`` column holds.
+
+    A document above ``limits`` is not asked about.
+    """
 
     stage: Stage
     settings: EngineSettings
     refiner: Refiner
     fingerprint: str
+    limits: DocumentLimits = DEFAULT
 
     @property
     def id(self) -> RefinerId:
@@ -67,8 +72,8 @@ def plan_stages(config: Config) -> Plans:
     Raises ``ConfigError`` when both are null or compat cannot execute the chunk refiner's programs, ``RefinerError`` when a
     refiner cannot be used.
     """
-    document = plan_stage("document", config.document) if config.document else None
-    chunk = plan_stage("chunk", config.chunk) if config.chunk else None
+    document = plan_stage("document", config.document, config.limits) if config.document else None
+    chunk = plan_stage("chunk", config.chunk, config.limits) if config.chunk else None
     plans = Plans(document, chunk)
     _check(config, plans.refiners)
     return plans
@@ -159,7 +164,7 @@ def _load(stage: Stage, section: StageConfig, settings: EngineSettings) -> Refin
     )
 
 
-def plan_stage(stage: Stage, section: StageConfig) -> StagePlan:
+def plan_stage(stage: Stage, section: StageConfig, limits: DocumentLimits = DEFAULT) -> StagePlan:
     """Read and check the refiner that a stage's configuration names; starts no engine.
 
     Raises ``RefinerError`` for a model that cannot be used (also where template, window and output do not fit its
@@ -171,7 +176,7 @@ def plan_stage(stage: Stage, section: StageConfig) -> StagePlan:
         check(settings)
     if not isinstance(settings, ModelSettings):
         refiner = _load(stage, section, settings)
-        return StagePlan(stage, settings, refiner, fingerprint(refiner))
+        return StagePlan(stage, settings, refiner, fingerprint(refiner), limits)
     settings = pinned(settings)
     refiner = _load(stage, section, settings)
     prompter = Prompter(refiner, PromptTokenizer(refiner_folder(settings)))
@@ -182,4 +187,4 @@ def plan_stage(stage: Stage, section: StageConfig) -> StagePlan:
             f"output ({refiner.max_tokens}) are {needed} tokens, its context is {refiner.context}; "
             "use a smaller window"
         )
-    return StagePlan(stage, settings, refiner, fingerprint(refiner))
+    return StagePlan(stage, settings, refiner, fingerprint(refiner), limits)

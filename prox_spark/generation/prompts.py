@@ -1,6 +1,7 @@
 """From documents to engine requests: chunks and, for engines with a model, prompts as token ids."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,16 +22,26 @@ a long document costs its window and not its length."""
 class Asked:
     """The requests of one document: its chunks, in order, and their prompts' ids (without template).
 
-    ``ends`` are the places of each chunk's line ends in its ids, where lines are scored. ``doc_id`` and ``score`` as in
-    ``Request``.
+    ``starts`` and ``stops`` are the places of each chunk in ``text``, in characters. ``ends`` are the places of each chunk's
+    line ends in its ids, where lines are scored. ``doc_id`` and ``score`` as in ``Request``.
     """
 
+    text: str
     chunks: list[Chunk]
-    texts: list[str]
+    starts: Sequence[int]
+    stops: Sequence[int]
     ids: list["array[int]"] = field(default_factory=list)
-    ends: list[list[int]] = field(default_factory=list)
+    ends: list["array[int]"] = field(default_factory=list)
     doc_id: str = ""
     score: str | None = None
+
+    def text_of(self, index: int) -> str:
+        """The text of chunk ``index``, without the line end after it."""
+        return self.text[self.starts[index] : self.stops[index]]
+
+    def cost(self, index: int) -> int:
+        """Tokens of chunk ``index``; 0 where nothing is tokenised."""
+        return len(self.ids[index]) if self.ids else 0
 
 
 @dataclass(slots=True)
@@ -41,6 +52,7 @@ class Encoded:
     ``head`` begins every chunk.
     """
 
+    text: str
     lines: list[str]
     ids: list["array[int] | None"]
     head: "array[int]"
@@ -70,16 +82,16 @@ class TextAsker:
 
     def request(self, number: int, asked: Asked, index: int) -> Request:
         """See ``Asker``."""
-        text = asked.texts[index]
+        text = asked.text_of(index)
         return Request(id=number, stage=self._refiner.stage, text=text, doc_id=asked.doc_id, score=asked.score)
 
     def _one(self, text: str) -> Asked:
         per_chunk = self._refiner.lines_per_chunk
         if self._refiner.stage == "document" or per_chunk is None:
-            return Asked([Chunk(0, text.count("\n"))], [text])
+            return _whole(text)
         lines = text.split("\n")
         chunks = cut_by_count(len(lines), per_chunk)
-        return Asked(chunks, ["\n".join(lines[chunk.line_start : chunk.line_end + 1]) for chunk in chunks])
+        return Asked(text, chunks, *_places(lines, chunks))
 
 
 class Prompter:
@@ -118,7 +130,7 @@ class Prompter:
         return Request(
             id=number,
             stage=self._refiner.stage,
-            text=asked.texts[index],
+            text=asked.text_of(index),
             token_ids=self.prompt(asked, index).tolist(),
             max_tokens=self._refiner.max_tokens,
             decision=self._decision,
@@ -146,25 +158,22 @@ class Prompter:
     def _documents(self, texts: list[str]) -> list[Asked]:
         window = self._refiner.window
         pieces = self.tokenizer.pieces([text.strip()[: window * _DOCUMENT_CHARACTERS] for text in texts])
-        return [
-            Asked([Chunk(0, text.count("\n"))], [text], [ids[:window]]) for text, ids in zip(texts, pieces, strict=True)
-        ]
+        return [_whole(text, ids[:window]) for text, ids in zip(texts, pieces, strict=True)]
 
     def _chunks(self, texts: list[str]) -> list[Asked]:
         return [self.cut(document, self._refiner.window) for document in self.encode(texts)]
 
     def encode(self, texts: list[str]) -> list[Encoded]:
         """A chunk stage's documents, tokenised line by line."""
-        documents = [text.split("\n") for text in texts]
-        return self._marked(documents) if self._clip else self._labelled(documents)
+        return self._marked(texts) if self._clip else self._labelled(texts)
 
     def cut(self, document: Encoded, window: int) -> Asked:
         """Cut a document into chunks of at most ``window`` tokens."""
         costs = [None if piece is None else len(piece) for piece in document.ids]
         chunks = cut(document.lines, costs, self._label_costs, window - len(document.head))
-        asked = Asked(chunks, [])
+        asked = Asked(document.text, chunks, *_places(document.lines, chunks))
         for chunk in chunks:
-            prompt, ends = array("I", document.head), []
+            prompt, ends = array("I", document.head), array("I")
             for number in range(chunk.line_start, chunk.line_end + 1):
                 label = self._labels[number - chunk.line_start] if self._labels else array("I")
                 ids = document.ids[number] or array("I")
@@ -173,31 +182,32 @@ class Prompter:
                 ends.append(max(len(prompt) - 1, 0))
             asked.ids.append(prompt)
             asked.ends.append(ends)
-            asked.texts.append("\n".join(document.lines[chunk.line_start : chunk.line_end + 1]))
         return asked
 
-    def _labelled(self, documents: list[list[str]]) -> list[Encoded]:
+    def _labelled(self, texts: list[str]) -> list[Encoded]:
         # A line of more characters than this is over-long whatever its tokens: it need not be tokenised to know.
         limit = self._refiner.window * self.tokenizer.longest
         labelled = self._refiner.numbering == "document"
-        pieces = [
+        documents = [text.split("\n") for text in texts]
+        pieces = (
             f"{_label(number)}{line}\n" if labelled else f"{line}\n"
             for lines in documents
             for number, line in enumerate(lines)
             if len(line) <= limit
-        ]
-        tokens = iter(self.tokenizer.pieces(pieces))
+        )
+        tokens = self.tokenizer.stream(pieces)
         return [
-            Encoded(lines, [next(tokens) if len(line) <= limit else None for line in lines], array("I"))
-            for lines in documents
+            Encoded(text, lines, [next(tokens) if len(line) <= limit else None for line in lines], array("I"))
+            for text, lines in zip(texts, documents, strict=True)
         ]
 
-    def _marked(self, documents: list[list[str]]) -> list[Encoded]:
+    def _marked(self, texts: list[str]) -> list[Encoded]:
         assert self._clip is not None
         head, tail = self._clip
-        tokens = iter(self.tokenizer.pieces([_clipped(line) for lines in documents for line in lines]))
+        documents = [text.split("\n") for text in texts]
+        tokens = self.tokenizer.stream(_clipped(line) for lines in documents for line in lines)
         encoded = []
-        for lines in documents:
+        for text, lines in zip(texts, documents, strict=True):
             page, marks = page_marks(lines)
             ids: list[array[int] | None] = []
             for line_marks in marks:
@@ -205,8 +215,26 @@ class Prompter:
                 if len(piece) > head + tail:
                     piece = piece[:head] + piece[-tail:]
                 ids.append(piece + array("I", [self._marks[mark] for mark in line_marks]))
-            encoded.append(Encoded(lines, ids, array("I", [self._marks[mark] for mark in page])))
+            encoded.append(Encoded(text, lines, ids, array("I", [self._marks[mark] for mark in page])))
         return encoded
+
+
+def _whole(text: str, *ids: "array[int]") -> Asked:
+    """A document that is one chunk."""
+    return Asked(text, [Chunk(0, text.count("\n"))], [0], [len(text)], list(ids))
+
+
+def _places(lines: Sequence[str], chunks: Sequence[Chunk]) -> tuple["array[int]", "array[int]"]:
+    """Where each chunk starts and stops in the text, in characters."""
+    starts, stops = array("Q"), array("Q")
+    place = number = 0
+    for chunk in chunks:
+        place += sum(len(lines[line]) + 1 for line in range(number, chunk.line_start))
+        starts.append(place)
+        place += sum(len(lines[line]) + 1 for line in range(chunk.line_start, chunk.line_end + 1))
+        stops.append(place - 1)
+        number = chunk.line_end + 1
+    return starts, stops
 
 
 _LINE_START, _LINE_END = 96, 48

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prox_spark.config.engines import ModelSettings
 from prox_spark.engines.models import refiner_folder
@@ -17,6 +18,7 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Asked, Asker, Prompter, TextAsker
 from prox_spark.generation.rows import Key, Rows
 from prox_spark.generation.tokens import PromptTokenizer
+from prox_spark.limits import DocumentLimits, too_large
 from prox_spark.schemas import PROGRAMS
 
 GENERATED = pa.schema(
@@ -30,7 +32,7 @@ GENERATED = pa.schema(
 )
 """Rows of ``programs``, and in one row of each task how its engine was used (``Usage``), null in the others."""
 
-_SLAB_CHARACTERS = 1 << 20
+_SLAB_BYTES = 1 << 20
 """Text that is tokenised before its first request goes out: small, so that the engine is not left waiting."""
 
 _SLAB_DOCUMENTS = 256
@@ -43,10 +45,10 @@ def generate_programs(
 
     Columns in: ``doc_id``, ``content_hash``, ``unit``, ``text``; where only some chunks of a document are asked for,
     their numbers in ``chunks`` (null: all of them); where the refiner reads a column, its values in ``score`` (strings).
-    Out: ``GENERATED``. ``gpu`` is the address of the task's GPU,
-    where it has one. Document stage: one row a document, chunk 0, without covered lines. Chunk stage: one row a chunk,
-    or one ``skipped`` row (chunk 0, no covered lines) where nothing can be sent. Raises ``EngineError`` where the engine
-    is beyond its restart budget.
+    Out: ``GENERATED``. ``gpu`` is the address of the task's GPU, where it has one. Document stage: one row a document,
+    chunk 0, without covered lines. Chunk stage: one row a chunk, or one ``skipped`` row (chunk 0, no covered lines) where
+    nothing can be sent. A text that is null or above ``plan.limits`` is one ``failed`` row. Raises ``EngineError`` where
+    the engine is beyond its restart budget.
     """
     engine = open_engine(plan.settings, plan.refiner, gpu=gpu)
     try:
@@ -89,9 +91,10 @@ class _Document:
     doc_id: str
     content_hash: str | None
     unit: int | None
+    chunks: list[int] | None
+    score: str | None
     text: str | None
-    chunks: list[int] | None = None
-    score: str | None = None
+    error: str | None
     asked: Asked | None = None
     answers: list[tuple[Completion, int] | None] | None = None
     missing: int = 0
@@ -114,12 +117,15 @@ class _Stage:
     def requests(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Request]:
         """Every request of every document; documents without one become rows on the way.
 
-        The longest of a slab go first: a long one that came last would leave the engine's other slots empty.
+        The longest of a slab go first: a long one that came last would leave the engine's other slots empty. Each is made as
+        it is sent.
         """
         for batch in batches:
-            for slab in _slabs(batch):
-                requests = [request for document in self._ask(slab) for request in self._send(document)]
-                yield from sorted(requests, key=lambda request: -len(request.token_ids or ()))
+            for slab in _slabs(batch, self._plan.limits):
+                chunks = [chunk for document in self._ask(slab) for chunk in self._chunks(document)]
+                chunks.sort(key=lambda chunk: -chunk[2])
+                for document, index, _ in chunks:
+                    yield self._request(document, index)
 
     def take(self, completion: Completion) -> None:
         """File an answer; the last one of a document turns it into rows."""
@@ -147,22 +153,32 @@ class _Stage:
             ends = [end - (len(text) - len(text.lstrip(" "))) for end in ends]
         return text.strip(" "), ends
 
-    def _send(self, document: _Document) -> Iterator[Request]:
-        if document.asked is None or not document.asked.chunks:
+    def _chunks(self, document: _Document) -> Iterator[tuple[_Document, int, int]]:
+        """The chunks that are asked about, each with its cost; a document without one becomes a row."""
+        asked = document.asked
+        if asked is None or not asked.chunks:
             self.rows.add_without_answer(document.key, "skipped", None)
             return
-        chunks = range(len(document.asked.chunks))
+        chunks = range(len(asked.chunks))
         wanted = chunks if document.chunks is None else [index for index in document.chunks if index in chunks]
         document.missing = len(wanted)
         document.answers = [None] * len(chunks)
         for index in wanted:
-            request = self._asker.request(self._count, document.asked, index)
-            self._flying[request.id] = (document, index, len(request.token_ids or ()))
-            self._count += 1
-            yield request
+            yield document, index, asked.cost(index)
+
+    def _request(self, document: _Document, index: int) -> Request:
+        assert document.asked is not None
+        request = self._asker.request(self._count, document.asked, index)
+        self._flying[request.id] = (document, index, len(request.token_ids or ()))
+        self._count += 1
+        return request
 
     def _ask(self, slab: list[_Document]) -> Iterator[_Document]:
         """The slab's documents with what is asked about them; blank ones ask nothing, failed ones become rows."""
+        for document in slab:
+            if document.error is not None:
+                self.rows.add_without_answer(document.key, "failed", document.error)
+        slab = [document for document in slab if document.error is None]
         filled = [(document, document.text) for document in slab if document.text and not document.text.isspace()]
         try:
             for (document, _), asked in zip(filled, self._asker.ask([text for _, text in filled]), strict=True):
@@ -175,11 +191,7 @@ class _Stage:
                 return
             self.rows.add_without_answer(slab[0].key, "failed", f"{type(error).__name__}: {error}")
             return
-        for document in slab:
-            if document.text is None:
-                self.rows.add_without_answer(document.key, "failed", "text is null")
-            else:
-                yield document
+        yield from slab
 
 
 def _asker(plan: StagePlan) -> tuple[Asker, PromptTokenizer | None]:
@@ -189,21 +201,20 @@ def _asker(plan: StagePlan) -> tuple[Asker, PromptTokenizer | None]:
     return TextAsker(plan.refiner), None
 
 
-def _slabs(batch: pa.RecordBatch) -> Iterator[list[_Document]]:
-    """The documents of an Arrow batch, a bounded amount of text at a time."""
-    names = ("doc_id", "content_hash", "unit", "text", "chunks", "score")
+def _slabs(batch: pa.RecordBatch, limits: DocumentLimits) -> Iterator[list[_Document]]:
+    """The documents of an Arrow batch, a bounded amount of text at a time; null and too large ones without their text."""
+    names = ("doc_id", "content_hash", "unit", "chunks", "score")
     columns = [batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows) for name in names]
+    text = batch.column("text")
+    errors = pc.if_else(text.is_null(), "text is null", too_large(text, limits))
+    text = pc.if_else(errors.is_null(), text, pa.scalar(None, text.type))
+    sizes = pc.fill_null(pc.binary_length(text), 0).to_pylist()
     start = 0
     while start < batch.num_rows:
-        part = [column.slice(start, _SLAB_DOCUMENTS) for column in columns]
-        slab: list[_Document] = []
-        size = 0
-        for row in zip(*(column.to_pylist() for column in part), strict=True):
-            slab.append(_Document(*row))
-            size += len(row[3] or "")
-            if size >= _SLAB_CHARACTERS:
-                yield slab
-                slab, size = [], 0
-        if slab:
-            yield slab
-        start += _SLAB_DOCUMENTS
+        end = size = 0
+        while start + end < batch.num_rows and end < _SLAB_DOCUMENTS and size < _SLAB_BYTES:
+            size += sizes[start + end]
+            end += 1
+        part = (column.slice(start, end).to_pylist() for column in (*columns, text, errors))
+        yield [_Document(*row) for row in zip(*part, strict=True)]
+        start += end

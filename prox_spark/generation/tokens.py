@@ -9,7 +9,7 @@ ids of the whole prompt tokenised at once. What looks like a special token in a 
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from prox_spark.errors import RefinerError
 
 SLAB = 1 << 20
 """Characters that go to the tokenizer at a time, so that memory does not grow with a document."""
+
+_PIECES = 1 << 15
+"""Pieces at a time: the tokenizer needs about 600 bytes for each, however short."""
 
 
 class PromptTokenizer:
@@ -34,7 +37,11 @@ class PromptTokenizer:
 
     def pieces(self, texts: list[str]) -> list["array[int]"]:
         """Ids of pieces that follow others: unsigned 32-bit integers, one array a piece."""
-        return list(encode(self._next, texts))
+        return list(self.stream(texts))
+
+    def stream(self, texts: Iterable[str]) -> Iterator["array[int]"]:
+        """``pieces``, as they are asked for: no more than ``SLAB`` characters are held at a time."""
+        return encode(self._next, texts)
 
     def entries(self, names: Sequence[str]) -> list[int]:
         """Ids of entries of the vocabulary. Raises ``RefinerError`` where it lacks one."""
@@ -105,17 +112,23 @@ def open_tokenizers(serialised: str, name: str) -> tuple[Any, Any]:
     return first, following
 
 
-def encode(tokenizer: Any, texts: Sequence[str]) -> Iterator["array[int]"]:
-    """Ids of each text, without special tokens; ``SLAB`` characters of them go to the tokenizer at a time."""
-    start = 0
-    while start < len(texts):
-        end, size = start, 0
-        while end < len(texts) and (end == start or size + len(texts[end]) <= SLAB):
-            size += len(texts[end])
-            end += 1
-        encodings = tokenizer.encode_batch_fast(texts[start:end], add_special_tokens=False)
-        yield from [array("I", encoding.ids) for encoding in encodings]
-        start = end
+def encode(tokenizer: Any, texts: Iterable[str]) -> Iterator["array[int]"]:
+    """Ids of each text, without special tokens; ``SLAB`` characters go to the tokenizer at a time."""
+    slab: list[str] = []
+    size = 0
+    for text in texts:
+        if slab and (size + len(text) > SLAB or len(slab) == _PIECES):
+            yield from _encode(tokenizer, slab)
+            slab, size = [], 0
+        slab.append(text)
+        size += len(text)
+    if slab:
+        yield from _encode(tokenizer, slab)
+
+
+def _encode(tokenizer: Any, texts: list[str]) -> Iterator["array[int]"]:
+    for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+        yield array("I", encoding.ids)
 
 
 def serialised(folder: Path) -> str:

@@ -144,7 +144,7 @@ def _ingest_source(store: Store, config: Config, source: InputConfig) -> Ingeste
     _log.info("ingest: store %s, %d batches of a %s source", store.location, len(parts), source.format, extra=values)
     for part in parts:
         version = store.version("documents")
-        rows = read_source(part, source, _next_unit(store), config.ingest.unit_bytes)
+        rows = read_source(part, source, _next_unit(store), config.ingest.unit_bytes, config.limits)
         written = _ingest_if_new(store, rows, [], source.format, version)
         documents, quarantined = documents + written[0], quarantined + written[1]
     return Ingested(0, 0, documents, quarantined)
@@ -206,7 +206,8 @@ def read_files(
     # A limit counts records over all files in order, which one task alone can do.
     tasks = 1 if source.limit else max(cores(spark), sum(map(text_bytes, files)) // _TASK_BYTES)
     groups = group_tasks(plans, tasks)
-    task = read_task(groups, source.format, source.columns, source.source, config.ingest.unit_bytes, source.limit)
+    sizes = (config.ingest.unit_bytes, source.limit, config.limits)
+    task = read_task(groups, source.format, source.columns, source.source, *sizes)
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
 
 

@@ -15,8 +15,9 @@ from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.formats import COLUMNS, FORMATS
 from prox_spark.corpora.records import content_hash
 from prox_spark.errors import ConfigError, InputError
-from prox_spark.ingestion.task import READ, Task
+from prox_spark.ingestion.task import READ, Task, refuse_large
 from prox_spark.ingestion.units import batches
+from prox_spark.limits import DocumentLimits
 from prox_spark.tables.store import analyzed
 
 # Partitions have their own numbers of units, so that tasks need not know of each other.
@@ -46,7 +47,9 @@ def source_batches(spark: SparkSession, source: InputConfig, batch_bytes: int) -
     return [rows.where(F.col("_metadata.file_path").isin([file.path for file in group])) for group in groups]
 
 
-def read_source(rows: DataFrame, source: InputConfig, first_unit: int, unit_bytes: int) -> DataFrame:
+def read_source(
+    rows: DataFrame, source: InputConfig, first_unit: int, unit_bytes: int, limits: DocumentLimits
+) -> DataFrame:
     """Rows of ``open_source`` in the columns of ``READ``. A row without an id column is known by a hash of its text."""
     mapping = _mapping(rows, source)
     others = [field for field in rows.schema.fields if field.name not in mapping.values()]
@@ -74,7 +77,7 @@ def read_source(rows: DataFrame, source: InputConfig, first_unit: int, unit_byte
         metadata.cast("map<string,string>").alias("metadata"),
         ours("text").alias("text"),
     )
-    return selected.mapInArrow(_task(str(source.path), first_unit, unit_bytes), from_arrow_schema(READ))
+    return selected.mapInArrow(_task(str(source.path), first_unit, unit_bytes, limits), from_arrow_schema(READ))
 
 
 def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, dict[str, str]]:
@@ -111,7 +114,7 @@ def _mapping(rows: DataFrame, source: InputConfig) -> dict[str, str]:
     return mapping
 
 
-def _task(path: str, first_unit: int, unit_bytes: int) -> Task:
+def _task(path: str, first_unit: int, unit_bytes: int, limits: DocumentLimits) -> Task:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
@@ -142,8 +145,9 @@ def _task(path: str, first_unit: int, unit_bytes: int) -> Task:
                 "error_class": pa.compute.if_else(missing, "NullText", pa.scalar(None, pa.string())),
                 "message": pa.compute.if_else(missing, "the text is null", pa.scalar(None, pa.string())),
             }
-            yield pa.RecordBatch.from_arrays(
+            read = pa.RecordBatch.from_arrays(
                 [columns[name].cast(READ.field(name).type) for name in READ.names], schema=READ
             )
+            yield refuse_large(read, limits)
 
     return task

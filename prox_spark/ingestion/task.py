@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from prox_spark.corpora.read import read_file
 from prox_spark.ingestion.units import FilePlan
+from prox_spark.limits import DocumentLimits, too_large
 from prox_spark.schemas import RECORDS
 
 READ = pa.schema([("kind", pa.string()), ("file", pa.string()), ("unit", pa.int64()), *RECORDS])
@@ -23,8 +24,12 @@ def read_task(
     source: str | None,
     unit_bytes: int,
     limit: int | None,
+    limits: DocumentLimits,
 ) -> Task:
-    """A function for ``mapInArrow`` over rows of one column: the number of the group of files to read."""
+    """A function for ``mapInArrow`` over rows of one column: the number of the group of files to read.
+
+    At most ``limit`` records are read; those above ``limits`` are unreadable (``TooLarge``).
+    """
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         left = limit
@@ -36,7 +41,7 @@ def read_task(
                     read = 0
                     for out, complete in _read(plan, format_name, columns, source, unit_bytes, left):
                         read += complete
-                        yield out
+                        yield refuse_large(out, limits)
                     left = None if left is None else left - read
 
     return task
@@ -60,6 +65,22 @@ def _read(
         text += batch.column("text").nbytes
     end = {"kind": ["end"], "file": [path], "unit": [unreadable], "position": [records]}
     yield pa.RecordBatch.from_pydict({name: end.get(name, [None]) for name in READ.names}, schema=READ), 0
+
+
+def refuse_large(batch: pa.RecordBatch, limits: DocumentLimits) -> pa.RecordBatch:
+    """A batch of ``READ`` whose documents above ``limits`` are unreadable."""
+    reasons = too_large(batch.column("text"), limits)
+    if reasons.null_count == batch.num_rows:
+        return batch
+    fine = reasons.is_null()
+    changed = {"kind": "unreadable", "text": None, "content_hash": None, "error_class": "TooLarge", "message": reasons}
+    columns = [
+        pc.if_else(fine, column, pa.scalar(changed[name], column.type) if name != "message" else reasons)
+        if name in changed
+        else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _labelled(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:

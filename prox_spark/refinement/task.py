@@ -16,6 +16,9 @@ from prox_spark.execution import ExecutionSettings, Mode, execute_batch
 from prox_spark.execution.log_hash import log_hashes
 from prox_spark.schemas import DROPPED_LINES, line_columns
 
+_LINES = 1 << 16
+"""Dropped lines of an output batch: a long document may have millions, and each row needs a few hundred bytes."""
+
 CHUNK_PROGRAM = pa.struct(
     [
         ("chunk", pa.int32()),
@@ -142,10 +145,12 @@ def _execute(batch: pa.RecordBatch, parameters: ExecutionParameters) -> Iterator
     }
     yield _results("document", columns, batch.num_rows)
     if dropped.num_rows:
-        row = rows.take(dropped.column("row"))
-        lines = {name: dropped.column(name) for name in _OF_LINES}
-        keys = {name: batch.column(name).take(row) for name in line_columns("document")}
-        yield _results("line", keys | lines, dropped.num_rows)
+        for start in range(0, dropped.num_rows, _LINES):
+            part = dropped.slice(start, _LINES)
+            row = rows.take(part.column("row"))
+            lines = {name: part.column(name) for name in _OF_LINES}
+            keys = {name: batch.column(name).take(row) for name in line_columns("document")}
+            yield _results("line", keys | lines, part.num_rows)
 
 
 def _interleaved(live: pa.Array) -> pa.Array:
