@@ -23,6 +23,7 @@ from prox_spark.execution import ExecutionSettings, Mode, execute_batch
 from prox_spark.generation import task
 from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.plan import StagePlan, plan_stages
+from prox_spark.spark_api import arrow_udf
 
 PROGRAMS_TYPE = (
     "array<struct<line_start:bigint,line_end:bigint,output:string,numbering_offset:bigint,line_scores:array<float>,"
@@ -61,12 +62,11 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
         )
     below = config.execution.drop_document_below
 
-    @F.arrow_udf(PROGRAMS_TYPE)  # type: ignore[call-overload,untyped-decorator,unused-ignore]
-    def programs(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for texts in batches:
-            yield _generate(texts, plans.document, plans.chunk, below)
+    def programs(texts: pa.Array) -> pa.Array:
+        return _generate(texts, plans.document, plans.chunk, below)
 
-    return lambda text: programs(_column(text))
+    generated = arrow_udf(PROGRAMS_TYPE, programs, [pa.string()])
+    return lambda text: generated(_column(text))
 
 
 def apply_program(text: str | Column, program: str | Column, mode: Mode = "strict", **settings: Any) -> Column:
@@ -96,14 +96,13 @@ def register(spark: SparkSession) -> None:
 
 
 def _applying(mode: Mode, settings: ExecutionSettings) -> Any:
-    @F.arrow_udf("string")  # type: ignore[call-overload,untyped-decorator,unused-ignore]
     def applied(texts: pa.Array, programs: pa.Array) -> pa.Array:
         if pa.types.is_string(programs.type) or pa.types.is_large_string(programs.type):
             whole = pc.fill_null(programs.cast(pa.string()), "")
             programs = pa.ListArray.from_arrays(pa.array(range(len(whole) + 1), pa.int32()), whole)
         return execute_batch(texts, programs, mode, settings=settings).texts.cast(pa.string())
 
-    return applied
+    return arrow_udf("string", applied, [pa.string(), _ARROW])
 
 
 def _column(given: str | Column) -> Column:

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from prox_spark.errors import ProxSparkError
+from prox_spark.spark_api import delta_packages
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +32,12 @@ def delta_jars() -> list[Path]:
 
     Raises ``ProxSparkError`` when they are not in the cache and cannot be fetched.
     """
-    delta = metadata.version("delta-spark")
-    spark = ".".join(metadata.version("pyspark").split(".")[:2])
-    names = [f"io.delta_delta-spark_{spark}_2.13-{delta}.jar", f"io.delta_delta-storage-{delta}.jar"]
+    packages = delta_packages(metadata.version("delta-spark"))
+    names = ["{}_{}-{}.jar".format(*package.split(":")) for package in packages]
     folder = cache_folder()
     jars = [folder / name for name in names]
     if not all(jar.is_file() for jar in jars):
-        _fetch([f"io.delta:delta-spark_{spark}_2.13:{delta}", f"io.delta:delta-storage:{delta}"], names, folder)
+        _fetch(packages, names, folder)
     return jars
 
 

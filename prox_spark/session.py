@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from prox_spark.jars import delta_jars
 from prox_spark.java import check_java
 from prox_spark.logs import without_secrets
+from prox_spark.spark_api import all_settings
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
     session: SparkSession = builder.getOrCreate()
     if _submitted() and setting(session, "spark.master").startswith("local"):
         # What was given to spark-submit holds; the small-machine settings fill the rest.
-        given = session.conf.getAll
+        given = all_settings(session)
         for key, value in LOCAL.items():
             if key.startswith(("spark.sql.", "spark.databricks.")) and key not in given:
                 session.conf.set(key, value)

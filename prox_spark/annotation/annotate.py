@@ -28,6 +28,7 @@ from prox_spark.logs import chosen as chosen_log
 from prox_spark.logs import follow
 from prox_spark.progress import Progress, duration
 from prox_spark.session import log_session, share_of_tasks
+from prox_spark.spark_api import from_arrow, to_arrow
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
@@ -175,7 +176,7 @@ def _run(
                 answers = _ask(store, settings, prompts, batch)
                 done.retries += sum(answers.column("retries").drop_null().to_pylist())
                 done.answers += answers.num_rows
-                made = write(store, lease, store.spark.createDataFrame(answers.drop_columns("retries")))
+                made = write(store, lease, from_arrow(store.spark, answers.drop_columns("retries")))
                 table: dict[str, Any] = (
                     {} if made is None else {"table": "annotations", "version": made.version, "rows": made.rows}
                 )
@@ -191,7 +192,7 @@ def _ask(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], ba
     rows = documents.select("doc_id", "content_hash", "unit", "text").join(F.broadcast(wanted), "doc_id")
     # A task for so many documents at least: one that has only one or two leaves its requests in flight unused.
     spread = rows.repartition(min(default_partitions(spark), max(len(batch) // _DOCUMENTS_PER_TASK, 1)))
-    return spread.mapInArrow(_task(settings, prompts), from_arrow_schema(ANNOTATED)).toArrow()
+    return to_arrow(spread.mapInArrow(_task(settings, prompts), from_arrow_schema(ANNOTATED)))
 
 
 def _task(

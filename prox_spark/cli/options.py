@@ -36,13 +36,11 @@ def session(config: Config):  # type: ignore[no-untyped-def]
 
 
 def start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
-    from pyspark.logger import PySparkLogger
-
     from prox_spark.session import get_session
+    from prox_spark.spark_api import quiet_queries
 
-    # PySpark logs a JSON stack trace whenever the message of a failed query is read. Our error line has the same message.
-    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-        PySparkLogger.getLogger(name).setLevel("CRITICAL")
+    # Our error line has the same message.
+    quiet_queries()
     return get_session(settings)
 
 

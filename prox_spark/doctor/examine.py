@@ -14,8 +14,6 @@ from prox_spark.errors import ConfigError, ProxSparkError, StoreError, first_lin
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_TESTED_SPARK = "4.1."
-
 Start = Callable[[dict[str, str]], "SparkSession"]
 """Gives a Spark session with these properties."""
 
@@ -55,8 +53,10 @@ def _spark() -> Check:
     except ImportError as error:
         advice = "pip install 'prox-spark[local]', or run this with the spark-submit of a cluster"
         return Check("spark", "failed", f"PySpark cannot be imported: {error}", advice)
-    if not pyspark.__version__.startswith(_TESTED_SPARK):
-        return Check("spark", "warning", pyspark.__version__, "tested with Spark 4.1")
+    from prox_spark.spark_api import DELTA, spark_version
+
+    if spark_version() not in DELTA:
+        return Check("spark", "warning", pyspark.__version__, f"tested with Spark {', '.join(DELTA)}")
     return Check("spark", "ok", pyspark.__version__)
 
 

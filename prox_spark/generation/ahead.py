@@ -14,6 +14,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 
 from prox_spark.session import in_pool
+from prox_spark.spark_api import add_tag, stop_tagged
 from prox_spark.tables.cache import keep
 from prox_spark.tables.units import Batch
 
@@ -58,7 +59,7 @@ def in_the_air(
     tag = f"prox-spark-{uuid.uuid4().hex[:12]}"
 
     def run(batch: Batch) -> Answered:
-        spark.addTag(tag)
+        add_tag(spark, tag)
         # Beside the default pool, in which batches are committed: where the scheduler is fair, a commit does not wait.
         with in_pool(spark, "generate"):
             return begin(batch)
@@ -84,5 +85,5 @@ def in_the_air(
             # Also an interrupt, and a caller that closes this: nobody wants the rest any more.
             for _, future in flying:
                 future.cancel()
-            spark.interruptTag(tag)
+            stop_tagged(spark, tag)
             raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import SparkSession
 
 from prox_spark.session import application, cores, is_connect, setting
+from prox_spark.spark_api import spark_version, takes_profiles
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile
@@ -29,6 +30,15 @@ def why_not(spark: SparkSession) -> list[str]:
     reasons = []
     if is_connect(spark):
         return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
+    if not takes_profiles():
+        share = setting(spark, "spark.task.resource.gpu.amount")
+        if _gpus_per_executor(spark) and share:
+            # The whole application's share; nothing is off.
+            return []
+        reasons.append(
+            f"stage-level scheduling is off: Spark {spark_version()} has no profile for a stage; set "
+            f"spark.task.resource.gpu.amount={1 / TASKS_PER_GPU} for a job of generate alone"
+        )
     master = setting(spark, "spark.master")
     if master == "local" or master.startswith("local["):
         reasons.append(f"stage-level scheduling is off: the master is {master}, which does not support task profiles")
@@ -49,7 +59,7 @@ def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
     if reasons:
         _log_reasons(application(spark), tuple(reasons))
         return None
-    return _profile(application(spark))
+    return _profile(application(spark)) if takes_profiles() else None
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ from prox_spark.errors import ConfigError, InputError
 from prox_spark.ingestion.task import READ, Task, refuse_large
 from prox_spark.ingestion.units import batches
 from prox_spark.limits import DocumentLimits
+from prox_spark.spark_api import condition
 from prox_spark.tables.store import analyzed
 
 # Partitions have their own numbers of units, so that tasks need not know of each other.
@@ -94,9 +95,7 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
             else spark.read.format(source.format).load(source.path)
         )
     except AnalysisException as error:
-        raise InputError(
-            f"input.path: {source.path} cannot be read as {source.format} ({error.getCondition()})"
-        ) from None
+        raise InputError(f"input.path: {source.path} cannot be read as {source.format} ({condition(error)})") from None
     if source.limit:
         rows = rows.limit(source.limit)
     return rows, _mapping(rows, source)
