@@ -21,12 +21,13 @@ from prox_spark.exporting.card import card, read_card_facts
 from prox_spark.exporting.folder import Folder, open_folder
 from prox_spark.exporting.formats import Format
 from prox_spark.exporting.manifest import check_same, encoded, manifest
-from prox_spark.exporting.shards import SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
+from prox_spark.exporting.shards import MOST_SHARDS, SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
 from prox_spark.exporting.staging import MANIFEST, look, staging
 from prox_spark.exporting.tokens import ChosenTokenizer, read_tokenizer
 from prox_spark.exporting.writers import COLUMNS
 from prox_spark.progress import Progress, duration, quantity
 from prox_spark.session import Session, share_of_tasks, started
+from prox_spark.spark_api import repartition_by_id
 from prox_spark.suggest import unknown
 from prox_spark.tables.refinements import check_unforgotten
 from prox_spark.tables.store import open_store
@@ -162,7 +163,8 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
     if documents == 0:
         raise UsageError(f"refinement {version.name} keeps no documents: nothing to export")
     began = time.monotonic()
-    shards = max(1, -(-counts["characters" if request.raw else "characters_kept"] // SHARD_CHARACTERS))
+    characters = counts["characters" if request.raw else "characters_kept"]
+    shards = max(1, -(-characters // max(SHARD_CHARACTERS, characters // MOST_SHARDS)))
     told = "export: %s as %s to %s, %d documents in %d shards"
     named = (version.name, request.format, request.target.url)
     values = {"refinement": row["refinement"], "version": row["version"], "documents": documents, "shards": shards}
@@ -202,7 +204,7 @@ def shuffle(rows: DataFrame, seed: int, shards: int) -> DataFrame:
     """The documents in ``shards`` partitions, one a shard, each in its seeded order: shard and ``COLUMNS``."""
     key = F.xxhash64(F.lit(seed).cast("long"), "doc_id").alias("key")
     keyed = rows.select(key, *COLUMNS.names).withColumn("shard", F.pmod("key", F.lit(shards).cast("long")).cast("int"))
-    ordered = keyed.repartitionById(shards, "shard").sortWithinPartitions("key", "doc_id")
+    ordered = repartition_by_id(keyed, shards, "shard").sortWithinPartitions("key", "doc_id")
     return ordered.select(F.col("shard").cast("long").alias("shard"), *COLUMNS.names)
 
 

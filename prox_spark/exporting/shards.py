@@ -18,6 +18,9 @@ from prox_spark.exporting.writers import COLUMNS, File, Finished, JsonWriter, Pa
 SHARD_CHARACTERS = 256_000_000
 """Approximate characters of text in a shard."""
 
+MOST_SHARDS = 10_000
+"""From so many on, shards become larger: each takes a block of each task that reads the documents."""
+
 _FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
 
 WRITTEN = pa.schema(

@@ -8,6 +8,7 @@ the staging folder, so that the next run to the same target knows what a dead on
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,8 +56,9 @@ class Staging:
             if whole.sizes():
                 raise _made_meanwhile(whole)
             whole.write(_MARK, self.holder.encode())
-        for old, new in moved.items():
-            self.attempts.move(old, whole, new)
+        # An object store copies each, which takes a second or more.
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(lambda one: self.attempts.move(one[0], whole, one[1]), moved.items()))
         for name, content in written:
             whole.write(name, content)
         if whole is self.target:
