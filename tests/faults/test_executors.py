@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from claims import PROSE, check_conservation, check_once, check_rederivation, ve
 from cluster_processes import environment, fake_gpu, standalone
 from processes import COMMAND, ended, engines_of, python_workers, started, wait_for
 
+from prox_spark.cli import main
 from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.generation.scheduling import TASKS_PER_GPU
@@ -128,6 +130,37 @@ def test_executors_with_a_gpu_run_an_engine_each_and_one_that_is_killed_takes_it
     batches = query(spark, config.store, "SELECT count(*), sum(documents) FROM metrics").first()
     assert batches[0] == FILES // 2
     assert batches[1] == DOCUMENTS
+
+
+def test_a_run_killed_in_its_fifth_batch_asks_nothing_of_the_first_four_again(
+    spark: Any, job: Job, tmp_path: Path
+) -> None:
+    calls, log = tmp_path / "calls", tmp_path / "log"
+    engine = {"kind": "scripted", "lines_per_chunk": 1, "seconds_per_call": 0.05, "calls_file": str(calls)}
+    command, config, environment = job(engine, "local-cluster[4,1,800]")
+
+    def commits() -> int:
+        return verbs(tmp_path / "store", "programs").count("generate chunk")
+
+    with started([*command, "generate.batch_units=1"], log, environment) as driver:
+
+        def four_batches() -> bool:
+            assert driver.status() != psutil.STATUS_ZOMBIE, log.read_text()
+            return commits() >= 4
+
+        wait_for(four_batches, "four batches are committed", DEADLINE_SECONDS)
+    done = commits()
+    assert 4 <= done < FILES, "it was killed too late to show anything"
+    first = {f"Page {row.doc_id}" for row in query(spark, config.store, "SELECT doc_id FROM programs").collect()}
+    assert len(first) == done * PAGES
+    calls.unlink()
+
+    assert main(["refine", "--config", command[-1], "generate.batch_units=1"]) == 0
+
+    asked_again = set(calls.read_text().splitlines())
+    committed = {f"chunk {sha256(page.encode()).hexdigest()}" for page in first}
+    assert not committed & asked_again
+    check(spark, config)
 
 
 def test_a_task_that_stands_still_is_overtaken_by_its_copy(
