@@ -28,6 +28,7 @@ from prox_spark.ingestion.ingest import find_files, read_files
 from prox_spark.ingestion.sample import choose_parts, read_parts
 from prox_spark.ingestion.sources import open_source
 from prox_spark.tables.store import Store, find_store
+from prox_spark.tables.units import in_units
 
 _log = logging.getLogger(__name__)
 
@@ -164,7 +165,7 @@ def _of_store(store: Store, config: Config, plans: Plans, notes: list[str]) -> _
     chosen = sorted({unit for stage in _STAGES for unit in _spread([r["unit"] for r in units if r[stage]], _UNITS)})
     if len(chosen) < len(units):
         notes.append(f"{len(chosen)} of {len(units)} pending units were read; the others are assumed to be similar")
-    here = F.col("unit").isin(chosen)
+    here = in_units(chosen)
     weights = F.broadcast(todo.where(here).drop("unit"))
     rows = documents.where(here).select(*keys, "text").join(weights, keys)
     return _Population(rows.select("text", *_STAGES, _nothing_read()), totals)

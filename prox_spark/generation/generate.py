@@ -37,7 +37,7 @@ from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, open_store, spark_schema
-from prox_spark.tables.units import Batch, in_batches
+from prox_spark.tables.units import Batch, in_batches, in_units
 
 _log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _run_units(
                     {} if written is None else {"table": "programs", "version": written.version, "rows": written.rows}
                 )
                 # Not what was counted: documents that are retried for some chunks only are not counted.
-                progress.advance(batch.documents, rate, units=batch.units, unit=batch.last, **made)
+                progress.advance(batch.documents, rate, units=len(batch.units), unit=batch.last, **made)
                 _log_trouble(done)
     _log_end(total)
     return total
@@ -253,7 +253,7 @@ def _log_end(total: Generated) -> None:
 
 def _answer(config: Config, stage: Stage, choose: Choice, batch: Batch) -> Answered:
     """Generate the programs of one batch of units."""
-    where = F.col("unit").between(batch.first, batch.last)
+    where = in_units(batch.units)
     todo = choose(stage, where)
     # Few enough to be everywhere; of more the text, which is spread out anyway, meets them on the way.
     todo = F.broadcast(todo) if batch.documents <= _BROADCAST_DOCUMENTS else todo
@@ -276,7 +276,7 @@ def _answer(config: Config, stage: Stage, choose: Choice, batch: Batch) -> Answe
 
 def _append(store: Store, lease: Lease, rows: DataFrame, batch: Batch, purpose: Purpose) -> Commit:
     """Append a batch's rows in few files, each of whole units."""
-    files = max(1, min(batch.units, batch.documents // _DOCUMENTS_PER_FILE))
+    files = max(1, min(len(batch.units), batch.documents // _DOCUMENTS_PER_FILE))
     return commit(store, lease, "programs", rows.repartition(files, "unit").sortWithinPartitions("unit"), purpose)
 
 
@@ -285,7 +285,7 @@ def _retry(store: Store, lease: Lease, rows: DataFrame, batch: Batch, purpose: P
     # Kept, as a MERGE reads its source twice.
     with cached(rows) as answered:
         answers = answered.where("status != 'failed'").select(*spark_schema("programs").names)
-        return None if answers.isEmpty() else merge(store, lease, "programs", answers, _KEYS, purpose)
+        return None if answers.isEmpty() else merge(store, lease, "programs", answers, _KEYS, purpose, batch.units)
 
 
 def generate_rows(

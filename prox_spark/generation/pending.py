@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.generation.plan import StagePlan
 from prox_spark.tables.store import Store
-from prox_spark.tables.units import by_unit
+from prox_spark.tables.units import by_unit, in_units
 
 _KEYS = ("doc_id", "content_hash")
 
@@ -113,8 +113,7 @@ def pending_units(stage: Stage) -> Units:
     new = {unit: n for unit, (n, _) in wanted.items() if unit not in asked}
     differ = [unit for unit, found in wanted.items() if unit in asked and asked[unit] != found]
     if differ:
-        where = F.col("unit").between(min(differ), max(differ)) & F.col("unit").isin(differ)
-        new |= _counted(not_asked(stage, where))
+        new |= _counted(not_asked(stage, in_units(differ)))
     return _sized(stage, new)
 
 
@@ -137,5 +136,5 @@ def _sized(stage: Stage, counts: dict[int, int]) -> Units:
     if not counts:
         return Units()
     documents = stage.store.read("documents", stage.documents_version)
-    near = documents.where(F.col("unit").between(min(counts), max(counts)))
-    return Units(counts, {row["unit"]: row["bytes"] // max(row["n"], 1) for row in by_unit(near, n=F.count("*"))})
+    sizes = by_unit(documents.where(in_units(counts)), n=F.count("*"))
+    return Units(counts, {row["unit"]: row["bytes"] // max(row["n"], 1) for row in sizes})

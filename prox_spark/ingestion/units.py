@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from heapq import heapreplace
 
 from prox_spark.corpora.files import FileInfo
 
@@ -58,9 +59,9 @@ def plan_units(files: Iterable[FileInfo], first_unit: int, unit_bytes: int) -> l
 def group_tasks(plans: list[FilePlan], tasks: int) -> list[list[FilePlan]]:
     """Share the files out to at most ``tasks`` tasks, largest first to the emptiest, each in order of arrival."""
     groups: list[list[tuple[int, FilePlan]]] = [[] for _ in range(min(tasks, len(plans)))]
-    load = [0] * len(groups)
+    loads = [(0, group) for group in range(len(groups))]
     for index, plan in sorted(enumerate(plans), key=lambda item: -item[1].file.size):
-        lightest = load.index(min(load))
+        load, lightest = loads[0]
         groups[lightest].append((index, plan))
-        load[lightest] += plan.file.size + 1
+        heapreplace(loads, (load + plan.file.size + 1, lightest))
     return [[plan for _, plan in sorted(group, key=lambda item: item[0])] for group in groups]

@@ -146,7 +146,7 @@ def _log_start(work: Work, parts: Sequence[Batch], reached: Reached | None) -> N
         if one
     ]
     versions = {"documents_version": work.documents_version, "programs_version": work.programs_version}
-    documents, units = sum(batch.documents for batch in parts), sum(batch.units for batch in parts)
+    documents, units = sum(batch.documents for batch in parts), sum(len(batch.units) for batch in parts)
     values = {**_named(work), **versions, "documents": documents, "units": units, "batches": len(parts)}
     told = (
         "execute: refinement %s:%d (%s), %s; %d documents in %d units, %d batches; store %s, documents version %d, "
@@ -183,7 +183,7 @@ def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | No
     total = sum(batch.documents for batch in parts)
     with Progress("execute", total, "documents", running=running, fields=_named(work)) as progress:
         # A version without documents is written, too.
-        for number, batch in enumerate(parts or ([] if before else [Batch(0, -1, 0, 0, 0)]), 1):
+        for number, batch in enumerate(parts or ([] if before else [Batch((), 0, 0)]), 1):
             progress.expect(batch.documents)
             last = number >= len(parts)
             reached = write_batch(work, batch, lease, reached, mode=mode, last=last)
@@ -192,7 +192,7 @@ def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | No
             mode = "append"
             note = f"{number} of {len(parts)} batches" if len(parts) > 1 else ""
             tables = {f"{table}_version": reached.heads[table] for table in RESULT_TABLES}
-            progress.advance(batch.documents, note, units=batch.units, unit=batch.last, **tables)
+            progress.advance(batch.documents, note, units=len(batch.units), unit=batch.last, **tables)
     check_conservation(work.name, whole)
     versions = {**reached.heads, "documents": work.documents_version, "programs": work.programs_version}
     row = _row(work, reached.unit, versions, whole, {"execute": time.monotonic() - started})

@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from prox_spark.reporting.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Found, ReportDocument, document
+from prox_spark.tables.units import in_units
 from prox_spark.versions.names import Version, own_rows
+
+_UNITS = 64
+"""Units that documents are drawn from: their text is read, and that of a unit lies together."""
 
 _CALLS_READ = 50 * MAX_CALLS
 """Calls of a program to search for the call of a line."""
@@ -25,11 +29,11 @@ def read_sample(readings: Sequence[Version], size: int, seed: int) -> tuple[Repo
     if not drawn:
         return ()
     chosen = readings[0].store.spark.createDataFrame([(row["doc_id"],) for row in drawn], "doc_id string")
-    units = sorted({row["unit"] for row in drawn})
+    units = {row["unit"] for row in drawn}
 
     def own(rows: DataFrame) -> DataFrame:
         """Those of the drawn documents; files of other units are not read."""
-        pruned = rows.where(F.col("unit").isin(units)) if "unit" in rows.columns else rows
+        pruned = rows.where(in_units(units)) if "unit" in rows.columns else rows
         return pruned.join(F.broadcast(chosen), "doc_id", "left_semi")
 
     texts = _texts(readings, own)
@@ -48,9 +52,15 @@ def _documents(readings: Sequence[Version]) -> DataFrame:
 
 def _draw(readings: Sequence[Version], size: int, seed: int) -> list[Row]:
     """doc_id and unit of the drawn documents, in order."""
-    place = F.xxhash64("doc_id", F.lit(seed).cast("long"))
-    rows = _documents(readings).select("doc_id", "unit").orderBy(place, "doc_id").limit(size)
-    drawn: list[Row] = rows.collect()
+    documents = _documents(readings).select("doc_id", "unit")
+
+    def place(column: str) -> Column:
+        return F.xxhash64(column, F.lit(seed).cast("long"))
+
+    units = documents.select("unit").distinct().orderBy(place("unit"), "unit").limit(_UNITS + 1).collect()
+    if len(units) > _UNITS:
+        documents = documents.where(in_units(row["unit"] for row in units[:_UNITS]))
+    drawn: list[Row] = documents.orderBy(place("doc_id"), "doc_id").limit(size).collect()
     return drawn
 
 

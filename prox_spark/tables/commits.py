@@ -18,6 +18,7 @@ from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
 from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
 from prox_spark.tables.store import Store, spark_schema
+from prox_spark.tables.units import units_sql
 
 _log = logging.getLogger(__name__)
 
@@ -116,14 +117,23 @@ def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> It
         yield metadata
 
 
-def merge(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
+def merge(
+    store: Store,
+    lease: Lease,
+    table: str,
+    rows: DataFrame,
+    keys: Sequence[str],
+    purpose: Purpose,
+    units: Sequence[int] | None = None,
+) -> Commit:
     """Replace the table's rows that have a key of ``rows`` by those, and add the others, as one Delta commit.
 
-    ``rows`` must be cheap and deterministic to compute: Delta reads them twice. Raises ``LeaseError`` as ``commit``.
+    ``rows`` must be cheap and deterministic to compute: Delta reads them twice. Where all are of some ``units``, files of
+    others are not read. Raises ``LeaseError`` as ``commit``.
     """
-    return _merge(
-        store, lease, table, rows, keys, purpose, "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-    )
+    actions = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    within = "" if units is None else f" AND {units_sql(units, 'there.unit')}"
+    return _merge(store, lease, table, rows, keys, purpose, actions, within)
 
 
 def delete(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose) -> Commit:
@@ -132,11 +142,18 @@ def delete(store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequen
 
 
 def _merge(
-    store: Store, lease: Lease, table: str, rows: DataFrame, keys: Sequence[str], purpose: Purpose, actions: str
+    store: Store,
+    lease: Lease,
+    table: str,
+    rows: DataFrame,
+    keys: Sequence[str],
+    purpose: Purpose,
+    actions: str,
+    within: str = "",
 ) -> Commit:
     view = f"prox_spark_merge_{uuid.uuid4().hex}"
     rows.createOrReplaceTempView(view)
-    condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys)
+    condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys) + within
 
     def write() -> Commit:
         with _transaction(store, lease, table, purpose) as metadata, _unrivalled(lease):
@@ -206,8 +223,13 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
         store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
         _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
+    settings = {
+        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        # One by one, the driver alone would need days for millions of files.
+        "spark.databricks.delta.vacuum.parallelDelete.enabled": "true",
+    }
     with (
-        session_settings(store.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}),
+        session_settings(store.spark, settings),
         ThreadPoolExecutor(max_workers=4) as pool,
     ):
         list(pool.map(one, tables))

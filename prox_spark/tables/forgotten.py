@@ -22,13 +22,15 @@ def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame
     if hashes.isEmpty():
         return good, bad
     same = id_hash("doc_id") == F.col("forgotten_hash")
-    rows = good.join(hashes, same, "left_semi").select(
+    # Ids alone meet the hashes; the few that are found go to where the text is.
+    found = F.broadcast(read.select("doc_id").join(hashes, same, "left_semi").distinct())
+    rows = good.join(found, "doc_id", "left_semi").select(
         F.lit(None).cast("string").alias("doc_id"),
         "file",
         "position",
         F.lit("Forgotten").alias("error_class"),
         F.lit("a document with this id was forgotten").alias("message"),
     )
-    named = F.when(F.col("forgotten_hash").isNull(), F.col("doc_id")).alias("doc_id")
-    unnamed = bad.join(hashes, same, "left").select(named, *bad.columns[1:])
-    return good.join(hashes, same, "left_anti"), unnamed.unionByName(rows)
+    named = F.when(F.col("forgotten").isNull(), F.col("doc_id")).alias("doc_id")
+    unnamed = bad.join(found.withColumn("forgotten", F.lit(True)), "doc_id", "left").select(named, *bad.columns[1:])
+    return good.join(found, "doc_id", "left_anti"), unnamed.unionByName(rows)

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.tables.cache import cached
 from prox_spark.tables.store import open_store
+from prox_spark.tables.units import in_units
 from prox_spark.versions.changes import CHANGES, LINE_CHANGES, document_changes, line_changes
 from prox_spark.versions.names import Version, open_version
 
@@ -220,7 +221,7 @@ def _sample(comparison: Comparison, documents: DataFrame, limit: int, seed: int)
     if not chosen:
         return []
     own = F.col("doc_id").isin([row["doc_id"] for row in chosen])
-    units = F.col("unit").isin(sorted({row["unit"] for row in chosen}))
+    units = in_units({row["unit"] for row in chosen})
     lines = line_changes(comparison.before, comparison.after, documents.where(own & units), F.col("text"))
     place = ("doc_id", "line_number")
     rows = lines.orderBy(order(*place), *place).limit(limit).collect()

@@ -11,7 +11,7 @@ import pytest
 from prox_spark.generation.ahead import Answered, in_the_air
 from prox_spark.tables.units import Batch, in_batches
 
-BATCHES = [Batch(unit, unit, 1, 1, 1) for unit in range(5)]
+BATCHES = [Batch((unit,), 1, 1) for unit in range(5)]
 
 
 class Session:
@@ -120,8 +120,8 @@ def test_nothing_to_do_is_nothing_done() -> None:
 def test_batches_have_every_unit_once_in_order_and_stay_below_their_size(size: int) -> None:
     units = [(unit, unit + 1, (unit * 7) % 12) for unit in range(0, 60, 3)]
     batches = list(in_batches(units, size))
-    assert sum(batch.units for batch in batches) == len(units)
+    assert sum(len(batch.units) for batch in batches) == len(units)
     assert sum(batch.documents for batch in batches) == sum(documents for _, documents, _ in units)
     for batch, after in itertools.pairwise(batches):
         assert batch.first <= batch.last < after.first
-    assert all(batch.bytes <= size or batch.units == 1 for batch in batches)
+    assert all(batch.bytes <= size or len(batch.units) == 1 for batch in batches)
