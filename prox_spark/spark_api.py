@@ -59,6 +59,16 @@ def quiet_queries() -> None:
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def activate(spark: SparkSession) -> None:
+    """Make the session the active one of this thread.
+
+    In 3.5 a write to a catalog table from a thread without one is committed without its options: Delta's ``txnAppId`` and
+    ``txnVersion``, which fence off other jobs, and ``userMetadata`` (measured with Delta 3.3.3). Later versions do it themselves.
+    """
+    if not _SINCE_4:
+        spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
+
+
 def add_tag(spark: SparkSession, tag: str) -> None:
     """Tag the jobs that this thread starts. Sessions have tags since 4.0; in 3.5 only contexts, and sessions of Connect."""
     if _SINCE_4:

@@ -16,6 +16,7 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 from prox_spark import __version__
 from prox_spark.errors import StoreError
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
+from prox_spark.spark_api import activate
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Store:
 
     def save(self, writer: DataFrameWriter, name: str) -> None:
         """Let a configured writer write to the table; its columns are the table's, in their order."""
+        activate(self.spark)
         if self.is_catalog:
             # `saveAsTable` would replace the table where it overwrites, its properties and all.
             writer.insertInto(self.table(name))
