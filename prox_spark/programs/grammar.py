@@ -7,6 +7,7 @@ released ProX refiners (``start=``, ``end=``, ``untouch_doc()``), a subset of wh
 """
 
 from prox_spark.programs.operations import BY_NAME
+from prox_spark.programs.parser import parse
 
 MAX_CALLS = 64
 """Calls that a grammar lets a chunk's program have: more than any labelled chunk of 1,500 tokens needs."""
@@ -45,3 +46,22 @@ and the token limit bounds them.
 DOCUMENT_EBNF = f"""root ::= " "? ({_written("keep_doc")} | {_written("drop_doc")})
 """
 """Document programs: one of the two decisions."""
+
+
+def follows(grammar: str, program: str, *, cut: bool = False) -> bool:
+    """Whether a program has no other calls than a grammar allows; ``cut``: the token limit may have ended it in one.
+
+    Stands in for decoding under the grammar where an engine cannot. It is the parser's judgement: other spellings, comments
+    and spaces that mean the same pass. A document's answer is judged where its decision is read, so any passes.
+
+    >>> follows(EBNF, "remove_lines(start=0, end=2)"), follows(EBNF, "Sure! remove_lines(start=0, end=2)")
+    (True, False)
+    """
+    if grammar == DOCUMENT_EBNF:
+        return True
+    calls = parse(program).calls
+    if cut and calls and calls[-1].outcome == "truncated":
+        calls = calls[:-1]
+    names = {call.operation for call in calls}
+    allowed = {"keep_chunk"} if "keep_chunk" in names else {"remove_lines", "normalize"}
+    return len(calls) <= MAX_CALLS and all(call.outcome == "ok" for call in calls) and names <= allowed

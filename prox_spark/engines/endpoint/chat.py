@@ -5,13 +5,13 @@ The caller interprets the text of a reply; a refusal is also a reply.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import openai
-from pydantic import BaseModel, Field, ValidationError
 
 from prox_spark.config.engines import EndpointSettings
-from prox_spark.engines.endpoint.client import Endpoint, RefusedError, UnusableError
+from prox_spark.engines.endpoint import reading
+from prox_spark.engines.endpoint.client import Endpoint, RefusedError
 from prox_spark.engines.protocol import Usage
 
 
@@ -39,29 +39,6 @@ class Reply:
     error: str | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
-
-
-Tokens = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None
-
-
-class _Used(BaseModel):
-    prompt_tokens: Tokens | None = None
-    completion_tokens: Tokens | None = None
-
-
-class _Body(BaseModel):
-    choices: Annotated[list[_Choice], Field(min_length=1)]
-    usage: _Used | None = None
 
 
 class ChatEngine:
@@ -106,28 +83,21 @@ class ChatEngine:
             if not error.filtered:
                 raise
             return Reply(request.id, "refused", str(error))
-        found = reply(request.id, body)
+        limits = (self._parameters.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        found = reply(request.id, body, next((limit for limit in limits if isinstance(limit, int)), None))
         return found if found.text is None else replace(found, text=self._endpoint.without_key(found.text))
 
 
-def reply(number: int, body: bytes) -> Reply:
-    """What an answer's body says. Raises ``UnusableError``."""
-    try:
-        read = _Body.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UnusableError(
-            f"the answer is not a chat completion: {where}{': ' if where else ''}{first['msg']}"
-        ) from None
-    choice, used = read.choices[0], read.usage or _Used()
-    said, finish = choice.message, choice.finish_reason
+def reply(number: int, body: bytes, max_tokens: int | None = None) -> Reply:
+    """What an answer's body says; ``max_tokens`` tells a cut where the server does not. Raises ``UnusableError``."""
+    read = reading.read_body(body, "chat completion")
+    choice, used = read.choices[0], read.usage or reading.Used()
     tokens = {"prompt_tokens": used.prompt_tokens, "output_tokens": used.completion_tokens}
-    if said.refusal or finish == "content_filter":
-        return Reply(number, "refused", said.refusal or said.content, None, **tokens)
-    if finish is None:
-        raise UnusableError("the answer is incomplete: it has no finish_reason")
-    return Reply(number, "cut" if finish == "length" else "text", said.content, None, **tokens)
+    declined, said = reading.refusal(choice), reading.said(choice)
+    finish = reading.finish(read, max_tokens)
+    if declined or finish == "filtered":
+        return Reply(number, "refused", declined or said, None, **tokens)
+    return Reply(number, "cut" if finish == "length" else "text", said, None, **tokens)
 
 
 def _failed(request: ChatRequest, reason: str) -> Reply:

@@ -23,6 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_exponential, wait_random_exponential
 
 from prox_spark.config.engines import EndpointSettings
+from prox_spark.engines.endpoint import faults
 from prox_spark.engines.protocol import Usage
 from prox_spark.errors import EngineError
 
@@ -38,23 +39,29 @@ _REASON_CHARACTERS = 300
 _NO_KEY = "none"
 """Endpoints without a key ignore it; the client insists on one."""
 
-_REFUSED = (400, 413, 422)
-_PASSING = (408, 409, 425, 429)
-
 Q = TypeVar("Q")
 A = TypeVar("A")
 
 
 class FailedError(Exception):
-    """This request failed, and sending it again would not help."""
-
-
-class RefusedError(FailedError):
-    """The endpoint will not have this request; ``filtered``: for what its prompt says."""
+    """This request failed, and sending it again would not help; ``filtered``: for what it or its answer says."""
 
     def __init__(self, reason: str, *, filtered: bool = False) -> None:
         super().__init__(reason)
         self.filtered = filtered
+
+
+class RefusedError(FailedError):
+    """The endpoint will not have this request."""
+
+
+class PathError(EngineError):
+    """The endpoint has nothing at ``path``; ``said``: status and its words."""
+
+    def __init__(self, message: str, *, path: str, said: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.said = said
 
 
 class AgainError(FailedError):
@@ -67,11 +74,12 @@ class AgainError(FailedError):
 
 
 class UnusableError(Exception):
-    """An answer that is none; ``again`` says whether another attempt may bring a better one."""
+    """An answer that is none; ``again``: another attempt may bring a better one; ``filtered``: for what it says."""
 
-    def __init__(self, reason: str, *, again: bool = True) -> None:
+    def __init__(self, reason: str, *, again: bool = True, filtered: bool = False) -> None:
         super().__init__(reason)
         self.again = again
+        self.filtered = filtered
 
 
 class Endpoint:
@@ -136,9 +144,10 @@ class Endpoint:
         """See ``Engine``: of this task alone; a request that waits to be sent again is in flight."""
         return self._usage
 
-    def count_retry(self) -> None:
-        """A request is sent once more within one attempt."""
-        self._retries += 1
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return f"the endpoint {self._settings.base_url}"
 
     async def send(self, create: Callable[[], Awaitable[Any]]) -> bytes:
         """The body of an answer of status 200 to what ``create`` (a raw-response call of the client) sends."""
@@ -146,12 +155,20 @@ class Endpoint:
         try:
             # The client's own time-out starts anew with every byte.
             with fail_after(self._settings.timeout_seconds):
-                response = await create()
-                return bytes(response.http_response.content)
+                response = (await create()).http_response
+                content = bytes(response.content)
         except (TimeoutError, openai.APIError) as error:
             caught = error
+        else:
+            fault = faults.in_answer(content, self._settings.model)
+            if fault is None:
+                return content
+            raise self._fault(fault, response.request.url.path, response.headers)
         # Raised out here, so that the client's error, which may show the key, is no context of it.
-        raise self._status(caught) if isinstance(caught, openai.APIStatusError) else self._silence(caught)
+        if not isinstance(caught, openai.APIStatusError):
+            raise self._silence(caught)
+        fault = faults.of_status(caught.status_code, caught.body, self._settings.model)
+        raise self._fault(fault, caught.request.url.path, caught.response.headers)
 
     def without_key(self, text: str) -> str:
         """The text without the key, should an endpoint say it."""
@@ -173,7 +190,7 @@ class Endpoint:
         try:
             future = answered.get(timeout=longest)
         except queue.Empty:
-            raise EngineError(f"the endpoint {self._settings.base_url}: no result within {longest:.0f} s") from None
+            raise EngineError(f"{self.where}: no result within {longest:.0f} s") from None
         flying.remove(future)
         return future.result()
 
@@ -194,7 +211,7 @@ class Endpoint:
                 stop=stop_after_attempt(self._settings.retries + 1),
                 wait=_wait,
                 retry=retry_if_exception_type(AgainError),
-                before_sleep=lambda _: self.count_retry(),
+                before_sleep=self._count_retry,
                 reraise=True,
             )
             answer: A = await retrying(self._attempt, client, request, attempt)
@@ -207,6 +224,9 @@ class Endpoint:
         self._failed_in_a_row = 0
         return answer
 
+    def _count_retry(self, _: RetryCallState) -> None:
+        self._retries += 1
+
     async def _attempt(
         self, client: openai.AsyncOpenAI, request: Q, attempt: Callable[[openai.AsyncOpenAI, Q], Awaitable[A]]
     ) -> A:
@@ -214,16 +234,20 @@ class Endpoint:
             return await attempt(client, request)
         except UnusableError as error:
             reason = self._clean(str(error))
-            raise (AgainError(reason) if error.again else FailedError(reason)) from None
+            raise (AgainError(reason) if error.again else FailedError(reason, filtered=error.filtered)) from None
 
     def _reason(self, error: FailedError) -> str:
         """Why the request failed, or ``EngineError`` where that is every request's reason."""
-        where = f"the endpoint {self._settings.base_url}"
+        where = self.where
         reason = f"sent {self._settings.retries + 1} times, {error}" if isinstance(error, AgainError) else str(error)
         if isinstance(error, AgainError) and error.unreachable:
             raise EngineError(
                 f"{where} cannot be reached ({reason}): check {self._section}.base_url, and that the endpoint is running"
             ) from None
+        if error.filtered:
+            # An endpoint that reads what it is sent is alive.
+            self._failed_in_a_row = 0
+            return reason
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= IN_A_ROW:
             raise EngineError(
@@ -240,28 +264,37 @@ class Endpoint:
             return AgainError(f"no answer within {self._settings.timeout_seconds:g} s")
         return AgainError(self._clean(f"{type(cause).__name__}: {cause}"), unreachable=unreachable)
 
-    def _status(self, error: openai.APIStatusError) -> Exception:
-        """What an answer other than 200 means."""
-        status = error.status_code
-        body = error.body
-        message = body.get("message") if isinstance(body, dict) else None
-        said = self._clean(f"{status}: {message or body or 'no reason given'}")
-        if status in _REFUSED:
-            # So Azure OpenAI answers where its filter finds something in the prompt.
-            return RefusedError(said, filtered=error.code == "content_filter")
-        if status in _PASSING or status >= 500:
-            return AgainError(said, wait=_asked_wait(error.response.headers))
-        where, variable = f"the endpoint {self._settings.base_url}", self._settings.api_key_variable
-        if status in (401, 403) and self._key is None:
+    def _fault(self, fault: faults.Fault, path: str, headers: Mapping[str, str]) -> Exception:
+        """What to do about an answer that is none."""
+        said = self._clean(fault.said)
+        where, section, variable = self.where, self._section, self._settings.api_key_variable
+        kind = fault.kind
+        if kind in ("refused", "filtered"):
+            return RefusedError(said, filtered=kind == "filtered")
+        if kind == "again":
+            return AgainError(said, wait=_asked_wait(headers))
+        if kind == "quota":
+            return EngineError(
+                f"{where} has no quota or credit left ({said}): add some, or raise the limit, and run again"
+            )
+        if kind == "path":
+            check = f"check {section}.base_url and {section}.model"
+            return PathError(f"{where} has nothing at {path} ({said}): {check}", path=path, said=said)
+        if kind == "model":
+            model = self._settings.model
+            return EngineError(f"{where} has no model {model!r} ({said}): check {section}.model and {section}.base_url")
+        if kind == "key" and self._key is None:
             return EngineError(
                 f"{where} requires an API key ({said}): set {variable} in the environment of the executors"
             )
-        if status in (401, 403):
+        if kind == "key":
             return EngineError(f"{where} rejects the key in {variable} ({said}): set a key with access to its models")
-        section = self._section
-        if status == 404:
-            model = self._settings.model
-            return EngineError(f"{where} has no model {model!r} ({said}): check {section}.model and {section}.base_url")
+        if kind == "access":
+            # A gateway's page, as often as not: a key may change nothing.
+            key = f"set {variable}, if it needs a key" if self._key is None else f"the key in {variable}"
+            return EngineError(
+                f"{where} denies access ({said}): check {section}.base_url, any proxy before it, and {key}"
+            )
         return EngineError(f"{where} rejects every request ({said}): check {section}.base_url")
 
     def _clean(self, text: str) -> str:

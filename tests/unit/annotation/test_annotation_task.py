@@ -93,7 +93,12 @@ def test_every_task_has_its_answer(endpoint: Endpoint) -> None:
         (status(400, "too long"), "failed", "400: too long", None),
         (status(400, "filtered", "content_filter"), "refused", None, "400: filtered"),
         (body("<html>busy</html>"), "failed", "not a chat completion", None),
-        (body('{"choices": [{"message": {}, "finish_reason": null}]}'), "failed", "no finish_reason", None),
+        (
+            body('{"choices": [{"message": {}, "finish_reason": null}]}'),
+            "failed",
+            "neither text nor a finish_reason",
+            None,
+        ),
         (half, "failed", "RemoteProtocolError", None),
     ],
 )

@@ -1,0 +1,134 @@
+"""What an endpoint means where it does not answer: by status, by the codes in the body, whichever server wrote it.
+
+Servers say so with another status than 200, or with 200 and a body that is an error (proxies that have begun an answer).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+Kind = Literal["refused", "filtered", "again", "quota", "key", "access", "model", "path", "rejected"]
+"""``refused``: this request, for its form. ``filtered``: this request, for what its prompt says. ``again``: it may be sent
+again. The others concern every request: the money is used up, the key is missing or wrong, access is denied, no such model, no
+such path, anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer; ``said``: status and the server's own words, which may hold a key."""
+
+    kind: Kind
+    said: str
+
+
+_STATUSES: dict[int, Kind] = {
+    **dict.fromkeys((400, 413, 422), "refused"),
+    401: "key",
+    # OpenRouter, DeepSeek, Hugging Face: no credit left.
+    402: "quota",
+    403: "access",
+    **dict.fromkeys((405, 501), "path"),
+    # 424 is TGI's for a generation that failed (its OpenAPI document).
+    **dict.fromkeys((408, 409, 424, 425, 429), "again"),
+}
+
+_CODES: dict[str, Kind] = {
+    # OpenAI (guide on error codes): out of money comes as a 429, like a rate limit.
+    "insufficient_quota": "quota",
+    "billing_hard_limit_reached": "quota",
+    "billing_not_active": "quota",
+    # LiteLLM's proxy (budgets): a 400 or a 429.
+    "budget_exceeded": "quota",
+    # Azure OpenAI, LiteLLM: a 400 for what the prompt says.
+    "content_filter": "filtered",
+    "content_policy_violation": "filtered",
+    "responsibleaipolicyviolation": "filtered",
+    # OpenAI, Anthropic, TGI, Databricks (error_code), Google (status), where no status says it.
+    "rate_limit_exceeded": "again",
+    "rate_limit_error": "again",
+    "overloaded_error": "again",
+    "overloaded": "again",
+    "request_limit_exceeded": "again",
+    "resource_exhausted": "again",
+    "temporarily_unavailable": "again",
+    # OpenAI, Azure OpenAI, Databricks.
+    "model_not_found": "model",
+    "deploymentnotfound": "model",
+    "resource_does_not_exist": "model",
+}
+"""Codes that say more than the status, in lower case. Messages are not searched for quota: Google's say the same of a rate."""
+
+_FILTERED = re.compile("ContentPolicyViolationError")
+"""LiteLLM names its exception in the message alone."""
+
+_OF_CHAT = re.compile(r"chat/completions|chat model", re.IGNORECASE)
+"""So OpenAI answers with 404 where a model has no completions."""
+
+_OF_MODEL = re.compile(r"\bmodel\b|\bdeployment\b", re.IGNORECASE)
+
+
+def of_status(status: int, body: Any, model: str) -> Fault:
+    """What an answer of another status than 200 means; ``body`` as parsed JSON, or its text where it is none."""
+    message = _message(body)
+    return Fault(_kind(status, set(_codes(body)), message, model), f"{status}: {message or 'no reason given'}")
+
+
+def in_answer(content: bytes, model: str) -> Fault | None:
+    """The fault in a body of status 200; ``None`` where it is an answer, or nothing that can be read."""
+    # Parsed only where it may be one: answers are many.
+    if b'"choices"' in content and b'"error"' not in content:
+        return None
+    try:
+        body = orjson.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or body.get("choices"):
+        return None
+    codes = set(_codes(body))
+    if not (codes or any(body.get(name) for name in ("error", "message", "detail"))):
+        return None
+    status = next((int(code) for code in sorted(codes) if code.isdecimal() and 400 <= int(code) < 600), None)
+    message = _message(body) or "no reason given"
+    if status is None:
+        return Fault(_kind(500, codes, message, model), f"200 with an error: {message}")
+    return Fault(_kind(status, codes, message, model), f"{status}: {message}")
+
+
+def _kind(status: int, codes: set[str], message: str, model: str) -> Kind:
+    for code in codes:
+        if code in _CODES:
+            return _CODES[code]
+    if _FILTERED.search(message):
+        return "filtered"
+    if status == 404:
+        if _OF_CHAT.search(message):
+            return "path"
+        return "model" if model in message or _OF_MODEL.search(message) else "path"
+    return _STATUSES.get(status, "again" if status >= 500 else "rejected")
+
+
+def _codes(body: Any) -> Iterator[str]:
+    """Everything in a body that names the kind of error, in lower case."""
+    if not isinstance(body, Mapping):
+        return
+    for name in ("code", "type", "error_code", "error_type", "status"):
+        value = body.get(name)
+        if isinstance(value, str | int) and value:
+            yield str(value).lower()
+    for name in ("error", "innererror"):
+        yield from _codes(body.get(name))
+
+
+def _message(body: Any) -> str:
+    """A server's words: OpenAI's ``error.message``, TGI's ``error``, Databricks' ``message``, FastAPI's ``detail``, a page."""
+    if isinstance(body, Mapping):
+        for name in ("error", "message", "detail"):
+            if body.get(name):
+                return _message(body[name])
+        return orjson.dumps(body, default=str).decode() if body else ""
+    if isinstance(body, str | bytes):
+        return body if isinstance(body, str) else body.decode(errors="replace")
+    return orjson.dumps(body, default=str).decode() if body else ""
