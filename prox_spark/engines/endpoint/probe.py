@@ -108,8 +108,8 @@ async def _grammar(ask: Ask, probe: Request, form: Form, decode: Callable[[list[
                 raise
             continue
         found = answers.completion(probe, body, decode, form)
-        text = (found.output if found.token_ids is None else decode(found.token_ids)) or ""
-        if text.strip() and _WORD.startswith(text.strip()):
+        text = found.output if found.token_ids is None else decode(found.token_ids)
+        if text is not None and text.strip() == _WORD:
             return name
     return None
 

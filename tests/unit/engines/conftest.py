@@ -18,5 +18,5 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def endpoint(quick: None) -> Iterator[Endpoint]:
-    with serving(lambda payload: payload["prompt"][0], answers()) as server:
+    with serving(lambda payload: payload["prompt"][0] if "prompt" in payload else None, answers()) as server:
         yield server

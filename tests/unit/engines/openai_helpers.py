@@ -42,8 +42,9 @@ def letters(ids: list[int]) -> str:
 
 def engine(endpoint: Endpoint, form: Form | None = KNOWN, **more: Any) -> OpenaiEngine:
     """An engine that knows its endpoint; with ``None`` it has to find out."""
-    used = settings(endpoint.url, **more)
-    return OpenaiEngine(used, letters, form=form and replace(form, prompt=used.prompt))
+    if form is not None and "prompt" in more:
+        form = replace(form, prompt=more["prompt"])
+    return OpenaiEngine(settings(endpoint.url, **more), letters, form=form)
 
 
 def requests(*firsts: int, **more: Any) -> Iterator[Request]:
