@@ -56,11 +56,12 @@ def main() -> int:
 
 
 def _refine(spark: SparkSession, corpus: Path) -> str:
-    chunk_plan = plan_stages(_config(corpus, "c4")).chunk
+    first = _config(corpus, "c4")
+    chunk_plan = plan_stages(first).chunk
     assert chunk_plan is not None
     with ThreadPoolExecutor(max_workers=1) as pool:
         # vLLM takes half a minute to start, on one core: it does so while the corpus is read.
-        started = pool.submit(run_self_test, spark, chunk_plan)
+        started = pool.submit(run_self_test, spark, chunk_plan, first.execution)
         for name in CORPUS:
             config = _config(corpus, name)
             prox_spark.ingest(spark, config)

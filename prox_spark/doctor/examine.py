@@ -156,18 +156,18 @@ def _stages(spark: "SparkSession", config: Config) -> list[Check]:
         found = f"{refiner.name} ({plan.settings.kind}), fingerprint {plan.fingerprint[:8]}{prompt}"
         checks.append(Check(name, "ok", found))
         if isinstance(plan.settings, ModelSettings):
-            checks.append(_self_test(spark, plan))
+            checks.append(_self_test(spark, plan, config))
     return checks
 
 
-def _self_test(spark: "SparkSession", plan: Any) -> Check:
+def _self_test(spark: "SparkSession", plan: Any, config: Config) -> Check:
     """The model answers, through Spark and its engine, as it does before its first batch."""
     from prox_spark.errors import SelfTestError
     from prox_spark.generation.generate import run_self_test
 
     name = f"{plan.stage} self-test"
     try:
-        run_self_test(spark, plan)
+        run_self_test(spark, plan, config.execution)
     except SelfTestError as error:
         found = " | ".join(str(error).splitlines())
         return Check(name, "failed", found, "see the self-test in docs/running.md in the repository")

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from prox_spark.config.models import Config
+from prox_spark.config.models import Config, ExecutionConfig
 from prox_spark.generation.ahead import Answered, answer, in_the_air
 from prox_spark.generation.columns import check_column, with_score
 from prox_spark.generation.kinds import kind_of
@@ -127,7 +127,7 @@ def _run_stage(
         if config.generate.self_test:
             if kind_of(plan.settings).has_model:
                 _log.info("generate %s: self-test of %s", plan.stage, plan.refiner.name)
-            run_self_test(store.spark, plan)
+            run_self_test(store.spark, plan, config.execution)
 
     def look() -> Stage:
         versions = [store.version(table) for table in ("documents", "programs")]
@@ -326,9 +326,9 @@ def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None
     store.save(rows.write.format("delta").mode("append"), "metrics")
 
 
-def run_self_test(spark: SparkSession, plan: StagePlan) -> None:
+def run_self_test(spark: SparkSession, plan: StagePlan, execution: ExecutionConfig) -> None:
     """Let the stage's refiner answer pages of boilerplate, in a task as the documents' are: see ``self_test``."""
-    self_test(spark, plan, lambda pages: generate_rows(spark, pages, plan, partitions=1))
+    self_test(spark, plan, lambda pages: generate_rows(spark, pages, plan, partitions=1), execution)
 
 
 def _task(plan: StagePlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

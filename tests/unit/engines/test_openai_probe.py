@@ -162,6 +162,7 @@ def test_a_model_that_says_the_start_of_the_word_by_chance_is_not_taken_for_held
 
 
 def test_the_body_of_a_request_is_pinned(endpoint: Endpoint) -> None:
+    endpoint.usual = answers("fine")
     ask(engine(endpoint), 1, grammar="root ::= 'x'")
     ask(engine(endpoint, Form("chat")), 2)
     assert endpoint.seen == [

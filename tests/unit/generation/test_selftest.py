@@ -6,18 +6,21 @@ from typing import Any
 import pytest
 
 from prox_spark.config.engines import TransformersSettings
-from prox_spark.config.models import ChunkConfig, DocumentConfig
+from prox_spark.config.models import ChunkConfig, DocumentConfig, ExecutionConfig
+from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 from prox_spark.generation.plan import StagePlan, plan_stage
 from prox_spark.generation.refiner import Stage
 from prox_spark.generation.selftest import complaint, effective
 from prox_spark.programs import parse
 
 
-def row(output: str | None = None, **columns: Any) -> dict[str, Any]:
+def row(output: str | None = None, page: int = 0, **columns: Any) -> dict[str, Any]:
     """A row of ``programs`` whose calls are what its output parses to."""
     calls = [{"operation": call.operation, "outcome": call.outcome} for call in parse(output).calls] if output else None
+    last = BOILERPLATE_PAGES[page].count("\n")
+    place = {"doc_id": f"self-test {page}", "chunk": 0, "line_start": 0, "line_end": last, "line_offset": 0}
     empty = {"status": "ok", "keep_score": None, "line_scores": None, "error": None}
-    return empty | {"output": output, "calls": calls} | columns
+    return place | empty | {"output": output, "calls": calls} | columns
 
 
 def stage_plan(stage: Stage, model: Path) -> StagePlan:
@@ -31,9 +34,19 @@ def stage_plan(stage: Stage, model: Path) -> StagePlan:
         (["keep_chunk()", "untouch_doc()"], False),
         (["untouch_doc()", "remove_lines(start=0, end=1)"], True),
         (["normalize(source_str='a', target_str='b')"], True),
+        (["normalize(source_str='not in the page')"], False),
+        (["remove_lines(start=40, end=41)"], False),
         (["remove_all()"], True),
         # Good only in part, as a program that the token limit cut off may be.
         (["remove_lines(start=0, end=1)\nremove_li"], True),
+        # One slip is within the budget of a chunk, more void its program; one page that is changed is enough.
+        (["Program:\nremove_lines(start=0, end=1)"], True),
+        (["I would remove\nthe menu:\nremove_lines(start=0, end=1)"], False),
+        (["<think>\nIt is\na menu.\n</think>\nremove_lines(start=0, end=1)"], False),
+        (["(a) remove_lines(start=0, end=0)\n(b) remove_lines(start=1, end=1)"], False),
+        (["one\ntwo\nremove_lines(start=0, end=1)", "remove_lines(start=0, end=1)"], True),
+        # A loop is void, too.
+        (["remove_lines(start=0, end=1)\n" * 9], False),
         (["The page is about rain barrels.", ""], False),
         (["remove_lines(start=0"], False),
         # A document's decision is no edit of a chunk.
@@ -43,17 +56,51 @@ def stage_plan(stage: Stage, model: Path) -> StagePlan:
     ],
 )
 def test_a_chunk_refiner_must_edit_one_page_of_boilerplate(answers: list[str | None], does_anything: bool) -> None:
-    assert effective("chunk", [row(answer) for answer in answers]) is does_anything
+    assert effective("chunk", [row(answer, page) for page, answer in enumerate(answers)]) is does_anything
 
 
 @pytest.mark.parametrize(("scores", "does_anything"), [([[0.9, 0.5], [0.8]], False), ([[0.9, 0.9], [0.8, 0.49]], True)])
 def test_a_line_scorer_must_score_one_line_below_one_half(scores: list[list[float]], does_anything: bool) -> None:
-    assert effective("chunk", [row(line_scores=values) for values in scores]) is does_anything
+    rows = [row(page=page, line_scores=values) for page, values in enumerate(scores)]
+    assert effective("chunk", rows) is does_anything
+    # Whatever is removed in the end: these scores are there for every threshold.
+    assert effective("chunk", rows, ExecutionConfig(drop_line_below=0.0)) is does_anything
 
 
 @pytest.mark.parametrize(("scores", "decides"), [([None, None], False), ([None, 0.0], True), ([1.0, 1.0], True)])
 def test_a_document_refiner_must_decide_on_one_page(scores: list[float | None], decides: bool) -> None:
     assert effective("document", [row(keep_score=score) for score in scores]) is decides
+
+
+def test_the_guards_are_those_of_the_run() -> None:
+    rows = [row("I would remove\nthe menu:\nremove_lines(start=0, end=1)")]
+    assert not effective("chunk", rows)
+    assert effective("chunk", rows, ExecutionConfig(error_budget=2))
+    # Of the published executor, too: two errors void all of a document.
+    assert effective("chunk", [row("remove_lines(start=0, end=1)")], ExecutionConfig(mode="compat"))
+    wrong = "remove_lines(start=0, end=1)\nremove_lines(start=x, end=2)\nremove_lines 3"
+    assert not effective("chunk", [row(wrong)], ExecutionConfig(mode="compat"))
+
+
+def test_line_numbers_count_from_where_the_chunk_counts_them() -> None:
+    chunk = row("remove_lines(start=0, end=0)", line_start=4, line_end=6, chunk=1)
+    assert not effective("chunk", [chunk])
+    assert effective("chunk", [chunk | {"line_offset": 4}])
+
+
+def test_a_document_that_a_chunks_program_empties_has_lost_its_lines() -> None:
+    assert effective("chunk", [row("remove_all()")])
+    assert not effective("chunk", [row("drop_doc()")])
+
+
+def test_the_complaint_about_void_programs_says_so_and_shows_what_became_of_the_calls(tiny_model: Path) -> None:
+    rows = [row("I would remove\nthe menu:\nremove_lines(start=0, end=1)"), row("untouch_doc()", 1)]
+
+    reason, *shown = complaint(stage_plan("chunk", tiny_model), rows).splitlines()
+
+    assert "would remove nothing from any of 4 pages of boilerplate (a guard voids its programs: error_budget" in reason
+    assert shown[-2].endswith("(ok): calls 1 ok, 2 unknown")
+    assert shown[-1] == "- 'untouch_doc()' (ok)"
 
 
 def test_the_complaint_shows_prompt_and_answers_and_names_what_to_check(tiny_model: Path) -> None:

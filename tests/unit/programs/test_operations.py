@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ import pytest
 
 from prox_spark.annotation.prompts import OPERATIONS as TASK_OPERATIONS
 from prox_spark.execution import execute, execute_batch
+from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 from prox_spark.generation.selftest import effective
 from prox_spark.programs import Call, Dialect, Program, parse, parse_batch, render
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
@@ -142,7 +144,11 @@ def test_the_report_names_it_and_finds_the_call_behind_a_line(operation: Operati
 
 @each_operation
 def test_the_self_test_wants_calls_that_change_text(operation: Operation) -> None:
-    row = {"calls": [{"operation": operation.name, "outcome": "ok"}], "line_scores": None}
+    word = BOILERPLATE_PAGES[0].split("\n")[1].split()[0]
+    call = replace(sample(operation), source=word if operation.edits == "strings" else None)
+    written = render(Program((call,)))
+    row = {"doc_id": "self-test 0", "chunk": 0, "line_start": 0, "line_end": 11, "line_offset": 0, "output": written}
+    row |= {"line_scores": None}
     assert effective("chunk", [row]) == (operation.edits not in ("document", "nothing"))
 
 
