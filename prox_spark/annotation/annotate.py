@@ -68,13 +68,14 @@ class TaskCounts:
 class Annotated:
     """The result of one ``annotate``.
 
-    ``documents`` in the sample; ``answers`` that this run stored, for which ``retries`` requests were sent again; ``tasks``
-    and ``training``: totals so far.
+    ``documents`` in the sample; ``answers`` that this run stored, for which ``retries`` requests were sent again and of which
+    ``mended`` are used though they were not just the JSON that was asked for; ``tasks`` and ``training``: totals so far.
     """
 
     model: str
     documents: int
     answers: int
+    mended: int
     retries: int
     seconds: float
     tasks: list[TaskCounts]
@@ -84,6 +85,7 @@ class Annotated:
 @dataclass
 class _Done:
     answers: int = 0
+    mended: int = 0
     retries: int = 0
 
 
@@ -111,11 +113,13 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
             "store": store.location,
             "model": settings.endpoint.model,
             "answers": done.answers,
+            "mended": done.mended,
             "retries": done.retries,
         }
-        told = "annotate finished: %d answers by %s in %s; %d requests were sent again"
-        _log.info(told, done.answers, settings.endpoint.model, duration(seconds), done.retries, extra=values)
-        return Annotated(settings.endpoint.model, chosen.count(), done.answers, done.retries, seconds, tasks, training)
+        model, counts = settings.endpoint.model, (done.answers, done.mended, done.retries)
+        told = "annotate finished: %d answers by %s in %s, %d of them not plain JSON; %d requests were sent again"
+        _log.info(told, done.answers, model, duration(seconds), done.mended, done.retries, extra=values)
+        return Annotated(model, chosen.count(), *counts, seconds, tasks, training)
 
 
 def answered(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...]) -> DataFrame:
@@ -176,7 +180,8 @@ def _run(
                 answers = _ask(store, settings, prompts, batch)
                 done.retries += sum(answers.column("retries").drop_null().to_pylist())
                 done.answers += answers.num_rows
-                made = write(store, lease, from_arrow(store.spark, answers.drop_columns("retries")))
+                done.mended += sum(answers.column("mended").drop_null().to_pylist())
+                made = write(store, lease, from_arrow(store.spark, answers.drop_columns(["mended", "retries"])))
                 table: dict[str, Any] = (
                     {} if made is None else {"table": "annotations", "version": made.version, "rows": made.rows}
                 )

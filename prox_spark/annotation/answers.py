@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from prox_spark.annotation.objects import find_object
 from prox_spark.annotation.prompts import OPERATIONS
 from prox_spark.programs import Call, parse
 from prox_spark.programs.grammar import MAX_CALLS
@@ -32,7 +33,16 @@ def keep_document(edu: int, format: int) -> bool:
     return edu >= 3 or (edu == 2 and format >= 4)
 
 
-_Mark = Annotated[int, Field(strict=True, ge=0, le=5)]
+def _whole(value: Any) -> Any:
+    """A number that is whole however it is written: ``"3"`` and ``3.0`` are 3."""
+    try:
+        number = float(value) if isinstance(value, str | float) else value
+    except ValueError:
+        return value
+    return int(number) if isinstance(number, float) and number.is_integer() else value
+
+
+_Mark = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=0, le=5)]
 
 
 class _Scores(BaseModel):
@@ -45,7 +55,7 @@ class _Program(BaseModel):
 
 
 def read_scores(answer: str | None) -> Scores:
-    """The scores in an answer. Raises ``MalformedError``."""
+    """The scores in an answer; see ``find_object`` for how they may be written. Raises ``MalformedError``."""
     read = _read(_Scores, answer)
     return Scores(read.edu, read.format)
 
@@ -57,7 +67,7 @@ def read_program(task: str, answer: str | None, lines: Sequence[str], first: int
     for lines that are not the chunk's, and for a string that does not occur in it: such a call was not written
     for this chunk.
     """
-    calls = parse(_read(_Program, answer).program).calls
+    calls = parse(_program(answer)).calls
     if not calls:
         raise MalformedError("the program has no calls")
     if len(calls) > MAX_CALLS:
@@ -70,6 +80,19 @@ def read_program(task: str, answer: str | None, lines: Sequence[str], first: int
     if edits and len(edits) < len(calls):
         raise MalformedError("keep_chunk() must be the only call")
     return edits
+
+
+def _program(answer: str | None) -> str:
+    """The program's text: in an object, in an object within that object, or by itself."""
+    try:
+        program = _read(_Program, answer).program
+    except MalformedError:
+        # Without any object: it counts where it is nothing but calls.
+        bare = parse(answer or "").calls
+        if not bare or any(call.outcome != "ok" for call in bare):
+            raise
+        return answer or ""
+    return _read(_Program, program).program if program.lstrip().startswith("{") else program
 
 
 def _problem(task: str, call: Call, lines: Sequence[str], first: int) -> str | None:
@@ -89,13 +112,13 @@ def _problem(task: str, call: Call, lines: Sequence[str], first: int) -> str | N
 
 
 def _read(model: type[Model], answer: str | None) -> Model:
-    """The JSON object in an answer, whatever a model without a schema wrote around it."""
-    start, end = (answer or "").find("{"), (answer or "").rfind("}")
-    if answer is None or not 0 <= start < end:
+    """The object in an answer, whatever a model without a schema wrote around it."""
+    found = find_object(answer or "", model.model_fields)
+    if found is None:
         raise MalformedError(f"no JSON object in {(answer or '')[:_SHOWN]!r}")
     try:
-        return model.model_validate_json(answer[start : end + 1])
+        return model.model_validate(found)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, found["loc"]))
-        raise MalformedError(f"{where}{': ' if where else ''}{found['msg']}") from None
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise MalformedError(f"{where}{': ' if where else ''}{problem['msg']}") from None

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from prox_spark.annotation.answers import MalformedError, read_program, read_scores
+from prox_spark.annotation.objects import is_plain
 from prox_spark.annotation.prompts import Prompt, label, numbered
 from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.engines.endpoint.chat import ChatEngine, ChatRequest, Reply
@@ -21,8 +22,9 @@ from prox_spark.schemas import ANNOTATIONS
 WANTED = pa.list_(pa.struct([("task", pa.string()), ("chunk", pa.int32())]))
 """What is asked about a document: a task and, where only one of its chunks is, that chunk's number."""
 
-ANNOTATED = pa.schema([*ANNOTATIONS, ("retries", pa.int64())])
-"""Rows of ``annotations``, and in one row of each task how many requests were sent again, null in the others."""
+ANNOTATED = pa.schema([*ANNOTATIONS, ("mended", pa.bool_()), ("retries", pa.int64())])
+"""Rows of ``annotations``; ``mended``: the answer is used though it was not just the JSON that was asked for; and in one row of
+each task how many requests were sent again, null in the others."""
 
 _ROWS = 500
 _ERROR_CHARACTERS = 500
@@ -99,7 +101,7 @@ class _Asking:
         except MalformedError as error:
             self._row(question, "malformed", error=str(error), **used)
         else:
-            self._row(question, "ok", **found, **used)
+            self._row(question, "ok", mended=not is_plain(reply.text or ""), **found, **used)
 
     def pack(self) -> pa.RecordBatch:
         """Hand out the finished rows."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from prox_spark.annotation.answers import MalformedError, keep_document, read_program, read_scores
+from prox_spark.annotation.objects import is_plain
 from prox_spark.programs import Call
 
 LINES = ["Home | News", "The tide came in. [edit]", "", "(c) 2021"]
@@ -43,15 +44,88 @@ def test_scores_are_read_whatever_stands_around_them(answer: str) -> None:
         ('{"edu": 6, "format": 1}', "edu: "),
         ('{"edu": -1, "format": 1}', "edu: "),
         ('{"edu": 3.5, "format": 1}', "edu: "),
-        ('{"edu": "3", "format": 1}', "edu: "),
+        ('{"edu": "three", "format": 1}', "edu: "),
+        ('{"edu": "nan", "format": 1}', "edu: "),
+        ('{"edu": 1e400, "format": 1}', "edu: "),
+        ('{"edu": null, "format": 1}', "edu: "),
         ('{"edu": true, "format": 1}', "edu: "),
         ('{"edu": 4, "format": 1', "no JSON object"),
-        ('[{"edu": 4, "format": 1}, {"edu": 4, "format": 1}]', "trailing"),
+        # Two, of which none is the last word.
+        ('[{"edu": 4, "format": 1}, {"edu": 4, "format": 1}]', "no JSON object"),
+        # A draft stands for no answer that was begun after it.
+        ('{"edu": 4, "format": 1}\nNo: {"edu": 2, "form', "no JSON object"),
+        ('<think>{"edu": 4, "format": 1}</think>\nA fine page', "no JSON object"),
+        ('<think>{"edu": 4, "format": 1}</think>', "no JSON object"),
+        ('{"edu": 4, "format": 1}' + "[x" * 5000 + '{"edu": 2, "form', "no JSON object"),
+        ("{" * 5000, "no JSON object"),
+        ("[" * 5000, "no JSON object"),
+        ('{"edu": ' * 5000, "no JSON object"),
     ],
 )
 def test_scores_that_are_none_are_malformed(answer: str | None, said: str) -> None:
     with pytest.raises(MalformedError, match=said):
         read_scores(answer)
+
+
+WRITTEN = {
+    "think tags with braces": '<think>\n{maybe} edu {"edu": 1}?\n</think>\n\n{"edu": 4, "format": 5}',
+    "thoughts without tags": 'The set {edu, format} of scores is wanted.\n{"edu": 4, "format": 5}',
+    "an end of thoughts alone": 'So {"edu": 0, "format": 0}? No.</think>{"edu": 4, "format": 5}',
+    "draft and final": 'Draft: {"edu": 1, "format": 1}\nFinal: {"edu": 4, "format": 5}',
+    "remarks in brackets behind": '{"edu": 4, "format": 5}\n{I hope this helps} {edu and format} ["edu", "format"]',
+    "trailing comma": '{"edu": 4, "format": 5,\n}',
+    "double encoding": '"{\\"edu\\": 4, \\"format\\": 5}"',
+    "double encoding in a fence": '```json\n"{\\"edu\\": 4, \\"format\\": 5}"\n```',
+    "escaped quotes without a string": 'Here: {\\"edu\\": 4, \\"format\\": 5}',
+    "single quotes": "{'reason': 'it\\'s so', 'edu': 4, 'format': 5}",
+    "strings": '{"edu": "4", "format": " 5 "}',
+    "floats": '{"edu": 4.0, "format": "5.0"}',
+    "line feed and tab in a string": '{"reason": "so\n\tand so", "edu": 4, "format": 5}',
+    "a comma and a bracket in a string": '{"reason": "a,} b,]", "edu": 4, "format": 5,}',
+    "a list of one": '[{"edu": 4, "format": 5}]',
+    "page labels around it": 'As [003] says: {"edu": 4, "format": 5} [end]',
+    "a byte order mark": '\ufeff{"edu": 4, "format": 5}',
+}
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_scores_are_read_however_a_model_writes_them(case: str) -> None:
+    found = read_scores(WRITTEN[case])
+    assert (found.edu, found.format) == (4, 5)
+    assert not is_plain(WRITTEN[case]) or case in ("strings", "floats")
+
+
+PROGRAM = "remove_lines(line_start=0, line_end=0)\nremove_lines(line_start=3, line_end=3)"
+PROGRAMS = {
+    "plain": json.dumps({"program": PROGRAM}),
+    "real line feed": f'{{"program": "{PROGRAM}"}}',
+    "real line feed in single quotes": f"{{'program': '{PROGRAM}'}}",
+    "trailing comma": f'{{"program": {json.dumps(PROGRAM)},}}',
+    "bare": PROGRAM,
+    "bare in a fence": f"```python\n{PROGRAM}\n```",
+    "the object in the object": json.dumps({"program": json.dumps({"program": PROGRAM})}),
+    "double encoding": json.dumps(json.dumps({"program": PROGRAM})),
+    "draft and final": '{"program": "keep_chunk()"}\nBetter:\n' + json.dumps({"program": PROGRAM}),
+}
+
+
+@pytest.mark.parametrize("case", PROGRAMS)
+def test_programs_are_read_however_a_model_writes_them(case: str) -> None:
+    calls = [Call("remove_lines", 0, 0), Call("remove_lines", 3, 3)]
+    assert read_program("navigation", PROGRAMS[case], LINES, 0) == calls
+
+
+def test_braces_and_quotes_of_a_page_stay_in_its_strings() -> None:
+    lines = ["{menu} it's"]
+    for source in ("{menu}", "it's", "} it"):
+        written = f"normalize(source_str={json.dumps(source)})"
+        assert read_program("links", json.dumps({"program": written}), lines, 0) == [Call("normalize", source=source)]
+        assert read_program("links", written, lines, 0) == [Call("normalize", source=source)]
+
+
+def test_prose_around_a_bare_program_is_not_taken_for_one() -> None:
+    with pytest.raises(MalformedError, match="no JSON object"):
+        read_program("navigation", f"I would write:\n{PROGRAM}", LINES, 0)
 
 
 def answer(program: Any) -> str:

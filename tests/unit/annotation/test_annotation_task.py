@@ -1,6 +1,7 @@
 """A task against an endpoint that misbehaves: every question has its row, whatever became of it."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from prox_spark.engines.endpoint import client as openai_client
 from prox_spark.errors import EngineError
 
 KEY = "sk-very-secret-0123"
+GOOD = '{"edu": 3, "format": 5}'
 TASKS = ("scores", *PROGRAM_TASKS)
 
 
@@ -112,6 +114,49 @@ def test_what_becomes_of_a_question_is_in_its_row_and_costs_no_other(
     assert (row["error"] is None) if said is None else (said in row["error"])
     assert {other["status"] for other in found.values()} == {"ok"}
     assert len(found) == 7
+
+
+def test_answers_that_were_not_plain_json_are_counted(endpoint: Endpoint) -> None:
+    mended = says('<think>a page</think>\n{"edu": "3", "format": 1,}')
+    endpoint.behaviours = {("scores", "Page 0"): iter([mended]), ("scores", "Page 2"): iter([says("no")])}
+    found = ask(endpoint, ["Page 0", "Page 1", "Page 2"], [("scores", None)])
+    assert [(row["status"], row["mended"]) for _, row in sorted(found.items())] == [
+        ("ok", True),
+        ("ok", False),
+        ("malformed", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "outcome"),
+    [
+        ({"content": [{"type": "reasoning", "summary": []}, {"type": "text", "text": GOOD}]}, "stop", "ok"),
+        ({"content": None, "reasoning_content": f"Let me see. {GOOD}"}, "stop", "ok"),
+        ({"content": GOOD, "reasoning_content": '{"edu": 0, "format": 0}'}, "end_turn", "ok"),
+        ({"content": GOOD}, "eos_token", "ok"),
+        ({"content": GOOD}, None, "ok"),
+        ({"content": GOOD}, "MAX_TOKENS", "malformed"),
+        ({"content": None, "reasoning_content": "Let me"}, "length", "malformed"),
+        ({"content": None}, "SAFETY", "refused"),
+        ({"content": "No."}, "refusal", "refused"),
+    ],
+)
+def test_replies_are_read_in_every_servers_form(
+    endpoint: Endpoint, message: dict[str, Any], finish: str | None, outcome: str
+) -> None:
+    answer = {"choices": [{"message": message, "finish_reason": finish}], "usage": {"completion_tokens": -1}}
+    endpoint.usual = body(json.dumps(answer))
+    (row,) = ask(endpoint, ["Page 0"], [("scores", None)]).values()
+    assert row["status"] == outcome
+    assert row["output_tokens"] is None
+    assert len(endpoint.seen) == 1
+
+
+def test_a_reply_of_all_its_tokens_that_does_not_say_why_it_ended_was_cut(endpoint: Endpoint) -> None:
+    answer = {"choices": [{"message": {"content": '{"edu": 3'}}], "usage": {"completion_tokens": 1024}}
+    endpoint.usual = body(json.dumps(answer))
+    (row,) = ask(endpoint, ["Page 0"], [("scores", None)]).values()
+    assert row["error"] == "the answer was cut off by the token limit"
 
 
 def test_a_passing_fault_costs_another_attempt_and_is_counted(endpoint: Endpoint) -> None:
