@@ -208,7 +208,7 @@ class EndpointSettings(Section):
 
 
 class OpenaiSettings(EndpointSettings):
-    """Any OpenAI-compatible completions endpoint: ``vllm serve``, a Databricks serving endpoint.
+    """Any OpenAI-compatible endpoint: ``vllm serve``, a Databricks serving endpoint, and those in ``docs/running.md``.
 
     Spark tasks call it directly and need no GPU. The model runs at the endpoint; the refiner's files define the prompts.
     """
@@ -221,7 +221,8 @@ class OpenaiSettings(EndpointSettings):
     revision: str | None = None
     """Branch, tag or commit of that repository."""
     prompt: Literal["token_ids", "text"] = "token_ids"
-    """Format of prompts. Use ``text`` for endpoints that accept only text; they tokenise it again and add their BOS token."""
+    """Format of prompts. Text is tokenised again by the endpoint, which adds its BOS token. If the endpoint does not accept
+    token ids, prompts are sent as text, or as chat messages, and the log says so."""
 
 
 ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings

@@ -73,7 +73,7 @@ _OF_MODEL = re.compile(r"\bmodel\b|\bdeployment\b", re.IGNORECASE)
 def of_status(status: int, body: Any, model: str) -> Fault:
     """What an answer of another status than 200 means; ``body`` as parsed JSON, or its text where it is none."""
     message = _message(body)
-    return Fault(_kind(status, set(_codes(body)), message, model), f"{status}: {message or 'no reason given'}")
+    return Fault(_kind(status, list(_codes(body)), message, model), f"{status}: {message or 'no reason given'}")
 
 
 def in_answer(content: bytes, model: str) -> Fault | None:
@@ -87,17 +87,17 @@ def in_answer(content: bytes, model: str) -> Fault | None:
         return None
     if not isinstance(body, dict) or body.get("choices"):
         return None
-    codes = set(_codes(body))
+    codes = list(_codes(body))
     if not (codes or any(body.get(name) for name in ("error", "message", "detail"))):
         return None
-    status = next((int(code) for code in sorted(codes) if code.isdecimal() and 400 <= int(code) < 600), None)
+    status = next((int(code) for code in codes if code.isdecimal() and 400 <= int(code) < 600), None)
     message = _message(body) or "no reason given"
     if status is None:
         return Fault(_kind(500, codes, message, model), f"200 with an error: {message}")
     return Fault(_kind(status, codes, message, model), f"{status}: {message}")
 
 
-def _kind(status: int, codes: set[str], message: str, model: str) -> Kind:
+def _kind(status: int, codes: list[str], message: str, model: str) -> Kind:
     for code in codes:
         if code in _CODES:
             return _CODES[code]
@@ -111,15 +111,15 @@ def _kind(status: int, codes: set[str], message: str, model: str) -> Kind:
 
 
 def _codes(body: Any) -> Iterator[str]:
-    """Everything in a body that names the kind of error, in lower case."""
+    """Everything in a body that names the kind of error, in lower case; the narrowest first."""
     if not isinstance(body, Mapping):
         return
+    for name in ("innererror", "error"):
+        yield from _codes(body.get(name))
     for name in ("code", "type", "error_code", "error_type", "status"):
         value = body.get(name)
         if isinstance(value, str | int) and value:
             yield str(value).lower()
-    for name in ("error", "innererror"):
-        yield from _codes(body.get(name))
 
 
 def _message(body: Any) -> str:

@@ -1,8 +1,10 @@
 """Servers of other makers, as they behave by their documents: each runs or is refused in one line."""
 
+import itertools
 import logging
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from endpoint import Endpoint, serving
@@ -73,6 +75,19 @@ def test_decisions_are_made_or_refused_in_one_line(server: Server, endpoint: End
     assert "\n" not in str(raised.value)
     assert endpoint.url in str(raised.value)
     assert len(endpoint.seen) <= MOST_PROBES
+
+
+def test_the_documentation_has_every_server_as_it_is_seen_here() -> None:
+    lines = (Path(__file__).parents[3] / "docs" / "running.md").read_text(encoding="utf-8").splitlines()
+    start = lines.index(next(line for line in lines if line.startswith("| server |"))) + 2
+    table = list(itertools.takewhile(lambda line: line.startswith("|"), lines[start:]))
+    prompts = {list: "token ids", str: "text", dict: "chat"}
+    expected = {
+        f"| {name} | {prompts[server.prompt]} | {f'`{server.grammar}`' if server.grammar else 'checked here'} | "
+        f"{'yes' if server.decides is True else 'refused'} |"
+        for name, server in SERVERS.items()
+    }
+    assert set(table) == expected
 
 
 @pytest.mark.parametrize("server", [SERVERS["Ollama"]], indirect=False)
