@@ -29,7 +29,7 @@ class OpenaiEngine:
         self._endpoint = Endpoint(
             settings,
             section="engine",
-            hint="if it rejects token ids, set engine.prompt to text; if it ignores grammars, set grammar to false",
+            hint="if it rejects token ids, set engine.prompt to text; if it rejects or ignores grammars, set grammar to false",
         )
         self._form = form
         self._finding = anyio.Lock()

@@ -182,6 +182,21 @@ def test_an_endpoint_that_answers_nothing_ends_the_task(endpoint: Endpoint, monk
     endpoint.usual = status(404, "no such model")
     with pytest.raises(EngineError, match=r"check annotate\.endpoint\.model"):
         ask(endpoint, ["Page 0"])
+    endpoint.usual = status(404, "Not Found")
+    with pytest.raises(EngineError, match=r"nothing at /v1/chat/completions .*check annotate\.endpoint\.base_url"):
+        ask(endpoint, ["Page 0"])
+    endpoint.usual = status(429, "no", "insufficient_quota")
+    with pytest.raises(EngineError, match="no quota or credit left"):
+        ask(endpoint, ["Page 0"])
+
+
+def test_filtered_pages_are_refused_rows_and_no_dead_endpoint(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_client, "IN_A_ROW", 3)
+    endpoint.usual = status(400, "litellm.ContentPolicyViolationError: it says so", "400")
+    found = ask(endpoint, [f"Page {n}" for n in range(5)], [("scores", None)])
+    assert {row["status"] for row in found.values()} == {"refused"}
 
 
 def test_the_key_is_in_no_row_and_no_error(endpoint: Endpoint) -> None:

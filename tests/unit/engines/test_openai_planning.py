@@ -10,6 +10,7 @@ import pytest
 from endpoint import Endpoint
 from openai_helpers import answers, decides, settings
 from pydantic import TypeAdapter
+from servers import PROGRAM, SERVERS
 
 from prox_spark.config.engines import EngineSettings, OpenaiSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
@@ -89,3 +90,20 @@ def test_rows_have_confidences_where_there_are_ids_and_counts_where_there_are_no
     endpoint.usual = decides({f"token_id:{keep}": -1.0, f"token_id:{drop}": -1.0})
     found = row("document")
     assert (found["status"], found["keep_score"], found["output_tokens"]) == ("ok", 0.5, 0)
+
+
+@pytest.mark.parametrize(("server", "held"), [("OpenAI, chat model", False), ("Ollama", False), ("llama.cpp", True)])
+def test_rows_come_from_servers_that_take_less(
+    endpoint: Endpoint, refiner: Path, server: str, held: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.about, endpoint.usual = lambda payload: None, SERVERS[server].behave
+    columns = {"doc_id": ["d"], "content_hash": ["h"], "unit": pa.array([0], pa.int64()), "text": ["Menu\nA page."]}
+    config = ChunkConfig(engine=settings(endpoint.url, refiner=str(refiner)), grammar=True)
+    with caplog.at_level("WARNING", "prox_spark"):
+        (out,) = generate_programs(iter([pa.RecordBatch.from_pydict(columns)]), plan_stage("chunk", config))
+    (row,) = out.to_pylist()
+    assert (row["status"], row["output"], row["output_tokens"]) == ("ok", PROGRAM, 5)
+    assert ("holds answers to no grammar" in caplog.text) is not held
+    last = endpoint.seen[-1]
+    prompt = last["prompt"] if "prompt" in last else last["messages"][0]["content"]
+    assert isinstance(prompt, list) or ("[000]Menu\n[001]A page.\n" in prompt and "<s>" not in prompt)

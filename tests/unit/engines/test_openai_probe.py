@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from endpoint import Behaviour, Endpoint, Handler, status
+from endpoint import Behaviour, Endpoint, Handler, hangs, status
 from openai_helpers import KNOWN, answers, ask, engine, requests
 from servers import vllm
 
@@ -84,6 +84,14 @@ def test_a_server_that_is_down_fails_its_probe_for_all_that_wait_at_once(
     with pytest.raises(EngineError, match="failed 8 requests in a row; last error: sent 3 times, 503: loading"):
         list(engine(endpoint, None, max_in_flight=8).stream(requests(*range(1, 9))))
     assert len(endpoint.seen) <= 8 * 3
+
+
+def test_a_server_that_hangs_costs_all_that_wait_one_time_out(endpoint: Endpoint) -> None:
+    endpoint.about = lambda payload: None
+    endpoint.usual = hangs
+    found = ask(engine(endpoint, None, timeout_seconds=0.5, retries=0, max_in_flight=4), 1, 2, 3, 4)
+    assert {completion.error for completion in found.values()} == {"sent 1 times, no answer within 0.5 s"}
+    assert len(endpoint.seen) == 1
 
 
 def test_a_short_request_refused_in_every_form_ends_the_job_with_the_last_words(endpoint: Endpoint) -> None:
