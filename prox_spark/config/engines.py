@@ -223,6 +223,9 @@ class OpenaiSettings(EndpointSettings):
     prompt: Literal["token_ids", "text"] = "token_ids"
     """Format of prompts. Text is tokenised again by the endpoint, which adds its BOS token. If the endpoint does not accept
     token ids, prompts are sent as text, or as chat messages, and the log says so."""
+    batch: bool = False
+    """Send requests through the provider's batch API (``/v1/batches``): cheaper, but answers may take 24 hours. A restarted
+    job waits for the batches that it has submitted."""
 
 
 ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings

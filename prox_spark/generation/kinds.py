@@ -247,7 +247,7 @@ KINDS = {
         "endpoint",
         _refiner,
         has_model=True,
-        operational=("base_url", "api_key_variable", "max_in_flight", "timeout_seconds", "retries"),
+        operational=("base_url", "api_key_variable", "max_in_flight", "timeout_seconds", "retries", "batch"),
         package=("openai", "pip install openai"),
     ),
 }

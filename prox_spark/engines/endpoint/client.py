@@ -107,16 +107,21 @@ class Endpoint:
         requests: Iterator[Q],
         attempt: Callable[[openai.AsyncOpenAI, Q], Awaitable[A]],
         failed: Callable[[Q, str], A],
+        *,
+        most: int | None = None,
+        patience: float | None = None,
     ) -> Iterator[A]:
-        """Answer every request once, in any order, with at most ``max_in_flight`` unanswered.
+        """Answer every request once, in any order, with at most ``most`` (``max_in_flight`` unless given) unanswered.
 
         ``attempt`` sends one once (with ``send``) and reads its answer, raising ``FailedError``, ``AgainError`` or
         ``UnusableError``; ``failed`` makes the answer to one that failed for good, for that reason.
+        ``patience``: seconds for one attempt, where that is more than sending and waiting for an answer.
         Raises ``EngineError`` where the endpoint cannot be reached, knows neither key nor model, or fails ``IN_A_ROW``
         requests in a row.
         """
         answered: queue.SimpleQueue[Future[A]] = queue.SimpleQueue()
         flying: set[Future[A]] = set()
+        most = most or self._settings.max_in_flight
         began = time.monotonic()
         try:
             with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._client()) as client:
@@ -125,10 +130,10 @@ class Endpoint:
                         future = portal.start_task_soon(self._answer, client, request, attempt, failed)
                         flying.add(future)
                         future.add_done_callback(answered.put)
-                        while len(flying) >= self._settings.max_in_flight or not answered.empty():
-                            yield self._next(answered, flying)
+                        while len(flying) >= most or not answered.empty():
+                            yield self._next(answered, flying, patience or 0.0)
                     while flying:
-                        yield self._next(answered, flying)
+                        yield self._next(answered, flying, patience or 0.0)
                 finally:
                     for future in flying:
                         future.cancel()
@@ -150,25 +155,27 @@ class Endpoint:
         return f"the endpoint {self._settings.base_url}"
 
     async def send(self, create: Callable[[], Awaitable[Any]]) -> bytes:
-        """The body of an answer of status 200 to what ``create`` (a raw-response call of the client) sends."""
+        """The body of a model's answer to what ``create`` (a raw-response call of the client) sends."""
+        content = await self.fetch(create)
+        fault = faults.in_answer(content, self._settings.model)
+        if fault is not None:
+            raise self.failure(fault)
+        return content
+
+    async def fetch(self, create: Callable[[], Awaitable[Any]]) -> bytes:
+        """The body of any answer of status 200 to what ``create`` sends."""
         caught: Exception
         try:
             # The client's own time-out starts anew with every byte.
             with fail_after(self._settings.timeout_seconds):
-                response = (await create()).http_response
-                content = bytes(response.content)
+                return bytes((await create()).http_response.content)
         except (TimeoutError, openai.APIError) as error:
             caught = error
-        else:
-            fault = faults.in_answer(content, self._settings.model)
-            if fault is None:
-                return content
-            raise self._fault(fault, response.request.url.path, response.headers)
         # Raised out here, so that the client's error, which may show the key, is no context of it.
         if not isinstance(caught, openai.APIStatusError):
             raise self._silence(caught)
         fault = faults.of_status(caught.status_code, caught.body, self._settings.model)
-        raise self._fault(fault, caught.request.url.path, caught.response.headers)
+        raise self.failure(fault, caught.request.url.path, caught.response.headers)
 
     def without_key(self, text: str) -> str:
         """The text without the key, should an endpoint say it."""
@@ -184,8 +191,8 @@ class Endpoint:
             max_retries=0,
         )
 
-    def _next(self, answered: "queue.SimpleQueue[Future[A]]", flying: set[Future[A]]) -> A:
-        one = 2 * self._settings.timeout_seconds + _LONGEST_WAIT_SECONDS + _LONGEST_ASKED_WAIT_SECONDS
+    def _next(self, answered: "queue.SimpleQueue[Future[A]]", flying: set[Future[A]], patience: float) -> A:
+        one = patience + 2 * self._settings.timeout_seconds + _LONGEST_WAIT_SECONDS + _LONGEST_ASKED_WAIT_SECONDS
         longest = (self._settings.retries + 1) * one + _SPARE_SECONDS
         try:
             future = answered.get(timeout=longest)
@@ -233,7 +240,7 @@ class Endpoint:
         try:
             return await attempt(client, request)
         except UnusableError as error:
-            reason = self._clean(str(error))
+            reason = self.clean(str(error))
             raise (AgainError(reason) if error.again else FailedError(reason, filtered=error.filtered)) from None
 
     def _reason(self, error: FailedError) -> str:
@@ -262,17 +269,17 @@ class Endpoint:
         unreachable = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
         if isinstance(error, TimeoutError | openai.APITimeoutError) and not unreachable:
             return AgainError(f"no answer within {self._settings.timeout_seconds:g} s")
-        return AgainError(self._clean(f"{type(cause).__name__}: {cause}"), unreachable=unreachable)
+        return AgainError(self.clean(f"{type(cause).__name__}: {cause}"), unreachable=unreachable)
 
-    def _fault(self, fault: faults.Fault, path: str, headers: Mapping[str, str]) -> Exception:
-        """What to do about an answer that is none."""
-        said = self._clean(fault.said)
+    def failure(self, fault: faults.Fault, path: str = "", headers: Mapping[str, str] | None = None) -> Exception:
+        """The error that an answer which is none amounts to."""
+        said = self.clean(fault.said)
         where, section, variable = self.where, self._section, self._settings.api_key_variable
         kind = fault.kind
         if kind in ("refused", "filtered"):
             return RefusedError(said, filtered=kind == "filtered")
         if kind == "again":
-            return AgainError(said, wait=_asked_wait(headers))
+            return AgainError(said, wait=_asked_wait(headers or {}))
         if kind == "quota":
             return EngineError(
                 f"{where} has no quota or credit left ({said}): add some, or raise the limit, and run again"
@@ -297,7 +304,7 @@ class Endpoint:
             )
         return EngineError(f"{where} rejects every request ({said}): check {section}.base_url")
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
         """One short line without the key."""
         return " ".join(self.without_key(text).split())[:_REASON_CHARACTERS]
 

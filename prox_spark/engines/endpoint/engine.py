@@ -8,10 +8,16 @@ import openai
 
 from prox_spark.config.engines import OpenaiSettings
 from prox_spark.engines.endpoint import answers as endpoint_answers
-from prox_spark.engines.endpoint.client import AgainError, Endpoint
-from prox_spark.engines.endpoint.forms import Form, fields
+from prox_spark.engines.endpoint import batch, forms
+from prox_spark.engines.endpoint.client import AgainError, Endpoint, FailedError, UnusableError
+from prox_spark.engines.endpoint.faults import Fault
+from prox_spark.engines.endpoint.forms import Form
 from prox_spark.engines.endpoint.probe import find_form
 from prox_spark.engines.protocol import Completion, Request, Usage
+from prox_spark.errors import EngineError
+
+_BATCHES_IN_FLIGHT = 2
+"""One is filled while another waits; each is held in memory."""
 
 
 class OpenaiEngine:
@@ -37,9 +43,7 @@ class OpenaiEngine:
 
     def stream(self, requests: Iterator[Request]) -> Iterator[Completion]:
         """See ``Endpoint.stream``. Raises ``EngineError`` for an endpoint that cannot be asked in any form, too."""
-        # Each stream has an event loop of its own, and a lock belongs to one.
-        self._finding = anyio.Lock()
-        return self._endpoint.stream(requests, self._attempt, _failed)
+        return self._in_batches(requests) if self._settings.batch else self._one_by_one(requests)
 
     def usage(self) -> Usage:
         """See ``Engine``: of this task alone; a request that waits to be sent again is in flight."""
@@ -47,6 +51,63 @@ class OpenaiEngine:
 
     def close(self) -> None:
         """A stream's end has closed everything."""
+
+    def _one_by_one(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        # Each stream has an event loop of its own, and a lock belongs to one.
+        self._finding = anyio.Lock()
+        return self._endpoint.stream(requests, self._attempt, _failed)
+
+    def _in_batches(self, requests: Iterator[Request]) -> Iterator[Completion]:
+        """Through the provider's batch API, but for too few requests to wait for."""
+        few: list[Request] = []
+
+        def many() -> Iterator[list[Request]]:
+            for group in batch.groups(requests):
+                if len(group) < batch.FEWEST:
+                    few.extend(group)
+                else:
+                    yield group
+
+        self._finding = anyio.Lock()
+        found = self._endpoint.stream(
+            many(),
+            self._attempt_batch,
+            lambda group, reason: [_failed(request, reason) for request in group],
+            most=_BATCHES_IN_FLIGHT,
+            patience=batch.LONGEST_SECONDS,
+        )
+        for completions in found:
+            yield from completions
+        if few:
+            yield from self._one_by_one(iter(few))
+
+    async def _attempt_batch(self, client: openai.AsyncOpenAI, requests: list[Request]) -> list[Completion]:
+        form = self._form or await self._find(client, requests[0])
+        path = "/v1/chat/completions" if form.prompt == "chat" else "/v1/completions"
+        model = self._settings.model
+        asked = [batch.line(path, forms.body(request, form, model, self._decode)) for request in requests]
+        answers = await batch.Batches(self._endpoint, client, model).answer(path, {line.id: line for line in asked})
+        found = [self._read(request, answers[line.id], form) for request, line in zip(requests, asked, strict=True)]
+        if all(isinstance(one, FailedError) and not one.filtered for one in found):
+            raise EngineError(
+                f"{self._endpoint.where} failed all {len(found)} requests of a batch; last error: {found[-1]}"
+            )
+        return [
+            _failed(request, str(one)) if isinstance(one, FailedError) else one
+            for request, one in zip(requests, found, strict=True)
+        ]
+
+    def _read(self, request: Request, answer: bytes | Fault, form: Form) -> Completion | FailedError:
+        """What a batch has for a request. Raises what concerns every request."""
+        if isinstance(answer, Fault):
+            error = self._endpoint.failure(answer)
+            if isinstance(error, FailedError):
+                return error
+            raise error
+        try:
+            return endpoint_answers.completion(request, answer, self._decode, form)
+        except UnusableError as error:
+            return FailedError(self._endpoint.clean(str(error)), filtered=error.filtered)
 
     async def _attempt(self, client: openai.AsyncOpenAI, request: Request) -> Completion:
         form = self._form or await self._find(client, request)
@@ -74,16 +135,10 @@ class OpenaiEngine:
             return self._form
 
     async def _send(self, client: openai.AsyncOpenAI, request: Request, form: Form) -> bytes:
-        create: Any
-        body = {"model": self._settings.model, "extra_body": fields(request, form)}
-        ids = request.token_ids or []
-        if form.prompt == "chat":
-            create = client.chat.completions.with_raw_response.create
-            message = {"role": "user", "content": self._decode(ids)}
-            return await self._endpoint.send(lambda: create(messages=[message], **body))
-        prompt = self._decode(ids) if form.prompt == "text" else ids
-        create = client.completions.with_raw_response.create
-        return await self._endpoint.send(lambda: create(prompt=prompt, **body))
+        body = forms.body(request, form, self._settings.model, self._decode)
+        create: Any = client.completions if form.prompt != "chat" else client.chat.completions
+        asked = {name: body.pop(name) for name in ("model", "messages", "prompt") if name in body}
+        return await self._endpoint.send(lambda: create.with_raw_response.create(**asked, extra_body=body))
 
 
 def _failed(request: Request, reason: str) -> Completion:

@@ -72,7 +72,7 @@ _OF_MODEL = re.compile(r"\bmodel\b|\bdeployment\b", re.IGNORECASE)
 
 def of_status(status: int, body: Any, model: str) -> Fault:
     """What an answer of another status than 200 means; ``body`` as parsed JSON, or its text where it is none."""
-    message = _message(body)
+    message = words(body)
     return Fault(_kind(status, list(_codes(body)), message, model), f"{status}: {message or 'no reason given'}")
 
 
@@ -91,7 +91,7 @@ def in_answer(content: bytes, model: str) -> Fault | None:
     if not (codes or any(body.get(name) for name in ("error", "message", "detail"))):
         return None
     status = next((int(code) for code in codes if code.isdecimal() and 400 <= int(code) < 600), None)
-    message = _message(body) or "no reason given"
+    message = words(body) or "no reason given"
     if status is None:
         return Fault(_kind(500, codes, message, model), f"200 with an error: {message}")
     return Fault(_kind(status, codes, message, model), f"{status}: {message}")
@@ -122,12 +122,15 @@ def _codes(body: Any) -> Iterator[str]:
             yield str(value).lower()
 
 
-def _message(body: Any) -> str:
-    """A server's words: OpenAI's ``error.message``, TGI's ``error``, Databricks' ``message``, FastAPI's ``detail``, a page."""
+def words(body: Any) -> str:
+    """A server's words, empty where it has none.
+
+    OpenAI's ``error.message``, TGI's ``error``, Databricks' ``message``, FastAPI's ``detail``, a gateway's page.
+    """
     if isinstance(body, Mapping):
         for name in ("error", "message", "detail"):
             if body.get(name):
-                return _message(body[name])
+                return words(body[name])
         return orjson.dumps(body, default=str).decode() if body else ""
     if isinstance(body, str | bytes):
         return body if isinstance(body, str) else body.decode(errors="replace")

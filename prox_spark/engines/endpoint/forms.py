@@ -40,7 +40,7 @@ class Form:
     grammar: str | None = None
 
 
-def fields(request: Request, form: Form) -> dict[str, Any]:
+def _fields(request: Request, form: Form) -> dict[str, Any]:
     """The body of a request but for model and prompt."""
     asked: dict[str, Any] = {"temperature": 0.0, "max_tokens": request.max_tokens}
     if request.decision is not None:
@@ -49,6 +49,15 @@ def fields(request: Request, form: Form) -> dict[str, Any]:
         asked[form.grammar] = GRAMMARS[form.grammar](request.grammar)
     more = optional(request, form)
     return asked | {name: value for name, value in more.items() if name not in form.without}
+
+
+def body(request: Request, form: Form, model: str, decode: Callable[[list[int]], str]) -> dict[str, Any]:
+    """The whole body of a request; ``decode`` gives the text of token ids."""
+    ids = request.token_ids or []
+    asked = {"model": model, **_fields(request, form)}
+    if form.prompt == "chat":
+        return asked | {"messages": [{"role": "user", "content": decode(ids)}]}
+    return asked | {"prompt": ids if form.prompt == "token_ids" else decode(ids)}
 
 
 def optional(request: Request, form: Form) -> dict[str, Any]:
