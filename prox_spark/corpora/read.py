@@ -8,7 +8,7 @@ from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Container, Format, get_format
 from prox_spark.corpora.json_lines import read_json_lines
 from prox_spark.corpora.parquet import parquet_rows, read_parquet
-from prox_spark.corpora.records import Record, to_batches, unreadable, utf8_or_error
+from prox_spark.corpora.records import Found, Record, Tally, to_batches, unreadable, utf8_or_error
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed
 from prox_spark.corpora.warc import read_warc, read_wet
 
@@ -16,24 +16,32 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def read_file(
-    path: str, format_name: str, *, columns: Mapping[str, str] | None = None, source: str | None = None
+    path: str,
+    format_name: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    source: str | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The records of one file, in order, as batches of schema ``prox_spark.schemas.RECORDS``.
 
     Memory is bounded by a batch (1,000 records, 16 MiB of text) or the largest record, whatever the file's size.
     ``columns`` maps our columns to the corpus's; ``source`` names the corpus where records do not (else the format).
+    ``tally`` is filled in as the file is read: with records that are passed over, which have no row, and with columns that
+    are left out of the metadata. Records = documents + rows with an error + records passed over.
 
     Nothing about the data raises. A record that cannot be read has a null text and an ``error_class``: ``NullText``,
     ``MissingColumn``, ``WrongType``, ``NotUtf8``, ``LoneSurrogate``, ``MalformedJson``, ``NotAnObject``, ``TooLarge``,
-    ``MalformedHttp``, ``MalformedHtml``; ``TruncatedFile`` and ``BrokenFile`` stand where the rest of a file, or of a
-    row group, is lost. ``position`` is null where that is the whole file.
+    ``MalformedWarc``, ``MalformedHttp``, ``MalformedHtml``; ``TruncatedFile`` and ``BrokenFile`` where the rest of a file, or
+    of a row group, is lost; ``Unsupported`` for a file of another kind. ``position`` is null where that is the whole file.
 
     Raises ``InputError`` for a format or column that does not exist, and for a file system that fails (so that the task
     is tried again).
     """
     found = get_format(format_name, columns)
     with WatchedFile(path) as file:
-        yield from to_batches(_read(file, found), path, source or found.name)
+        rows = (tally or Tally()).rows(_read(file, found))
+        yield from to_batches(rows, path, source or found.name)
 
 
 def read_start(
@@ -47,7 +55,7 @@ def read_start(
     found = get_format(format_name, columns)
     with WatchedFile(path) as file:
         rows = parquet_rows(file) if found.container == "parquet" else None
-        for record in _read(file, found):
+        for record in Tally().rows(_read(file, found)):
             if record.position is None or found.container == "text":
                 yield record, 1.0
             elif rows is not None:
@@ -56,7 +64,7 @@ def read_start(
                 yield record, min(1.0, max(file.tell(), 1) / max(size, 1))
 
 
-def _read(file: WatchedFile, found: Format) -> Iterator[Record]:
+def _read(file: WatchedFile, found: Format) -> Iterator[Found]:
     try:
         yield from READERS[found.container](file, found)
     except MemoryError:
@@ -83,7 +91,7 @@ def _read_text(file: WatchedFile) -> Record:
     return utf8_or_error(0, text) or Record(0, text)
 
 
-READERS: dict[Container, Callable[[WatchedFile, Format], Iterator[Record]]] = {
+READERS: dict[Container, Callable[[WatchedFile, Format], Iterator[Found]]] = {
     "json": read_json_lines,
     "parquet": read_parquet,
     "text": lambda file, _: iter((_read_text(file),)),

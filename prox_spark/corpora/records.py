@@ -1,6 +1,8 @@
 """Records as a reader finds them, and their way into Arrow batches."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -30,6 +32,50 @@ class Record(NamedTuple):
     metadata: dict[str, str] | None = None
     error_class: str | None = None
     message: str | None = None
+
+
+class Passed(NamedTuple):
+    """A record that is passed over because it is no document, such as a request or an image: ``reason`` says what it is."""
+
+    reason: str
+
+
+class LeftOut(NamedTuple):
+    """A column of a file that is not in the metadata because it cannot be shown: its name and why."""
+
+    column: str
+    reason: str
+
+
+Found = Record | Passed | LeftOut
+"""What a reader finds."""
+
+_MOST_REASONS = 200
+OTHER_REASONS = "other reasons"
+
+
+@dataclass
+class Tally:
+    """What a file had beside its rows: how many records were ``passed`` over by reason, and which columns were ``left_out``.
+
+    It keeps 200 reasons and 200 columns; further ones are counted together as ``other reasons``.
+    """
+
+    passed: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, found: Iterable[Found]) -> Iterator[Record]:
+        """The rows of ``found``; the rest is counted as it comes."""
+        for one in found:
+            if isinstance(one, Record):
+                yield one
+            elif isinstance(one, Passed):
+                known = one.reason in self.passed or len(self.passed) < _MOST_REASONS
+                self.passed[one.reason if known else OTHER_REASONS] += 1
+            elif one.column in self.left_out or len(self.left_out) < _MOST_REASONS:
+                self.left_out[one.column] = one.reason
+            else:
+                self.left_out[OTHER_REASONS] = "further columns"
 
 
 def unreadable(position: int | None, error_class: str, message: str, doc_id: str | None = None) -> Record:

@@ -1,89 +1,183 @@
 """Compressed streams and lines, read as far as they can be read, in bounded memory."""
 
+import bz2
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal, Protocol
 
 import zstandard
+from fastwarc.stream_io import Lz4Reader
 
 from prox_spark.corpora.files import WatchedFile
 
 MAX_RECORD = 256 << 20
 """Bytes of the longest line or text file that is read; a longer one is quarantined, for Spark holds rows many times."""
 
+Packing = Literal["gzip", "zstd", "bzip2", "xz", "lz4", "plain"]
+"""How a file is compressed, told by its first bytes."""
+
+HEAD = 4096
+"""Bytes from which the kind of a file is told."""
+
 _READ = 1 << 20
 _FEED = 1 << 16
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd")
+_BZIP2 = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
+_XZ = b"\xfd7zXZ\0"
+_LZ4 = b"\x04\x22\x4d\x18"
+_SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
+# What a dictionary's frame begins with in a .warc.zst: https://iipc.github.io/warc-specifications/specifications/warc-zstd/
+_DICTIONARY = b"\x5d\x2a\x4d\x18"
+_MOST_MEMORY = 1 << 30
+
+_OTHERS = (
+    (b"PK\x03\x04", "a ZIP archive: unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
+    (b"Rar!\x1a\x07", "a RAR archive: unpack it"),
+    (b"\x1f\x9d", "compressed by compress (.Z): decompress it, or compress it with gzip or zstd"),
+    (b"LZIP\x01", "compressed by lzip: decompress it, or compress it with gzip, xz or zstd"),
+    (b"\x02\x21\x4c\x18", "compressed by an old lz4: decompress it, or compress it with gzip or zstd"),
+    (b"\xff\x06\0\0sNaPpY", "compressed by Snappy: decompress it, or compress it with gzip or zstd"),
+    (b"PAR1", "a Parquet file: set input.format=parquet"),
+    (b"ARROW1\0\0", "an Arrow file: write it as Parquet or JSON lines"),
+    (b"Obj\x01", "an Avro file: write it as Parquet or JSON lines"),
+)
 
 
 class Damaged(Exception):  # noqa: N818 -- a fact about the data that becomes a quarantine row, never a user's error
     """The stream ends here although the data does not: ``error_class`` and message of the quarantine row.
 
-    ``rest`` is the unfinished line before it, where lines are read.
+    ``start``: offset in the file of what is damaged, a member, a frame, or bytes that are none. ``inside``: a member or
+    frame is broken, so that what came of it before may be wrong, too. ``rest`` is the unfinished line before it, where lines
+    are read.
     """
 
-    def __init__(self, error_class: str, message: str) -> None:
+    def __init__(self, error_class: str, message: str, *, start: int = 0, inside: bool = False) -> None:
         super().__init__(message)
         self.error_class = error_class
+        self.start = start
+        self.inside = inside
         self.rest = b""
 
 
-def is_zstd(head: bytes) -> bool:
-    """Whether a stream that begins so is zstd: a frame, or a skippable frame (RFC 8878, section 3.1)."""
-    return head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50)
+def packing_of(head: bytes) -> Packing:
+    """How a file that begins so is compressed. A skippable frame (RFC 8878, section 3.1) begins a zstd file, too."""
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(_ZSTD) or _is_skippable(head):
+        return "zstd"
+    if head.startswith(b"BZh") and head[4:10] in _BZIP2:
+        return "bzip2"
+    if head.startswith(_XZ):
+        return "xz"
+    return "lz4" if head.startswith(_LZ4) else "plain"
+
+
+def other_kind(head: bytes) -> str | None:
+    """What a file that begins so is, and what to do, where it is of a kind that is not read as text; else ``None``."""
+    if head[257:262] == b"ustar":
+        return "a tar archive: unpack it"
+    return next((about for magic, about in _OTHERS if head.startswith(magic)), None)
+
+
+def _is_skippable(head: bytes) -> bool:
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
 
 
 def decompressed(file: WatchedFile) -> Iterator[bytes]:
     """The content of ``file`` from where it stands, in pieces of at most a few MiB.
 
-    It is gzip (any number of members), zstd (any number of frames) or neither: its first bytes tell, not its name.
+    It is gzip, zstd, bzip2, xz or lz4 (any number of members, frames or streams) or none of them: its first bytes tell, not
+    its name.
 
-    Raises ``Damaged`` after the last byte that could be read, where the stream is cut off (``TruncatedFile``) or broken
-    (``BrokenFile``).
+    Raises ``Damaged`` after the last byte that could be read, where the stream is cut off (``TruncatedFile``), broken
+    (``BrokenFile``), or of another kind (``Unsupported``).
     """
     start = file.tell()
-    head = file.read(4096)
+    head = file.read(HEAD)
     file.seek(start)
-    if head.startswith(_GZIP):
+    packing = packing_of(head)
+    if packing == "plain":
+        _refuse_other(head, file.path)
+    first = packing != "plain"
+    for _, piece in members(file, packing):
+        if first and piece:
+            inner = packing_of(piece[:HEAD])
+            if inner != "plain":
+                raise Damaged("Unsupported", f"compressed twice ({inner} inside {packing}): decompress it once")
+            _refuse_other(piece[:HEAD], "")
+            first = False
+        yield piece
+
+
+def _refuse_other(head: bytes, name: str) -> None:
+    kind = other_kind(head)
+    if kind is not None:
+        raise Damaged("Unsupported", kind)
+    if name.endswith(_SUFFIXES) and not _looks_like_text(head):
+        raise Damaged("BrokenFile", "named like a compressed file, but it is neither compressed nor text")
+
+
+def members(file: WatchedFile, packing: Packing, dictionary: bytes | None = None) -> Iterator[tuple[int, bytes]]:
+    """The content of ``file`` from where it stands, each piece with the offset in the file of the gzip member or zstd frame
+    that it is from; for others, of what can be read by itself: of the piece (plain) or of the start.
+
+    ``dictionary``: that of a zstd file, where reading starts behind it. Raises ``Damaged`` as ``decompressed`` does.
+    """
+    if packing == "gzip":
         yield from _gunzip(file)
-    elif is_zstd(head):
-        yield from _unzstd(file)
+    elif packing == "zstd":
+        yield from _unzstd(file, dictionary)
+    elif packing == "bzip2":
+        yield from _unpack(file, bz2.BZ2Decompressor, b"BZh", packing)
+    elif packing == "xz":
+        yield from _unpack(
+            file, lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MOST_MEMORY), _XZ, packing
+        )
+    elif packing == "lz4":
+        yield from _unlz4(file)
     else:
-        if file.path.endswith(_SUFFIXES) and not _looks_like_text(head):
-            raise Damaged("BrokenFile", "named like a compressed file, but it is not gzip, zstd or text")
+        start = file.tell()
         while piece := file.read(_READ):
-            yield piece
+            yield start, piece
+            start += len(piece)
 
 
 def _looks_like_text(head: bytes) -> bool:
     try:
         # A character may be cut at the end of the sample.
-        head[: len(head) - 3 if len(head) == 4096 else len(head)].decode("utf-8")
+        head[: len(head) - 3 if len(head) == HEAD else len(head)].decode("utf-8")
     except UnicodeDecodeError as error:
         return error.reason == "unexpected end of data"
     return b"\0" not in head
 
 
-def _gunzip(file: WatchedFile) -> Iterator[bytes]:
+def _gunzip(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
     data = file.read(_FEED)
     while data:
+        start = file.tell() - len(data)
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        before = None
         while not member.eof:
             if not data and not (data := file.read(_FEED)):
-                raise Damaged("TruncatedFile", "the gzip stream is cut off")
-            before = member.copy()
+                raise Damaged("TruncatedFile", "the gzip stream is cut off", start=start)
             try:
                 piece = member.decompress(data, _READ)
             except zlib.error as error:
-                yield _rest(before, data)
-                raise Damaged("BrokenFile", f"the gzip stream is broken: {error}") from error
+                yield start, _rest(before or zlib.decompressobj(zlib.MAX_WBITS | 16), data)
+                message = f"the gzip stream is broken: {error}"
+                raise Damaged("BrokenFile", message, start=start, inside=True) from error
             data = member.unconsumed_tail
             if piece:
-                yield piece
+                yield start, piece
+            if not member.eof:
+                before = member.copy()
         data = _after_padding(file, member.unused_data)
         if data and not data.startswith(_GZIP):
-            raise Damaged("BrokenFile", "bytes that are not gzip follow a gzip stream")
+            message = "bytes that are not gzip follow a gzip stream"
+            raise Damaged("BrokenFile", message, start=file.tell() - len(data))
 
 
 def _after_padding(file: WatchedFile, data: bytes) -> bytes:
@@ -105,24 +199,105 @@ def _rest(member: "zlib._Decompress", data: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def _unzstd(file: WatchedFile) -> Iterator[bytes]:
+def zstd_dictionary(file: WatchedFile) -> bytes | None:
+    """The dictionary that a zstd file begins with, in a skippable frame (IIPC's .warc.zst); ``None`` where there is none."""
+    file.seek(0)
+    head = file.read(8)
+    if not head.startswith(_DICTIONARY) or len(head) < 8:
+        return None
+    size = int.from_bytes(head[4:8], "little")
+    data = file.read(size) if size <= MAX_RECORD else b""
+    if data.startswith(_ZSTD):
+        try:
+            data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        except zstandard.ZstdError:  # the frames that need it will say that they cannot be read
+            return None
+    return data or None
+
+
+def _unzstd(file: WatchedFile, dictionary: bytes | None) -> Iterator[tuple[int, bytes]]:
+    start = file.tell()
+    if start == 0:
+        dictionary = zstd_dictionary(file)
+        file.seek(0)
     # Corpora are written with long windows (--long=31) now and then.
-    context = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+    context = zstandard.ZstdDecompressor(
+        max_window_size=1 << 31, dict_data=zstandard.ZstdCompressionDict(dictionary) if dictionary else None
+    )
     data = file.read(_FEED)
     while data:
+        while len(data) < 8 and (more := file.read(_FEED)):
+            data += more
+        start = file.tell() - len(data)
+        if _is_skippable(data):
+            after = start + 8 + int.from_bytes(data[4:8], "little")
+            file.seek(after - 1)
+            if len(data) < 8 or not file.read(1):
+                raise Damaged("TruncatedFile", "the zstd stream is cut off", start=start)
+            data = file.read(_FEED)
+            continue
         frame = context.decompressobj()
         while not frame.eof:
             if not data and not (data := file.read(_FEED)):
-                raise Damaged("TruncatedFile", "the zstd stream is cut off")
+                raise Damaged("TruncatedFile", "the zstd stream is cut off", start=start)
             # Small steps: a step that fails loses what it had decompressed, and a step's output is not limited.
             try:
                 piece = frame.decompress(data[:4096])
             except zstandard.ZstdError as error:
-                raise Damaged("BrokenFile", f"the zstd stream is broken: {error}") from error
+                inside = data.startswith(_ZSTD) or file.tell() - len(data) > start
+                message = f"the zstd stream is broken: {error}"
+                raise Damaged("BrokenFile", message, start=start, inside=inside) from error
             data = data[4096:]
             if piece:
-                yield piece
+                yield start, piece
         data = frame.unused_data + data or file.read(_FEED)
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+def _unpack(
+    file: WatchedFile, new: Callable[[], _Decompressor], magic: bytes, packing: Packing
+) -> Iterator[tuple[int, bytes]]:
+    """bzip2 and xz by the standard library: streams one after the other, zeros between them (xz pads with them)."""
+    start = file.tell()
+    data = file.read(_FEED)
+    while data:
+        stream = new()
+        while not stream.eof:
+            if stream.needs_input and not data and not (data := file.read(_FEED)):
+                raise Damaged("TruncatedFile", f"the {packing} stream is cut off")
+            try:
+                piece = stream.decompress(data, _READ)
+            except (OSError, EOFError, lzma.LZMAError) as error:
+                raise Damaged("BrokenFile", f"the {packing} stream is broken: {error}", inside=True) from error
+            data = b""
+            if piece:
+                yield start, piece
+        data = _after_padding(file, stream.unused_data)
+        if data and not data.startswith(magic):
+            raise Damaged("BrokenFile", f"bytes that are not {packing} follow a {packing} stream")
+
+
+def _unlz4(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
+    start = file.tell()
+    reader = Lz4Reader(file)
+    while True:
+        try:
+            piece = reader.read(_FEED)
+        except OSError as error:
+            file.raise_failure()
+            raise Damaged("BrokenFile", f"the lz4 stream is broken: {error}", inside=True) from error
+        if not piece:
+            return
+        yield start, piece
 
 
 def lines(pieces: Iterator[bytes]) -> Iterator[bytes | None]:

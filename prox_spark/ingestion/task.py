@@ -1,18 +1,22 @@
 """The Spark task of ``ingest``: files in, Arrow batches of documents and of unreadable records out."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.corpora.read import read_file
+from prox_spark.corpora.records import Tally
 from prox_spark.ingestion.units import FilePlan
 from prox_spark.limits import DocumentLimits, too_large
 from prox_spark.schemas import RECORDS
 
 READ = pa.schema([("kind", pa.string()), ("file", pa.string()), ("unit", pa.int64()), *RECORDS])
-"""``kind``: ``document``, ``unreadable``, or ``end``: a file read to its end, whose ``position`` counts its records and
-whose ``unit`` the unreadable ones among them."""
+"""``kind``: ``document``, ``unreadable``, or ``end``: a file read to its end, whose ``position`` counts its rows and whose
+``unit`` the unreadable ones among them. Its ``metadata`` accounts for what has no row, each as a JSON object, where there is
+any: ``passed``, records passed over by reason, and ``left_out``, columns that metadata lacks, with the reason. The records of
+a file = ``position`` + all of ``passed``."""
 
 Task = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -39,31 +43,43 @@ def read_task(
                     if left is not None and left <= 0:
                         return
                     read = 0
-                    for out, complete in _read(plan, format_name, columns, source, unit_bytes, left):
+                    for out, complete in _read(plan, format_name, columns, source, unit_bytes, left, limits):
                         read += complete
-                        yield refuse_large(out, limits)
+                        yield out
                     left = None if left is None else left - read
 
     return task
 
 
 def _read(
-    plan: FilePlan, format_name: str, columns: dict[str, str], source: str | None, unit_bytes: int, limit: int | None
+    plan: FilePlan,
+    format_name: str,
+    columns: dict[str, str],
+    source: str | None,
+    unit_bytes: int,
+    limit: int | None,
+    limits: DocumentLimits,
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Batches of one file with the number of records in each; the ``end`` row comes only when nothing was cut off."""
     path = plan.file.path
     records = unreadable = text = 0
-    for batch in read_file(path, format_name, columns=columns or None, source=source):
-        if limit is not None and records + batch.num_rows > limit:
+    tally = Tally()
+    for batch in read_file(path, format_name, columns=columns or None, source=source, tally=tally):
+        cut = limit is not None and records + batch.num_rows > limit
+        if limit is not None and cut:
             batch = batch.slice(0, limit - records)
-            if batch.num_rows:
-                yield _labelled(batch, path, plan.first_unit + min(text // unit_bytes, plan.units - 1)), batch.num_rows
+        if batch.num_rows:
+            unit = plan.first_unit + min(text // unit_bytes, plan.units - 1)
+            labelled = refuse_large(_labelled(batch, path, unit), limits)
+            unreadable += batch.num_rows - labelled.column("error_class").null_count
+            yield labelled, batch.num_rows
+        if cut:
             return
-        yield _labelled(batch, path, plan.first_unit + min(text // unit_bytes, plan.units - 1)), batch.num_rows
         records += batch.num_rows
-        unreadable += batch.num_rows - batch.column("error_class").null_count
         text += batch.column("text").nbytes
-    end = {"kind": ["end"], "file": [path], "unit": [unreadable], "position": [records]}
+    counts = (("passed", tally.passed), ("left_out", tally.left_out))
+    accounts = [(name, json.dumps(found, ensure_ascii=False)) for name, found in counts if found]
+    end = {"kind": ["end"], "file": [path], "unit": [unreadable], "position": [records], "metadata": [accounts or None]}
     yield pa.RecordBatch.from_pydict({name: end.get(name, [None]) for name in READ.names}, schema=READ), 0
 
 

@@ -1,0 +1,332 @@
+"""The framing of WARC files (ISO 28500): records one after the other, plain or compressed, and the way on after damage.
+
+FastWARC's iterator stops without an error at an empty gzip member and at some damaged records, so that the rest of a file is
+lost. This reader continues, and has an entry for everything that it cannot read.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from prox_spark.corpora.files import WatchedFile
+from prox_spark.corpora.streams import HEAD, Damaged, members, other_kind, packing_of, zstd_dictionary
+
+Headers = dict[str, str]
+"""Fields by their names in lower case; of repeated ones the first."""
+
+_SCAN = 1 << 20
+_MOST_HEADER = 1 << 20
+_LINES = b"\r\n\0 \t"
+_BOM = b"\xef\xbb\xbf"
+_VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n")
+_HEADER_END = re.compile(rb"\n\r?\n")
+# The first field is part of it: pages that tell of WARC hold lines with the version alone.
+_START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
+_START_LENGTH = 256
+_MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
+_CUT_OFF = "the archive is cut off inside this record"
+
+
+class Entry(NamedTuple):
+    """One record of an archive, or something that stands in one's place.
+
+    ``block`` is ``None`` where the record is too large to be held, and where ``error_class`` says why it cannot be read.
+    """
+
+    position: int | None
+    headers: Headers
+    block: bytes | None
+    error_class: str | None = None
+    message: str | None = None
+
+
+class Place(NamedTuple):
+    """A place in an archive: ``skip`` bytes of content after what can be read by itself from ``offset`` on."""
+
+    offset: int
+    skip: int
+
+
+class ArchiveStream:
+    """The content of an archive as it is read: some bytes ahead, a place to come back to, and how it ended."""
+
+    def __init__(self, file: WatchedFile) -> None:
+        self._file = file
+        file.seek(0)
+        self.packing = packing_of(file.read(HEAD))
+        self._dictionary = zstd_dictionary(file) if self.packing == "zstd" else None
+        self.open(Place(0, 0))
+
+    def open(self, place: Place) -> None:
+        """Go on reading at ``place``."""
+        self._file.seek(place.offset)
+        self._pieces = members(self._file, self.packing, self._dictionary)
+        self.damage: Damaged | None = None
+        self._ended = False
+        self.data, self.at = b"", 0
+        self._before = 0  # bytes of content before ``data``, since it was opened
+        self._starts = [(0, place.offset)]
+        self.skip(place.skip)
+
+    def fill(self, size: int) -> bool:
+        """Whether ``size`` bytes are there from ``at`` on; reads as many as are missing."""
+        have = len(self.data) - self.at
+        if have >= size:
+            return True
+        pieces = [self.data[self.at :]]
+        self._before += self.at
+        while have < size and (piece := self._next_piece(self._before + have)):
+            pieces.append(piece)
+            have += len(piece)
+        self.data, self.at = b"".join(pieces), 0
+        return have >= size
+
+    def _next_piece(self, content: int) -> bytes:
+        while not self._ended:
+            try:
+                offset, piece = next(self._pieces)
+            except StopIteration:
+                self._ended = True
+            except Damaged as damage:
+                self.damage, self._ended = damage, True
+            else:
+                if offset != self._starts[-1][1]:
+                    self._starts.append((content, offset))
+                if piece:
+                    return piece
+        return b""
+
+    def place(self) -> Place:
+        """Where ``at`` is. Places before it are forgotten."""
+        here = self._before + self.at
+        while len(self._starts) > 1 and self._starts[1][0] <= here:
+            del self._starts[0]
+        content, offset = self._starts[0]
+        return Place(offset, here - content)
+
+    def is_start(self, at: int) -> bool:
+        """Whether a member begins at this index of ``data``."""
+        return any(content == self._before + at for content, _ in self._starts)
+
+    def skip(self, size: int) -> int:
+        """Pass over ``size`` bytes, holding few of them; returns how many there were."""
+        left = size
+        while left and self.fill(1):
+            step = min(left, len(self.data) - self.at)
+            self.at += step
+            left -= step
+        return size - left
+
+    def skip_blank(self) -> None:
+        """Pass over line ends and padding."""
+        while self.fill(1):
+            rest = self.data[self.at : self.at + 64]
+            left = len(rest.lstrip(_LINES))
+            self.at += len(rest) - left
+            if left:
+                return
+
+    def is_followed_well(self, length: int) -> bool:
+        """Whether a record may end ``length`` bytes from here: the two line ends, another record, or nothing follows."""
+        ahead = 64
+        while ahead < _SCAN:
+            self.fill(length + ahead)
+            rest = self.data[self.at + length : self.at + length + ahead]
+            following = rest.lstrip(_LINES)
+            if rest.count(b"\n", 0, len(rest) - len(following)) >= 2 or self.is_start(self.at + length):
+                return True
+            if len(following) >= 5 or len(rest) < ahead:
+                return not following or following.startswith(b"WARC/") or b"WARC/".startswith(following)
+            ahead *= 4
+        return True
+
+    def is_broken_since(self, place: Place, length: int) -> bool:
+        """Whether a member that begins at ``place`` and ends with the ``length`` bytes from here turned out to be broken."""
+        damage = self.damage
+        if damage is None or not damage.inside or place != Place(damage.start, 0):
+            return False
+        return not self.data[self.at + length :].lstrip(_LINES)
+
+    def find_start(self) -> bool:
+        """Go to the next record's version line, at or after ``at``; to the end where there is none."""
+        while True:
+            self.fill(_SCAN)
+            for match in _START.finditer(self.data, self.at):
+                before = self.data[match.start() - 1 : match.start()]
+                if not before or before in b"\n\0 " or before >= b"\x7f" or self.is_start(match.start()):
+                    self.at = match.start()
+                    return True
+            if self._ended:
+                self.at = len(self.data)
+                return False
+            self.at = max(self.at, len(self.data) - _START_LENGTH)
+            self.fill(_START_LENGTH + 1)
+
+    def resume(self) -> bool:
+        """Go on at the next record behind the member that is damaged; ``False`` where there is none that can be read."""
+        magic = _MAGIC.get(self.packing)
+        offset = self.damage.start if magic and self.damage is not None else None
+        while magic and offset is not None:
+            offset = self._find_magic(magic, offset + 1)
+            if offset is not None and self._can_be_read(offset):
+                self.open(Place(offset, 0))
+                if self.find_start():
+                    return True
+                offset = None if self.damage is None else self.damage.start
+        return False
+
+    def _find_magic(self, magic: bytes, start: int) -> int | None:
+        self._file.seek(start)
+        data = b""
+        while piece := self._file.read(_SCAN):
+            data += piece
+            at = data.find(magic)
+            if at >= 0:
+                return start + at
+            start += len(data) - (len(magic) - 1)
+            data = data[-(len(magic) - 1) :]
+        return None
+
+    def _can_be_read(self, offset: int) -> bool:
+        """Whether a member really begins at ``offset``: it begins with a record, or can be read to its end."""
+        self._file.seek(offset)
+        read = 0
+        try:
+            for start, piece in members(self._file, self.packing, self._dictionary):
+                if start != offset:
+                    return read > 0
+                if not read and _VERSION.match(piece.lstrip(_LINES)):
+                    return True
+                read += len(piece)
+        except Damaged as damage:
+            return read > 0 and not damage.inside and damage.error_class != "TruncatedFile"
+        return read > 0
+
+
+def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
+    """The records of a WARC file, in order; a damaged one, or bytes that are none, as an entry that says so.
+
+    ``position`` counts the entries; it is ``None`` where the file is of another kind. A block of more than ``largest`` bytes
+    is passed over. After damage it goes on at the next record. Memory is bounded by ``largest``.
+    """
+    stream = ArchiveStream(file)
+    stream.fill(HEAD)
+    kind = _other_kind(stream)
+    if kind is not None:
+        yield Entry(None, {}, None, "Unsupported", kind)
+        return
+    if stream.data.startswith(_BOM):
+        stream.at = len(_BOM)
+    position = 0
+    while True:
+        stream.skip_blank()
+        if stream.fill(1):
+            entry = _read_entry(stream, position, largest)
+        elif stream.damage is not None:
+            entry = _damaged(position, {}, stream)
+        else:
+            return
+        yield entry
+        position += 1
+        if entry.error_class is not None and stream.damage is not None:
+            stream.skip_blank()
+            if not stream.fill(1) and not stream.resume():
+                return
+
+
+def _other_kind(stream: ArchiveStream) -> str | None:
+    content = stream.data[:HEAD]
+    if content.startswith(b"filedesc:"):
+        return "an ARC file: convert it to WARC (warcio recompress)"
+    if stream.packing != "plain" and packing_of(content) != "plain":
+        return f"compressed twice ({packing_of(content)} inside {stream.packing}): decompress it once"
+    return other_kind(content)
+
+
+def _read_entry(stream: ArchiveStream, position: int, largest: int) -> Entry:
+    """The record that begins here. The stream then stands behind it or, after damage, at the next one."""
+    place = stream.place()
+    length = _header_length(stream)
+    if length is None:
+        return _not_a_record(stream, position)
+    headers = parse_headers(stream.data[stream.at : stream.at + length])
+    stream.at += length
+    size = headers.get("content-length", "")
+    if not (size.isascii() and size.isdigit()):
+        stream.find_start()
+        return Entry(position, headers, None, "BrokenFile", "the record has no Content-Length that is a number")
+    return _read_block(stream, position, headers, int(size), largest, place)
+
+
+def _header_length(stream: ArchiveStream) -> int | None:
+    """Bytes of the record's header with the empty line behind it; ``None`` where there is no header."""
+    size = HEAD
+    while True:
+        whole = stream.fill(size)
+        if not _VERSION.match(stream.data, stream.at):
+            return None
+        end = _HEADER_END.search(stream.data, stream.at)
+        if end is not None:
+            return end.end() - stream.at
+        if not whole or size > _MOST_HEADER:
+            return None
+        size *= 4
+
+
+def _not_a_record(stream: ArchiveStream, position: int) -> Entry:
+    rest = stream.data[stream.at : stream.at + HEAD]
+    cut = _VERSION.match(rest) is not None or b"WARC/".startswith(rest[:5])
+    stream.at += 1
+    if not stream.find_start():
+        if stream.damage is not None:
+            return _damaged(position, {}, stream)
+        if cut:
+            return Entry(position, {}, None, "TruncatedFile", _CUT_OFF)
+    return Entry(position, {}, None, "BrokenFile", "the archive is damaged: what is here is no record")
+
+
+def _read_block(
+    stream: ArchiveStream, position: int, headers: Headers, length: int, largest: int, place: Place
+) -> Entry:
+    begin, held = stream.place(), length <= largest
+    whole = stream.fill(length) if held else stream.skip(length) == length
+    ahead = length if held else 0
+    if whole and stream.is_followed_well(ahead):
+        if stream.is_broken_since(place, ahead):
+            stream.at += ahead
+            return _damaged(position, headers, stream)
+        block = stream.data[stream.at : stream.at + length] if held else None
+        stream.at += ahead
+        return Entry(position, headers, block)
+    # A wrong length swallows what follows, or cuts itself.
+    ended = None if whole else _damaged(position, headers, stream)
+    if not held:
+        stream.open(begin)
+    if stream.find_start() or ended is None:
+        return Entry(position, headers, None, "BrokenFile", "the archive is damaged: this record's length is wrong")
+    return ended
+
+
+def _damaged(position: int, headers: Headers, stream: ArchiveStream) -> Entry:
+    damage = stream.damage
+    if damage is None or damage.error_class == "TruncatedFile":
+        return Entry(position, headers, None, "TruncatedFile", _CUT_OFF)
+    return Entry(position, headers, None, damage.error_class, f"the archive is damaged inside this record: {damage}")
+
+
+def parse_headers(data: bytes) -> Headers:
+    """The fields of a WARC header behind its version line. Lines that begin with a blank continue the one before."""
+    fields: Headers = {}
+    name = None
+    for line in data.decode("utf-8", "replace").split("\n")[1:]:
+        if line.startswith((" ", "\t")):
+            if name is not None and (more := line.strip()):
+                fields[name] = f"{fields[name]} {more}".strip()
+            continue
+        before, colon, value = line.partition(":")
+        name = before.strip().lower() if colon else None
+        if name in fields:
+            name = None
+        elif name is not None:
+            fields[name] = value.strip()
+    return fields

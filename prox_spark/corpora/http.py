@@ -1,0 +1,193 @@
+"""HTTP messages as archives hold them (RFC 9110 and 9112): the head, and the body as far as its codings can be undone."""
+
+import io
+import re
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import zstandard
+from fastwarc.stream_io import BrotliReader
+
+_STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\n\r?\n")
+_MOST_HEAD = 1 << 20
+_CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
+_CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
+_STEP = 1 << 16
+_SMALL_STEP = 1 << 10  # a step that fails loses what it had read
+
+
+class TooLarge(Exception):  # noqa: N818 -- a fact about the data that becomes a quarantine row, never a user's error
+    """The body is larger than the limit when it is decoded."""
+
+
+class HttpResponse(NamedTuple):
+    """A response: its status, all fields by their names in lower case, and the body as it lies there."""
+
+    status: int
+    fields: dict[str, list[str]]
+    body: bytes
+
+    @property
+    def media_type(self) -> str | None:
+        """The first media type that ``Content-Type`` names, in lower case; ``None`` where it names none."""
+        for value in self.fields.get("content-type", ()):
+            for one in value.split(","):
+                found = media_type(one)
+                if found is not None:
+                    return found
+        return None
+
+    @property
+    def charset(self) -> str | None:
+        """The label that ``Content-Type`` names."""
+        found = (_CHARSET.search(value) for value in self.fields.get("content-type", ()))
+        return next((match[1] for match in found if match), None)
+
+
+def media_type(value: str) -> str | None:
+    """``type/subtype`` of a field's value, in lower case, without parameters; ``None`` where it is none."""
+    words = value.split(";")[0].split()
+    found = words[0].lower() if words else ""
+    return found if _MEDIA_TYPE.fullmatch(found) else None
+
+
+def parse_response(block: bytes) -> HttpResponse | None:
+    """The response in ``block``; ``None`` where it does not begin with a status line.
+
+    As RFC 9112 allows, lines may end with LF alone; names of any case, doubled blanks and folded lines are read, too.
+    """
+    match = _STATUS.match(block)
+    if match is None:
+        return None
+    end = _HEAD_END.search(block, match.end(), _MOST_HEAD)
+    head = block[match.end() : end.start() if end else _MOST_HEAD]
+    fields: dict[str, list[str]] = {}
+    values: list[str] = []
+    for line in head.decode("latin-1").split("\n")[1:]:
+        if line.startswith((" ", "\t")):
+            if values:
+                values[-1] = f"{values[-1]} {line.strip()}".strip()
+            continue
+        name, colon, value = line.partition(":")
+        if colon:
+            values = fields.setdefault(name.strip().lower(), [])
+            values.append(value.strip())
+    return HttpResponse(int(match[1]), fields, block[end.end() :] if end else b"")
+
+
+def decode_body(response: HttpResponse, limit: int) -> bytes:
+    """The body without its transfer and content codings, as far as it can be read.
+
+    A coding that is unknown or that the body does not have is passed over: the body stays as it is. Raises ``TooLarge`` where
+    it has more than ``limit`` bytes.
+    """
+    body = response.body
+    for name in ("transfer-encoding", "content-encoding"):
+        codings = [one.strip().lower() for value in response.fields.get(name, ()) for one in value.split(",")]
+        for coding in reversed(codings):
+            decoder = _DECODERS.get(coding)
+            if decoder is not None:
+                decoded = decoder(body, limit)
+                body = body if decoded is None else decoded
+    if len(body) > limit:
+        raise TooLarge
+    return body
+
+
+def _dechunk(body: bytes, limit: int) -> bytes | None:
+    """The chunks up to the last one, a cut, or what is no chunk; ``None`` where the body does not begin with one."""
+    chunks: list[bytes] = []
+    at = 0
+    while (match := _CHUNK.match(body, at)) is not None:
+        size = int(match[1], 16)
+        if not size:
+            return b"".join(chunks)
+        chunks.append(body[match.end() : match.end() + size])
+        at = match.end() + size
+        at += 2 if body.startswith(b"\r\n", at) else body.startswith(b"\n", at)
+    if not chunks:
+        return None
+    return b"".join(chunks)
+
+
+def _gunzip(body: bytes, limit: int) -> bytes | None:
+    return _inflate(body, limit, zlib.MAX_WBITS | 16) if body.startswith(b"\x1f\x8b") else None
+
+
+def _undeflate(body: bytes, limit: int) -> bytes | None:
+    """``deflate`` means zlib; some servers sent it without zlib's header."""
+    found = _inflate(body, limit, zlib.MAX_WBITS)
+    return _inflate(body, limit, -zlib.MAX_WBITS) if found is None else found
+
+
+def _inflate(body: bytes, limit: int, window: int) -> bytes | None:
+    """What can be read of one stream or several; ``None`` where nothing can."""
+    pieces: list[bytes] = []
+    size = at = ended = 0
+    while at < len(body):
+        stream = zlib.decompressobj(window)
+        while at < len(body) and not stream.eof:
+            step, before = body[at : at + _STEP], stream.copy()
+            try:
+                piece = stream.decompress(step, limit + 1)
+            except zlib.error:
+                piece = _before_error(before, step, limit + 1)
+                at = len(body)
+            else:
+                at += len(step) - len(stream.unconsumed_tail) - len(stream.unused_data)
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise TooLarge
+        ended += stream.eof
+        if window < 0 or not body.startswith(body[:2], at):
+            break
+    return b"".join(pieces) if size or ended else None
+
+
+def _before_error(stream: "zlib._Decompress", data: bytes, limit: int) -> bytes:
+    """What ``data`` gives before the byte that breaks it."""
+    pieces: list[bytes] = []
+    try:
+        for at in range(len(data)):
+            pieces.append(stream.decompress(data[at : at + 1], limit))
+    except zlib.error:
+        pass
+    return b"".join(pieces)
+
+
+def _unbrotli(body: bytes, limit: int) -> bytes | None:
+    reader = BrotliReader(io.BytesIO(body))
+    return _read_all(lambda: reader.read(_SMALL_STEP), limit, OSError)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes | None:
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body, read_across_frames=True)
+    return _read_all(lambda: reader.read(_SMALL_STEP), limit, zstandard.ZstdError)
+
+
+def _read_all(read: Callable[[], bytes], limit: int, failure: type[Exception]) -> bytes | None:
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise TooLarge
+    except failure:
+        pass
+    return b"".join(pieces) if size else None
+
+
+_DECODERS: dict[str, Callable[[bytes, int], bytes | None]] = {
+    "chunked": _dechunk,
+    "gzip": _gunzip,
+    "x-gzip": _gunzip,
+    "deflate": _undeflate,
+    "br": _unbrotli,
+    "zstd": _unzstd,
+}
