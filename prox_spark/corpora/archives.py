@@ -151,11 +151,10 @@ class ArchiveStream:
         """Go to the next record's version line, at or after ``at``; to the end where there is none."""
         while True:
             self.fill(_SCAN)
-            for match in _START.finditer(self.data, self.at):
-                before = self.data[match.start() - 1 : match.start()]
-                if not before or before in b"\n\0 " or before >= b"\x7f" or self.is_start(match.start()):
-                    self.at = match.start()
-                    return True
+            match = _START.search(self.data, self.at)
+            if match is not None:
+                self.at = match.start()
+                return True
             if self._ended:
                 self.at = len(self.data)
                 return False

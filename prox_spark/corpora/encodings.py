@@ -63,6 +63,8 @@ _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _ISO_2022 = re.compile(rb"\x1b(\([BJI]|\$[@B])")
 # EUC-JP and ISO-2022-JP hold the same characters as windows-31j; Python's tables for them are of another origin.
 _JIS_AS_WINDOWS = str.maketrans("\u301c\u2016\u2212\xa2\xa3\xac", "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2")
+# What Python's windows-31j makes of the bytes A0, FD, FE and FF, which the standard does not have.
+_NOT_WINDOWS_31J = dict.fromkeys((0xF8F0, 0xF8F1, 0xF8F2, 0xF8F3), "\ufffd")
 _ERRORS = "prox_spark_whatwg"
 
 
@@ -95,6 +97,8 @@ def decode(data: bytes, codec: str) -> str:
     if codec == "x-user-defined":
         return data.decode("latin-1").translate({byte: 0xF700 + byte for byte in range(0x80, 0x100)})
     text = data.decode(codec, _ERRORS)
+    if codec == "cp932":
+        return text.translate(_NOT_WINDOWS_31J)
     return text.translate(_JIS_AS_WINDOWS) if codec == "euc_jp" else text
 
 
