@@ -236,7 +236,7 @@ def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
 def _other_kind(stream: ArchiveStream) -> str | None:
     content = stream.data[:HEAD]
     if content.startswith(b"filedesc:"):
-        return "an ARC file: convert it to WARC (warcio recompress)"
+        return "an ARC file: convert it to WARC, for instance with `warcio recompress`"
     if stream.packing != "plain" and packing_of(content) != "plain":
         return f"compressed twice ({packing_of(content)} inside {stream.packing}): decompress it once"
     return other_kind(content)

@@ -1,32 +1,56 @@
 """The columns of a corpus: whether they are there, and taking them out of a record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any, cast
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prox_spark.corpora.files import WatchedFile
+from prox_spark.corpora.files import WatchedFile, find_delta_table
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
 from prox_spark.suggest import hint
 
 _SAMPLE = 100
+_FILES = 5
+
+
+def check_files(paths: Sequence[str], format_name: str, columns: Mapping[str, str] | None = None) -> None:
+    """Raise ``InputError`` before any work when none of a sample of ``paths`` can have the columns that are asked for.
+
+    Up to five files, spread over all, are checked by ``check_columns``: one odd file among others is left to the quarantine.
+    Parquet files of a Delta table are refused: reading them as files would bring deleted rows back.
+    """
+    if get_format(format_name, columns).container == "parquet":
+        folder = find_delta_table(paths)
+        if folder is not None:
+            raise InputError(f"{folder}: is a Delta table, whose files hold deleted rows, too: set input.format=delta")
+    step = max(1, -(-len(paths) // _FILES))
+    first: InputError | None = None
+    for path in paths[::step]:
+        try:
+            check_columns(path, format_name, columns)
+        except InputError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
 
 
 def check_columns(path: str, format_name: str, columns: Mapping[str, str] | None = None) -> None:
     """Raise ``InputError`` before any work when ``path`` cannot have the columns that are asked for.
 
-    Parquet: the schema lacks the text column, a column that the caller mapped, or the text is no string. JSON lines: a
-    column that the caller mapped is in none of the first 100 readable records. A file that cannot be read passes:
-    reading it quarantines it.
+    Parquet: the schema lacks the text column, a column that the caller mapped, or the text is no string. JSON lines: the
+    text column, or one that the caller mapped, is in none of the first 100 readable records, or the file is of another
+    format. A file that cannot be read passes: reading it quarantines it.
     """
     found = get_format(format_name, columns)
     if found.container == "parquet":
         _check_parquet(path, found)
-    elif found.container == "json" and found.required:
+    elif found.container == "json":
         _check_json(path, found)
 
 
@@ -42,17 +66,21 @@ def _check_parquet(path: str, found: Format) -> None:
         have = [name for name in names if name in schema.names or name.split(".")[0] in schema.names]
         if not have:
             raise _missing(path, ours, names, schema.names)
-        if ours == "text" and have[0] in schema.names and not is_text(schema.field(have[0]).type):
+        if have[0] in schema.names and schema.names.count(have[0]) > 1:
+            raise InputError(f"{path}: two columns are called {have[0]!r}: map input.columns.{ours} to another one")
+        if ours == "text" and have[0] in schema.names:
             kind = schema.field(have[0]).type
-            raise InputError(
-                f"{path}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
-            )
+            # All texts of a file may be null: its column has no type of its own then.
+            if not is_text(kind) and not pa.types.is_null(kind):
+                raise InputError(
+                    f"{path}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
+                )
 
 
 def _check_json(path: str, found: Format) -> None:
     seen: set[str] = set()
     records = 0
-    lacking = set(found.required)
+    lacking = {"text", *found.required}
     with WatchedFile(path) as file:
         try:
             for line in lines(decompressed(file)):
@@ -63,11 +91,14 @@ def _check_json(path: str, found: Format) -> None:
                 if isinstance(record, dict):
                     records += 1
                     seen.update(record)
-                    lacking = {ours for ours in lacking if not has_column(record, getattr(found, ours)[0])}
+                    lacking = {
+                        ours for ours in lacking if not any(has_column(record, name) for name in getattr(found, ours))
+                    }
                 if not lacking or records == _SAMPLE:
                     break
-        except Damaged:
-            pass
+        except Damaged as damage:
+            if damage.error_class == "WrongFormat":
+                raise InputError(f"{path}: {damage}") from damage
         file.raise_failure()
     if records:
         for ours in sorted(lacking):

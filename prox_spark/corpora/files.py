@@ -3,7 +3,7 @@
 import glob
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,33 @@ def list_files(path: str | list[str]) -> list[FileInfo]:
     if not found:
         raise InputError("input.path names no file: give a file, a folder or a glob")
     return sorted(found.values(), key=lambda file: file.path)
+
+
+def find_delta_table(paths: Iterable[str]) -> str | None:
+    """The folder of a Delta table that one of these files lies in, directly or in its partitions (``key=value``)."""
+    folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
+    seen: set[str] = set()
+    for folder in folders:
+        while folder and folder not in seen:
+            seen.add(folder)
+            if _is_folder(f"{folder}/_delta_log"):
+                return folder
+            parent, _, name = folder.rpartition("/")
+            folder = parent if "=" in name else ""
+    return None
+
+
+def _is_folder(path: str) -> bool:
+    local = _local_path(path)
+    if local is not None:
+        return Path(local).is_dir()
+    try:
+        files, name = file_system(path)
+        return bool(files.isdir(name))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise InputError(f"{path}: cannot be listed: {_reason(error)}") from error
 
 
 def open_file(path: str) -> BinaryIO:

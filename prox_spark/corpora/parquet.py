@@ -1,6 +1,7 @@
 """Parquet: FineWeb, FineWeb-Edu, OpenWebMath and anything else with one document a row."""
 
 import json
+import math
 from collections.abc import Iterator
 from datetime import date, time
 from typing import IO, Any, cast
@@ -11,15 +12,27 @@ import pyarrow.parquet as pq
 from prox_spark.corpora.columns import is_text
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format
-from prox_spark.corpora.records import Record, unreadable, utf8_or_error
+from prox_spark.corpora.records import Found, LeftOut, Record, unreadable, utf8_or_error
 
 _ROWS = 256
+_OURS = ("text", "doc_id", "url", "source")
+# What Arrow, and the conversion of its values to Python's, raise for data that is damaged or that Python has no value for.
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, NotImplementedError)
 
 
-def read_parquet(file: WatchedFile, found: Format) -> Iterator[Record]:
-    """The records of a Parquet file; ``position`` is the row. If a row group is damaged, the rest of its rows is lost."""
+def open_parquet(file: WatchedFile) -> pq.ParquetFile:
+    """The Parquet file, whose checksums are verified where it has any. Raises what Arrow raises."""
+    options: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
+    return pq.ParquetFile(cast(IO[bytes], file), **options)
+
+
+def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
+    """The records of a Parquet file; ``position`` is the row. If a row group is damaged, the rest of its rows is lost.
+
+    A column that only metadata needs costs no record: where it cannot be read or shown, it is left out.
+    """
     try:
-        parquet = pq.ParquetFile(cast(IO[bytes], file), pre_buffer=False, buffer_size=1 << 20)
+        parquet = open_parquet(file)
         names = parquet.schema_arrow.names
     except (pa.ArrowException, OSError) as error:
         file.raise_failure()
@@ -29,17 +42,65 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Record]:
     if not wanted:
         yield unreadable(None, "MissingColumn", f"no column {' or '.join(found.text)} for text")
         return
+    needed = {column for ours in _OURS if (column := column_of(getattr(found, ours), names)) is not None}
+    doubled = {name for name in names if names.count(name) > 1}
+    for name in sorted(doubled & needed):
+        yield unreadable(None, "AmbiguousColumn", f"two columns are called {name}")
+        return
+    for name in sorted(doubled):
+        yield LeftOut(name, "another column has this name")
     start = 0
     for group in range(parquet.num_row_groups):
-        position = start
+        rows = parquet.metadata.row_group(group).num_rows
+        yield from _read_group(file, parquet, group, start, rows, needed, found)
+        start += rows
+
+
+def column_of(names: tuple[str, ...], have: list[str]) -> str | None:
+    """The column of a file that the first of ``names`` means that it has: itself, or the one that has it as a field."""
+    return next((top for name in names for top in (name, name.split(".")[0]) if top in have), None)
+
+
+def _read_group(
+    file: WatchedFile, parquet: pq.ParquetFile, group: int, start: int, rows: int, needed: set[str], found: Format
+) -> Iterator[Found]:
+    """The records of a row group. Where it cannot be read, it is tried again without the columns that are the cause."""
+    names: list[str] | None = None
+    done = 0
+    while True:
+        seen = 0
         try:
-            for batch in parquet.iter_batches(batch_size=_ROWS, row_groups=[group]):
-                yield from _read_batch(position, batch, found)
-                position += batch.num_rows
-        except (pa.ArrowException, OSError, ValueError) as error:
+            for batch in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=names):
+                fresh = batch.slice(max(0, done - seen), max(0, rows - max(done, seen)))
+                seen += batch.num_rows
+                if fresh.num_rows:
+                    yield from _read_batch(start + done, fresh, found)
+                    done += fresh.num_rows
+        except _UNREADABLE as error:
             file.raise_failure()
-            yield unreadable(position, "BrokenFile", f"row group {group} is broken: {_first_line(error)}")
-        start += parquet.metadata.row_group(group).num_rows
+            others = [name for name in names or parquet.schema_arrow.names if name not in needed]
+            broken = [name for name in others if not _can_be_read(file, parquet, group, name)]
+            if broken:
+                reason = f"cannot be read: {_first_line(error)}"
+                yield from (LeftOut(name, reason) for name in broken)
+                names = [name for name in names or parquet.schema_arrow.names if name not in broken]
+                continue
+            yield unreadable(start + done, "BrokenFile", f"row group {group} is broken: {_first_line(error)}")
+            return
+        if seen != rows:
+            message = f"row group {group} has {seen} rows where the footer says {rows}"
+            yield unreadable(start + done, "BrokenFile", message)
+        return
+
+
+def _can_be_read(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: str) -> bool:
+    try:
+        for _ in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[name]):
+            pass
+    except _UNREADABLE:
+        file.raise_failure()
+        return False
+    return True
 
 
 def parquet_rows(file: WatchedFile) -> int | None:
@@ -51,9 +112,9 @@ def parquet_rows(file: WatchedFile) -> int | None:
         return None
 
 
-def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Record]:
+def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Found]:
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    taken = {ours: _take(columns, getattr(found, ours)) for ours in ("text", "doc_id", "url", "source")}
+    taken = {ours: _take(columns, getattr(found, ours)) for ours in _OURS}
     text_column = taken["text"]
     if text_column is None or not (is_text(text_column.type) or pa.types.is_null(text_column.type)):
         kind = None if text_column is None else text_column.type
@@ -61,8 +122,16 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Re
             yield unreadable(start + row, "WrongType", f"the text column contains {kind}, not strings")
         return
     texts, valid = _utf8(text_column)
-    ids, urls, sources = (_strings(taken[ours], batch.num_rows) for ours in ("doc_id", "url", "source"))
-    others = [(name, _strings(column, batch.num_rows)) for name, column in columns.items()]
+    values: dict[str, list[str | None]] = {}
+    for name, column in [*((f"\0{ours}", taken[ours]) for ours in ("url", "source")), *columns.items()]:
+        try:
+            values[name] = _strings(column, batch.num_rows)
+        except _UNREADABLE as error:
+            # Time zones that are none, dates out of Python's range, nested broken strings: the page matters more.
+            values[name] = [None] * batch.num_rows
+            yield LeftOut(name.removeprefix("\0"), f"cannot be shown: {type(error).__name__} {_first_line(error)}")
+    urls, sources = values.pop("\0url"), values.pop("\0source")
+    ids = _ids(taken["doc_id"], batch.num_rows)
     for row, text in enumerate(texts):
         position = start + row
         doc_id = ids[row] or None
@@ -73,7 +142,7 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Re
         if wrong is not None:
             yield wrong._replace(doc_id=doc_id)
             continue
-        metadata = {name: value for name, values in others if (value := values[row]) is not None}
+        metadata = {name: value for name, column in values.items() if (value := column[row]) is not None}
         yield Record(position, text, doc_id, sources[row], urls[row], metadata)
 
 
@@ -110,17 +179,37 @@ def _strings(column: Any, rows: int) -> list[str | None]:
         return [None] * rows
     if is_text(column.type):
         return [None if one is None else one.decode("utf-8", "replace") for one in _utf8(column)[0]]
-    try:
-        return [None if one is None else _plain(one) for one in column.to_pylist()]
-    except (UnicodeDecodeError, OverflowError, ValueError):
-        # Dates out of Python's range, or nested broken strings: keep the page and drop its metadata.
+    return [None if one is None else _plain(one) for one in column.to_pylist()]
+
+
+def _ids(column: Any, rows: int) -> list[str | None]:
+    """A column of ids: NaN is none, and bytes that are not UTF-8 are in hexadecimal, so that different ones stay different."""
+    if column is None:
         return [None] * rows
+    if is_text(column.type):
+        return [None if one is None else _text_or_hex(one) for one in _utf8(column)[0]]
+    try:
+        values = column.to_pylist()
+    except _UNREADABLE:
+        return [None] * rows
+    return [
+        None if one is None or (isinstance(one, float) and not math.isfinite(one)) else _plain(one) for one in values
+    ]
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode() if value.isascii() and value.decode().isprintable() else value.hex()
     if isinstance(value, bool | int | float | list | dict | tuple):
         return json.dumps(value, ensure_ascii=False, default=_plain)
     return str(value.isoformat() if isinstance(value, date | time) else value)
+
+
+def _text_or_hex(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.hex()
 
 
 def _first_line(error: Exception) -> str:

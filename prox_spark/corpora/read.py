@@ -31,9 +31,10 @@ def read_file(
     are left out of the metadata. Records = documents + rows with an error + records passed over.
 
     Nothing about the data raises. A record that cannot be read has a null text and an ``error_class``: ``NullText``,
-    ``MissingColumn``, ``WrongType``, ``NotUtf8``, ``LoneSurrogate``, ``MalformedJson``, ``NotAnObject``, ``TooLarge``,
-    ``MalformedWarc``, ``MalformedHttp``, ``MalformedHtml``; ``TruncatedFile`` and ``BrokenFile`` where the rest of a file, or
-    of a row group, is lost; ``Unsupported`` for a file of another kind. ``position`` is null where that is the whole file.
+    ``MissingColumn``, ``AmbiguousColumn``, ``WrongType``, ``NotUtf8``, ``LoneSurrogate``, ``MalformedJson``, ``NotAnObject``,
+    ``TooLarge``, ``MalformedWarc``, ``MalformedHttp``, ``MalformedHtml``; ``TruncatedFile`` and ``BrokenFile`` stand where
+    the rest of a file, or of a row group, is lost; ``Unsupported`` and ``WrongFormat`` where it is of another kind.
+    ``position`` is null where that is the whole file.
 
     Raises ``InputError`` for a format or column that does not exist, and for a file system that fails (so that the task
     is tried again).

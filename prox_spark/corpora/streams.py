@@ -32,6 +32,7 @@ _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
 _MOST_MEMORY = 1 << 30
 
+_SET = "set input.format="
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
@@ -40,7 +41,7 @@ _OTHERS = (
     (b"LZIP\x01", "compressed by lzip: decompress it, or compress it with gzip, xz or zstd"),
     (b"\x02\x21\x4c\x18", "compressed by an old lz4: decompress it, or compress it with gzip or zstd"),
     (b"\xff\x06\0\0sNaPpY", "compressed by Snappy: decompress it, or compress it with gzip or zstd"),
-    (b"PAR1", "a Parquet file: set input.format=parquet"),
+    (b"PAR1", f"a Parquet file: {_SET}parquet"),
     (b"ARROW1\0\0", "an Arrow file: write it as Parquet or JSON lines"),
     (b"Obj\x01", "an Avro file: write it as Parquet or JSON lines"),
 )
@@ -93,7 +94,7 @@ def decompressed(file: WatchedFile) -> Iterator[bytes]:
     its name.
 
     Raises ``Damaged`` after the last byte that could be read, where the stream is cut off (``TruncatedFile``), broken
-    (``BrokenFile``), or of another kind (``Unsupported``).
+    (``BrokenFile``), of a kind that is not read (``Unsupported``), or of another format (``WrongFormat``).
     """
     start = file.tell()
     head = file.read(HEAD)
@@ -115,7 +116,7 @@ def decompressed(file: WatchedFile) -> Iterator[bytes]:
 def _refuse_other(head: bytes, name: str) -> None:
     kind = other_kind(head)
     if kind is not None:
-        raise Damaged("Unsupported", kind)
+        raise Damaged("WrongFormat" if _SET in kind else "Unsupported", kind)
     if name.endswith(_SUFFIXES) and not _looks_like_text(head):
         raise Damaged("BrokenFile", "named like a compressed file, but it is neither compressed nor text")
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, InputConfig
-from prox_spark.corpora.columns import check_columns
+from prox_spark.corpora.columns import check_files
 from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
@@ -57,8 +57,7 @@ def find_files(config: Config) -> list[FileInfo]:
     if FORMATS[source.format].read_by_spark:
         return []
     files = list_files(source.path)
-    if files:
-        check_columns(files[0].path, source.format, source.columns or None)
+    check_files([file.path for file in files], source.format, source.columns or None)
     return files
 
 

@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 from corpora_helpers import errors, read, texts
 
+from prox_spark.corpora.columns import check_files
+from prox_spark.corpora.records import Tally
+from prox_spark.errors import InputError
+
 
 @pytest.fixture(scope="module")
 def cases(shared: Path) -> Path:
@@ -74,3 +78,37 @@ def test_garbage_in_front_of_a_plain_archive_costs_no_page(cases: Path) -> None:
     rows = read(cases / "warc-plain-first-record-bad/garbage.warc", "warc")
     assert [text.strip() for text in texts(rows)] == ["page 0", "page 1", "page 2"]
     assert errors(rows) == [(0, "BrokenFile")]
+
+
+def test_nan_is_no_id_and_16_bytes_are_hexadecimal(cases: Path) -> None:
+    rows = read(cases / "parquet-nan-id/a.parquet", "parquet")
+    assert texts(rows) == ["alpha", "beta", "gamma"]
+    assert rows[0]["doc_id"] == "1.0"
+    assert len({row["doc_id"] for row in rows}) == 3
+    rows = read(cases / "parquet-nan-id/uuid16.parquet", "parquet")
+    assert [row["doc_id"] for row in rows] == [f"{n:032x}" for n in range(3)]
+
+
+def test_a_first_file_of_null_texts_is_not_refused(cases: Path) -> None:
+    first, second = (cases / f"parquet-null-text-first/{name}.parquet" for name in "ab")
+    check_files([str(first), str(second)], "parquet")
+    assert errors(read(first, "parquet")) == [(0, "NullText")]
+    assert texts(read(second, "parquet")) == ["alpha", "beta", "gamma"]
+
+
+@pytest.mark.parametrize("name", ["Z", "tzutc"])
+def test_a_time_zone_that_is_none_costs_no_document(cases: Path, name: str) -> None:
+    tally = Tally()
+    rows = read(cases / f"parquet-timezone/{name}.parquet", "parquet", tally=tally)
+    assert len(texts(rows)) == 3
+    assert list(tally.left_out) == ["crawled"]
+
+
+def test_json_without_the_text_column_is_refused_before_work(cases: Path) -> None:
+    path = str(cases / "files-done-with-wrong-format/x.jsonl")
+    with pytest.raises(InputError, match=r"no column 'text' for text \(.*content.*\): set input\.columns\.text"):
+        check_files([path], "json")
+    check_files([path], "json", {"text": "content"})
+    parquet = str(cases / "parquet-null-text-first/b.parquet")
+    with pytest.raises(InputError, match=r"a Parquet file: set input\.format=parquet"):
+        check_files([parquet], "json")
