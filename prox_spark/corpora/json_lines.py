@@ -1,7 +1,11 @@
 """JSON lines: C4, RedPajama-V2, DCLM, Dolma and anything else with one object a line."""
 
 import json
+import math
+import re
 from collections.abc import Iterator
+from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -14,32 +18,79 @@ from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed, lines
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_64_BITS = (-(1 << 63), (1 << 64) - 1)
+# A number as orjson writes it whose digits a float may not hold: more than 15 of them, or a large exponent.
+_LONG_NUMBER = re.compile(r"[0-9.]{16,}(?:e-?[0-9]+)?|[0-9]e-?[0-9]+")
+_ARRAY = "a JSON array over several lines: write one object a line (jq -c '.[]')"
+_PRETTY = "JSON objects over several lines: write each on one line (jq -c .)"
+
+
+class _Digits:
+    """A number that floats and integers of 64 bits do not hold, as it was written."""
+
+    __slots__ = ("digits",)
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
 
 
 def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
     """The records of a file of JSON lines; ``position`` is the index of the line. Blank lines are passed over."""
     following = 0
     try:
-        for line in lines(decompressed(file)):
+        pieces = decompressed(file)
+        head = next(pieces, b"")
+        layout = _layout(head)
+        if layout is not None:
+            yield unreadable(None, "NotJsonLines", layout)
+            return
+        for line in lines(chain((head,), pieces)):
             position, following = following, following + 1
             if line is None:
                 yield unreadable(position, "TooLarge", f"a line is longer than {MAX_RECORD} bytes")
                 continue
-            if position == 0:
-                if line.startswith(_UTF16_BOMS):
-                    yield unreadable(None, "NotUtf8", "the file is UTF-16: convert it to UTF-8")
-                    return
-                line = line.removeprefix(_BOM)
+            if position == 0 and line.startswith(_UTF16_BOMS):
+                yield unreadable(None, "NotUtf8", "the file is UTF-16: convert it to UTF-8")
+                return
+            # Where files were concatenated, each had its mark.
+            line = line.removeprefix(_BOM)
             if not line or line.isspace():
                 continue
             yield _read_line(position, line, found)
     except Damaged as damage:
         if damage.rest and not damage.rest.isspace():
-            record = _read_line(following, damage.rest.removeprefix(_BOM if following == 0 else b""), found)
+            record = _read_line(following, damage.rest.removeprefix(_BOM), found)
             if record.error_class is None:  # it lost its line end only
                 yield record
                 following += 1
-        yield unreadable(following, damage.error_class, str(damage))
+        whole = damage.error_class in ("Unsupported", "WrongFormat")
+        yield unreadable(None if whole else following, damage.error_class, str(damage))
+
+
+def _layout(head: bytes) -> str | None:
+    """What a file that begins so is instead of JSON lines, where one value goes over several lines; else ``None``."""
+    text = head.removeprefix(_BOM).lstrip()
+    first, newline, _ = text.partition(b"\n")
+    if not text.startswith((b"{", b"[")) or not newline:
+        return None
+    is_array = first.startswith(b"[")
+    if first.rstrip() in (b"{", b"[", b"[{"):
+        return _ARRAY if is_array else _PRETTY
+    try:
+        orjson.loads(first)
+    except orjson.JSONDecodeError:
+        pass
+    else:
+        return None
+    # The head may end inside the array: its first element tells. A broken first line of JSON lines parses in no such way.
+    start = text[1:].lstrip() if is_array else text
+    try:
+        _, end = json.JSONDecoder().raw_decode(start.decode("utf-8", "ignore"))
+    except (ValueError, RecursionError):
+        return None
+    if is_array:
+        return _ARRAY
+    return _PRETTY if end > len(first.decode("utf-8", "ignore")) else None
 
 
 def _read_line(position: int, line: bytes, found: Format) -> Record:
@@ -47,7 +98,22 @@ def _read_line(position: int, line: bytes, found: Format) -> Record:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as refused:
         return _read_odd_line(position, line, found, refused)
-    return record_of(position, value, found)
+    record = record_of(position, value, found, line)
+    if record is None:
+        try:
+            record = _exact_record(position, line, found)
+        except RecursionError:  # Python's reader takes fewer levels than orjson: the page matters more than a digit
+            record = _checked(record_of(position, orjson.loads(line), found))
+    return record
+
+
+def _checked(record: Record | None) -> Record:
+    assert record is not None, "only a comparison with the line gives no record"
+    return record
+
+
+def _exact_record(position: int, line: bytes, found: Format, *, odd: bool = False) -> Record:
+    return _checked(record_of(position, _exactly(line.decode()), found, odd=odd))
 
 
 def _read_odd_line(position: int, line: bytes, found: Format, refused: orjson.JSONDecodeError) -> Record:
@@ -56,54 +122,101 @@ def _read_odd_line(position: int, line: bytes, found: Format, refused: orjson.JS
     if wrong is not None:
         return wrong
     try:
-        # Accept literal control characters inside strings instead of losing the page.
-        value = json.loads(line.decode(), strict=False)
+        return _exact_record(position, line, found, odd=True)
     except RecursionError:
         return unreadable(position, "MalformedJson", "nested too deeply")
-    except ValueError:  # JSONDecodeError, and integers of more than 4,300 digits
+    except ValueError:
         # orjson gives the position and never quotes the line.
         return unreadable(position, "MalformedJson", str(refused))
-    return record_of(position, value, found, odd=True)
 
 
-def record_of(position: int, value: Any, found: Format, *, odd: bool = False) -> Record:
-    """The record of one parsed object. ``odd`` values may hold NaN and lone surrogates."""
+def _exactly(line: str) -> Any:
+    """The value of a line, with ``_Digits`` for numbers that floats and integers of 64 bits do not hold."""
+    # Accept literal control characters inside strings instead of losing the page.
+    return json.loads(line, strict=False, parse_float=_float, parse_int=_integer)
+
+
+def _float(digits: str) -> Any:
+    value = float(digits)
+    if math.isinf(value):
+        return _Digits(digits)
+    return value if repr(value) == digits or Decimal(repr(value)) == Decimal(digits) else _Digits(digits)
+
+
+def _integer(digits: str) -> Any:
+    if len(digits) > 20:
+        return _Digits(digits)
+    value = int(digits)
+    return value if _64_BITS[0] <= value <= _64_BITS[1] else _Digits(digits)
+
+
+def record_of(
+    position: int, value: Any, found: Format, line: bytes | None = None, *, odd: bool = False
+) -> Record | None:
+    """The record of one parsed object; ``None`` where a number does not have the digits that it has in ``line``.
+
+    ``odd`` values may hold NaN and lone surrogates.
+    """
     if not isinstance(value, dict):
-        return unreadable(position, "NotAnObject", f"a JSON {type(value).__name__}, not an object")
+        kind = "array" if isinstance(value, list) else type(value).__name__
+        return unreadable(position, "NotAnObject", f"a JSON {kind}, not an object")
     has_text, text = take_column(value, found.text)
     has_id, doc_id = take_column(value, found.doc_id)
     _, url = take_column(value, found.url)
     _, source = take_column(value, found.source)
-    if isinstance(doc_id, int) and not isinstance(doc_id, bool):
-        doc_id = str(doc_id)
-    if odd and isinstance(doc_id, str) and doc_id != well_formed(doc_id):
+    known_id = _id(doc_id)
+    if line is not None and _lacks_digits(doc_id, line):
+        return None
+    if odd and known_id is not None and known_id != well_formed(known_id):
         return unreadable(position, "LoneSurrogate", "a lone surrogate in the id")
-    known_id = doc_id if isinstance(doc_id, str) and doc_id else None
     if not has_text:
         return unreadable(position, "MissingColumn", f"no column {' or '.join(found.text)} for text", known_id)
     if text is None:
         return unreadable(position, "NullText", "the text is null", known_id)
     if not isinstance(text, str):
-        return unreadable(position, "WrongType", f"the text is a JSON {type(text).__name__}", known_id)
+        kind = "number" if isinstance(text, _Digits) else type(text).__name__
+        return unreadable(position, "WrongType", f"the text is a JSON {kind}", known_id)
     if not has_id and "doc_id" in found.required:
         return unreadable(position, "MissingColumn", f"no column {found.doc_id[0]} for doc_id")
-    if doc_id is not None and not isinstance(doc_id, str):
-        return unreadable(position, "WrongType", f"the id is a JSON {type(doc_id).__name__}")
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         message = f"a lone surrogate at character {error.start} of {len(text)}"
         return unreadable(position, "LoneSurrogate", message, known_id)
     url, source = _plain(url, odd), _plain(source, odd)
-    if odd:
-        metadata = {well_formed(key): shown for key, one in value.items() if (shown := _plain(one, odd)) is not None}
-    else:
-        metadata = {
-            key: shown
-            for key, one in value.items()
-            if (shown := one if type(one) is str else _plain(one, odd)) is not None
-        }
+    metadata: dict[str, str] = {}
+    for key, one in value.items():
+        if type(one) is str and not odd:
+            metadata[key] = one
+            continue
+        shown = _plain(one, odd)
+        if shown is not None:
+            if line is not None and _lacks_digits(one, line, shown):
+                return None
+            metadata[well_formed(key) if odd else key] = shown
     return Record(position, data, known_id, source, url, metadata)
+
+
+def _lacks_digits(value: Any, line: bytes, shown: str | None = None) -> bool:
+    """Whether a number in ``value``, shown as ``_plain`` does, is not in ``line`` with the same digits."""
+    if type(value) not in (float, list, dict):
+        return False
+    numbers = _LONG_NUMBER.findall(shown if shown is not None else _plain(value, odd=False) or "")
+    return any(number.encode() not in line for number in numbers)
+
+
+def _id(value: Any) -> str | None:
+    """An id as Parquet's of the same value: strings as they are, numbers by their digits, others as compact JSON.
+
+    Empty strings, null, NaN and infinities are no ids.
+    """
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return _plain(value, odd=False)
 
 
 def _plain(value: Any, odd: bool) -> str | None:
@@ -112,12 +225,26 @@ def _plain(value: Any, odd: bool) -> str | None:
         return None
     if isinstance(value, str):
         return well_formed(value) if odd else value
+    if isinstance(value, _Digits):
+        return value.digits
     if not odd:
         try:
-            return orjson.dumps(value).decode()
+            return orjson.dumps(value, default=_as_they_are).decode()
         except orjson.JSONEncodeError:  # it writes 254 levels, and reads 1,024
             pass
     try:
-        return well_formed(json.dumps(value, ensure_ascii=False))
+        return well_formed(json.dumps(value, ensure_ascii=False, default=_as_json))
     except RecursionError:
         return None
+
+
+def _as_they_are(value: Any) -> orjson.Fragment:
+    if isinstance(value, _Digits):
+        return orjson.Fragment(value.digits)
+    raise TypeError
+
+
+def _as_json(number: _Digits) -> int | str:
+    """What Python's writer makes of digits: it takes no fragments, and no integer of more than 4,300 digits."""
+    digits = number.digits
+    return int(digits) if digits.removeprefix("-").isdigit() and len(digits) < 4_300 else digits

@@ -183,7 +183,8 @@ def _strings(column: Any, rows: int) -> list[str | None]:
 
 
 def _ids(column: Any, rows: int) -> list[str | None]:
-    """A column of ids: NaN is none, and bytes that are not UTF-8 are in hexadecimal, so that different ones stay different."""
+    """A column of ids, each as JSON lines give the same value. NaN is no id, and bytes that are not UTF-8 are in hexadecimal,
+    so that different ones stay different."""
     if column is None:
         return [None] * rows
     if is_text(column.type):
@@ -192,9 +193,15 @@ def _ids(column: Any, rows: int) -> list[str | None]:
         values = column.to_pylist()
     except _UNREADABLE:
         return [None] * rows
-    return [
-        None if one is None or (isinstance(one, float) and not math.isfinite(one)) else _plain(one) for one in values
-    ]
+    return [_id(one) for one in values]
+
+
+def _id(value: Any) -> str | None:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))
+    return _plain(value)
 
 
 def _plain(value: Any) -> str:

@@ -1,5 +1,6 @@
 """The cases of ../shared/cases/corpora: inputs that came out wrong once, each with its right value."""
 
+import bz2
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,15 @@ def test_json_without_the_text_column_is_refused_before_work(cases: Path) -> Non
     parquet = str(cases / "parquet-null-text-first/b.parquet")
     with pytest.raises(InputError, match=r"a Parquet file: set input\.format=parquet"):
         check_files([parquet], "json")
+
+
+def test_a_bzip2_file_is_read(cases: Path) -> None:
+    rows = read(cases / "json-bz2/in.jsonl.bz2")
+    assert errors(rows) == []
+    assert len(texts(rows)) == bz2.decompress((cases / "json-bz2/in.jsonl.bz2").read_bytes()).count(b"\n") > 0
+
+
+def test_json_ids_and_numbers_keep_their_digits(cases: Path) -> None:
+    rows = read(cases / "json-ids/in.jsonl")
+    assert [row["doc_id"] for row in rows] == ["1.0", '{"$oid":"5a"}', "123456789012345678901234567890", "x"]
+    assert rows[3]["metadata"] == {"n": "123456789012345678901234567890"}
