@@ -7,7 +7,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prox_spark.corpora.files import WatchedFile, find_delta_table
+from prox_spark.corpora.files import WatchedFile, find_delta_table, shown
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
@@ -26,7 +26,9 @@ def check_files(paths: Sequence[str], format_name: str, columns: Mapping[str, st
     if get_format(format_name, columns).container == "parquet":
         folder = find_delta_table(paths)
         if folder is not None:
-            raise InputError(f"{folder}: is a Delta table, whose files hold deleted rows, too: set input.format=delta")
+            raise InputError(
+                f"{shown(folder)}: is a Delta table, whose files hold deleted rows, too: set input.format=delta"
+            )
     step = max(1, -(-len(paths) // _FILES))
     first: InputError | None = None
     for path in paths[::step]:
@@ -67,13 +69,15 @@ def _check_parquet(path: str, found: Format) -> None:
         if not have:
             raise _missing(path, ours, names, schema.names)
         if have[0] in schema.names and schema.names.count(have[0]) > 1:
-            raise InputError(f"{path}: two columns are called {have[0]!r}: map input.columns.{ours} to another one")
+            raise InputError(
+                f"{shown(path)}: two columns are called {have[0]!r}: map input.columns.{ours} to another one"
+            )
         if ours == "text" and have[0] in schema.names:
             kind = schema.field(have[0]).type
             # All texts of a file may be null: its column has no type of its own then.
             if not is_text(kind) and not pa.types.is_null(kind):
                 raise InputError(
-                    f"{path}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
+                    f"{shown(path)}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
                 )
 
 
@@ -98,7 +102,7 @@ def _check_json(path: str, found: Format) -> None:
                     break
         except Damaged as damage:
             if damage.error_class == "WrongFormat":
-                raise InputError(f"{path}: {damage}") from damage
+                raise InputError(f"{shown(path)}: {damage}") from damage
         file.raise_failure()
     if records:
         for ours in sorted(lacking):
@@ -148,6 +152,5 @@ def _inner(record: dict[str, Any], name: str) -> Any:
 
 def _missing(path: str, ours: str, theirs: tuple[str, ...], have: list[str]) -> InputError:
     wanted = " or ".join(map(repr, theirs))
-    return InputError(
-        f"{path}: no column {wanted} for {ours} ({hint(theirs[0], have)}): set input.columns.{ours} or another input.format"
-    )
+    advice = f"set input.columns.{ours} or another input.format"
+    return InputError(f"{shown(path)}: no column {wanted} for {ours} ({hint(theirs[0], have)}): {advice}")

@@ -23,12 +23,27 @@ _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 class FileInfo:
     """A file of a corpus. ``path`` is absolute (local) or a URL; ``size`` in bytes; ``modified_at`` in UTC.
 
-    A file system that knows no modification time (plain HTTP) gives 1970-01-01.
+    A file system that knows no modification time (plain HTTP) gives 1970-01-01. A local name that is not UTF-8 has a lone
+    surrogate for each such byte, as Python gives it; ``name`` is ``path`` as tables can hold it.
     """
 
     path: str
     size: int
     modified_at: datetime
+
+    @property
+    def name(self) -> str:
+        """``path`` in tables and messages: bytes that are not UTF-8 are written as ``\\xe9``."""
+        return shown(self.path)
+
+
+def shown(path: str) -> str:
+    """A path for tables and messages, which hold no lone surrogates.
+
+    >>> shown("caf\\udce9.json")
+    'caf\\\\xe9.json'
+    """
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def list_files(path: str | list[str]) -> list[FileInfo]:
@@ -89,7 +104,7 @@ def open_file(path: str) -> BinaryIO:
         files, name = file_system(path)
         return cast(BinaryIO, files.open(name, "rb"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
+        raise InputError(f"{shown(path)}: cannot be opened: {_reason(error)}") from error
 
 
 def _local_path(path: str) -> str | None:
@@ -109,18 +124,11 @@ def _hidden(name: str) -> bool:
 def _list_local(path: str) -> Iterator[FileInfo]:
     path = os.path.abspath(Path(path).expanduser())  # noqa: PTH100 -- resolve() would follow links and rename the file
     if os.path.lexists(path) or not _MAGIC.intersection(path):
-        matches = [path]
+        matches: Iterable[str] = [path]
+    elif "**" in path.split("/"):
+        matches = _once(_expand(path))
     else:
-        first = os.path.basename(path)[:1]  # noqa: PTH119 -- a glob is not a path
-        # include_hidden lets "_x*" and ".x*" through; whatever else is hidden goes below.
-        matches = [
-            match
-            for match in glob.glob(path, recursive=True, include_hidden=True)  # noqa: PTH207 -- absolute pattern
-            if not _hidden(Path(match).name) or Path(match).name.startswith(first)
-        ]
-        if "**" in path:
-            fixed = path[: path.index("**")]
-            matches = [match for match in matches if not any(map(_hidden, match[len(fixed) :].split("/")[:-1]))]
+        matches = _expand_one(path, path)
     for match in matches:
         if Path(match).is_dir():
             yield from _walk(match)
@@ -128,30 +136,82 @@ def _list_local(path: str) -> Iterator[FileInfo]:
             yield _local_info(match)
 
 
-def _walk(folder: str) -> Iterator[FileInfo]:
+def _expand_one(path: str, pattern: str) -> Iterator[str]:
+    """What a glob without ``**`` matches, save hidden names whose first letter the end of ``pattern`` does not spell."""
+    first = os.path.basename(pattern)[:1]  # noqa: PTH119 -- a glob is not a path
+    # include_hidden lets "_x*" and ".x*" through; whatever else is hidden goes below.
+    for match in glob.glob(path, include_hidden=True):  # noqa: PTH207 -- absolute pattern
+        name = Path(match).name
+        if not _hidden(name) or name.startswith(first):
+            yield match
+
+
+def _expand(path: str) -> Iterator[str]:
+    """What a glob with ``**`` matches: each folder once, through whatever links it can be reached."""
+    parts = path.split("/")
+    start = parts.index("**")
+    fixed, rest = "/".join(parts[:start]) or "/", "/".join(parts[start + 1 :])
+    bases = glob.glob(fixed) if _MAGIC.intersection(fixed) else [fixed]  # noqa: PTH207 -- absolute pattern
+    for base in filter(os.path.isdir, bases):
+        if not rest:
+            yield base
+            continue
+        for folder in _folders(base):
+            below = f"{glob.escape(folder)}/{rest}"
+            if "**" in rest.split("/"):
+                yield from _expand(below)
+                continue
+            for match in _expand_one(below, path):
+                if not any(map(_hidden, match[len(folder) + 1 :].split("/")[:-1])):
+                    yield match
+
+
+def _once(matches: Iterable[str]) -> Iterable[str]:
+    """``matches`` without those of a folder and name that came before by another path."""
+    found: dict[tuple[str, str], str] = {}
+    for match in matches:
+        folder, _, name = match.rpartition("/")
+        found.setdefault((os.path.realpath(folder), name), match)
+    return found.values()
+
+
+def _folders(folder: str) -> Iterator[str]:
+    """``folder`` and all that are not hidden below it, each once by the path with the fewest links."""
+
     def refuse(error: OSError) -> None:
         # Skipping a folder that cannot be listed would silently lose its documents.
-        raise InputError(f"{error.filename}: cannot be listed: {_reason(error)}") from error
+        raise InputError(f"{shown(str(error.filename))}: cannot be listed: {_reason(error)}") from error
 
-    seen = set()
-    for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:  # a link back up the tree
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not _hidden(name)]
-        for name in names:
-            file = Path(here) / name
-            if not _hidden(name) and file.is_file():
-                yield _local_info(str(file))
+    seen: set[str] = set()
+    pending = [folder]
+    while pending:
+        links: list[str] = []
+        for start in pending:
+            for here, folders, _ in os.walk(start, onerror=refuse):
+                real = os.path.realpath(here)
+                if real in seen:  # a link back up the tree, or to what another path leads to
+                    folders.clear()
+                    continue
+                seen.add(real)
+                yield here
+                folders[:] = sorted(name for name in folders if not _hidden(name))
+                links += [link for name in folders if Path(link := f"{here.rstrip('/')}/{name}").is_symlink()]
+        pending = links
+
+
+def _walk(folder: str) -> Iterator[FileInfo]:
+    for here in _folders(folder):
+        for name in os.listdir(here):  # noqa: PTH208 -- Path would be slower, and names that are not UTF-8 stay as they are
+            # False for a link that leads to itself or nowhere.
+            if not _hidden(name) and Path(path := f"{here.rstrip('/')}/{name}").is_file():
+                yield _local_info(path)
 
 
 def _local_info(path: str) -> FileInfo:
     try:
         status = Path(path).stat()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {_reason(error)}") from error
+        raise InputError(f"{shown(path)}: cannot be read: {_reason(error)}") from error
     return FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
@@ -277,6 +337,6 @@ class WatchedFile(io.RawIOBase):
         """Raise ``InputError`` if it was the file system that failed, and not the data."""
         if self.failure is not None:
             raise InputError(
-                f"{self.path}: the file system failed during reading ({_reason(self.failure)}); "
+                f"{shown(self.path)}: the file system failed during reading ({_reason(self.failure)}); "
                 "the data may be intact: run the command again"
             ) from self.failure

@@ -104,7 +104,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     if FORMATS[source.format].read_by_spark:
         return _ingest_source(store, config, source)
     known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
-    pending = [file for file in files if (file.path, file.size, _microseconds(file)) not in known]
+    pending = [file for file in files if (file.name, file.size, _microseconds(file)) not in known]
     size = sum(file.size for file in pending)
     values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
     told = "ingest: store %s, documents version %d; %d of %d %s files are new (%s)"
@@ -162,7 +162,7 @@ def _ingest_if_new(
         arrived, repeated = split_known(good, first_comers(good, store.read("documents", version)))
         bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
         ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
-        if arrived.isEmpty() and bad.isEmpty() and not ended & {file.path for file in files}:
+        if arrived.isEmpty() and bad.isEmpty() and not ended & {file.name for file in files}:
             return 0, 0
         with hold(store, "ingest") as lease:
             if store.version("documents") != version:
@@ -234,9 +234,9 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
                 commit(store, lease, "quarantine", bad, purpose)
     now = datetime.now(UTC)
     rows = [
-        (file.path, file.size, file.modified_at, format_name, end["position"], end["unit"], now)
+        (file.name, file.size, file.modified_at, format_name, end["position"], end["unit"], now)
         for file in files
-        if (end := read_to_end.get(file.path)) is not None
+        if (end := read_to_end.get(file.name)) is not None
     ]
     if rows:
         commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)

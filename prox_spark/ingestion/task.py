@@ -61,10 +61,10 @@ def _read(
     limits: DocumentLimits,
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Batches of one file with the number of records in each; the ``end`` row comes only when nothing was cut off."""
-    path = plan.file.path
+    path = plan.file.name
     records = unreadable = text = 0
     tally = Tally()
-    for batch in read_file(path, format_name, columns=columns or None, source=source, tally=tally):
+    for batch in read_file(plan.file.path, format_name, columns=columns or None, source=source, tally=tally):
         cut = limit is not None and records + batch.num_rows > limit
         if limit is not None and cut:
             batch = batch.slice(0, limit - records)

@@ -1,14 +1,31 @@
 """The cases of ../shared/cases/corpora: inputs that came out wrong once, each with its right value."""
 
 import bz2
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from corpora_helpers import errors, read, texts
 
 from prox_spark.corpora.columns import check_files
+from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.records import Tally
 from prox_spark.errors import InputError
+from prox_spark.ingestion.task import read_task
+from prox_spark.ingestion.units import plan_units
+from prox_spark.limits import DEFAULT
+
+
+def run_task(files: list[FileInfo], format_name: str) -> list[dict[str, Any]]:
+    """The rows that ``ingest`` reads of these files, in one task."""
+    task = read_task([plan_units(files, 0, 1 << 28)], format_name, {}, None, 1 << 28, None, DEFAULT)
+    batches = task(iter([pa.RecordBatch.from_pydict({"id": pa.array([0], pa.int64())})]))
+    return [row for batch in batches for row in batch.to_pylist()]
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +142,22 @@ def test_json_ids_and_numbers_keep_their_digits(cases: Path) -> None:
     rows = read(cases / "json-ids/in.jsonl")
     assert [row["doc_id"] for row in rows] == ["1.0", '{"$oid":"5a"}', "123456789012345678901234567890", "x"]
     assert rows[3]["metadata"] == {"n": "123456789012345678901234567890"}
+
+
+def test_a_file_whose_name_is_not_utf8_is_read_beside_the_others(cases: Path, tmp_path: Path) -> None:
+    shutil.copy(cases / "filename-not-utf8/good.jsonl", tmp_path)
+    (tmp_path / os.fsdecode(b"caf\xe9.jsonl")).write_text('{"text": "caf"}\n')
+    files = list_files(str(tmp_path))
+    check_files([file.path for file in files], "json")
+    assert [file.name for file in files] == [f"{tmp_path}/caf\\xe9.jsonl", f"{tmp_path}/good.jsonl"]
+    assert "caf" in {text for file in files for text in texts(read(file.path))}
+    rows = run_task(files, "json")
+    assert {row["file"] for row in rows} == {file.name for file in files}
+    assert [row["kind"] for row in rows].count("end") == 2
+
+
+def test_a_document_of_200_mb_is_a_row_beside_the_others(cases: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, cases / "json-200mb-document/make.py"], cwd=tmp_path, check=True)
+    rows = run_task(list_files(str(tmp_path / "l.jsonl")), "json")
+    assert [row["kind"] for row in rows] == ["document", "unreadable", "document", "end"]
+    assert (rows[1]["doc_id"], rows[1]["error_class"], rows[1]["text"]) == ("long", "TooLarge", None)

@@ -1,13 +1,21 @@
 """What a path names."""
 
+import bz2
+import gzip
+import lzma
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
 import pytest
+import zstandard
+from corpora_helpers import read, texts
+from warc_helpers import page
 
-from prox_spark.corpora.files import list_files, open_file
+from prox_spark.corpora.columns import check_files
+from prox_spark.corpora.files import list_files, open_file, shown
 from prox_spark.errors import InputError
 
 
@@ -123,3 +131,59 @@ def test_urls_of_other_file_systems_are_listed_and_opened() -> None:
 def test_a_file_that_is_gone_is_an_error_not_a_quarantine_row(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.json"):
         open_file(str(tmp_path / "gone.json"))
+
+
+def test_a_glob_through_links_that_loop_gives_each_file_once(corpus: Path) -> None:
+    (corpus / "sub" / "up").symlink_to(corpus)
+    (corpus / "sub" / "same").symlink_to(corpus / "sub")
+    (corpus / "self.json").symlink_to(corpus / "self.json")
+    for pattern in ("**/*.json", "**", "**/**/*.json", "s*/**/../*.json", "**/sub/*.json", "su*/**"):
+        found = list_files(str(corpus / pattern))
+        assert len({os.path.realpath(file.path) for file in found}) == len(found) <= 3, pattern
+    assert names(str(corpus / "**/*.json"), corpus) == ["a.json", "b.json", "sub/c.json"]
+    assert "sub/c.json" in names(str(corpus / "s*/**/*.json"), corpus)
+
+
+def test_a_folder_that_a_link_leads_to_is_read_by_its_own_path(tmp_path: Path) -> None:
+    (tmp_path / "z" / "deep").mkdir(parents=True)
+    (tmp_path / "z" / "deep" / "x.json").write_bytes(b"")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a").symlink_to(tmp_path / "z" / "deep")
+    assert names(str(tmp_path), tmp_path) == ["z/deep/x.json"]
+    assert names(str(tmp_path / "**/*.json"), tmp_path) == ["z/deep/x.json"]
+    assert names(str(tmp_path / "a"), tmp_path) == ["a/x.json"]
+    (tmp_path / "elsewhere" / "b").symlink_to(tmp_path / "z")
+    assert names(str(tmp_path / "elsewhere"), tmp_path) == ["elsewhere/b/deep/x.json"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.jsonl", b"\xff\xfe/x.jsonl"])
+def test_a_name_that_is_not_utf8_is_listed_read_and_shown(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"text": "a"}\n')
+    (tmp_path / "good.jsonl").write_text('{"text": "b"}\n')
+    for pattern in ("", "*.jsonl" if b"/" not in name else "*", "**/*.jsonl"):
+        files = list_files(str(tmp_path / pattern))
+        assert sorted(text for file in files for text in texts(read(file.path))) == ["a", "b"]
+    (odd,) = (file for file in files if "good" not in file.path)
+    assert odd.path == str(path)
+    assert odd.name.encode().decode() == odd.name != odd.path
+    check_files([odd.path], "json")
+    with pytest.raises(InputError) as refused:
+        check_files([odd.path], "json", {"text": "body"})
+    assert refused.value.args[0].encode()
+
+
+def test_names_that_are_utf8_are_shown_as_they_are(tmp_path: Path) -> None:
+    assert shown("/a/café \\ 日本.json") == "/a/café \\ 日本.json"
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, bz2.compress, lzma.compress, bytes])
+def test_files_without_a_telling_name_are_read_by_their_content(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    for name in ("part-00000", "data", "x.json.gz-00000-of-00002", "shard.parquet"):
+        (tmp_path / name).write_bytes(pack(b'{"text": "a"}\n'))
+        assert texts(read(tmp_path / name)) == ["a"]
+        (tmp_path / name).write_bytes(pack(page(0)))
+        assert [text.strip() for text in texts(read(tmp_path / name, "warc"))] == ["page 0"]
+    (tmp_path / "part-00001").write_bytes(b"")
+    assert read(tmp_path / "part-00001") == read(tmp_path / "part-00001", "warc") == []
