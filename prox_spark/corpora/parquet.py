@@ -1,9 +1,6 @@
 """Parquet: FineWeb, FineWeb-Edu, OpenWebMath and anything else with one document a row."""
 
-import json
-import math
 from collections.abc import Iterator
-from datetime import date, time
 from typing import IO, Any, cast
 
 import pyarrow as pa
@@ -13,11 +10,10 @@ from prox_spark.corpora.columns import is_text
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Found, LeftOut, Record, unreadable, utf8_or_error
+from prox_spark.corpora.values import UNREADABLE, id_values, string_values, utf8_values
 
 _ROWS = 256
 _OURS = ("text", "doc_id", "url", "source")
-# What Arrow, and the conversion of its values to Python's, raise for data that is damaged or that Python has no value for.
-_UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, NotImplementedError)
 
 
 def open_parquet(file: WatchedFile) -> pq.ParquetFile:
@@ -76,7 +72,7 @@ def _read_group(
                 if fresh.num_rows:
                     yield from _read_batch(start + done, fresh, found)
                     done += fresh.num_rows
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             file.raise_failure()
             others = [name for name in names or parquet.schema_arrow.names if name not in needed]
             broken = [name for name in others if not _can_be_read(file, parquet, group, name)]
@@ -97,7 +93,7 @@ def _can_be_read(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: s
     try:
         for _ in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[name]):
             pass
-    except _UNREADABLE:
+    except UNREADABLE:
         file.raise_failure()
         return False
     return True
@@ -121,17 +117,17 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Fo
         for row in range(batch.num_rows):
             yield unreadable(start + row, "WrongType", f"the text column contains {kind}, not strings")
         return
-    texts, valid = _utf8(text_column)
+    texts, valid = utf8_values(text_column)
     values: dict[str, list[str | None]] = {}
     for name, column in [*((f"\0{ours}", taken[ours]) for ours in ("url", "source")), *columns.items()]:
         try:
-            values[name] = _strings(column, batch.num_rows)
-        except _UNREADABLE as error:
+            values[name] = string_values(column, batch.num_rows)
+        except UNREADABLE as error:
             # Time zones that are none, dates out of Python's range, nested broken strings: the page matters more.
             values[name] = [None] * batch.num_rows
             yield LeftOut(name.removeprefix("\0"), f"cannot be shown: {type(error).__name__} {_first_line(error)}")
     urls, sources = values.pop("\0url"), values.pop("\0source")
-    ids = _ids(taken["doc_id"], batch.num_rows)
+    ids = id_values(taken["doc_id"], batch.num_rows)
     for row, text in enumerate(texts):
         position = start + row
         doc_id = ids[row] or None
@@ -159,64 +155,6 @@ def _take(columns: dict[str, Any], names: tuple[str, ...]) -> Any:
         if column is not None and not path:
             return column
     return None
-
-
-def _utf8(column: Any) -> tuple[list[bytes | None], bool]:
-    """The bytes of a column of strings, and whether all of them are UTF-8 (Parquet promises it, nothing checks it)."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    data = column.cast(pa.large_binary())
-    try:
-        data.cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return data.to_pylist(), False
-    return data.to_pylist(), True
-
-
-def _strings(column: Any, rows: int) -> list[str | None]:
-    """A column as metadata holds it: strings as they are (U+FFFD for what is not UTF-8), numbers and others as JSON."""
-    if column is None:
-        return [None] * rows
-    if is_text(column.type):
-        return [None if one is None else one.decode("utf-8", "replace") for one in _utf8(column)[0]]
-    return [None if one is None else _plain(one) for one in column.to_pylist()]
-
-
-def _ids(column: Any, rows: int) -> list[str | None]:
-    """A column of ids, each as JSON lines give the same value. NaN is no id, and bytes that are not UTF-8 are in hexadecimal,
-    so that different ones stay different."""
-    if column is None:
-        return [None] * rows
-    if is_text(column.type):
-        return [None if one is None else _text_or_hex(one) for one in _utf8(column)[0]]
-    try:
-        values = column.to_pylist()
-    except _UNREADABLE:
-        return [None] * rows
-    return [_id(one) for one in values]
-
-
-def _id(value: Any) -> str | None:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=_plain, separators=(",", ":"))
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode() if value.isascii() and value.decode().isprintable() else value.hex()
-    if isinstance(value, bool | int | float | list | dict | tuple):
-        return json.dumps(value, ensure_ascii=False, default=_plain)
-    return str(value.isoformat() if isinstance(value, date | time) else value)
-
-
-def _text_or_hex(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.hex()
 
 
 def _first_line(error: Exception) -> str:

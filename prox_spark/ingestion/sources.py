@@ -8,12 +8,23 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import BooleanType, NumericType, StringType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    CharType,
+    NullType,
+    NumericType,
+    StringType,
+    StructType,
+    VarcharType,
+)
 
 from prox_spark.config.models import InputConfig
 from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.formats import COLUMNS, FORMATS
-from prox_spark.corpora.records import content_hash
+from prox_spark.corpora.records import Record, content_hash, utf8_or_error
+from prox_spark.corpora.values import id_values, utf8_values
 from prox_spark.errors import ConfigError, InputError
 from prox_spark.ingestion.task import READ, Task, refuse_large
 from prox_spark.ingestion.units import batches
@@ -23,6 +34,9 @@ from prox_spark.tables.store import analyzed
 
 # Partitions have their own numbers of units, so that tasks need not know of each other.
 _UNITS_PER_PARTITION = 2**20
+
+_KEPT = (StringType, BinaryType, NumericType, BooleanType, StructType, ArrayType)
+"""Types of ids that Python writes as it does for files. Dates and times stay as Spark writes them."""
 
 _UNKNOWN = datetime.fromtimestamp(0, UTC)
 
@@ -56,35 +70,45 @@ def read_source(
     others = [field for field in rows.schema.fields if field.name not in mapping.values()]
 
     def ours(name: str) -> Column:
-        return (
-            F.col(f"`{mapping[name]}`").cast("string") if mapping[name] in rows.columns else F.lit(None).cast("string")
-        )
+        return quoted(mapping[name]) if mapping[name] in rows.columns else F.lit(None).cast("string")
 
     pairs = [
         (
             F.lit(field.name),
             # Numbers as they stand in the metadata of files.
-            F.col(f"`{field.name}`").cast("string")
+            quoted(field.name).cast("string")
             if isinstance(field.dataType, StringType | NumericType | BooleanType)
-            else F.to_json(F.struct(f"`{field.name}`")),
+            else F.to_json(F.struct(quoted(field.name))),
         )
         for field in others
     ]
     metadata = F.create_map(*(item for pair in pairs for item in pair)) if pairs else F.lit(None)
+    kinds = {field.name: field.dataType for field in rows.schema.fields}
+    doc_id, text = ours("doc_id"), ours("text")
+    # Ids and texts go to Python as they are: Spark writes numbers otherwise than files do, and hides what is not UTF-8.
+    if not isinstance(kinds.get(mapping["doc_id"]), _KEPT):
+        doc_id = doc_id.cast("string")
+    if not isinstance(kinds[mapping["text"]], BinaryType):
+        text = text.cast("string")
     selected = rows.select(
-        ours("doc_id").alias("doc_id"),
-        F.coalesce(ours("source"), F.lit(source.source or source.path)).alias("source"),
-        ours("url").alias("url"),
+        doc_id.alias("doc_id"),
+        F.coalesce(ours("source").cast("string"), F.lit(source.source or source.path)).alias("source"),
+        ours("url").cast("string").alias("url"),
         metadata.cast("map<string,string>").alias("metadata"),
-        ours("text").alias("text"),
+        text.alias("text"),
     )
     return selected.mapInArrow(_task(str(source.path), first_unit, unit_bytes, limits), from_arrow_schema(READ))
+
+
+def quoted(name: str) -> Column:
+    """The column of this name, whatever letters it has."""
+    return F.col("`{}`".format(name.replace("`", "``")))
 
 
 def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, dict[str, str]]:
     """The source's rows as they are, up to its limit, and the source's column for each of ours.
 
-    Raises ``InputError`` where the table or a mapped column does not exist.
+    Raises ``InputError`` where the table or a mapped column does not exist, or the text is no string.
     """
     if not isinstance(source.path, str):
         raise ConfigError(f"input.path: one table at a time for format {source.format}")
@@ -102,14 +126,29 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
 
 
 def _mapping(rows: DataFrame, source: InputConfig) -> dict[str, str]:
-    """The source's column for each of ours. Raises ``InputError`` where one does not exist."""
+    """The source's column for each of ours. Raises ``InputError`` where one does not exist, or the text is no string."""
+    return map_columns(rows.schema, source)
+
+
+def map_columns(schema: StructType, source: InputConfig) -> dict[str, str]:
+    """The source's column for each of ours, by its schema.
+
+    Raises ``InputError`` where one that is needed does not exist, or the text is neither string nor binary.
+    """
     found = FORMATS[source.format]
     mapping = {ours: source.columns.get(ours, getattr(found, ours)[0]) for ours in COLUMNS}
     for name, column in mapping.items():
-        if column not in rows.columns and (name == "text" or name in source.columns):
+        if column not in schema.names and (name == "text" or name in source.columns):
             raise InputError(
-                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(rows.columns)}"
+                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(schema.names)}"
             )
+    kind = schema[mapping["text"]].dataType
+    # All texts may be null: a column of nulls alone has no type of its own.
+    if not isinstance(kind, StringType | CharType | VarcharType | BinaryType | NullType):
+        raise InputError(
+            f"{source.path}: column {mapping['text']!r} for text contains {kind.simpleString()}, not strings: "
+            "map input.columns.text"
+        )
     return mapping
 
 
@@ -121,32 +160,69 @@ def _task(path: str, first_unit: int, unit_bytes: int, limits: DocumentLimits) -
         base = first_unit + _UNITS_PER_PARTITION * (context.partitionId() if context else 0)
         text_read = 0
         for batch in batches:
-            n = batch.num_rows
-            text = batch.column("text").cast(pa.string())
             unit = base + min(text_read // unit_bytes, _UNITS_PER_PARTITION - 1)
-            text_read += text.nbytes
-            hashes = pa.array(
-                [None if value is None else content_hash(value.encode()) for value in text.to_pylist()], pa.string()
-            )
-            missing = text.is_null()
-            ids = batch.column("doc_id").cast(pa.string())
-            columns = {
-                "kind": pa.compute.if_else(missing, "unreadable", "document"),
-                "file": pa.repeat(path, n),
-                "unit": pa.repeat(pa.scalar(unit, pa.int64()), n),
-                "position": pa.nulls(n, pa.int64()),
-                "doc_id": pa.compute.coalesce(ids, hashes),
-                "content_hash": hashes,
-                "source": batch.column("source"),
-                "url": batch.column("url"),
-                "metadata": batch.column("metadata"),
-                "text": text,
-                "error_class": pa.compute.if_else(missing, "NullText", pa.scalar(None, pa.string())),
-                "message": pa.compute.if_else(missing, "the text is null", pa.scalar(None, pa.string())),
-            }
-            read = pa.RecordBatch.from_arrays(
-                [columns[name].cast(READ.field(name).type) for name in READ.names], schema=READ
-            )
+            read = convert(batch, path, unit)
+            text_read += read.column("text").nbytes
             yield refuse_large(read, limits)
 
     return task
+
+
+def convert(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:
+    """Rows of a table, with columns ``doc_id``, ``source``, ``url``, ``metadata`` and ``text``, in the columns of ``READ``.
+
+    The rules are those of files: a text that is null or not UTF-8 is unreadable, '' and NaN are no ids, and what is beside
+    the text has U+FFFD for what is not UTF-8. Rows of a table have no positions; those without an id are known by a hash of
+    their text.
+    """
+    n = batch.num_rows
+    texts, valid = utf8_values(batch.column("text"))
+    wrong: list[Record | None] = [None] * n
+    if not valid:
+        wrong = [None if text is None else utf8_or_error(None, text) for text in texts]
+        texts = [None if error is not None else text for text, error in zip(texts, wrong, strict=True)]
+    hashes = [None if text is None else content_hash(text) for text in texts]
+    ids = [one or by_text for one, by_text in zip(id_values(batch.column("doc_id"), n), hashes, strict=True)]
+    reasons = [
+        ("NotUtf8", error.message) if error is not None else ("NullText", "the text is null") if text is None else None
+        for text, error in zip(texts, wrong, strict=True)
+    ]
+    columns = {
+        "kind": pa.array(["document" if reason is None else "unreadable" for reason in reasons]),
+        "file": pa.repeat(path, n),
+        "unit": pa.repeat(pa.scalar(unit, pa.int64()), n),
+        "position": pa.nulls(n, pa.int64()),
+        "doc_id": pa.array(ids, pa.string()),
+        "content_hash": pa.array(hashes, pa.string()),
+        "source": _sound(batch.column("source")),
+        "url": _sound(batch.column("url")),
+        "metadata": _sound_map(batch.column("metadata")),
+        "text": pa.array(texts, pa.string()),
+        "error_class": pa.array([None if reason is None else reason[0] for reason in reasons], pa.string()),
+        "message": pa.array([None if reason is None else reason[1] for reason in reasons], pa.string()),
+    }
+    return pa.RecordBatch.from_arrays([columns[name].cast(READ.field(name).type) for name in READ.names], schema=READ)
+
+
+def _sound(column: pa.Array) -> pa.Array:
+    """A column of strings with U+FFFD for what is not UTF-8: Spark checks it no more than Parquet does."""
+    values, valid = utf8_values(column)
+    if valid:
+        return column
+    return pa.array([None if one is None else one.decode("utf-8", "replace") for one in values], pa.string())
+
+
+def _sound_map(column: pa.Array) -> pa.Array:
+    if pa.types.is_null(column.type) or (_is_sound(column.keys) and _is_sound(column.items)):
+        return column
+    column = column.take(pa.array(range(len(column))))  # a map of its own: a slice cannot be put together again
+    keys, values = _sound(column.keys), _sound(column.items)
+    return pa.MapArray.from_arrays(column.offsets, keys, values, mask=column.is_null() if column.null_count else None)
+
+
+def _is_sound(column: pa.Array) -> bool:
+    try:
+        column.cast(pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
