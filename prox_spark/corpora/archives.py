@@ -210,9 +210,9 @@ def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
     """
     stream = ArchiveStream(file)
     stream.fill(HEAD)
-    kind = _other_kind(stream)
-    if kind is not None:
-        yield Entry(None, {}, None, "Unsupported", kind)
+    other = _other_kind(stream)
+    if other is not None:
+        yield Entry(None, {}, None, other.error_class, str(other))
         return
     if stream.data.startswith(_BOM):
         stream.at = len(_BOM)
@@ -233,12 +233,11 @@ def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
                 return
 
 
-def _other_kind(stream: ArchiveStream) -> str | None:
+def _other_kind(stream: ArchiveStream) -> Damaged | None:
     content = stream.data[:HEAD]
-    if content.startswith(b"filedesc:"):
-        return "an ARC file: convert it to WARC, for instance with `warcio recompress`"
-    if stream.packing != "plain" and packing_of(content) != "plain":
-        return f"compressed twice ({packing_of(content)} inside {stream.packing}): decompress it once"
+    inner = packing_of(content)
+    if stream.packing != "plain" and inner != "plain":
+        return Damaged("Unsupported", f"compressed twice ({inner} inside {stream.packing}): decompress it once")
     return other_kind(content)
 
 

@@ -14,6 +14,7 @@ _HEAD_END = re.compile(rb"\n\r?\n")
 _MOST_HEAD = 1 << 20
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
+_UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _STEP = 1 << 16
 _SMALL_STEP = 1 << 10  # a step that fails loses what it had read
@@ -48,10 +49,10 @@ class HttpResponse(NamedTuple):
 
 
 def media_type(value: str) -> str | None:
-    """``type/subtype`` of a field's value, in lower case, without parameters; ``None`` where it is none."""
+    """``type/subtype`` of a field's value, in lower case, without parameters; ``None`` where it is none that is known."""
     words = value.split(";")[0].split()
     found = words[0].lower() if words else ""
-    return found if _MEDIA_TYPE.fullmatch(found) else None
+    return found if _MEDIA_TYPE.fullmatch(found) and found not in _UNKNOWN else None
 
 
 def parse_response(block: bytes) -> HttpResponse | None:

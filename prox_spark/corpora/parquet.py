@@ -74,29 +74,28 @@ def _read_group(
                     done += fresh.num_rows
         except UNREADABLE as error:
             file.raise_failure()
-            others = [name for name in names or parquet.schema_arrow.names if name not in needed]
-            broken = [name for name in others if not _can_be_read(file, parquet, group, name)]
-            if broken:
-                reason = f"cannot be read: {_first_line(error)}"
-                yield from (LeftOut(name, reason) for name in broken)
-                names = [name for name in names or parquet.schema_arrow.names if name not in broken]
-                continue
-            yield unreadable(start + done, "BrokenFile", f"row group {group} is broken: {_first_line(error)}")
+            problem = f"row group {group} is broken: {_first_line(error)}"
+        else:
+            if seen == rows:
+                return
+            problem = f"row group {group} has {seen} rows where the footer says {rows}"
+        have = names or list(dict.fromkeys(parquet.schema_arrow.names))
+        broken = [name for name in have if name not in needed and not _is_whole(file, parquet, group, name, rows)]
+        if not broken:
+            yield unreadable(start + done, "BrokenFile", problem)
             return
-        if seen != rows:
-            message = f"row group {group} has {seen} rows where the footer says {rows}"
-            yield unreadable(start + done, "BrokenFile", message)
-        return
+        yield from (LeftOut(name, problem) for name in broken)
+        names = [name for name in have if name not in broken]
 
 
-def _can_be_read(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: str) -> bool:
+def _is_whole(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: str, rows: int) -> bool:
+    """Whether a column can be read and has as many rows as the footer says."""
     try:
-        for _ in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[name]):
-            pass
+        batches = parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[name])
+        return bool(sum(batch.num_rows for batch in batches) == rows)
     except UNREADABLE:
         file.raise_failure()
         return False
-    return True
 
 
 def parquet_rows(file: WatchedFile) -> int | None:

@@ -2,6 +2,7 @@
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
@@ -32,7 +33,6 @@ _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
 _MOST_MEMORY = 1 << 30
 
-_SET = "set input.format="
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
@@ -41,10 +41,12 @@ _OTHERS = (
     (b"LZIP\x01", "compressed by lzip: decompress it, or compress it with gzip, xz or zstd"),
     (b"\x02\x21\x4c\x18", "compressed by an old lz4: decompress it, or compress it with gzip or zstd"),
     (b"\xff\x06\0\0sNaPpY", "compressed by Snappy: decompress it, or compress it with gzip or zstd"),
-    (b"PAR1", f"a Parquet file: {_SET}parquet"),
     (b"ARROW1\0\0", "an Arrow file: write it as Parquet or JSON lines"),
     (b"Obj\x01", "an Avro file: write it as Parquet or JSON lines"),
 )
+
+
+_WARC = re.compile(rb"WARC/\d+\.\d+\r?\n[A-Za-z-]+:")
 
 
 class Damaged(Exception):  # noqa: N818 -- a fact about the data that becomes a quarantine row, never a user's error
@@ -76,11 +78,16 @@ def packing_of(head: bytes) -> Packing:
     return "lz4" if head.startswith(_LZ4) else "plain"
 
 
-def other_kind(head: bytes) -> str | None:
-    """What a file that begins so is, and what to do, where it is of a kind that is not read as text; else ``None``."""
+def other_kind(head: bytes) -> Damaged | None:
+    """What a file that begins so is, and what to do, where it is neither text nor an archive of pages; else ``None``."""
+    if head.startswith(b"PAR1"):
+        return Damaged("WrongFormat", "a Parquet file: set input.format=parquet")
     if head[257:262] == b"ustar":
-        return "a tar archive: unpack it"
-    return next((about for magic, about in _OTHERS if head.startswith(magic)), None)
+        return Damaged("Unsupported", "a tar archive: unpack it")
+    if head.startswith(b"filedesc://"):
+        return Damaged("Unsupported", "an ARC file: convert it to WARC, for instance with `warcio recompress`")
+    about = next((about for magic, about in _OTHERS if head.startswith(magic)), None)
+    return None if about is None else Damaged("Unsupported", about)
 
 
 def _is_skippable(head: bytes) -> bool:
@@ -114,9 +121,11 @@ def decompressed(file: WatchedFile) -> Iterator[bytes]:
 
 
 def _refuse_other(head: bytes, name: str) -> None:
-    kind = other_kind(head)
-    if kind is not None:
-        raise Damaged("WrongFormat" if _SET in kind else "Unsupported", kind)
+    other = other_kind(head)
+    if other is not None:
+        raise other
+    if _WARC.match(head):
+        raise Damaged("WrongFormat", "a WARC file: set input.format=warc (or wet)")
     if name.endswith(_SUFFIXES) and not _looks_like_text(head):
         raise Damaged("BrokenFile", "named like a compressed file, but it is neither compressed nor text")
 

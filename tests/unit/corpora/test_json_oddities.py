@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from corpora_helpers import errors, read, texts
+from warc_helpers import page
 
 from prox_spark.corpora.columns import check_files
 from prox_spark.errors import InputError
@@ -123,6 +124,8 @@ def test_what_stands_before_damage_in_bzip2_and_xz_is_read(tmp_path: Path, packi
         (b"\x1f\x9d\x90" + bytes(range(256)), "Unsupported", "compress"),
         (gzip.compress(b"x.json" + b"\0" * 251 + b"ustar\x0000"), "Unsupported", "tar"),
         (b"PAR1" + bytes(range(256)), "WrongFormat", "input.format=parquet"),
+        (gzip.compress(page(0)), "WrongFormat", "input.format=warc"),
+        (b"filedesc://x.arc 0.0.0.0 20240102030405 text/plain 76\n", "Unsupported", "ARC"),
     ],
 )
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.bz2"])

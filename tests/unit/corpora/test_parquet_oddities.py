@@ -113,6 +113,24 @@ def test_row_groups_that_have_fewer_rows_than_the_footer_says_are_a_row(
     assert errors(rows) == [(2, "BrokenFile")]
 
 
+def test_a_column_of_metadata_that_is_shorter_than_the_footer_says_costs_no_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, pa.table({"text": ["a", "b", "c"], "note": ["x"] * 3, "n": [1, 2, 3]}))
+    whole = pq.ParquetFile.iter_batches
+
+    def shortened(self: pq.ParquetFile, **options: Any) -> Any:
+        short = options["columns"] is None or "note" in options["columns"]
+        return (batch.slice(0, 2 if short else None) for batch in whole(self, **options))
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", shortened)
+    tally = Tally()
+    rows = read(path, "parquet", tally=tally)
+    assert [(row["position"], row["text"]) for row in rows] == [(0, "a"), (1, "b"), (2, "c")]
+    assert rows[2]["metadata"] == {"n": "3"}
+    assert list(tally.left_out) == ["note"]
+
+
 def test_nan_and_infinity_are_no_ids_and_numbers_are(tmp_path: Path) -> None:
     ids = pa.array([1.0, float("nan"), float("nan"), float("-inf"), 0.1])
     rows = read(write(tmp_path, pa.table({"id": ids, "text": list("abcde")})), "parquet")

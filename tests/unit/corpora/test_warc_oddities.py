@@ -283,6 +283,7 @@ def test_an_answer_without_status_is_a_row(tmp_path: Path, line: str) -> None:
         ("Content-Type: TEXT/HTML charset=utf-8\r\n", b"<p>x</p>", "text/html"),
         ("content-type:\r\n\ttext/html\r\n", b"<p>x</p>", "text/html"),
         ("X: y\r\n", b"x", "text/plain"),
+        ("Content-Type: unknown/unknown\r\n", b"<p>x</p>", "text/html"),
     ],
 )
 def test_a_media_type_that_is_missing_or_odd_is_found(
