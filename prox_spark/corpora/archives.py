@@ -6,10 +6,11 @@ lost. This reader continues, and has an entry for everything that it cannot read
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.streams import HEAD, Damaged, members, other_kind, packing_of, zstd_dictionary
+from prox_spark.corpora.streams import HEAD, Damaged, gunzip_whole, members, other_kind, packing_of, zstd_dictionary
 
 Headers = dict[str, str]
 """Fields by their names in lower case; of repeated ones the first."""
@@ -17,9 +18,12 @@ Headers = dict[str, str]
 _SCAN = 1 << 20
 _MOST_HEADER = 1 << 20
 _LINES = b"\r\n\0 \t"
+_BETWEEN = b"\r\n\r\n"
 _BOM = b"\xef\xbb\xbf"
 _VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n")
 _HEADER_END = re.compile(rb"\n\r?\n")
+_FIELD = re.compile(r"\n([^\s:][^:\n]*):([^\n]*)")
+_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 # The first field is part of it: pages that tell of WARC hold lines with the version alone.
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _START_LENGTH = 256
@@ -50,8 +54,10 @@ class Place(NamedTuple):
 class ArchiveStream:
     """The content of an archive as it is read: some bytes ahead, a place to come back to, and how it ended."""
 
-    def __init__(self, file: WatchedFile) -> None:
+    def __init__(self, file: WatchedFile, *, whole: bool = False) -> None:
+        """``whole``: read a gzip file quickly, without places to come back to. Damage then ends it."""
         self._file = file
+        self._whole = whole
         file.seek(0)
         self.packing = packing_of(file.read(HEAD))
         self._dictionary = zstd_dictionary(file) if self.packing == "zstd" else None
@@ -60,7 +66,10 @@ class ArchiveStream:
     def open(self, place: Place) -> None:
         """Go on reading at ``place``."""
         self._file.seek(place.offset)
-        self._pieces = members(self._file, self.packing, self._dictionary)
+        if self._whole and self.packing == "gzip":
+            self._pieces = gunzip_whole(self._file)
+        else:
+            self._pieces = members(self._file, self.packing, self._dictionary)
         self.damage: Damaged | None = None
         self._ended = False
         self.data, self.at = b"", 0
@@ -119,6 +128,8 @@ class ArchiveStream:
 
     def skip_blank(self) -> None:
         """Pass over line ends and padding."""
+        if self.data.startswith(_BETWEEN, self.at):
+            self.at += len(_BETWEEN)
         while self.fill(1):
             rest = self.data[self.at : self.at + 64]
             left = len(rest.lstrip(_LINES))
@@ -129,6 +140,9 @@ class ArchiveStream:
     def is_followed_well(self, length: int) -> bool:
         """Whether a record may end ``length`` bytes from here: the two line ends, another record, or nothing follows."""
         ahead = 64
+        end = self.at + length
+        if len(self.data) - end >= ahead and self.data.startswith(_BETWEEN, end):
+            return True
         while ahead < _SCAN:
             self.fill(length + ahead)
             rest = self.data[self.at + length : self.at + length + ahead]
@@ -208,7 +222,20 @@ def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
     ``position`` counts the entries; it is ``None`` where the file is of another kind. A block of more than ``largest`` bytes
     is passed over. After damage it goes on at the next record. Memory is bounded by ``largest``.
     """
-    stream = ArchiveStream(file)
+    stream = ArchiveStream(file, whole=True)
+    given = 0
+    for entry in _read_entries(stream, largest):
+        if stream.packing == "gzip" and (entry.error_class is not None or stream.damage is not None):
+            break
+        yield entry
+        given += 1
+    else:
+        return
+    # Something is damaged: once more from the start, by the slower way that knows where it is. What was given stays given.
+    yield from islice(_read_entries(ArchiveStream(file), largest), given, None)
+
+
+def _read_entries(stream: ArchiveStream, largest: int) -> Iterator[Entry]:
     stream.fill(HEAD)
     other = _other_kind(stream)
     if other is not None:
@@ -286,7 +313,8 @@ def _not_a_record(stream: ArchiveStream, position: int) -> Entry:
 def _read_block(
     stream: ArchiveStream, position: int, headers: Headers, length: int, largest: int, place: Place
 ) -> Entry:
-    begin, held = stream.place(), length <= largest
+    held = length <= largest
+    begin = None if held else stream.place()
     whole = stream.fill(length) if held else stream.skip(length) == length
     ahead = length if held else 0
     if whole and stream.is_followed_well(ahead):
@@ -298,7 +326,7 @@ def _read_block(
         return Entry(position, headers, block)
     # A wrong length swallows what follows, or cuts itself.
     ended = None if whole else _damaged(position, headers, stream)
-    if not held:
+    if begin is not None:
         stream.open(begin)
     if stream.find_start() or ended is None:
         return Entry(position, headers, None, "BrokenFile", "the archive is damaged: this record's length is wrong")
@@ -314,17 +342,8 @@ def _damaged(position: int, headers: Headers, stream: ArchiveStream) -> Entry:
 
 def parse_headers(data: bytes) -> Headers:
     """The fields of a WARC header behind its version line. Lines that begin with a blank continue the one before."""
-    fields: Headers = {}
-    name = None
-    for line in data.decode("utf-8", "replace").split("\n")[1:]:
-        if line.startswith((" ", "\t")):
-            if name is not None and (more := line.strip()):
-                fields[name] = f"{fields[name]} {more}".strip()
-            continue
-        before, colon, value = line.partition(":")
-        name = before.strip().lower() if colon else None
-        if name in fields:
-            name = None
-        elif name is not None:
-            fields[name] = value.strip()
-    return fields
+    text = data.decode("utf-8", "replace")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    # Of repeated ones the first stays.
+    return {name.rstrip().lower(): value.strip() for name, value in reversed(_FIELD.findall(text))}

@@ -93,8 +93,13 @@ def utf8_or_error(position: int | None, data: bytes) -> Record | None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return unreadable(position, "NotUtf8", f"not UTF-8 at byte {error.start} of {len(data)}: {error.reason}")
+        return not_utf8(position, data, error)
     return None
+
+
+def not_utf8(position: int | None, data: bytes, error: UnicodeDecodeError) -> Record:
+    """The record that says where ``data`` is not UTF-8."""
+    return unreadable(position, "NotUtf8", f"not UTF-8 at byte {error.start} of {len(data)}: {error.reason}")
 
 
 def content_hash(text: bytes) -> str:

@@ -2,13 +2,14 @@
 
 import bz2
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 import zstandard
-from fastwarc.stream_io import Lz4Reader
+from fastwarc.stream_io import GzipReader, Lz4Reader
 
 from prox_spark.corpora.files import WatchedFile
 
@@ -188,6 +189,41 @@ def _gunzip(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
         if data and not data.startswith(_GZIP):
             message = "bytes that are not gzip follow a gzip stream"
             raise Damaged("BrokenFile", message, start=file.tell() - len(data))
+
+
+def gunzip_whole(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
+    """The content of a gzip file that is whole, about twice as fast as ``members``; places in it are not told.
+
+    Raises ``Damaged`` where it is not whole.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    reader, before = GzipReader(file), -1
+    while True:
+        try:
+            piece = reader.read(_READ)
+        except OSError as error:
+            file.raise_failure()
+            raise Damaged("BrokenFile", f"the gzip stream is broken: {error}", inside=True) from error
+        if piece:
+            yield 0, piece
+            continue
+        # The reader gives nothing for an empty member, and at the end.
+        here = reader.inner_tell()
+        if here == size:
+            break
+        if here == before:
+            raise Damaged("BrokenFile", "bytes that are not gzip follow a gzip stream", start=here)
+        before = here
+    # It does not notice that the last member is cut off.
+    last = reader.frame_start_position() or 0
+    if last == 0 and size > 4:
+        file.seek(-4, os.SEEK_END)
+        if int.from_bytes(file.read(4), "little") == reader.tell() & 0xFFFFFFFF:
+            return
+    file.seek(last)
+    for _ in _gunzip(file):
+        pass
 
 
 def _after_padding(file: WatchedFile, data: bytes) -> bytes:

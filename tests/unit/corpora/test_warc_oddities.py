@@ -43,7 +43,7 @@ def one(folder: Path, body: bytes, content_type: str = "text/html", **options: A
 # Framing
 
 
-@pytest.mark.parametrize("places", [[0], [1], [3], [0, 0, 1, 2, 3, 3]])
+@pytest.mark.parametrize("places", [[0], [1], [3], [0, 0, 1, 2, 3, 3], [0] * 50 + [2] * 50 + [3] * 50])
 def test_empty_gzip_members_hide_nothing(tmp_path: Path, places: list[int]) -> None:
     members = [page(n) for n in range(3)]
     for place in reversed(places):
@@ -172,6 +172,27 @@ def test_a_wrong_checksum_is_a_broken_record(tmp_path: Path) -> None:
     assert [text.strip() for text in texts(rows)] == ["page 0", "page 2"]
     assert errors(rows) == [(1, "BrokenFile")]
     assert rows[1]["doc_id"] == "<urn:uuid:1>"
+
+
+@pytest.mark.parametrize("end", [-1, -4, -7, -9, -30])
+def test_a_last_member_that_is_cut_off_is_told_however_large_the_archive(tmp_path: Path, end: int) -> None:
+    noise = random.Random(0).randbytes(20_000).hex().encode()
+    members = [response(n, b"<p>%d %b</p>" % (n, noise)) for n in range(100)]
+    for data in (packed(*members), packed(b"".join(members))):
+        rows = read(write(tmp_path, data[:end]), "warc")
+        assert len(texts(rows)) in (99, 100)
+        assert len(rows) in (100, 101)
+        assert [error for _, error in errors(rows)] == ["TruncatedFile"]
+
+
+@pytest.mark.parametrize("broken", [3, 60, 99])
+def test_damage_late_in_a_large_archive_costs_its_record_alone(tmp_path: Path, broken: int) -> None:
+    noise = random.Random(0).randbytes(20_000).hex().encode()
+    members = [bytearray(gzip.compress(response(n, b"<p>%d %b</p>" % (n, noise)))) for n in range(100)]
+    members[broken][-8:-4] = b"\0\0\0\0"
+    rows = read(write(tmp_path, b"".join(members)), "warc")
+    assert [row["position"] for row in rows] == list(range(100))
+    assert errors(rows) == [(broken, "BrokenFile")]
 
 
 def test_a_record_without_length_or_type_is_a_row(tmp_path: Path) -> None:
