@@ -22,6 +22,7 @@ _BETWEEN = b"\r\n\r\n"
 _BOM = b"\xef\xbb\xbf"
 _VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n")
 _HEADER_END = re.compile(rb"\n\r?\n")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"\n([^\s:][^:\n]*):([^\n]*)")
 _FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
 # The first field is part of it: pages that tell of WARC hold lines with the version alone.
@@ -277,7 +278,7 @@ def _read_entry(stream: ArchiveStream, position: int, largest: int) -> Entry:
     headers = parse_headers(stream.data[stream.at : stream.at + length])
     stream.at += length
     size = headers.get("content-length", "")
-    if not (size.isascii() and size.isdigit()):
+    if not _LENGTH.fullmatch(size):
         stream.find_start()
         return Entry(position, headers, None, "BrokenFile", "the record has no Content-Length that is a number")
     return _read_block(stream, position, headers, int(size), largest, place)

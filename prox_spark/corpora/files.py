@@ -15,6 +15,7 @@ from fsspec.implementations.arrow import ArrowFSWrapper
 from prox_spark.errors import InputError
 
 _MAGIC = frozenset("*?[")
+_MOST_ASKED = 100  # each is a request to an object store
 _MODIFIED_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
@@ -69,17 +70,25 @@ def list_files(path: str | list[str]) -> list[FileInfo]:
 
 
 def find_delta_table(paths: Iterable[str]) -> str | None:
-    """The folder of a Delta table that one of these files lies in, directly or in its partitions (``key=value``)."""
-    folders = dict.fromkeys(path.rpartition("/")[0] for path in paths)
-    seen: set[str] = set()
-    for folder in folders:
-        while folder and folder not in seen:
-            seen.add(folder)
-            if _is_folder(f"{folder}/_delta_log"):
-                return folder
-            parent, _, name = folder.rpartition("/")
-            folder = parent if "=" in name else ""
+    """The folder of a Delta table that one of these files lies in, directly or in its partitions (``key=value``).
+
+    Of folders that are not local, the first 100 are asked for.
+    """
+    asked = 0
+    for folder in dict.fromkeys(map(_table_folder, paths)):
+        remote = _local_path(folder) is None
+        asked += remote
+        if not (remote and asked > _MOST_ASKED) and _is_folder(f"{folder}/_delta_log"):
+            return folder
     return None
+
+
+def _table_folder(path: str) -> str:
+    """The folder that a file lies in, above its partitions."""
+    folder = path.rpartition("/")[0]
+    while "=" in folder.rpartition("/")[2]:
+        folder = folder.rpartition("/")[0]
+    return folder or "/"
 
 
 def _is_folder(path: str) -> bool:

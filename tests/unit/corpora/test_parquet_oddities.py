@@ -5,12 +5,14 @@ import decimal
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpora_helpers import errors, read, texts
 
 from prox_spark.corpora.columns import check_columns, check_files
+from prox_spark.corpora.files import list_files
 from prox_spark.corpora.records import Tally
 from prox_spark.errors import InputError
 
@@ -208,3 +210,17 @@ def test_files_of_a_delta_table_are_refused(tmp_path: Path, part: str) -> None:
     (tmp_path / "other").mkdir()
     beside = write(tmp_path / "other", pa.table({"text": ["x"]}))
     check_files([str(beside)], "parquet")
+
+
+def test_files_of_a_delta_table_elsewhere_are_refused(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    root = "/prox-spark-test-delta"
+    try:
+        memory.pipe(f"{root}/t/_delta_log/00000000000000000000.json", b"{}")
+        memory.pipe(f"{root}/t/day=1/x.parquet", write(tmp_path, pa.table({"text": ["x"]})).read_bytes())
+        memory.pipe(f"{root}/u/x.parquet", (tmp_path / "part.parquet").read_bytes())
+        with pytest.raises(InputError, match=r"/t: is a Delta table"):
+            check_files([file.path for file in list_files(f"memory:/{root}")], "parquet")
+        check_files([file.path for file in list_files(f"memory:/{root}/u")], "parquet")
+    finally:
+        memory.rm(root, recursive=True)

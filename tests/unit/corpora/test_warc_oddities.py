@@ -1,6 +1,7 @@
 """Archives as other tools write them, and as they get damaged: every page is read, or a row or a count says why not."""
 
 import gzip
+import io
 import random
 import zlib
 from pathlib import Path
@@ -15,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from warc_helpers import page, record, response
 
+from prox_spark.corpora import files
 from prox_spark.corpora.records import Tally
+from prox_spark.errors import InputError
 
 HTML = b"<html><body><p>hello body words</p></body></html>"
 
@@ -197,11 +200,34 @@ def test_damage_late_in_a_large_archive_costs_its_record_alone(tmp_path: Path, b
 
 def test_a_record_without_length_or_type_is_a_row(tmp_path: Path) -> None:
     no_length = page(1).replace(b"Content-Length", b"X-Length")
+    for length in (b"-5", b"1e3", b"9" * 5_000, "٣".encode(), b""):
+        odd = page(1).replace(b"Content-Length: ", b"Content-Length: " + length + b"\r\nX: ")
+        assert errors(read(write(tmp_path, page(0) + odd + page(2)), "warc")) == [(1, "BrokenFile")]
     no_type = page(2).replace(b"WARC-Type", b"X-Type")
     for data in (packed(page(0), no_length, no_type, page(3)), page(0) + no_length + no_type + page(3)):
         rows = read(write(tmp_path, data), "warc")
         assert [text.strip() for text in texts(rows)] == ["page 0", "page 3"]
         assert errors(rows) == [(1, "BrokenFile"), (2, "MalformedWarc")]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, bytes])
+@pytest.mark.parametrize("reads", [0, 1, 2, 5])
+def test_a_file_system_that_fails_in_the_middle_raises_and_quarantines_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Any, reads: int
+) -> None:
+    noise = random.Random(0).randbytes(400_000)
+    path = write(tmp_path, b"".join(pack(response(n, b"<p>x</p>" + noise)) for n in range(20)))
+    left = iter(range(reads))
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if next(left, None) is None:
+                raise OSError("the disk is gone")
+            return super().read(size)
+
+    monkeypatch.setattr(files, "open_file", lambda path: Failing(Path(path).read_bytes()))
+    with pytest.raises(InputError, match="the disk is gone"):
+        read(path, "warc")
 
 
 def test_a_huge_wrong_length_swallows_no_record_of_one_member(tmp_path: Path) -> None:
