@@ -119,7 +119,7 @@ class GenerateConfig(Section):
     batch_units: Annotated[int, Field(gt=0)] | None = None
     """Units per commit. Default: minutes of work for every engine, by the bytes of text that the units hold."""
     partitions: Annotated[int, Field(gt=0)] | None = None
-    """Tasks per batch. Use several per engine, so that it is not idle when a task ends. Default: two per core."""
+    """Tasks per batch. Use several per engine, so that it is not idle when a task ends. Default: three per core."""
     self_test: bool = True
     """Before its first batch, the model answers pages of boilerplate; if the model changes none of them, the job stops."""
 

@@ -1,6 +1,7 @@
-"""Two batches in the air: the next one's tasks begin while the last of the one before still run, and engines never wait.
+"""Three batches in the air: the next ones' tasks begin while the last of the one before still run, and engines never wait.
 
-A batch's rows are kept on the executors' disks until they are committed, in order. Where the platform keeps no rows, a batch
+With two, slots are idle while the first is committed: its last tasks took so long that the second has none left to start. Tasks
+of an earlier batch go first. A batch's rows are kept on the executors' disks until they are committed, in order. Where the platform keeps no rows, a batch
 is answered while it is written, one after the other.
 """
 
@@ -18,7 +19,7 @@ from prox_spark.spark_api import add_tag, stop_tagged
 from prox_spark.tables.cache import keep
 from prox_spark.tables.units import Batch
 
-_IN_THE_AIR = 2
+_IN_THE_AIR = 3
 
 
 @dataclass(frozen=True)

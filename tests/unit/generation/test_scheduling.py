@@ -50,15 +50,15 @@ class Closed(Settings):
 def test_properties_that_may_not_be_read_count_as_not_set() -> None:
     closed: Any = Closed()
     assert setting(closed, "spark.app.id") == ""
-    assert default_partitions(closed) == 2
+    assert default_partitions(closed) == 3
     assert [reason for reason in why_not(closed) if "executors have no GPU" in reason]
 
 
 def test_every_gpu_has_several_tasks_and_every_core_where_their_number_is_unknown() -> None:
     known: Any = Settings(spark__executor__instances="3", spark__sql__shuffle__partitions="4", **GPU)
-    assert default_partitions(known) == 2 * 4 * 6
+    assert default_partitions(known) == 3 * 4 * 6
     unbounded: Any = Settings(
         spark__dynamicAllocation__maxExecutors="2147483647", spark__sql__shuffle__partitions="200", **GPU
     )
-    assert default_partitions(unbounded) == 400
-    assert default_partitions(Settings(spark__sql__shuffle__partitions="auto")) == 2  # type: ignore[arg-type]
+    assert default_partitions(unbounded) == 600
+    assert default_partitions(Settings(spark__sql__shuffle__partitions="auto")) == 3  # type: ignore[arg-type]
