@@ -252,19 +252,18 @@ def _list_remote(url: str) -> Iterator[FileInfo]:
     name = fixed + url[len(url[:cut].rstrip("/")) :] if cut < len(url) else fixed
     files.invalidate_cache()
     try:
+        roots: dict[str, Any] = {}
         if files.exists(name):
-            roots = [name]
+            roots = {name: files.info(name)}
         elif cut < len(url):
             first = name.rsplit("/", 1)[-1][:1]
-            roots = [
-                match
-                for match in files.glob(name)
+            # With what it knows of each: asking for one after the other takes a request or a search each.
+            roots = {
+                match: info
+                for match, info in files.glob(name, detail=True).items()
                 if not _hidden(match.rsplit("/", 1)[-1]) or match.rsplit("/", 1)[-1].startswith(first)
-            ]
-        else:
-            roots = []
-        for root in roots:
-            info = files.info(root)
+            }
+        for root, info in roots.items():
             below = files.find(root, detail=True).values() if info["type"] == "directory" else [info]
             for file in below:
                 inner = file["name"].removeprefix(root).strip("/")

@@ -12,7 +12,9 @@ from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Found, LeftOut, Record, unreadable, utf8_or_error
 from prox_spark.corpora.values import UNREADABLE, id_values, string_values, utf8_values
 
-_ROWS = 256
+_ROWS, _BYTES = 256, 64 << 20
+"""Rows of a batch at most, and about how many bytes: 256 of the largest documents would be gigabytes."""
+
 _OURS = ("text", "doc_id", "url", "source")
 
 
@@ -63,10 +65,12 @@ def _read_group(
     """The records of a row group. Where it cannot be read, it is tried again without the columns that are the cause."""
     names: list[str] | None = None
     done = 0
+    size = parquet.metadata.row_group(group).total_byte_size
+    batch_rows = max(1, min(_ROWS, rows * _BYTES // max(size, 1)))
     while True:
         seen = 0
         try:
-            for batch in parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=names):
+            for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names):
                 fresh = batch.slice(max(0, done - seen), max(0, rows - max(done, seen)))
                 seen += batch.num_rows
                 if fresh.num_rows:

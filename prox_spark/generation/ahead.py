@@ -1,8 +1,8 @@
 """Three batches in the air: the next ones' tasks begin while the last of the one before still run, and engines never wait.
 
-With two, slots are idle while the first is committed: its last tasks took so long that the second has none left to start. Tasks
-of an earlier batch go first. A batch's rows are kept on the executors' disks until they are committed, in order. Where the platform keeps no rows, a batch
-is answered while it is written, one after the other.
+With two, slots are idle while the first is committed: its last tasks took so long that the second has none left to start.
+Tasks of an earlier batch go first. A batch's rows are kept on the executors' disks until they are committed, in order. Where
+the platform keeps no rows, a batch is answered while it is written, one after the other.
 """
 
 import uuid
