@@ -95,7 +95,9 @@ def to_arrow(rows: DataFrame) -> pa.Table:
     if _SINCE_4:
         return rows.toArrow()
     batches: Any = rows._collect_as_arrow()
-    return pa.Table.from_batches(batches, to_arrow_schema(rows.schema))
+    schema = to_arrow_schema(rows.schema)
+    # Spark writes the session's time zone into timestamps, which are the same moments in UTC.
+    return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
 
 
 def from_arrow(spark: SparkSession, table: pa.Table) -> DataFrame:
@@ -118,7 +120,7 @@ def repartition_by_id(rows: DataFrame, count: int, column: str) -> DataFrame:
     """
     if hasattr(rows, "repartitionById"):
         return rows.repartitionById(count, column)
-    salts = F.array(*(F.lit(salt) for salt in _salts(rows.sparkSession, count)))
+    salts = F.array(*(F.lit(salt).cast("long") for salt in _salts(rows.sparkSession, count)))
     salted = rows.withColumn("_salt", F.element_at(salts, (F.col(column) + 1).cast("int")))
     return salted.repartition(count, "_salt").drop("_salt")
 

@@ -1,5 +1,6 @@
 """Parsing of the model's answers: scores with ProX's rule, and programs for chunks."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -12,6 +13,7 @@ from prox_spark.programs import Call, parse
 from prox_spark.programs.grammar import MAX_CALLS
 
 _SHOWN = 80
+_HALF = re.compile("[\ud800-\udfff]")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -68,6 +70,8 @@ def read_program(task: str, answer: str | None, lines: Sequence[str], first: int
     for this chunk.
     """
     calls = parse(_program(answer)).calls
+    if any(_HALF.search(f"{call.source or ''}{call.target or ''}") for call in calls):
+        raise MalformedError("the program has half of a surrogate pair")
     if not calls:
         raise MalformedError("the program has no calls")
     if len(calls) > MAX_CALLS:

@@ -10,9 +10,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-_TOKENS = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[{}]""", re.DOTALL)
-_STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
-_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_DOUBLE, _SINGLE, _BRACKETS = r'"(?:[^"\\]|\\.)*+("?)', r"'(?:[^'\\]|\\.)*+('?)", "[{}]"
+_TOKENS = {
+    lone: re.compile("|".join(parts), re.DOTALL)
+    for lone, parts in {
+        "": (_DOUBLE, _SINGLE, _BRACKETS),
+        '"': (_SINGLE, _BRACKETS),
+        "'": (_DOUBLE, _BRACKETS),
+        "both": (_BRACKETS,),
+    }.items()
+}
+"""Strings and brackets; by which quote has begun a string that does not end. All later quotes of its kind are such, too: they
+are not looked for again, which would take quadratic time."""
+_STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', re.DOTALL)
+_STRING = re.compile(r"""'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+\"?""", re.DOTALL)
+_OPENING = re.compile(r"[{\[]")
 _THOUGHTS = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _JSON = json.JSONDecoder(strict=False)
 _MOST_STARTS = 200
@@ -40,7 +52,7 @@ def is_plain(answer: str) -> bool:
     """Whether an answer is one JSON object and nothing else."""
     try:
         return isinstance(json.loads(answer), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -51,7 +63,8 @@ def _values(said: str) -> Iterator[tuple[Any, str]]:
         # The object as a string, once more.
         said = whole
     position = starts = 0
-    while (start := _bracket(said, position)) >= 0:
+    while opening := _OPENING.search(said, position):
+        start = opening.start()
         try:
             value, position = _JSON.raw_decode(said, start)
         except (ValueError, RecursionError):
@@ -62,11 +75,6 @@ def _values(said: str) -> Iterator[tuple[Any, str]]:
                 return
             value, position = _mended(said, start) if said[start] == "{" else (None, start + 1)
         yield (value[0] if isinstance(value, list) and len(value) == 1 else value), said[start:position]
-
-
-def _bracket(said: str, position: int) -> int:
-    found = [place for place in (said.find("{", position), said.find("[", position)) if place >= 0]
-    return min(found, default=-1)
 
 
 def _mended(said: str, start: int) -> tuple[Any, int]:
@@ -89,11 +97,14 @@ def _mended(said: str, start: int) -> tuple[Any, int]:
 
 def _closing(said: str, start: int) -> int | None:
     """Behind the bracket that closes the one at ``start``, strings left out."""
-    depth = 0
-    for found in _TOKENS.finditer(said, start):
+    depth, position, lone = 0, start, ""
+    while found := _TOKENS[lone].search(said, position):
+        position = found.end()
+        if found.lastindex and not found[found.lastindex]:
+            lone, position = ("both" if lone else found[0][0]), found.start() + 1
         depth += {"{": 1, "}": -1}.get(found[0], 0)
         if depth == 0 and found[0] == "}":
-            return found.end()
+            return position
     return None
 
 

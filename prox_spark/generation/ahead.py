@@ -5,10 +5,11 @@ Tasks of an earlier batch go first. A batch's rows are kept on the executors' di
 the platform keeps no rows, a batch is answered while it is written, one after the other.
 """
 
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from prox_spark.tables.cache import keep
 from prox_spark.tables.units import Batch
 
 _IN_THE_AIR = 3
+
+_STOPPING_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,28 @@ def in_the_air(
                         break
                 if not flying:
                     return
-                batch, future = flying.popleft()
+                batch, future = flying[0]
                 answered = future.result()
+                flying.popleft()
                 try:
                     yield batch, answered
                 finally:
                     answered.release()
         except BaseException:
             # Also an interrupt, and a caller that closes this: nobody wants the rest any more.
-            for _, future in flying:
-                future.cancel()
-            stop_tagged(spark, tag)
+            _stop(spark, tag, [future for _, future in flying])
             raise
+
+
+def _stop(spark: SparkSession, tag: str, futures: Sequence[Future[Answered]]) -> None:
+    """Stop what is under way and let go of what is done, which nobody will write."""
+    for future in futures:
+        future.cancel()
+    deadline = time.monotonic() + _STOPPING_SECONDS
+    stop_tagged(spark, tag)
+    # A thread that was still planning starts its job after that.
+    while wait(futures, timeout=1).not_done and time.monotonic() < deadline:
+        stop_tagged(spark, tag)
+    for future in futures:
+        if future.done() and not future.cancelled() and future.exception() is None:
+            future.result().release()

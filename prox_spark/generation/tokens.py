@@ -18,6 +18,9 @@ from prox_spark.errors import RefinerError
 SLAB = 1 << 20
 """Characters that go to the tokenizer at a time, so that memory does not grow with a document."""
 
+_SILENT = 64
+"""Tokens without text in a row, at most: each is decoded again with all before it that had none."""
+
 _PIECES = 1 << 15
 """Pieces at a time: the tokenizer needs about 600 bytes for each, however short."""
 
@@ -65,13 +68,17 @@ class PromptTokenizer:
         """
         from tokenizers.decoders import DecodeStream
 
-        stream, ends, length = DecodeStream(skip_special_tokens=True), [], 0
+        stream, ends, length, silent = DecodeStream(skip_special_tokens=True), [], 0, 0
         for token in ids:
             # Half a character has no text yet: it counts with the token that completes it.
             try:
-                length += len(stream.step(self._first, token) or "")
+                text = stream.step(self._first, token) or ""
             except Exception:  # noqa: BLE001 -- tokenizers raises nothing narrower
                 return None
+            silent = 0 if text else silent + 1
+            if silent > _SILENT:
+                return None
+            length += len(text)
             ends.append(length)
         return ends
 

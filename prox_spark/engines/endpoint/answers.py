@@ -19,6 +19,9 @@ _BLANKS = " \t\nĠ▁Ċ"
 _NEVER = -9999.0
 """How servers write a log-probability of minus infinity, which JSON has no word for (OpenAI, vLLM)."""
 
+_MOST = 1.0
+"""Log-probabilities are at most 0, and a little more where they are rounded."""
+
 _LEAST_REST = 1e-6
 """Log-probabilities are rounded: what is left beside them is no smaller than that."""
 
@@ -146,6 +149,9 @@ def _pairs(candidates: Any) -> Iterator[tuple[str, float | None]]:
 
 def _number(value: Any) -> float | None:
     """A log-probability; null for what is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value == math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return -math.inf if value <= _NEVER else float(value)
+    if value <= _NEVER:
+        return -math.inf
+    # No probability is above 1; and an integer may have more digits than a float takes.
+    return float(value) if value < _MOST else None

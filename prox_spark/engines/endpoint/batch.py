@@ -195,7 +195,10 @@ class Batches:
         status = response.get("status_code")
         if status != 200:
             return number, faults.of_status(status if isinstance(status, int) else 500, body, self._model)
-        content = orjson.dumps(body)
+        try:
+            content = orjson.dumps(body)
+        except orjson.JSONEncodeError:
+            return number, faults.Fault("again", "an answer that is nested too deeply")
         return number, faults.in_answer(content, self._model) or content
 
     async def _read(self, model: type[M], create: Callable[[], Awaitable[Any]]) -> M:

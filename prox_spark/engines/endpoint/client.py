@@ -305,8 +305,8 @@ class Endpoint:
         return EngineError(f"{where} rejects every request ({said}): check {section}.base_url")
 
     def clean(self, text: str) -> str:
-        """One short line without the key."""
-        return " ".join(self.without_key(text).split())[:_REASON_CHARACTERS]
+        """One short line without the key, and without halves of surrogate pairs, which no table takes."""
+        return " ".join(self.without_key(text).split())[:_REASON_CHARACTERS].encode(errors="replace").decode()
 
 
 def _key(variable: str) -> str | None:

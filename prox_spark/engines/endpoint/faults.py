@@ -3,6 +3,7 @@
 Servers say so with another status than 200, or with 200 and a body that is an error (proxies that have begun an answer).
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,8 +62,8 @@ _CODES: dict[str, Kind] = {
 }
 """Codes that say more than the status, in lower case. Messages are not searched for quota: Google's say the same of a rate."""
 
-_FILTERED = re.compile("ContentPolicyViolationError")
-"""LiteLLM names its exception in the message alone."""
+_FILTERED = re.compile("ContentPolicyViolationError|requires moderation|input was flagged")
+"""LiteLLM names its exception in the message alone; OpenRouter answers 403 (its document on errors)."""
 
 _OF_CHAT = re.compile(r"chat/completions|chat model", re.IGNORECASE)
 """So OpenAI answers with 404 where a model has no completions."""
@@ -90,7 +91,7 @@ def in_answer(content: bytes, model: str) -> Fault | None:
     codes = list(_codes(body))
     if not (codes or any(body.get(name) for name in ("error", "message", "detail"))):
         return None
-    status = next((int(code) for code in codes if code.isdecimal() and 400 <= int(code) < 600), None)
+    status = next((int(code) for code in codes if len(code) == 3 and code.isdecimal() and 400 <= int(code) < 600), None)
     message = words(body) or "no reason given"
     if status is None:
         return Fault(_kind(500, codes, message, model), f"200 with an error: {message}")
@@ -110,12 +111,12 @@ def _kind(status: int, codes: list[str], message: str, model: str) -> Kind:
     return _STATUSES.get(status, "again" if status >= 500 else "rejected")
 
 
-def _codes(body: Any) -> Iterator[str]:
+def _codes(body: Any, depth: int = 0) -> Iterator[str]:
     """Everything in a body that names the kind of error, in lower case; the narrowest first."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, Mapping) or depth == _DEEPEST:
         return
     for name in ("innererror", "error"):
-        yield from _codes(body.get(name))
+        yield from _codes(body.get(name), depth + 1)
     for name in ("code", "type", "error_code", "error_type", "status"):
         value = body.get(name)
         if isinstance(value, str | int) and value:
@@ -127,11 +128,17 @@ def words(body: Any) -> str:
 
     OpenAI's ``error.message``, TGI's ``error``, Databricks' ``message``, FastAPI's ``detail``, a gateway's page.
     """
-    if isinstance(body, Mapping):
-        for name in ("error", "message", "detail"):
-            if body.get(name):
-                return words(body[name])
-        return orjson.dumps(body, default=str).decode() if body else ""
+    for _ in range(_DEEPEST):
+        if not isinstance(body, Mapping):
+            break
+        body = next((body[name] for name in ("error", "message", "detail") if body.get(name)), None) or [*body.items()]
     if isinstance(body, str | bytes):
         return body if isinstance(body, str) else body.decode(errors="replace")
-    return orjson.dumps(body, default=str).decode() if body else ""
+    try:
+        return json.dumps(body, default=str) if body else ""
+    except (RecursionError, ValueError):
+        return "an error that is nested too deeply to be shown"
+
+
+_DEEPEST = 8
+"""Objects within objects that are looked into."""
