@@ -1,7 +1,9 @@
 """``ingest``: corpus files become rows of ``documents``; unreadable records become rows of ``quarantine``."""
 
+import json
 import logging
 import time
+from collections import Counter
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +38,9 @@ _TASK_BYTES = 64 * 1024**2
 
 _BROADCAST_DOCUMENTS = 500_000
 """Documents that came before whose places are sent to every executor, at about 300 bytes each."""
+
+
+_REASONS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -217,7 +222,8 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
     """
     purpose = Purpose("ingest")
     good, unreadable = split_forgotten(store, read)
-    read_to_end = {row["file"]: row for row in read.where("kind = 'end'").select("file", "position", "unit").collect()}
+    ends = read.where("kind = 'end'").select("file", "position", "unit", "metadata").collect()
+    read_to_end = {row["file"]: row for row in ends}
     # As of a version: an append that reads the table which it writes would conflict with every other.
     with cached(first_comers(good, store.read("documents", store.version("documents")))) as firsts:
         again = firsts.count()
@@ -238,9 +244,25 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], f
         for file in files
         if (end := read_to_end.get(file.name)) is not None
     ]
+    _log_accounts(store, ends)
     if rows:
         commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)
     return documents, n_bad
+
+
+def _log_accounts(store: Store, ends: list[Any]) -> None:
+    """What the readers passed over, by reason, and which columns they left out of how many files."""
+    passed: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    for row in ends:
+        accounts = row["metadata"] or {}
+        passed.update(json.loads(accounts.get("passed", "{}")))
+        left_out.update(f"{name}: {why}" for name, why in json.loads(accounts.get("left_out", "{}")).items())
+    for told, counts in (("records passed over", passed), ("times a column was left out of the metadata", left_out)):
+        if counts:
+            # Quoted: reasons have words of the archive in them.
+            shown = ", ".join(f"{reason!r} {n:,}" for reason, n in counts.most_common(_REASONS_SHOWN))
+            _log.info("ingest: %d %s: %s", counts.total(), told, shown, extra={"store": store.location})
 
 
 def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
