@@ -32,7 +32,10 @@ _LZ4 = b"\x04\x22\x4d\x18"
 _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
 # What a dictionary's frame begins with in a .warc.zst: https://iipc.github.io/warc-specifications/specifications/warc-zstd/
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
+_MOST_DICTIONARY = 8 << 20  # trained ones have about 100 KiB, and a few bytes can inflate to gigabytes
 _MOST_MEMORY = 1 << 30
+_STEPS = (256, 4096)
+"""Compressed bytes of a step of zstd, at first and where the output stays small: 4 bytes can become 128 KiB."""
 
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
@@ -185,7 +188,7 @@ def _gunzip(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
                 yield start, piece
             if not member.eof:
                 before = member.copy()
-        data = _after_padding(file, member.unused_data)
+        data = _after_padding(file, member.unused_data, _GZIP)
         if data and not data.startswith(_GZIP):
             message = "bytes that are not gzip follow a gzip stream"
             raise Damaged("BrokenFile", message, start=file.tell() - len(data))
@@ -226,10 +229,10 @@ def gunzip_whole(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
         pass
 
 
-def _after_padding(file: WatchedFile, data: bytes) -> bytes:
-    """The next bytes that are not zeros: gzip allows zeros between and after members (tapes)."""
+def _after_padding(file: WatchedFile, data: bytes, magic: bytes) -> bytes:
+    """The next bytes that are not zeros, as many as ``magic`` has: gzip allows zeros between and after members (tapes)."""
     data = data.lstrip(b"\0")
-    while len(data) < len(_GZIP) and (more := file.read(_FEED)):
+    while len(data) < len(magic) and (more := file.read(_FEED)):
         data = (data + more).lstrip(b"\0")
     return data
 
@@ -252,13 +255,26 @@ def zstd_dictionary(file: WatchedFile) -> bytes | None:
     if not head.startswith(_DICTIONARY) or len(head) < 8:
         return None
     size = int.from_bytes(head[4:8], "little")
-    data = file.read(size) if size <= MAX_RECORD else b""
+    data = file.read(size) if size <= _MOST_DICTIONARY else b""
     if data.startswith(_ZSTD):
         try:
-            data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            data = zstandard.ZstdDecompressor().stream_reader(data).read(_MOST_DICTIONARY + 1)
         except zstandard.ZstdError:  # the frames that need it will say that they cannot be read
             return None
-    return data or None
+    return data if 0 < len(data) <= _MOST_DICTIONARY else None
+
+
+def _zstd_context(dictionary: bytes | None) -> zstandard.ZstdDecompressor:
+    # Corpora are written with long windows (--long=31) now and then.
+    window = 1 << 31
+    if dictionary:
+        try:
+            return zstandard.ZstdDecompressor(
+                max_window_size=window, dict_data=zstandard.ZstdCompressionDict(dictionary)
+            )
+        except zstandard.ZstdError:  # it is broken: the frames that need it will say that they cannot be read
+            pass
+    return zstandard.ZstdDecompressor(max_window_size=window)
 
 
 def _unzstd(file: WatchedFile, dictionary: bytes | None) -> Iterator[tuple[int, bytes]]:
@@ -266,11 +282,9 @@ def _unzstd(file: WatchedFile, dictionary: bytes | None) -> Iterator[tuple[int, 
     if start == 0:
         dictionary = zstd_dictionary(file)
         file.seek(0)
-    # Corpora are written with long windows (--long=31) now and then.
-    context = zstandard.ZstdDecompressor(
-        max_window_size=1 << 31, dict_data=zstandard.ZstdCompressionDict(dictionary) if dictionary else None
-    )
+    context = _zstd_context(dictionary)
     data = file.read(_FEED)
+    step = _STEPS[0]
     while data:
         while len(data) < 8 and (more := file.read(_FEED)):
             data += more
@@ -288,14 +302,15 @@ def _unzstd(file: WatchedFile, dictionary: bytes | None) -> Iterator[tuple[int, 
                 raise Damaged("TruncatedFile", "the zstd stream is cut off", start=start)
             # Small steps: a step that fails loses what it had decompressed, and a step's output is not limited.
             try:
-                piece = frame.decompress(data[:4096])
+                piece = frame.decompress(data[:step])
             except zstandard.ZstdError as error:
                 inside = data.startswith(_ZSTD) or file.tell() - len(data) > start
                 message = f"the zstd stream is broken: {error}"
                 raise Damaged("BrokenFile", message, start=start, inside=inside) from error
-            data = data[4096:]
-            if piece:
-                yield start, piece
+            data = data[step:]
+            step = min(2 * step, _STEPS[1]) if len(piece) <= _READ else _STEPS[0]
+            for at in range(0, len(piece), _READ):
+                yield start, piece[at : at + _READ]
         data = frame.unused_data + data or file.read(_FEED)
 
 
@@ -327,7 +342,7 @@ def _unpack(
             data = b""
             if piece:
                 yield start, piece
-        data = _after_padding(file, stream.unused_data)
+        data = _after_padding(file, stream.unused_data, magic)
         if data and not data.startswith(magic):
             raise Damaged("BrokenFile", f"bytes that are not {packing} follow a {packing} stream")
 

@@ -1,0 +1,214 @@
+"""Files that are made, or happen to be, as bad as they can: they cost little time and memory, and nothing beside themselves."""
+
+import bz2
+import gzip
+import lzma
+import re
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from corpora_helpers import errors, read, texts
+from hypothesis import given
+from hypothesis import strategies as st
+from warc_helpers import page, record, response
+
+from prox_spark.corpora import archives, columns, parquet, values
+from prox_spark.corpora.archives import parse_headers
+from prox_spark.corpora.columns import check_files
+from prox_spark.corpora.files import WatchedFile
+from prox_spark.corpora.http import HttpResponse, decode_body
+from prox_spark.corpora.records import Tally
+from prox_spark.corpora.streams import decompressed, zstd_dictionary
+
+LINES = b'{"text": "one"}\n{"text": "two"}\n'
+MIB = 1 << 20
+
+
+def write(folder: Path, data: bytes, name: str = "x") -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+@contextmanager
+def soon(seconds: float) -> Iterator[None]:
+    """What is inside takes less processor time: many times what it needs, and far less than its square takes."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < seconds
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all reads of files from here on."""
+    sizes: list[int] = []
+    inner = WatchedFile.read
+
+    def counting(self: WatchedFile, size: int = -1, /) -> bytes:
+        data = inner(self, size)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(WatchedFile, "read", counting)
+    return sizes
+
+
+# Streams
+
+
+@pytest.mark.parametrize("left", range(8))
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, gzip.compress])
+def test_streams_that_follow_each_other_are_read_wherever_reading_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], left: int
+) -> None:
+    first = pack(LINES)
+    monkeypatch.setattr("prox_spark.corpora.streams._FEED", len(first) + left)
+    rows = read(write(tmp_path, first + pack(LINES) + pack(LINES)))
+    assert texts(rows) == ["one", "two"] * 3
+    assert not errors(rows)
+
+
+def skippable(data: bytes) -> bytes:
+    return b"\x5d\x2a\x4d\x18" + struct.pack("<I", len(data)) + data
+
+
+def test_a_zstd_dictionary_that_inflates_without_end_is_none(tmp_path: Path) -> None:
+    bomb = zstandard.compress(bytes(64 * MIB), 19)
+    with WatchedFile(str(write(tmp_path, skippable(bomb)))) as file, soon(1):
+        assert zstd_dictionary(file) is None
+    with WatchedFile(str(write(tmp_path, skippable(zstandard.compress(b"words " * 99))))) as file:
+        assert zstd_dictionary(file) == b"words " * 99
+
+
+def test_pieces_of_zstd_are_small_however_much_it_inflates(tmp_path: Path) -> None:
+    size = 300 * MIB
+    with WatchedFile(str(write(tmp_path, zstandard.compress(bytes(size), 3)))) as file:
+        sizes = [len(piece) for piece in decompressed(file)]
+    assert sum(sizes) == size
+    assert max(sizes) <= MIB
+
+
+def test_a_zstd_dictionary_of_garbage_costs_no_frame_that_does_without(tmp_path: Path) -> None:
+    path = write(tmp_path, skippable(b"\x37\xa4\x30\xec" + b"garbage" * 9) + zstandard.compress(LINES))
+    check_files([str(path)], "json")
+    assert texts(read(path)) == ["one", "two"]
+
+
+# JSON lines
+
+
+@pytest.mark.parametrize("number", ["1e-99999999999999999999", "1.5e-99999999999999999999", "1e99999999999999999999"])
+def test_a_number_with_an_absurd_exponent_keeps_its_digits(tmp_path: Path, number: str) -> None:
+    rows = read(write(tmp_path, b'{"text":"two","a":NaN,"b":%s}\n' % number.encode() + LINES))
+    assert texts(rows) == ["two", "one", "two"]
+    assert rows[0]["metadata"] == {"a": "NaN", "b": number}
+
+
+# HTTP and WARC
+
+
+def test_a_response_whose_head_has_no_end_is_an_error(tmp_path: Path) -> None:
+    body = b"<html><body><p>a page</p></body></html>"
+    long = response(0, body, headers="X-Fill: " + "x" * 2 * MIB + "\r\n")
+    rows = read(write(tmp_path, gzip.compress(long) + gzip.compress(page(1))), "warc")
+    assert errors(rows) == [(0, "MalformedHttp")]
+    assert "1 MiB" in rows[0]["message"]
+    assert [text.strip() for text in texts(rows)] == ["page 1"]
+
+
+def test_at_most_eight_codings_are_undone() -> None:
+    for count, expected in ((8, b"body"), (9, gzip.compress(b"body", mtime=0))):
+        body = b"body"
+        for _ in range(count):
+            body = gzip.compress(body, mtime=0)
+        fields = {"content-encoding": ["gzip, br2"] * count}
+        assert decode_body(HttpResponse(200, fields, body), MIB) == expected
+
+
+def test_folded_lines_of_blanks_take_time_by_their_length() -> None:
+    with soon(2):
+        parse_headers(b"WARC/1.0\r\nA: 1\r\n 2" + b" " * MIB + b"x\r\n\r\n")
+    found = parse_headers(b"WARC/1.0\r\nA: 1 \t \r\n \t2\n\t3\r\n   4\r\nB: 5\r\n\r\n")
+    assert found == {"a": "1 2 3 4", "b": "5"}
+
+
+@given(st.text("a \t\r\n", max_size=30))
+def test_lines_are_unfolded_as_by_the_plain_rule(text: str) -> None:
+    assert archives._FOLD.sub(" ", text) == re.sub(r"[ \t]*\r?\n[ \t]+", " ", text)
+
+
+def test_a_long_record_type_is_cut_in_the_tally(tmp_path: Path) -> None:
+    tally = Tally()
+    read(write(tmp_path, record("x" * 100_000, b"", 0, "text/plain") + page(1)), "warc", tally=tally)
+    assert dict(tally.passed) == {"record type " + "x" * 64: 1}
+
+
+# Parquet
+
+
+def parquet_file(folder: Path) -> Path:
+    pq.write_table(pa.table({"text": ["a", "b"], "id": [[1], [2]], "note": [1, 2]}), folder / "x.parquet")
+    return folder / "x.parquet"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (parquet, "open_parquet"),
+        (parquet, "string_values"),
+        (parquet, "_is_whole"),
+        (parquet, "_read_batch"),
+        (pq, "ParquetFile"),
+        (values, "_id"),
+    ],
+)
+def test_want_of_memory_is_no_fact_about_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    path = parquet_file(tmp_path)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise pa.ArrowMemoryError("no memory")
+
+    if name == "_is_whole":
+
+        class NoMemory:
+            def iter_batches(self, **_: Any) -> Any:
+                fail()
+
+        with WatchedFile(str(path)) as file, pytest.raises(MemoryError):
+            parquet._is_whole(file, NoMemory(), 0, "note", 2)  # type: ignore[arg-type]
+        return
+    monkeypatch.setattr(module, name, fail)
+    with pytest.raises(MemoryError):
+        read(path, "parquet")
+    if module is pq:
+        with pytest.raises(MemoryError):
+            columns.check_columns(str(path), "parquet")
+        with WatchedFile(str(path)) as file, pytest.raises(MemoryError):
+            parquet.parquet_rows(file)
+
+
+def test_want_of_memory_for_ids_is_no_fact_about_them() -> None:
+    class NoMemory:
+        type = pa.int64()
+
+        def to_pylist(self) -> Any:
+            raise pa.ArrowMemoryError("no memory")
+
+    with pytest.raises(MemoryError):
+        values.id_values(NoMemory(), 1)
+
+
+def test_a_column_whose_name_is_not_utf8_does_not_stop_the_check(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"], "caféé": [1]}), tmp_path / "x", store_schema=False)
+    path = write(tmp_path, (tmp_path / "x").read_bytes().replace("caféé".encode(), b"caf\xff\xff\xff\xff"))
+    check_files([str(path)], "parquet")
+    assert [error for _, error in errors(read(path, "parquet"))] == ["BrokenFile"]
