@@ -140,7 +140,10 @@ def _float(digits: str) -> Any:
     value = float(digits)
     if math.isinf(value):
         return _Digits(digits)
-    return value if repr(value) == digits or Decimal(repr(value)) == Decimal(digits) else _Digits(digits)
+    try:
+        return value if repr(value) == digits or Decimal(repr(value)) == Decimal(digits) else _Digits(digits)
+    except ArithmeticError:  # an exponent that Decimal has no room for
+        return _Digits(digits)
 
 
 def _integer(digits: str) -> Any:
