@@ -24,7 +24,7 @@ _VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n")
 _HEADER_END = re.compile(rb"\n\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"\n([^\s:][^:\n]*):([^\n]*)")
-_FOLD = re.compile(r"[ \t]*\r?\n[ \t]+")
+_FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r?\n[ \t]+")  # a run of blanks is looked at from its start alone
 # The first field is part of it: pages that tell of WARC hold lines with the version alone.
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _START_LENGTH = 256

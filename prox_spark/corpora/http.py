@@ -12,6 +12,7 @@ from fastwarc.stream_io import BrotliReader
 _STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _MOST_HEAD = 1 << 20
+_MOST_CODINGS = 8  # each of them may go over the whole body
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
@@ -56,7 +57,7 @@ def media_type(value: str) -> str | None:
 
 
 def parse_response(block: bytes) -> HttpResponse | None:
-    """The response in ``block``; ``None`` where it does not begin with a status line.
+    """The response in ``block``; ``None`` where it does not begin with a status line, or its head is longer than 1 MiB.
 
     As RFC 9112 allows, lines may end with LF alone; names of any case, doubled blanks and folded lines are read, too.
     """
@@ -64,6 +65,8 @@ def parse_response(block: bytes) -> HttpResponse | None:
     if match is None:
         return None
     end = _HEAD_END.search(block, match.end(), _MOST_HEAD)
+    if end is None and len(block) > _MOST_HEAD:
+        return None
     head = block[match.end() : end.start() if end else _MOST_HEAD]
     fields: dict[str, list[str]] = {}
     values: list[str] = []
@@ -82,17 +85,17 @@ def parse_response(block: bytes) -> HttpResponse | None:
 def decode_body(response: HttpResponse, limit: int) -> bytes:
     """The body without its transfer and content codings, as far as it can be read.
 
-    A coding that is unknown or that the body does not have is passed over: the body stays as it is. Raises ``TooLarge`` where
-    it has more than ``limit`` bytes.
+    A coding that is unknown or that the body does not have is passed over: the body stays as it is. So are all behind the
+    eighth. Raises ``TooLarge`` where it has more than ``limit`` bytes.
     """
     body = response.body
+    decoders: list[Callable[[bytes, int], bytes | None]] = []
     for name in ("transfer-encoding", "content-encoding"):
         codings = [one.strip().lower() for value in response.fields.get(name, ()) for one in value.split(",")]
-        for coding in reversed(codings):
-            decoder = _DECODERS.get(coding)
-            if decoder is not None:
-                decoded = decoder(body, limit)
-                body = body if decoded is None else decoded
+        decoders += [_DECODERS[coding] for coding in reversed(codings) if coding in _DECODERS]
+    for decoder in decoders[:_MOST_CODINGS]:
+        decoded = decoder(body, limit)
+        body = body if decoded is None else decoded
     if len(body) > limit:
         raise TooLarge
     return body

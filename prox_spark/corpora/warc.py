@@ -15,6 +15,8 @@ from prox_spark.corpora.records import Found, Passed, Record, not_utf8, unreadab
 MAX_PAGE = 64 << 20
 """Bytes of the largest page that is parsed, decoded or not; a larger one is quarantined."""
 
+_MOST_TYPE = 64  # characters of a record's type that are told: it stands in a tally
+
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"
 # HTML by the tags that the WHATWG's MIME Sniffing Standard (section 7.1) names, behind a byte order mark or XML's declaration.
@@ -53,7 +55,7 @@ def _read(file: WatchedFile, kind: str, read_record: _RecordReader) -> Iterator[
         elif not record_type:
             yield unreadable(entry.position, "MalformedWarc", "the record has no WARC-Type", doc_id)
         elif record_type != kind:
-            yield Passed(f"record type {record_type}")
+            yield Passed(f"record type {record_type[:_MOST_TYPE]}")
         elif entry.block is None:
             yield _too_large(entry)
         else:
@@ -68,7 +70,8 @@ def _read_response(position: int, entry: Entry, block: bytes) -> Found:
         kind = media_type(entry.headers.get("content-type", ""))
         if kind not in (None, "application/http", _PLAIN, *_HTML):
             return Passed(f"not HTTP: {kind}")
-        return unreadable(position, "MalformedHttp", "the response does not begin with an HTTP status line", doc_id)
+        message = "the response does not begin with an HTTP status line, or its head is longer than 1 MiB"
+        return unreadable(position, "MalformedHttp", message, doc_id)
     if response.status != 200:
         return Passed(f"status {response.status}")
     kind = response.media_type or media_type(entry.headers.get("warc-identified-payload-type", ""))
