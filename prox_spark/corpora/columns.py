@@ -1,6 +1,6 @@
 """The columns of a corpus: whether they are there, and taking them out of a record."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, cast
 
 import orjson
@@ -50,19 +50,20 @@ def check_columns(path: str, format_name: str, columns: Mapping[str, str] | None
     format. A file that cannot be read passes: reading it quarantines it.
     """
     found = get_format(format_name, columns)
-    if found.container == "parquet":
-        _check_parquet(path, found)
-    elif found.container == "json":
-        _check_json(path, found)
-
-
-def _check_parquet(path: str, found: Format) -> None:
+    if found.container not in _CHECKS:
+        return
     with WatchedFile(path) as file:
         try:
-            schema = pq.ParquetFile(cast(IO[bytes], file)).schema_arrow
-        except (pa.ArrowException, OSError):
+            _CHECKS[found.container](file, found)
+        except (InputError, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 -- whatever it is, reading the file makes a quarantine row of it
             file.raise_failure()
-            return
+
+
+def _check_parquet(file: WatchedFile, found: Format) -> None:
+    path = file.path
+    schema = pq.ParquetFile(cast(IO[bytes], file)).schema_arrow
     for ours in sorted(found.required | {"text"}):
         names: tuple[str, ...] = getattr(found, ours)
         have = [name for name in names if name in schema.names or name.split(".")[0] in schema.names]
@@ -81,32 +82,35 @@ def _check_parquet(path: str, found: Format) -> None:
                 )
 
 
-def _check_json(path: str, found: Format) -> None:
+def _check_json(file: WatchedFile, found: Format) -> None:
+    path = file.path
     seen: set[str] = set()
     records = 0
     lacking = {"text", *found.required}
-    with WatchedFile(path) as file:
-        try:
-            for line in lines(decompressed(file)):
-                try:
-                    record = orjson.loads(line or b"")
-                except orjson.JSONDecodeError:
-                    continue
-                if isinstance(record, dict):
-                    records += 1
-                    seen.update(record)
-                    lacking = {
-                        ours for ours in lacking if not any(has_column(record, name) for name in getattr(found, ours))
-                    }
-                if not lacking or records == _SAMPLE:
-                    break
-        except Damaged as damage:
-            if damage.error_class == "WrongFormat":
-                raise InputError(f"{shown(path)}: {damage}") from damage
-        file.raise_failure()
+    try:
+        for line in lines(decompressed(file)):
+            try:
+                record = orjson.loads(line or b"")
+            except orjson.JSONDecodeError:
+                continue
+            if isinstance(record, dict):
+                records += 1
+                seen.update(record)
+                lacking = {
+                    ours for ours in lacking if not any(has_column(record, name) for name in getattr(found, ours))
+                }
+            if not lacking or records == _SAMPLE:
+                break
+    except Damaged as damage:
+        if damage.error_class == "WrongFormat":
+            raise InputError(f"{shown(path)}: {damage}") from damage
+    file.raise_failure()
     if records:
         for ours in sorted(lacking):
             raise _missing(path, ours, getattr(found, ours), sorted(seen))
+
+
+_CHECKS: dict[str, Callable[[WatchedFile, Format], None]] = {"parquet": _check_parquet, "json": _check_json}
 
 
 def is_text(kind: pa.DataType) -> bool:

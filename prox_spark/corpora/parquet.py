@@ -32,6 +32,8 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
     try:
         parquet = open_parquet(file)
         names = parquet.schema_arrow.names
+    except MemoryError:  # Arrow's is an ArrowException, too
+        raise
     except (pa.ArrowException, OSError) as error:
         file.raise_failure()
         yield unreadable(None, "BrokenFile", f"not a readable Parquet file: {_first_line(error)}")
@@ -76,6 +78,8 @@ def _read_group(
                 if fresh.num_rows:
                     yield from _read_batch(start + done, fresh, found)
                     done += fresh.num_rows
+        except MemoryError:
+            raise
         except UNREADABLE as error:
             file.raise_failure()
             problem = f"row group {group} is broken: {_first_line(error)}"
@@ -97,6 +101,8 @@ def _is_whole(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: str,
     try:
         batches = parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[name])
         return bool(sum(batch.num_rows for batch in batches) == rows)
+    except MemoryError:
+        raise
     except UNREADABLE:
         file.raise_failure()
         return False
@@ -106,6 +112,8 @@ def parquet_rows(file: WatchedFile) -> int | None:
     """The number of rows that a Parquet file's footer tells; ``None`` where it cannot be read or tells of none."""
     try:
         return pq.ParquetFile(cast(IO[bytes], file)).metadata.num_rows or None
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError):
         file.raise_failure()
         return None
@@ -125,6 +133,8 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Fo
     for name, column in [*((f"\0{ours}", taken[ours]) for ours in ("url", "source")), *columns.items()]:
         try:
             values[name] = string_values(column, batch.num_rows)
+        except MemoryError:
+            raise
         except UNREADABLE as error:
             # Time zones that are none, dates out of Python's range, nested broken strings: the page matters more.
             values[name] = [None] * batch.num_rows

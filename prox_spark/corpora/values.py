@@ -11,7 +11,7 @@ from prox_spark.corpora.columns import is_text
 
 # What Arrow, and the conversion of its values to Python's, raise for data that is damaged or that Python has no value for.
 UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, NotImplementedError)
-"""Errors of a column that cannot be read or shown."""
+"""Errors of a column that cannot be read or shown. Arrow's want of memory is one, too: ``MemoryError`` goes before them."""
 
 
 def utf8_values(column: Any) -> tuple[list[bytes | None], bool]:
@@ -44,6 +44,8 @@ def id_values(column: Any, rows: int) -> list[str | None]:
         return [None if one is None else _text_or_hex(one) for one in utf8_values(column)[0]]
     try:
         values = column.to_pylist()
+    except MemoryError:
+        raise
     except UNREADABLE:
         return [None] * rows
     return [_id(one) for one in values]
