@@ -17,6 +17,7 @@ Headers = dict[str, str]
 
 _SCAN = 1 << 20
 _MOST_HEADER = 1 << 20
+_MOST_AGAIN = 1 << 30
 _LINES = b"\r\n\0 \t"
 _BETWEEN = b"\r\n\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -62,10 +63,13 @@ class ArchiveStream:
         file.seek(0)
         self.packing = packing_of(file.read(HEAD))
         self._dictionary = zstd_dictionary(file) if self.packing == "zstd" else None
+        self._again = 0  # bytes of content that were read and have to be read again
         self.open(Place(0, 0))
 
     def open(self, place: Place) -> None:
         """Go on reading at ``place``."""
+        self._origin = 0
+        self._end: int | None = None
         self._file.seek(place.offset)
         if self._whole and self.packing == "gzip":
             self._pieces = gunzip_whole(self._file)
@@ -78,14 +82,40 @@ class ArchiveStream:
         self._starts = [(0, place.offset)]
         self.skip(place.skip)
 
+    def content(self) -> int:
+        """Bytes of content before ``at``, since it was opened, or was before it went back."""
+        return self._origin + self._before + self.at
+
+    def go_back(self, place: Place, content: int) -> None:
+        """Go on at ``place``, which has ``content`` bytes before it; what is known of the end stays known."""
+        end = self._end
+        self._again += self.content() - content + place.skip + _SCAN  # a piece is read at least
+        self.open(place)
+        self._origin = content - self._before - self.at
+        self._end = end
+
+    def may_reach(self, size: int) -> bool:
+        """Whether it is worth passing over ``size`` bytes that may have to be read again.
+
+        It is not where they go beyond the end, or where a gibibyte and once the content were read again before: each record
+        of a damaged archive may tell the length of many others.
+        """
+        if self._end is not None and self.content() + size > self._end:
+            return False
+        return self._again <= _MOST_AGAIN + (self._end or 0)
+
     def fill(self, size: int) -> bool:
-        """Whether ``size`` bytes are there from ``at`` on; reads as many as are missing."""
+        """Whether ``size`` bytes are there from ``at`` on; reads as many as are missing.
+
+        It reads a quarter more than is there, so that copying what is there takes time by what is read.
+        """
         have = len(self.data) - self.at
-        if have >= size:
-            return True
+        if have >= size or self._ended:
+            return have >= size
         pieces = [self.data[self.at :]]
         self._before += self.at
-        while have < size and (piece := self._next_piece(self._before + have)):
+        enough = max(size, have + have // 4)
+        while have < enough and (piece := self._next_piece(self._before + have)):
             pieces.append(piece)
             have += len(piece)
         self.data, self.at = b"".join(pieces), 0
@@ -104,6 +134,8 @@ class ArchiveStream:
                     self._starts.append((content, offset))
                 if piece:
                     return piece
+            if self._ended:
+                self._end = self._origin + content
         return b""
 
     def place(self) -> Place:
@@ -179,27 +211,31 @@ class ArchiveStream:
     def resume(self) -> bool:
         """Go on at the next record behind the member that is damaged; ``False`` where there is none that can be read."""
         magic = _MAGIC.get(self.packing)
-        offset = self.damage.start if magic and self.damage is not None else None
-        while magic and offset is not None:
-            offset = self._find_magic(magic, offset + 1)
-            if offset is not None and self._can_be_read(offset):
-                self.open(Place(offset, 0))
-                if self.find_start():
-                    return True
-                offset = None if self.damage is None else self.damage.start
+        while magic and self.damage is not None:
+            offset = next(filter(self._can_be_read, self._find_magic(magic, self.damage.start + 1)), None)
+            if offset is None:
+                return False
+            self.open(Place(offset, 0))
+            if self.find_start():
+                return True
         return False
 
-    def _find_magic(self, magic: bytes, start: int) -> int | None:
-        self._file.seek(start)
+    def _find_magic(self, magic: bytes, start: int) -> Iterator[int]:
+        """Where ``magic`` stands in the file from ``start`` on. In between, the file may be read elsewhere."""
         data = b""
-        while piece := self._file.read(_SCAN):
+        while True:
+            self._file.seek(start + len(data))
+            piece = self._file.read(_SCAN)
+            if not piece:
+                return
             data += piece
             at = data.find(magic)
-            if at >= 0:
-                return start + at
-            start += len(data) - (len(magic) - 1)
-            data = data[-(len(magic) - 1) :]
-        return None
+            while at >= 0:
+                yield start + at
+                at = data.find(magic, at + 1)
+            kept = data[-(len(magic) - 1) :]
+            start += len(data) - len(kept)
+            data = kept
 
     def _can_be_read(self, offset: int) -> bool:
         """Whether a member really begins at ``offset``: it begins with a record, or can be read to its end."""
@@ -315,8 +351,8 @@ def _read_block(
     stream: ArchiveStream, position: int, headers: Headers, length: int, largest: int, place: Place
 ) -> Entry:
     held = length <= largest
-    begin = None if held else stream.place()
-    whole = stream.fill(length) if held else stream.skip(length) == length
+    begin = None if held or not stream.may_reach(length) else (stream.place(), stream.content())
+    whole = stream.fill(length) if held else begin is not None and stream.skip(length) == length
     ahead = length if held else 0
     if whole and stream.is_followed_well(ahead):
         if stream.is_broken_since(place, ahead):
@@ -326,12 +362,11 @@ def _read_block(
         stream.at += ahead
         return Entry(position, headers, block)
     # A wrong length swallows what follows, or cuts itself.
-    ended = None if whole else _damaged(position, headers, stream)
     if begin is not None:
-        stream.open(begin)
-    if stream.find_start() or ended is None:
+        stream.go_back(*begin)
+    if stream.find_start() or whole:
         return Entry(position, headers, None, "BrokenFile", "the archive is damaged: this record's length is wrong")
-    return ended
+    return _damaged(position, headers, stream)
 
 
 def _damaged(position: int, headers: Headers, stream: ArchiveStream) -> Entry:
