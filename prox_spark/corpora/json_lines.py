@@ -21,6 +21,7 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _64_BITS = (-(1 << 63), (1 << 64) - 1)
 # A number as orjson writes it whose digits a float may not hold: more than 15 of them, or a large exponent.
 _LONG_NUMBER = re.compile(r"[0-9.]{16,}(?:e-?[0-9]+)?|[0-9]e-?[0-9]+")
+_LONG_NUMBER_OF_LINE = re.compile(_LONG_NUMBER.pattern.encode())
 _ARRAY = "a JSON array over several lines: write one object a line (jq -c '.[]')"
 _PRETTY = "JSON objects over several lines: write each on one line (jq -c .)"
 
@@ -70,18 +71,21 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
 def _layout(head: bytes) -> str | None:
     """What a file that begins so is instead of JSON lines, where one value goes over several lines; else ``None``."""
     text = head.removeprefix(_BOM).lstrip()
-    first, newline, _ = text.partition(b"\n")
+    first, newline, rest = text.partition(b"\n")
     if not text.startswith((b"{", b"[")) or not newline:
         return None
     is_array = first.startswith(b"[")
-    if first.rstrip() in (b"{", b"[", b"[{"):
-        return _ARRAY if is_array else _PRETTY
     try:
         orjson.loads(first)
     except orjson.JSONDecodeError:
         pass
     else:
         return None
+    # Two whole objects behind each other with nothing between are in no JSON value: the first line alone is broken.
+    if _has_two_lines(rest):
+        return None
+    if first.rstrip() in (b"{", b"[", b"[{"):
+        return _ARRAY if is_array else _PRETTY
     # The head may end inside the array: its first element tells. A broken first line of JSON lines parses in no such way.
     start = text[1:].lstrip() if is_array else text
     try:
@@ -91,6 +95,26 @@ def _layout(head: bytes) -> str | None:
     if is_array:
         return _ARRAY
     return _PRETTY if end > len(first.decode("utf-8", "ignore")) else None
+
+
+def _has_two_lines(data: bytes) -> bool:
+    """Whether two successive lines are each an object."""
+    before = False
+    for line in data.split(b"\n"):
+        text = line.strip()
+        here = text.startswith(b"{") and text.endswith(b"}") and _is_json(text)
+        if here and before:
+            return True
+        before = here
+    return False
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _read_line(position: int, line: bytes, found: Format) -> Record:
@@ -168,7 +192,8 @@ def record_of(
     _, url = take_column(value, found.url)
     _, source = take_column(value, found.source)
     known_id = _id(doc_id)
-    if line is not None and _lacks_digits(doc_id, line):
+    numbers = _Numbers(line) if line is not None else None
+    if numbers is not None and numbers.lack(doc_id):
         return None
     if odd and known_id is not None and known_id != well_formed(known_id):
         return unreadable(position, "LoneSurrogate", "a lone surrogate in the id")
@@ -194,18 +219,31 @@ def record_of(
             continue
         shown = _plain(one, odd)
         if shown is not None:
-            if line is not None and _lacks_digits(one, line, shown):
+            if numbers is not None and numbers.lack(one, shown):
                 return None
             metadata[well_formed(key) if odd else key] = shown
     return Record(position, data, known_id, source, url, metadata)
 
 
-def _lacks_digits(value: Any, line: bytes, shown: str | None = None) -> bool:
-    """Whether a number in ``value``, shown as ``_plain`` does, is not in ``line`` with the same digits."""
-    if type(value) not in (float, list, dict):
-        return False
-    numbers = _LONG_NUMBER.findall(shown if shown is not None else _plain(value, odd=False) or "")
-    return any(number.encode() not in line for number in numbers)
+class _Numbers:
+    """The numbers of a line that a float may not hold, as they are written: found once, and only where one is asked for."""
+
+    __slots__ = ("found", "line")
+
+    def __init__(self, line: bytes) -> None:
+        self.line = line
+        self.found: frozenset[bytes] | None = None
+
+    def lack(self, value: Any, shown: str | None = None) -> bool:
+        """Whether a number in ``value``, shown as ``_plain`` does, is not in the line with the same digits."""
+        if type(value) not in (float, list, dict):
+            return False
+        numbers = _LONG_NUMBER.findall(shown if shown is not None else _plain(value, odd=False) or "")
+        if not numbers:
+            return False
+        if self.found is None:
+            self.found = frozenset(_LONG_NUMBER_OF_LINE.findall(self.line))
+        return any(number.encode() not in self.found for number in numbers)
 
 
 def _id(value: Any) -> str | None:
