@@ -14,6 +14,8 @@ from prox_spark.schemas import RECORDS
 
 BATCH_RECORDS = 1_000
 BATCH_BYTES = 16 << 20
+_MOST_URL = 64 << 10
+_MOST_WEIGHT = 512 << 20
 _MESSAGE = 300
 _DIGEST = 16
 
@@ -134,15 +136,18 @@ def document_ids(path: str) -> Callable[[str, int, bytes], str]:
 def to_batches(records: Iterable[Record], path: str, source: str) -> Iterator[pa.RecordBatch]:
     """Arrow batches of schema ``RECORDS``: at most 1,000 records and 16 MiB, a longer record alone.
 
-    ``source`` is that of records without their own.
+    ``source`` is that of records without their own. An address of more than 64 KiB is left out, and a record of more than
+    512 MiB is ``TooLarge``.
     """
     document_id = document_ids(path)
     rows: list[Record] = []
     size = 0
-    for record in records:
-        weight = (len(record.text) if record.text else 0) + (
-            sum(map(len, record.metadata.values())) if record.metadata else 0
-        )
+    for one in records:
+        record = one._replace(url=None) if one.url and len(one.url) > _MOST_URL else one
+        weight = _weight(record)
+        if weight > _MOST_WEIGHT:  # Arrow's arrays of strings hold 2 GiB
+            record = unreadable(record.position, "TooLarge", f"a record is longer than {_MOST_WEIGHT} bytes")
+            weight = _weight(record)
         if rows and (size + weight > BATCH_BYTES or len(rows) == BATCH_RECORDS):
             yield _batch(rows, document_id, source)
             rows, size = [], 0
@@ -150,6 +155,14 @@ def to_batches(records: Iterable[Record], path: str, source: str) -> Iterator[pa
         size += weight
     if rows:
         yield _batch(rows, document_id, source)
+
+
+def _weight(record: Record) -> int:
+    """About how many bytes a record has."""
+    metadata = record.metadata
+    return sum(len(one) for one in (record.text, record.doc_id, record.source, record.url) if one) + (
+        sum(map(len, metadata)) + sum(map(len, metadata.values())) if metadata else 0
+    )
 
 
 def _batch(rows: list[Record], document_id: Callable[[str, int, bytes], str], source: str) -> pa.RecordBatch:
