@@ -1,6 +1,6 @@
 """Parquet: FineWeb, FineWeb-Edu, OpenWebMath and anything else with one document a row."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, Any, cast
 
 import pyarrow as pa
@@ -14,6 +14,8 @@ from prox_spark.corpora.values import UNREADABLE, id_values, string_values, utf8
 
 _ROWS, _BYTES = 256, 64 << 20
 """Rows of a batch at most, and about how many bytes: 256 of the largest documents would be gigabytes."""
+_FIRST_ROWS, _GROWTH = 16, 4
+"""Rows of a row group's first batch: what its bytes in the file become is known only where they are read."""
 
 _OURS = ("text", "doc_id", "url", "source")
 
@@ -49,10 +51,10 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
         return
     for name in sorted(doubled):
         yield LeftOut(name, "another column has this name")
-    start = 0
+    start, batch_rows = 0, _FIRST_ROWS
     for group in range(parquet.num_row_groups):
         rows = parquet.metadata.row_group(group).num_rows
-        yield from _read_group(file, parquet, group, start, rows, needed, found)
+        batch_rows = yield from _read_group(file, parquet, group, start, rows, batch_rows, needed, found)
         start += rows
 
 
@@ -62,15 +64,28 @@ def column_of(names: tuple[str, ...], have: list[str]) -> str | None:
 
 
 def _read_group(
-    file: WatchedFile, parquet: pq.ParquetFile, group: int, start: int, rows: int, needed: set[str], found: Format
-) -> Iterator[Found]:
-    """The records of a row group. Where it cannot be read, it is tried again without the columns that are the cause."""
+    file: WatchedFile,
+    parquet: pq.ParquetFile,
+    group: int,
+    start: int,
+    rows: int,
+    batch_rows: int,
+    needed: set[str],
+    found: Format,
+) -> Generator[Found, None, int]:
+    """The records of a row group. Where it cannot be read, it is tried again without the columns that are the cause.
+
+    Returns how many rows a batch of the next row group may have, as this one may have ``batch_rows`` at first.
+    """
     names: list[str] | None = None
     done = 0
     size = parquet.metadata.row_group(group).total_byte_size
-    batch_rows = max(1, min(_ROWS, rows * _BYTES // max(size, 1)))
+    most = max(1, min(_ROWS, rows * _BYTES // max(size, 1)))
+    batch_rows = min(batch_rows, most)
     while True:
         seen = 0
+        again = False
+        fitting = batch_rows
         try:
             for batch in parquet.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names):
                 fresh = batch.slice(max(0, done - seen), max(0, rows - max(done, seen)))
@@ -78,28 +93,48 @@ def _read_group(
                 if fresh.num_rows:
                     yield from _read_batch(start + done, fresh, found)
                     done += fresh.num_rows
+                    fitting = _fitting_rows(fresh, batch_rows, most)
+                    if fitting < batch_rows:
+                        # For the rest of the row group: it would go up and down where large rows come now and then.
+                        most = fitting
+                # Other batches are read from the group's start on: more rows are worth that where most are still to come.
+                again = seen < rows if fitting < batch_rows else fitting > batch_rows and 2 * seen < rows
+                if again:
+                    break
         except MemoryError:
             raise
         except UNREADABLE as error:
             file.raise_failure()
             problem = f"row group {group} is broken: {_first_line(error)}"
         else:
+            if again:
+                batch_rows = fitting
+                continue
             if seen == rows:
-                return
+                return fitting
             problem = f"row group {group} has {seen} rows where the footer says {rows}"
         have = names or list(dict.fromkeys(parquet.schema_arrow.names))
         broken = [name for name in have if name not in needed and not _is_whole(file, parquet, group, name, rows)]
         if not broken:
             yield unreadable(start + done, "BrokenFile", problem)
-            return
+            return batch_rows
         yield from (LeftOut(name, problem) for name in broken)
         names = [name for name in have if name not in broken]
+
+
+def _fitting_rows(batch: pa.RecordBatch, rows: int, most: int) -> int:
+    """How many rows batches may have where this is what came of batches of ``rows``."""
+    size, have = int(batch.nbytes), int(batch.num_rows)
+    if size > _BYTES:
+        return max(1, min(rows, have * _BYTES // size))
+    small = size * rows * _GROWTH <= _BYTES * have
+    return max(rows, min(most, rows * _GROWTH)) if small else rows
 
 
 def _is_whole(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: str, rows: int) -> bool:
     """Whether a column can be read and has as many rows as the footer says."""
     try:
-        batches = parquet.iter_batches(batch_size=_ROWS, row_groups=[group], columns=[name])
+        batches = parquet.iter_batches(batch_size=_FIRST_ROWS, row_groups=[group], columns=[name])
         return bool(sum(batch.num_rows for batch in batches) == rows)
     except MemoryError:
         raise

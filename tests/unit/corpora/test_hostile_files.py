@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import random
 import re
 import struct
 import time
@@ -25,7 +26,7 @@ from prox_spark.corpora.archives import parse_headers
 from prox_spark.corpora.columns import check_files
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.http import HttpResponse, decode_body
-from prox_spark.corpora.records import Tally
+from prox_spark.corpora.records import Record, Tally, to_batches
 from prox_spark.corpora.streams import decompressed, zstd_dictionary
 
 LINES = b'{"text": "one"}\n{"text": "two"}\n'
@@ -212,3 +213,153 @@ def test_a_column_whose_name_is_not_utf8_does_not_stop_the_check(tmp_path: Path)
     path = write(tmp_path, (tmp_path / "x").read_bytes().replace("caféé".encode(), b"caf\xff\xff\xff\xff"))
     check_files([str(path)], "parquet")
     assert [error for _, error in errors(read(path, "parquet"))] == ["BrokenFile"]
+
+
+# Archives that are damaged
+
+
+@pytest.mark.parametrize("length", [10**9, 10**17, 60 * MIB])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_wrong_lengths_take_time_by_the_size_of_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], length: int
+) -> None:
+    filler = random.Random(0).randbytes(2_000)
+    wrong = b"".join(record("resource", filler, n, "image/png", length) for n in range(1_000))
+    data = pack(page(0) + wrong + page(1))
+    sizes = counted(monkeypatch)
+    with soon(4):
+        rows = read(write(tmp_path, data), "warc")
+    assert [text.strip() for text in texts(rows)] == ["page 0", "page 1"]
+    assert errors(rows) == [(n, "BrokenFile") for n in range(1, 1_001)]
+    assert sum(sizes) < 8 * len(data)
+
+
+def test_what_is_read_again_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_MOST_AGAIN", MIB)
+    monkeypatch.setattr("prox_spark.corpora.warc.MAX_PAGE", 100_000)
+    count = 1_000
+    # Each ends inside the archive, where no record follows.
+    data = b"".join(record("resource", b"x" * 500, n, "image/png", 200_101) for n in range(count)) + b"y" * 300_000
+    sizes = counted(monkeypatch)
+    rows = read(write(tmp_path, data + page(count)), "warc")
+    assert [text.strip() for text in texts(rows)] == [f"page {count}"]
+    assert sum(sizes) < 10 * MIB
+
+
+def test_false_members_behind_damage_are_told_by_what_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = gzip.compress(page(0))[:-20]
+    false = b"\x1f\x8b\x08\xff" + b"x" * 500
+    data = gzip.compress(page(1)) + broken + false * 1_000 + gzip.compress(page(2))
+    sizes = counted(monkeypatch)
+    rows = read(write(tmp_path, data), "warc")
+    assert [text.strip() for text in texts(rows)] == ["page 1", "page 2"]
+    assert sum(sizes) < 1_100 * (1 << 16)
+
+
+# Batches
+
+
+def test_batches_are_small_whatever_of_a_record_is_long() -> None:
+    long = "x" * MIB
+    for one in (
+        Record(0, b"text", doc_id=long),
+        Record(0, b"text", source=long),
+        Record(0, b"text", metadata={long: "a"}),
+        Record(0, b"text", metadata={"a": long}),
+    ):
+        batches = list(to_batches([one._replace(position=n) for n in range(40)], "x", "source"))
+        assert sum(batch.num_rows for batch in batches) == 40
+        assert max(batch.nbytes for batch in batches) < 17 * MIB
+
+
+def test_an_absurd_address_is_left_out() -> None:
+    urls = ["https://example.org/" + "x" * size for size in (10, 60_000, 70_000, MIB)]
+    (batch,) = to_batches([Record(n, b"text", url=url) for n, url in enumerate(urls)], "x", "source")
+    assert batch.column("url").to_pylist() == [*urls[:2], None, None]
+
+
+def test_a_record_that_no_batch_can_hold_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prox_spark.corpora.records._MOST_WEIGHT", 1_000)
+    long = Record(0, b"x" * 500, doc_id="a", metadata={"a": "y" * 500})
+    (batch,) = to_batches([long, Record(1, b"text")], "x", "source")
+    assert batch.column("error_class").to_pylist() == ["TooLarge", None]
+
+
+def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of all batches of Parquet files from here on."""
+    sizes: list[int] = []
+    inner = parquet._read_batch
+
+    def watched(start: int, batch: pa.RecordBatch, found: Any) -> Any:
+        sizes.append(batch.num_rows)
+        return inner(start, batch, found)
+
+    monkeypatch.setattr(parquet, "_read_batch", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("large", [range(64), range(40, 64), range(300, 330)])
+def test_what_a_dictionary_inflates_to_is_read_in_small_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: range
+) -> None:
+    monkeypatch.setattr(parquet, "_BYTES", 4 * MIB)
+    long = "x" * MIB
+    expected = [long if row in large else "short" for row in range(700)]
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": expected}), path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    sizes = batch_sizes(monkeypatch)
+    assert texts(read(path, "parquet")) == expected
+    # Growing by four, a batch comes up where rows were short before; from then on all are small.
+    first = next(n for n, _ in enumerate(sizes) if sum(sizes[: n + 1]) > large.start)
+    assert max(sizes[first + 1 :]) <= 64
+
+
+def test_short_rows_are_read_in_large_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"text": [f"{n}" for n in range(3_000)]}), tmp_path / "x")
+    sizes = batch_sizes(monkeypatch)
+    assert texts(read(tmp_path / "x", "parquet")) == [f"{n}" for n in range(3_000)]
+    assert len(sizes) <= 3_000 // 256 + 4
+
+
+# JSON lines whose start is broken
+
+
+@pytest.mark.parametrize(
+    ("start", "broken"),
+    [
+        (b'{"text":"one",\n"b":1}\n', 2),
+        (b'{"text":"one",\r\n"b":1}\r\n', 2),
+        (b"[\n", 1),
+        (b"{\n", 1),
+        (b"[{\n", 1),
+        (b'[{"a":1},\n', 1),
+    ],
+)
+def test_a_broken_start_costs_itself_alone(tmp_path: Path, start: bytes, broken: int) -> None:
+    rows = read(write(tmp_path, start + LINES * 2))
+    assert texts(rows) == ["one", "two"] * 2
+    assert errors(rows) == [(n, "MalformedJson") for n in range(broken)]
+
+
+def test_many_numbers_of_a_line_take_time_by_their_count(tmp_path: Path) -> None:
+    number = "0.1234567890123456"
+    numbers = ",".join(f'"k{n}":{number}{n % 9 + 1}' for n in range(60_000))
+    fitting = ",".join(f'"k{n}":1e-{n % 9 + 10}' for n in range(60_000))
+    with soon(6):
+        rows = read(write(tmp_path, f'{{"text":"one",{numbers}}}\n{{"text":"two",{fitting}}}'.encode()))
+    assert texts(rows) == ["one", "two"]
+    assert rows[0]["metadata"]["k59999"] == f"{number}{59_999 % 9 + 1}"
+    assert rows[1]["metadata"]["k0"] == "1e-10"
+
+
+def test_the_rows_of_batches_go_on_from_one_row_group_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [f"{n}" for n in range(3_000)]
+    pq.write_table(pa.table({"text": expected}), tmp_path / "x", row_group_size=300)
+    sizes = batch_sizes(monkeypatch)
+    assert texts(read(tmp_path / "x", "parquet")) == expected
+    assert sizes[-4:] == [256, 44] * 2
