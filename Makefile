@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all study lint format setup constraints clean
+.PHONY: demo test test-all test-spark study lint format setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -14,6 +14,11 @@ test: setup
 
 test-all: setup
 	@$(BIN)/python -m pytest
+
+# `make test-spark SPARK=3.5`: with another version of Spark, what differs between versions, and a refinement in batches.
+test-spark: setup
+	@bash scripts/lane.sh $(SPARK)
+	@.venv-spark-$(SPARK)/bin/python -m pytest -m "not slow and not gpu" tests/spark/test_spark_api.py tests/spark/test_batches.py
 
 # benchmarks/study.py: from labelled pages to models, in artifacts/study; resumes after an interruption.
 study: setup
