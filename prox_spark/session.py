@@ -37,6 +37,8 @@ LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     # The commit of a finished batch does not queue behind the tasks of the next one.
     "spark.scheduler.mode": "FAIR",
+    # By default a task waits 3 s for the executor that has its rows, while engines elsewhere are idle.
+    "spark.locality.wait": "0s",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.bindAddress": "127.0.0.1",
