@@ -89,14 +89,11 @@ def refuse_large(batch: pa.RecordBatch, limits: DocumentLimits) -> pa.RecordBatc
     if reasons.null_count == batch.num_rows:
         return batch
     fine = reasons.is_null()
-    changed = {"kind": "unreadable", "text": None, "content_hash": None, "error_class": "TooLarge", "message": reasons}
-    columns = [
-        pc.if_else(fine, column, pa.scalar(changed[name], column.type) if name != "message" else reasons)
-        if name in changed
-        else column
-        for name, column in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    for name, value in {"kind": "unreadable", "text": None, "content_hash": None, "error_class": "TooLarge"}.items():
+        columns[name] = pc.if_else(fine, columns[name], pa.scalar(value, columns[name].type))
+    columns["message"] = pc.coalesce(reasons, columns["message"])
+    return pa.RecordBatch.from_arrays(list(columns.values()), schema=batch.schema)
 
 
 def _labelled(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:
