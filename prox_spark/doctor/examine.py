@@ -53,10 +53,10 @@ def _spark() -> Check:
     except ImportError as error:
         advice = "pip install 'prox-spark[local]', or run this with the spark-submit of a cluster"
         return Check("spark", "failed", f"PySpark cannot be imported: {error}", advice)
-    from prox_spark.spark_api import DELTA, TESTED, spark_version
+    from prox_spark.spark_api import KNOWN, TESTED, spark_version
 
     if spark_version() != TESTED:
-        known = "; its differences are known" if spark_version() in DELTA else ""
+        known = "; its differences are known" if spark_version() in KNOWN else ""
         return Check("spark", "warning", pyspark.__version__, f"the tests run with Spark {TESTED}{known}")
     return Check("spark", "ok", pyspark.__version__)
 
