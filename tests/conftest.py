@@ -19,3 +19,12 @@ def shared() -> Path:
     if not (folder / "gold").is_dir():
         pytest.skip("the measurement data (../shared) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases(shared: Path) -> Path:
+    """Inputs of corpora that went wrong once, with the right results."""
+    folder = shared / "cases" / "corpora"
+    if not folder.is_dir():
+        pytest.skip("the cases (../shared/cases/corpora) are not beside this checkout")
+    return folder

@@ -60,14 +60,6 @@ def as_strings(values: list[bytes | None], kind: pa.DataType) -> Any:
     )
 
 
-@pytest.fixture(scope="module")
-def cases(shared: Path) -> Path:
-    folder = shared / "cases" / "corpora"
-    if not folder.is_dir():
-        pytest.skip("the cases (../shared/cases/corpora) are not beside this checkout")
-    return folder
-
-
 def read_case(folder: Path) -> pa.Table:
     return pa.concat_tables(pq.read_table(part) for part in sorted(folder.glob("*.parquet")))
 

@@ -30,14 +30,6 @@ def run_task(files: list[FileInfo], format_name: str) -> list[dict[str, Any]]:
     return [row for batch in batches for row in batch.to_pylist()]
 
 
-@pytest.fixture(scope="module")
-def cases(shared: Path) -> Path:
-    folder = shared / "cases" / "corpora"
-    if not folder.is_dir():
-        pytest.skip("the cases (../shared/cases/corpora) are not beside this checkout")
-    return folder
-
-
 def pages(path: Path) -> list[str]:
     """The texts of an archive in which nothing may be unreadable."""
     rows = read(path, "warc")
