@@ -34,7 +34,7 @@ _CUT_OFF = "the archive is cut off inside this record"
 
 
 class Entry(NamedTuple):
-    """One record of an archive, or something that stands in one's place.
+    """One record of an archive, or what takes the place of one.
 
     ``block`` is ``None`` where the record is too large to be held, and where ``error_class`` says why it cannot be read.
     """
@@ -221,7 +221,7 @@ class ArchiveStream:
         return False
 
     def _find_magic(self, magic: bytes, start: int) -> Iterator[int]:
-        """Where ``magic`` stands in the file from ``start`` on. In between, the file may be read elsewhere."""
+        """The positions of ``magic`` in the file from ``start`` on. In between, the file may be read elsewhere."""
         data = b""
         while True:
             self._file.seek(start + len(data))
@@ -257,7 +257,7 @@ def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
     """The records of a WARC file, in order; a damaged one, or bytes that are none, as an entry that says so.
 
     ``position`` counts the entries; it is ``None`` where the file is of another kind. A block of more than ``largest`` bytes
-    is passed over. After damage it goes on at the next record. Memory is bounded by ``largest``.
+    is passed over. After damage, reading continues at the next record. Memory is bounded by ``largest``.
     """
     stream = ArchiveStream(file, whole=True)
     given = 0

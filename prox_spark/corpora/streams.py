@@ -20,7 +20,7 @@ Packing = Literal["gzip", "zstd", "bzip2", "xz", "lz4", "plain"]
 """How a file is compressed, told by its first bytes."""
 
 HEAD = 4096
-"""Bytes from which the kind of a file is told."""
+"""First bytes of a file, which show its kind."""
 
 _READ = 1 << 20
 _FEED = 1 << 16

@@ -15,7 +15,7 @@ from prox_spark.corpora.records import Found, Passed, Record, not_utf8, unreadab
 MAX_PAGE = 64 << 20
 """Bytes of the largest page that is parsed, decoded or not; a larger one is quarantined."""
 
-_MOST_TYPE = 64  # characters of a record's type that are told: it stands in a tally
+_MOST_TYPE = 64  # characters of a record's type that are kept as a reason
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"

@@ -1,7 +1,7 @@
 """The form in which an endpoint is asked: what its server takes, of what vLLM's does.
 
 vLLM's extensions give token ids for token ids and exactly the two log-probabilities that decide; where an endpoint
-does not know them, the text and the likeliest first tokens stand in.
+does not know them, the text and the likeliest first tokens are used instead.
 """
 
 from collections.abc import Callable, Mapping
