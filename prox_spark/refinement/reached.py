@@ -61,11 +61,8 @@ def interrupted(work: Work) -> tuple[Work, Reached] | None:
     if work.retried is not None:
         return None
     store = work.store
-    history = store.spark.sql(f"DESCRIBE HISTORY {store.table(LAST)} LIMIT {_COMMITS}").select(
-        "version", "userMetadata"
-    )
-    for row in history.collect():
-        said = json.loads(row[1]) if row[1] and row[1].startswith("{") else {}
+    for entry in store.entries(LAST, _COMMITS):
+        said = json.loads(entry.metadata) if entry.metadata and entry.metadata.startswith("{") else {}
         if (said.get("verb"), said.get("refinement"), said.get("version")) != ("execute", work.name, work.version):
             continue
         if said.get("fingerprint") != fingerprint(work.identity) or "reached" not in said:
@@ -76,7 +73,7 @@ def interrupted(work: Work) -> tuple[Work, Reached] | None:
             return None
         reached = Reached(**said["reached"])
         # The commit that says so is itself this table's version.
-        return then, replace(reached, heads={**reached.heads, LAST: row["version"]})
+        return then, replace(reached, heads={**reached.heads, LAST: entry.version})
     return None
 
 

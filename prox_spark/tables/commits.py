@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from pyspark.errors import PySparkException
@@ -169,10 +170,9 @@ def _merge(
 def _committed(store: Store, lease: Lease, table: str, metadata: str, purpose: Purpose) -> Commit:
     """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it."""
     for limit in (1, 1000):
-        history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)} LIMIT {limit}")
-        for row in history.select("version", "userMetadata", "operationMetrics").collect():
-            if row["userMetadata"] == metadata:
-                done = Commit(int(row["version"]), int((row["operationMetrics"] or {}).get("numOutputRows", 0)))
+        for entry in store.entries(table, limit):
+            if entry.metadata == metadata:
+                done = Commit(entry.version, entry.rows)
                 _log_commit(store, table, done, purpose)
                 return done
     raise lost(lease.key)
@@ -256,10 +256,9 @@ def changes(store: Store, table: str, after: int, until: int | None = None) -> l
     head = store.version(table)
     if head <= after:
         return []
-    history = store.spark.sql(f"DESCRIBE HISTORY {store.table(table)} LIMIT {head - after + _MEANWHILE}")
-    columns = history.select("version", "userMetadata", "operation")
-    found = [Change(row["version"], _verb(row["userMetadata"]), row["operation"] or "") for row in columns.collect()]
-    rows = [one for one in found if after < one.version and (until is None or one.version <= until)]
+    entries = takewhile(lambda one: one.version > after, store.entries(table, head - after + _MEANWHILE))
+    found = [Change(one.version, _verb(one.metadata), one.operation) for one in entries]
+    rows = [one for one in found if until is None or one.version <= until]
     return [one for one in rows if one.verb not in _QUIET_VERBS and one.operation not in _QUIET_OPERATIONS]
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,7 @@ from prox_spark import __version__
 from prox_spark.errors import StoreError
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
 from prox_spark.spark_api import activate
+from prox_spark.tables.delta_log import Entry, newest_entries, newest_version
 
 _log = logging.getLogger(__name__)
 
@@ -110,9 +112,14 @@ class Store:
 
     def version(self, name: str) -> int:
         """The newest version of the table."""
-        row = self.spark.sql(f"DESCRIBE HISTORY {self.table(name)} LIMIT 1").select("version").first()
-        assert row is not None, "a Delta table has at least one version"
-        return int(row[0])
+        return newest_version(self.spark, self.table(name), self._path(name))
+
+    def entries(self, name: str, limit: int) -> Iterator[Entry]:
+        """At most the newest ``limit`` commits of the table, newest first."""
+        return newest_entries(self.spark, self.table(name), self._path(name), limit)
+
+    def _path(self, name: str) -> str | None:
+        return None if self.is_catalog else f"{self.location}/{name}"
 
 
 def quoted(text: str) -> str:
