@@ -6,7 +6,7 @@ write of the holder carries ``txnAppId`` = the lease's key and ``txnVersion`` = 
 that is not above the last one, so a holder that lost its lease can write nothing more.
 
 A heartbeat is a property of the table, not a row: a row needs a Spark task, which would wait for a free core behind the
-tasks of the very job that it speaks for. A property is written by the driver alone.
+tasks of the very job that it speaks for. A property is written by the driver alone. The last heartbeat gives the lease back.
 """
 
 import logging
@@ -176,12 +176,18 @@ def _held(store: Store, key: str) -> Iterator[Lease]:
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():
-            _append(store, lease, left)
+            _renew(store, lease, left)
             how = "gave back" if clean else "ended with an error and let go of"
             _log.info("%s lease %s (token %d)", how, key, lease.token, extra={"lease": key, "lease_token": lease.token})
 
 
 def _acquire(store: Store, key: str) -> Lease:
+    given_back = _given_back(store, key)
+    if given_back is not None:
+        lease = Lease(key, given_back + 1, myself(), contested=False)
+        if _take(store, lease):
+            _log_taken(lease, None)
+            return lease
     last = _newest(store, key)
     if last is not None and last.held(datetime.now(UTC)):
         raise LeaseError(
@@ -189,21 +195,35 @@ def _acquire(store: Store, key: str) -> Lease:
             "renewed); wait for it or stop it, then run the command again"
         )
     lease = Lease(key, 1 if last is None else last.token + 1, myself(), contested=not (last is None or last.released))
-    try:
-        won = _append(store, lease, EXPIRY, transaction=lease.token)
-    except Exception as error:
-        if not is_conflict(error):
-            raise
-        won = False
-    if not won:
+    if not _take(store, lease):
         raise LeaseError(f"another job has just taken the lease {key}; run the command again when it is done")
-    if lease.token % _LOOK == 0:
-        _checkpoint(store)
     if lease.contested:
         # The holder before may live after all: so it learns at its next heartbeat.
         _renew(store, lease)
     _log_taken(lease, last)
     return lease
+
+
+def _given_back(store: Store, key: str) -> int | None:
+    """The token with which the key's lease was given back, from the last heartbeat alone; None where that does not say.
+
+    A job may have taken the lease since and died before its first heartbeat: then the next token is taken, too.
+    """
+    beat = _last_beat(store, key)
+    return beat[0] if beat is not None and beat[2] <= beat[1] else None
+
+
+def _take(store: Store, lease: Lease) -> bool:
+    """Append the lease's row; False where another job has taken its token."""
+    try:
+        won = _append(store, lease)
+    except Exception as error:
+        if not is_conflict(error):
+            raise
+        return False
+    if won and lease.token % _LOOK == 0:
+        _checkpoint(store)
+    return won
 
 
 def _log_taken(lease: Lease, before: Standing | None) -> None:
@@ -243,33 +263,24 @@ def keys(store: Store) -> list[str]:
     return sorted(row["key"] for row in store.read("leases").select("key").distinct().collect())
 
 
-def _append(store: Store, lease: Lease, expiry: timedelta, *, transaction: int | None = None) -> bool:
-    """Append the lease's row; with a transaction version False when another job committed that version first."""
+def _append(store: Store, lease: Lease) -> bool:
+    """Append the lease's row with its token as the transaction; False when another job committed that one first."""
+    mark = f"{lease.holder} {lease.token}"
 
     def once() -> None:
         now = datetime.now(UTC)
-        times = [_time(now, "heartbeat_at"), _time(now + expiry, "expires_at")]
-        names = [
+        row = store.spark.range(1, numPartitions=1).select(
             F.lit(lease.key).alias("key"),
             F.lit(lease.token).cast("long").alias("token"),
             F.lit(lease.holder).alias("holder"),
-        ]
-        writer = store.spark.range(1, numPartitions=1).select(*names, *times).write.format("delta").mode("append")
-        if transaction is None:
-            # A transaction of its own, never used again: it must not take that of a MERGE in another thread.
-            own = (f"beat/{lease.holder}", time.time_ns() // 1000)
-            writer = writer.option("txnAppId", own[0]).option("txnVersion", own[1])
-        else:
-            writer = writer.option("txnAppId", f"lease/{lease.key}").option("txnVersion", transaction)
-            writer = writer.option("userMetadata", mark)
-        store.save(writer, "leases")
+            _time(now, "heartbeat_at"),
+            _time(now + EXPIRY, "expires_at"),
+        )
+        writer = row.write.format("delta").mode("append").option("userMetadata", mark)
+        store.save(writer.option("txnAppId", f"lease/{lease.key}").option("txnVersion", lease.token), "leases")
 
-    mark = f"{lease.holder} {transaction}"
     patiently(once)
-    if transaction is None:
-        return True
-    history = store.spark.sql(f"DESCRIBE HISTORY {store.table('leases')} LIMIT 100").select("userMetadata").collect()
-    return any(row[0] == mark for row in history)
+    return any(entry.metadata == mark for limit in (4, 100) for entry in store.entries("leases", limit))
 
 
 def _checkpoint(store: Store) -> None:
@@ -290,16 +301,17 @@ def _checkpoint(store: Store) -> None:
     patiently(once)
 
 
-def _renew(store: Store, lease: Lease) -> bool:
-    """Write a heartbeat; False where another job has the lease. Takes no Spark task."""
+def _renew(store: Store, lease: Lease, left: timedelta = EXPIRY) -> bool:
+    """Write a heartbeat, from which the lease has so much left; False where another job has it. Takes no Spark task."""
 
     def once() -> bool:
         last = _last_beat(store, lease.key)
-        if last is not None and last[0] > lease.token:
+        # A heartbeat that was held up must not follow the last one.
+        if last is not None and (last[0], last[2] - last[1] <= _INTERRUPTED) >= (lease.token, True):
             return False
         now = int(datetime.now(UTC).timestamp() * 1_000_000)
         # Numbers alone: Spark shows no value of a property that contains a word like "token", as a host's name may.
-        beat = f"{lease.token} {now} {now + EXPIRY // timedelta(microseconds=1)}"
+        beat = f"{lease.token} {now} {now + left // timedelta(microseconds=1)}"
         set_properties(store, "leases", {_BEAT + lease.key: beat})
         return True
 

@@ -168,10 +168,13 @@ def test_a_heartbeat_renews_a_lease_and_one_that_came_late_does_not(store: Store
     assert given_back is not None
     assert given_back.released
     take_over(store, "beaten", lease.token + 1)
-    assert leases._renew(store, lease), "nobody has written a heartbeat since"
+    assert not leases._renew(store, lease), "its last heartbeat gave it back"
     newest = leases._newest(store, "beaten")
     assert newest is not None
     assert newest.token == lease.token + 1
+    # The last heartbeat says that the lease is free; the token that is taken tells otherwise.
+    with pytest.raises(LeaseError, match=r"another job holds the lease beaten \(elsewhere"), hold(store, "beaten"):
+        pass
 
 
 def test_checkpoints_are_made_between_jobs_and_small_tables_are_joined(
