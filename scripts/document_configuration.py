@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from prox_spark.config.load import PRESETS, engine_kinds, models_in
 from prox_spark.config.models import Config
+from prox_spark.corpora.extraction import EXTRACTORS
 from prox_spark.corpora.formats import CONTAINERS, FORMATS
 
 HEAD = """# Configuration
@@ -69,9 +70,17 @@ def formats() -> str:
     return "\n".join(lines)
 
 
+def extractors() -> str:
+    lines = ["\n## `input.extract`\n", "| extractor | what is kept of a page | library |", "|---|---|---|"]
+    for name, one in EXTRACTORS.items():
+        extra = f" (the extra `{one.extra}`)" if one.extra else ""
+        lines.append(f"| `{name}` | {one.about} | {one.library}{extra} |")
+    return "\n".join(lines)
+
+
 def document() -> str:
     table = ["| key | default | meaning |", "|---|---|---|"]
-    parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, "")), formats()]
+    parts = [HEAD + "\n".join(presets()), "\n## Keys\n", "\n".join(table + rows(Config, "")), formats(), extractors()]
     for kind, model in engine_kinds().items():
         parts.append(f"\n## `engine.kind: {kind}`\n\n{_text(model.__doc__)}\n")
         parts.append("\n".join(table + [row for row in rows(model, "engine.") if "engine.kind`" not in row]))

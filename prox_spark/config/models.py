@@ -3,6 +3,7 @@
 Every model is frozen and refuses unknown keys. ``docs/configuration.md`` is generated from these docstrings.
 """
 
+import json
 import re
 from typing import Annotated, Literal
 
@@ -13,7 +14,9 @@ from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.config.engines import EngineSettings
 from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
-from prox_spark.corpora.formats import FORMATS
+from prox_spark.corpora.extraction import DEFAULT
+from prox_spark.corpora.formats import FORMATS, check_extract
+from prox_spark.errors import InputError
 from prox_spark.execution.settings import ExecutionSettings, Mode, Thresholds
 from prox_spark.limits import DocumentLimits
 from prox_spark.section import Section, Share
@@ -33,6 +36,8 @@ class InputConfig(Section):
     """How the corpus is stored: a name of the table of formats below."""
     columns: dict[str, str] = {}
     """Map prox_spark columns (doc_id, text, url, source) to corpus columns, if the mapping of the format does not fit."""
+    extract: str = DEFAULT
+    """What takes the text out of HTML, for ``warc``: a name of the table of extractors below."""
     source: str | None = None
     """Value of ``source`` for records without one. Default: the name of the format."""
     limit: Annotated[int, Field(gt=0)] | None = None
@@ -44,6 +49,23 @@ class InputConfig(Section):
         if name not in FORMATS:
             raise ValueError(unknown("format", name, FORMATS))
         return name
+
+    @model_validator(mode="after")
+    def _extractor_fits(self) -> "InputConfig":
+        try:
+            check_extract(self.extract, self.format)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def reading(self) -> str:
+        """What decides the texts and ids that a file's records get, as JSON: a file is done under the reading that did it.
+
+        Settings with their default are left out, so that a new one changes no reading that a store has.
+        """
+        found = self.model_dump(include={"format", "columns", "extract"}, exclude_defaults=True)
+        return json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class IngestConfig(Section):

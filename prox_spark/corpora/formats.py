@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from prox_spark.corpora.extraction import DEFAULT, EXTRACTORS
 from prox_spark.errors import InputError
 from prox_spark.suggest import unknown
 
@@ -35,7 +36,7 @@ class Format:
 
     A name that no column has is looked up inside: ``metadata.url`` is the field ``url`` of the column ``metadata``. No
     name for ``doc_id``, or none that a record has, means an id from a hash. ``required`` are our columns that the
-    caller has mapped.
+    caller has mapped; ``extract`` is what takes the text out of HTML.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Format:
     url: tuple[str, ...] = ("url",)
     source: tuple[str, ...] = ()
     required: frozenset[str] = frozenset()
+    extract: str = DEFAULT
 
     @property
     def read_by_spark(self) -> bool:
@@ -56,6 +58,11 @@ class Format:
     def has_columns(self) -> bool:
         """Whether it has columns that can be mapped."""
         return self.read_by_spark or self.container in ("json", "parquet")
+
+    @property
+    def has_html(self) -> bool:
+        """Whether its records are pages whose text is extracted."""
+        return self.container == "warc"
 
 
 _ALL = (
@@ -87,17 +94,19 @@ FORMATS: dict[str, Format] = {one.name: one for one in _ALL}
 """Every format by its name."""
 
 
-def get_format(name: str, columns: Mapping[str, str] | None = None) -> Format:
-    """The file format ``name`` with the caller's mapping ``{our column: corpus column}`` in place of its own.
+def get_format(name: str, columns: Mapping[str, str] | None = None, extract: str = DEFAULT) -> Format:
+    """The file format ``name`` with the caller's mapping ``{our column: corpus column}`` and extractor in place of its own.
 
-    Raises ``InputError`` for an unknown format or column (with the nearest known name), one that is not read from files, or a
-    mapping for a format that has no columns.
+    Raises ``InputError`` for an unknown format, column or extractor (with the nearest known name), a format that is not read
+    from files, a mapping for a format that has no columns, or an extractor for one that has no HTML.
     """
     if name not in FORMATS:
         raise InputError(unknown("format", name, FORMATS))
     found = FORMATS[name]
     if found.read_by_spark:
         raise InputError(f"format {name!r} is read by Spark, not from files")
+    check_extract(extract, name)
+    found = replace(found, extract=extract)
     if not columns:
         return found
     if not found.has_columns:
@@ -107,3 +116,12 @@ def get_format(name: str, columns: Mapping[str, str] | None = None) -> Format:
             raise InputError(f"input.columns: {unknown('column', ours, COLUMNS)}")
     mapped: dict[str, Any] = {ours: (theirs,) for ours, theirs in columns.items()}
     return replace(found, **mapped, required=frozenset(columns))
+
+
+def check_extract(extract: str, format_name: str) -> None:
+    """Raise ``InputError`` for an unknown extractor, or one for a format that has no HTML."""
+    if extract not in EXTRACTORS:
+        raise InputError(unknown("extractor", extract, EXTRACTORS))
+    if extract != DEFAULT and not FORMATS[format_name].has_html:
+        with_html = ", ".join(name for name, one in FORMATS.items() if one.has_html)
+        raise InputError(f"format {format_name!r} has no HTML: remove input.extract, which is for {with_html}")

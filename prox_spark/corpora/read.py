@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pyarrow as pa
 
+from prox_spark.corpora.extraction import DEFAULT
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Container, Format, get_format
 from prox_spark.corpora.json_lines import read_json_lines
@@ -11,6 +12,7 @@ from prox_spark.corpora.parquet import parquet_rows, read_parquet
 from prox_spark.corpora.records import Found, Record, Tally, to_batches, unreadable, utf8_or_error
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed
 from prox_spark.corpora.warc import read_warc, read_wet
+from prox_spark.errors import InstallationError
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -20,40 +22,42 @@ def read_file(
     format_name: str,
     *,
     columns: Mapping[str, str] | None = None,
+    extract: str = DEFAULT,
     source: str | None = None,
     tally: Tally | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The records of one file, in order, as batches of schema ``prox_spark.schemas.RECORDS``.
 
     Memory is bounded by a batch (1,000 records, 16 MiB of text) or the largest record, whatever the file's size.
-    ``columns`` maps our columns to the corpus's; ``source`` names the corpus where records do not (else the format).
-    ``tally`` is filled in as the file is read: with records that are passed over, which have no row, and with columns that
-    are left out of the metadata. Records = documents + rows with an error + records passed over.
+    ``columns`` maps our columns to the corpus's; ``extract`` names what takes the text out of HTML; ``source`` names the corpus
+    where records do not (else the format). ``tally`` is filled in as the file is read: with records that are passed over,
+    which have no row, and with columns that are left out of the metadata.
+    Records = documents + rows with an error + records passed over.
 
     Nothing about the data raises. A record that cannot be read has a null text and an ``error_class``: ``NullText``,
     ``MissingColumn``, ``AmbiguousColumn``, ``WrongType``, ``NotUtf8``, ``LoneSurrogate``, ``MalformedJson``, ``NotAnObject``,
-    ``TooLarge``, ``MalformedWarc``, ``MalformedHttp``, ``MalformedHtml``; ``TruncatedFile`` and ``BrokenFile`` stand where
-    the rest of a file, or of a row group, is lost; ``Unsupported`` and ``WrongFormat`` where it is of another kind.
-    ``position`` is null where that is the whole file.
+    ``TooLarge``, ``MalformedWarc``, ``MalformedHttp``, ``MalformedHtml``, ``TooComplex``; ``TruncatedFile`` and
+    ``BrokenFile`` stand where the rest of a file, or of a row group, is lost; ``Unsupported`` and ``WrongFormat`` where it is
+    of another kind. ``position`` is null where that is the whole file.
 
     Raises ``InputError`` for a format or column that does not exist, and for a file system that fails (so that the task
-    is tried again).
+    is tried again); ``InstallationError`` where the extractor is not installed.
     """
-    found = get_format(format_name, columns)
+    found = get_format(format_name, columns, extract)
     with WatchedFile(path) as file:
         rows = (tally or Tally()).rows(_read(file, found))
         yield from to_batches(rows, path, source or found.name)
 
 
 def read_start(
-    path: str, format_name: str, size: int, *, columns: Mapping[str, str] | None = None
+    path: str, format_name: str, size: int, *, columns: Mapping[str, str] | None = None, extract: str = DEFAULT
 ) -> Iterator[tuple[Record, float]]:
     """The records of one file of ``size`` bytes, in order, each with the share of the file, in (0, 1], read by then.
 
     For whoever stops early and needs to know how much of the file that was. The share is of bytes as they lie there
     (compressed), which a decoder reads a little ahead, or of a Parquet file's rows. Raises as ``read_file`` does.
     """
-    found = get_format(format_name, columns)
+    found = get_format(format_name, columns, extract)
     with WatchedFile(path) as file:
         rows = parquet_rows(file) if found.container == "parquet" else None
         for record in Tally().rows(_read(file, found)):
@@ -68,7 +72,7 @@ def read_start(
 def _read(file: WatchedFile, found: Format) -> Iterator[Found]:
     try:
         yield from READERS[found.container](file, found)
-    except MemoryError:
+    except (MemoryError, InstallationError):
         raise
     except Exception as error:  # noqa: BLE001 -- recorded: a decoder's surprise costs the rest of this file, never the job
         file.raise_failure()
@@ -96,7 +100,7 @@ READERS: dict[Container, Callable[[WatchedFile, Format], Iterator[Found]]] = {
     "json": read_json_lines,
     "parquet": read_parquet,
     "text": lambda file, _: iter((_read_text(file),)),
-    "warc": lambda file, _: read_warc(file),
+    "warc": lambda file, found: read_warc(file, found.extract),
     "wet": lambda file, _: read_wet(file),
 }
 """What reads each container of files."""

@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import detect_mime
 
 from prox_spark.corpora.archives import Entry, read_archive
 from prox_spark.corpora.encodings import decode_page
+from prox_spark.corpora.extraction import DEFAULT
+from prox_spark.corpora.extraction_process import MAX_PAGE, NoText, html_to_text
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.http import TooLarge, decode_body, media_type, parse_response
 from prox_spark.corpora.records import Found, Passed, Record, not_utf8, unreadable
-
-MAX_PAGE = 64 << 20
-"""Bytes of the largest page that is parsed, decoded or not; a larger one is quarantined."""
 
 _MOST_TYPE = 64  # characters of a record's type that are kept as a reason
 
@@ -32,13 +31,15 @@ _MOJIBAKE = re.compile("[\u00c2\u00c3][\u00a1-\u00bf]|\u00e2\u20ac")
 _RecordReader = Callable[[int, Entry, bytes], Found]
 
 
-def read_warc(file: WatchedFile) -> Iterator[Found]:
+def read_warc(file: WatchedFile, extract: str = DEFAULT) -> Iterator[Found]:
     """The pages of a WARC file: ``response`` records of status 200 that hold HTML, XHTML or plain text, as text.
+
+    ``extract`` names what takes the text out of HTML; where it is not the default, the page's metadata does, too.
 
     ``position`` is the index of the record among all records of the file. Records of other kinds are passed over, each with
     its reason: its type, status or media type, or that it holds no HTTP.
     """
-    yield from _read(file, "response", _read_response)
+    yield from _read(file, "response", partial(_read_response, extract))
 
 
 def read_wet(file: WatchedFile) -> Iterator[Found]:
@@ -62,7 +63,7 @@ def _read(file: WatchedFile, kind: str, read_record: _RecordReader) -> Iterator[
             yield read_record(entry.position or 0, entry, entry.block)
 
 
-def _read_response(position: int, entry: Entry, block: bytes) -> Found:
+def _read_response(extract: str, position: int, entry: Entry, block: bytes) -> Found:
     doc_id = entry.headers.get("warc-record-id")
     response = parse_response(block)
     if response is None:
@@ -85,15 +86,17 @@ def _read_response(position: int, entry: Entry, block: bytes) -> Found:
         kind = _HTML[0] if _LOOKS_LIKE_HTML.match(body) else detect_mime(body[:4096]) if body else _PLAIN
         if kind not in (*_HTML, _PLAIN):
             return Passed(f"media type {kind}, by its bytes")
-    text = decode_page(body, response.charset, html=kind in _HTML)
+    metadata = {"status": str(response.status), "content_type": kind}
     if kind in _HTML:
         try:
-            text = html_to_text(text)
-        except (ValueError, RuntimeError) as error:
-            return unreadable(position, "MalformedHtml", f"the HTML cannot be parsed: {error}", doc_id)
-    return _page(
-        position, entry, text, text.encode("utf-8", "replace"), {"status": str(response.status), "content_type": kind}
-    )
+            text = html_to_text(body, response.charset, extract)
+        except NoText as error:
+            return unreadable(position, error.error_class, str(error), doc_id)
+        if extract != DEFAULT:
+            metadata["extract"] = extract
+    else:
+        text = decode_page(body, response.charset, html=False)
+    return _page(position, entry, text, text.encode("utf-8", "replace"), metadata)
 
 
 def _read_conversion(position: int, entry: Entry, block: bytes) -> Found:
@@ -129,17 +132,6 @@ def broken_share(text: str, data: bytes) -> float:
     if "\u00c2" in text or "\u00c3" in text or "\u00e2" in text:
         found += len(_MOJIBAKE.findall(text))
     return found / len(text) if found else 0.0
-
-
-def html_to_text(html: str) -> str:
-    """The visible text of a whole page, one block or list item a line, as a WET file would have it.
-
-    Nothing is left out for being navigation or footer: that is what refinement decides.
-    """
-    text: str = extract_plain_text(
-        html, preserve_formatting=True, main_content=False, list_bullets=True, alt_texts=False, links=False
-    )
-    return text
 
 
 def _too_large(entry: Entry) -> Record:

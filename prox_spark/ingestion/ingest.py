@@ -14,6 +14,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, InputConfig
 from prox_spark.corpora.columns import check_files
+from prox_spark.corpora.extraction import check_extractor
 from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
@@ -56,11 +57,13 @@ class Ingested:
 def find_files(config: Config) -> list[FileInfo]:
     """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
 
-    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing.
+    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing,
+    ``InstallationError`` where the extractor is not installed.
     """
     source = _input(config)
     if FORMATS[source.format].read_by_spark:
         return []
+    check_extractor(source.extract)
     files = list_files(source.path)
     check_files([file.path for file in files], source.format, source.columns or None)
     return files
@@ -211,7 +214,7 @@ def read_files(
     tasks = 1 if source.limit else max(cores(spark), sum(map(text_bytes, files)) // _TASK_BYTES)
     groups = group_tasks(plans, tasks)
     sizes = (config.ingest.unit_bytes, source.limit, config.limits)
-    task = read_task(groups, source.format, source.columns, source.source, *sizes)
+    task = read_task(groups, source.format, source.columns, source.extract, source.source, *sizes)
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
 
 

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import InputConfig
+from prox_spark.corpora.extraction import DEFAULT
 from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.read import read_start
 from prox_spark.ingestion.task import Task
@@ -54,27 +55,29 @@ def choose_parts(files: Sequence[FileInfo], budget: int) -> list[Part]:
 def read_parts(spark: SparkSession, parts: Sequence[Part], source: InputConfig) -> DataFrame:
     """The records of the parts, in the columns of ``SAMPLED``; those that cannot be read are left out."""
     groups = [parts[start::_TASKS] for start in range(min(len(parts), _TASKS))]
-    task = _task(groups, source.format, source.columns)
+    task = _task(groups, source.format, source.columns, source.extract)
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(SAMPLED))
 
 
-def _task(groups: Sequence[Sequence[Part]], format_name: str, columns: dict[str, str]) -> Task:
+def _task(groups: Sequence[Sequence[Part]], format_name: str, columns: dict[str, str], extract: str) -> Task:
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for group in batch.column(0).to_pylist():
                 for part in groups[group]:
-                    yield from read_part(part, format_name, columns)
+                    yield from read_part(part, format_name, columns, extract)
 
     return task
 
 
-def read_part(part: Part, format_name: str, columns: dict[str, str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_part(
+    part: Part, format_name: str, columns: dict[str, str] | None = None, extract: str = DEFAULT
+) -> Iterator[pa.RecordBatch]:
     """Batches of ``SAMPLED`` of one file's part; the last row tells how many bytes that was."""
     size = part.file.size
     limit = part.size / size if part.size < size else None
     texts: list[bytes | None] = []
     read = 0.0
-    for record, share in read_start(part.file.path, format_name, size, columns=columns or None):
+    for record, share in read_start(part.file.path, format_name, size, columns=columns or None, extract=extract):
         # Records that were decoded with the last bytes still belong to them.
         if limit is not None and read >= limit and share > read:
             break

@@ -25,6 +25,7 @@ def read_task(
     groups: Sequence[Sequence[FilePlan]],
     format_name: str,
     columns: dict[str, str],
+    extract: str,
     source: str | None,
     unit_bytes: int,
     limit: int | None,
@@ -43,7 +44,7 @@ def read_task(
                     if left is not None and left <= 0:
                         return
                     read = 0
-                    for out, complete in _read(plan, format_name, columns, source, unit_bytes, left, limits):
+                    for out, complete in _read(plan, format_name, columns, extract, source, unit_bytes, left, limits):
                         read += complete
                         yield out
                     left = None if left is None else left - read
@@ -55,6 +56,7 @@ def _read(
     plan: FilePlan,
     format_name: str,
     columns: dict[str, str],
+    extract: str,
     source: str | None,
     unit_bytes: int,
     limit: int | None,
@@ -64,7 +66,8 @@ def _read(
     path = plan.file.name
     records = unreadable = text = 0
     tally = Tally()
-    for batch in read_file(plan.file.path, format_name, columns=columns or None, source=source, tally=tally):
+    found = read_file(plan.file.path, format_name, columns=columns or None, extract=extract, source=source, tally=tally)
+    for batch in found:
         cut = limit is not None and records + batch.num_rows > limit
         if limit is not None and cut:
             batch = batch.slice(0, limit - records)

@@ -21,7 +21,7 @@ def run(path: Path, format_name: str, *, limit: int | None = None, max_bytes: in
     """All rows that the task gives for one file."""
     plan = FilePlan(FileInfo(str(path), path.stat().st_size, datetime.now(UTC)), 7, 1)
     limits = DocumentLimits(max_bytes=max_bytes)
-    task = read_task([[plan]], format_name, {}, None, 1 << 28, limit, limits)
+    task = read_task([[plan]], format_name, {}, "text", None, 1 << 28, limit, limits)
     batches = list(task(iter([pa.RecordBatch.from_pydict({"id": pa.array([0], pa.int64())})])))
     assert all(batch.schema.equals(READ) for batch in batches)
     return [row for batch in batches for row in pa.Table.from_batches([batch]).to_pylist(maps_as_pydicts="strict")]

@@ -25,7 +25,7 @@ from prox_spark.limits import DEFAULT
 
 def run_task(files: list[FileInfo], format_name: str) -> list[dict[str, Any]]:
     """The rows that ``ingest`` reads of these files, in one task."""
-    task = read_task([plan_units(files, 0, 1 << 28)], format_name, {}, None, 1 << 28, None, DEFAULT)
+    task = read_task([plan_units(files, 0, 1 << 28)], format_name, {}, "text", None, 1 << 28, None, DEFAULT)
     batches = task(iter([pa.RecordBatch.from_pydict({"id": pa.array([0], pa.int64())})]))
     return [row for batch in batches for row in batch.to_pylist()]
 

@@ -1,0 +1,71 @@
+"""HTML to text: the extractors that ``input.extract`` names, each by its library.
+
+``EXTRACTORS`` is the only list of them: ``input.extract``, reading and ``docs/configuration.md`` follow from it. Each keeps
+headings, paragraphs, list items, rows of tables and lines of preformatted text as lines.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from prox_spark.errors import InstallationError
+
+DEFAULT = "text"
+"""The neutral extractor: it leaves nothing out, and nothing in a store names it."""
+
+
+class Extractor(NamedTuple):
+    """A way from HTML to text. ``apart``: always in a process of its own, however small the page is."""
+
+    about: str
+    extract: Callable[[str], str]
+    library: str
+    extra: str | None = None
+    apart: bool = False
+
+
+def _whole_page(html: str) -> str:
+    return _resiliparse(html, main_content=False)
+
+
+def _main_content(html: str) -> str:
+    return _resiliparse(html, main_content=True)
+
+
+def _resiliparse(html: str, *, main_content: bool) -> str:
+    from resiliparse.extract.html2text import extract_plain_text
+
+    text: str = extract_plain_text(
+        html, preserve_formatting=True, main_content=main_content, list_bullets=True, alt_texts=False, links=False
+    )
+    return text
+
+
+def _trafilatura(html: str) -> str:
+    import trafilatura
+
+    return trafilatura.extract(html, output_format="txt", include_comments=False, include_tables=True) or ""
+
+
+EXTRACTORS: dict[str, Extractor] = {
+    # Nothing is left out for being navigation or footer: that is what refinement decides.
+    "text": Extractor("The visible text of the whole page, as a WET file has it", _whole_page, "resiliparse"),
+    "main": Extractor("The main content, as DCLM has it", _main_content, "resiliparse"),
+    "trafilatura": Extractor(
+        "The main content, as FineWeb has it",
+        _trafilatura,
+        "trafilatura",
+        "trafilatura",
+        apart=True,
+    ),
+}
+"""Every extractor by its name."""
+
+
+def check_extractor(name: str) -> None:
+    """Raise ``InstallationError`` where the library of an extractor is not installed."""
+    found = EXTRACTORS[name]
+    if find_spec(found.library) is None:
+        needed = f"prox-spark[{found.extra}]" if found.extra else found.library
+        message = f"input.extract={name} needs {found.library}, which is not installed: pip install '{needed}'"
+        raise InstallationError(message)
