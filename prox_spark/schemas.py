@@ -30,8 +30,16 @@ FILES = pa.schema(
         ("records", pa.int64()),
         ("quarantined", pa.int64()),
         ("read_at", pa.timestamp("us", tz="UTC")),
+        ("documents", pa.int64()),
+        ("passed", pa.map_(pa.string(), pa.int64())),
+        ("left_out", pa.map_(pa.string(), pa.string())),
+        ("reading", pa.string()),
     ]
 )
+"""A file that was read to its end: ``records`` = ``documents`` + ``quarantined``; ``passed`` are its further records, no
+documents, by reason. ``left_out``: columns that are not in the metadata, with the reason. ``reading``: the settings that it
+was read with (``InputConfig.reading``). In rows of layouts up to 4 the last four are null, and ``quarantined`` counts unreadable
+records alone."""
 
 DOCUMENTS = pa.schema(
     [
@@ -328,9 +336,9 @@ TABLES = {
     "refinements": REFINEMENTS,
 }
 
-STORE_VERSION = 4
+STORE_VERSION = 5
 """Number of this layout. It rises with what an older package would not understand: a table, a column (``tables.migrations``),
-since 4 heartbeats that are properties of ``leases``."""
+since 4 heartbeats that are properties of ``leases``, since 5 what became of the records of ``files``."""
 
 OLDEST_STORE = 2
 """Stores from this number on are read, and brought to ``STORE_VERSION`` before the first write."""

@@ -1,12 +1,11 @@
 """``ingest``: corpus files become rows of ``documents``; unreadable records become rows of ``quarantine``."""
 
-import json
 import logging
 import time
 from collections import Counter
-from dataclasses import asdict, astuple, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -18,6 +17,7 @@ from prox_spark.corpora.extraction import check_extractor
 from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
+from prox_spark.ingestion.accounts import Fate, account, check_committed, file_rows, log_accounts, passed_over
 from prox_spark.ingestion.sources import read_source, source_batches
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units, text_bytes
@@ -41,9 +41,6 @@ _BROADCAST_DOCUMENTS = 500_000
 """Documents that came before whose places are sent to every executor, at about 300 bytes each."""
 
 
-_REASONS_SHOWN = 20
-
-
 @dataclass(frozen=True)
 class Ingested:
     """The result of one ``ingest``."""
@@ -52,6 +49,17 @@ class Ingested:
     files_skipped: int
     documents: int
     quarantined: int
+    passed: dict[str, int] = field(default_factory=dict)
+    """Records that are no documents, such as requests and images of an archive, by reason."""
+
+    def __add__(self, other: "Ingested") -> "Ingested":
+        return Ingested(
+            self.files + other.files,
+            self.files_skipped + other.files_skipped,
+            self.documents + other.documents,
+            self.quarantined + other.quarantined,
+            dict(Counter(self.passed) + Counter(other.passed)),
+        )
 
 
 def find_files(config: Config) -> list[FileInfo]:
@@ -78,15 +86,16 @@ def ingest(spark: Session, config: Config) -> Ingested:
     ``spark``: a session, or a function that returns one. It is called when the files have been found, so that wrong input
     fails before Spark starts.
 
-    Returns how many files were read and skipped, how many documents were added and how many records quarantined.
+    Returns how many files were read and skipped, how many documents were added, how many records quarantined, and how many
+    passed over by reason. Every record that was read is a document or a row of quarantine, which is checked for each file.
     Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where no file matches or a column is
     missing, ``LeaseError`` while another job ingests into this store.
 
     >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
     >>> prox_spark.ingest(spark, config)
-    Ingested(files=1, files_skipped=0, documents=3, quarantined=0)
+    Ingested(files=1, files_skipped=0, documents=3, quarantined=0, passed={})
     >>> prox_spark.ingest(spark, config)
-    Ingested(files=0, files_skipped=1, documents=0, quarantined=0)
+    Ingested(files=0, files_skipped=1, documents=0, quarantined=0, passed={})
     """
     files = find_files(config)
     return ingest_files(started(spark), config, files)
@@ -99,9 +108,9 @@ def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> 
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = _ingest(store, config, source, files)
     values = {"store": store.location, **asdict(done)}
-    told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined in %s"
-    seconds = time.monotonic() - began
-    _log.info(told, *astuple(done), duration(seconds), extra={**values, "seconds": round(seconds, 1)})
+    told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined, %d passed over in %s"
+    seconds, numbers = time.monotonic() - began, (*astuple(done)[:4], sum(done.passed.values()))
+    _log.info(told, *numbers, duration(seconds), extra={**values, "seconds": round(seconds, 1)})
     return done
 
 
@@ -111,7 +120,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     version = store.version("documents")
     if FORMATS[source.format].read_by_spark:
         return _ingest_source(store, config, source)
-    known = {(row["path"], row["size"], row["modified"]) for row in _known_files(store)}
+    known = _known_files(store, source)
     pending = [file for file in files if (file.name, file.size, _microseconds(file)) not in known]
     size = sum(file.size for file in pending)
     values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
@@ -124,8 +133,8 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
         # A file that a limit cuts off is never done: only its records tell whether there is anything to do. The limit counts
         # those of files that are done, too.
         rows = read_files(spark, config, source, files, _next_unit(store))
-        return Ingested(0, len(files) - len(pending), *_ingest_if_new(store, rows, pending, source.format, version))
-    documents = quarantined = 0
+        return Ingested(0, len(files) - len(pending), 0, 0) + _ingest_if_new(store, rows, pending, source, version)
+    done = Ingested(len(pending), len(files) - len(pending), 0, 0)
     with (
         Progress("ingest", size, "bytes", running=share_of_tasks(spark), fields={"store": store.location}) as progress,
         hold(store, "ingest") as lease,
@@ -135,31 +144,27 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
             progress.expect(sum(file.size for file in batch))
             rows = read_files(spark, config, source, batch, _next_unit(store))
             with cached(rows) as read:
-                written = _write(store, lease, read, batch, source.format)
-            documents, quarantined = documents + written[0], quarantined + written[1]
-            progress.advance(
-                sum(file.size for file in batch), f"{documents:,} documents so far", table="documents", rows=written[0]
-            )
-    return Ingested(len(pending), len(files) - len(pending), documents, quarantined)
+                written = _write(store, lease, read, batch, source)
+            done += written
+            size, note = sum(file.size for file in batch), f"{done.documents:,} documents so far"
+            progress.advance(size, note, table="documents", rows=written.documents)
+    return done
 
 
 def _ingest_source(store: Store, config: Config, source: InputConfig) -> Ingested:
     """All rows of a Spark source, a batch of its files at a time."""
-    documents = quarantined = 0
+    done = Ingested(0, 0, 0, 0)
     parts = source_batches(store.spark, source, config.ingest.batch_bytes)
     values = {"store": store.location, "batches": len(parts)}
     _log.info("ingest: store %s, %d batches of a %s source", store.location, len(parts), source.format, extra=values)
     for part in parts:
         version = store.version("documents")
         rows = read_source(part, source, _next_unit(store), config.ingest.unit_bytes, config.limits)
-        written = _ingest_if_new(store, rows, [], source.format, version)
-        documents, quarantined = documents + written[0], quarantined + written[1]
-    return Ingested(0, 0, documents, quarantined)
+        done += _ingest_if_new(store, rows, [], source, version)
+    return done
 
 
-def _ingest_if_new(
-    store: Store, rows: DataFrame, files: list[FileInfo], format_name: str, version: int
-) -> tuple[int, int]:
+def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], source: InputConfig, version: int) -> Ingested:
     """Write what the store does not have yet; no lease is taken and no version written where it has everything.
 
     ``version`` is that of ``documents`` which the units of ``rows`` follow.
@@ -167,16 +172,16 @@ def _ingest_if_new(
     _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
         good, unreadable = split_forgotten(store, read)
-        arrived, repeated = split_known(good, first_comers(good, store.read("documents", version)))
+        arrived, _, repeated = split_known(good, first_comers(good, store.read("documents", version)))
         bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
         ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
         if arrived.isEmpty() and bad.isEmpty() and not ended & {file.name for file in files}:
-            return 0, 0
+            return Ingested(0, 0, 0, 0)
         with hold(store, "ingest") as lease:
             if store.version("documents") != version:
                 raise LeaseError("another ingest has just written documents; run the command again")
             fence(store, lease, _TABLES)
-            return _write(store, lease, read, files, format_name)
+            return _write(store, lease, read, files, source)
 
 
 def _input(config: Config) -> InputConfig:
@@ -185,11 +190,17 @@ def _input(config: Config) -> InputConfig:
     return config.input
 
 
-def _known_files(store: Store) -> list[Any]:
-    rows: list[Any] = (
-        store.read("files").select("path", "size", F.unix_micros("modified_at").alias("modified")).collect()
-    )
-    return rows
+def _known_files(store: Store, source: InputConfig) -> set[tuple[str, int, int]]:
+    """Path, size and time of the files that need not be read: they gave documents, or were read in this way before.
+
+    Where another format or other columns gave none, this one may.
+    """
+    # Rows of older packages say neither: they were read in the same way where the format is the same.
+    documents = F.coalesce("documents", F.col("records") - F.col("quarantined"))
+    format_alone = F.col("reading").isNull() & (F.col("format") == source.format)
+    done = store.read("files").where((documents > 0) | (F.col("reading") == source.reading) | format_alone)
+    rows = done.select("path", "size", F.unix_micros("modified_at").alias("modified")).collect()
+    return {(row["path"], row["size"], row["modified"]) for row in rows}
 
 
 def _microseconds(file: FileInfo) -> int:
@@ -218,54 +229,39 @@ def read_files(
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
 
 
-def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], format_name: str) -> tuple[int, int]:
+def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], source: InputConfig) -> Ingested:
     """Commit documents, then quarantine, then files: after a crash between them the next run completes the rest.
 
-    Returns the numbers of documents and of quarantine rows that were written.
+    Raises ``ConservationError`` before anything is committed where a record got lost.
     """
     purpose = Purpose("ingest")
     good, unreadable = split_forgotten(store, read)
-    ends = read.where("kind = 'end'").select("file", "position", "unit", "metadata").collect()
-    read_to_end = {row["file"]: row for row in ends}
     # As of a version: an append that reads the table which it writes would conflict with every other.
     with cached(first_comers(good, store.read("documents", store.version("documents")))) as firsts:
         again = firsts.count()
         # Text stays where it was read, a unit's documents together, unless nearly all of them were there before.
         few = F.broadcast(firsts) if again <= _BROADCAST_DOCUMENTS else firsts
-        arrived, repeated = split_known(good, few) if again else (good, None)
-        bad = unreadable if repeated is None else unreadable.unionByName(_duplicates(repeated))
+        arrived, bad = good, unreadable
+        fates: dict[Fate, DataFrame] = {}
+        if again:
+            arrived, there, repeated = split_known(good, few)
+            bad, fates = unreadable.unionByName(_duplicates(repeated)), {"there": there}
+        accounts = account(read, {**fates, "arrived": arrived, "quarantined": bad})
+        quarantined = sum(one.quarantined for one in accounts.values())
         # Judged by the tables as they are before the documents are appended.
-        with cached(_new_quarantine(store, bad)) as bad:
-            n_bad = bad.count()
+        with cached(_new_quarantine(store, bad)) if quarantined else nullcontext() as new:
+            n_new = 0 if new is None else new.count()
             # An append of nothing would be a version, too.
-            documents = 0 if arrived.isEmpty() else commit(store, lease, "documents", arrived, purpose).rows
-            if n_bad:
-                commit(store, lease, "quarantine", bad, purpose)
-    now = datetime.now(UTC)
-    rows = [
-        (file.name, file.size, file.modified_at, format_name, end["position"], end["unit"], now)
-        for file in files
-        if (end := read_to_end.get(file.name)) is not None
-    ]
-    _log_accounts(store, ends)
+            some = any(one.arrived for one in accounts.values())
+            documents = commit(store, lease, "documents", arrived, purpose).rows if some else 0
+            check_committed(accounts, documents)
+            if new is not None and n_new:
+                commit(store, lease, "quarantine", new, purpose)
+    log_accounts(store.location, accounts)
+    rows = file_rows(files, accounts, source.format, source.reading, datetime.now(UTC))
     if rows:
         commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)
-    return documents, n_bad
-
-
-def _log_accounts(store: Store, ends: list[Any]) -> None:
-    """What the readers passed over, by reason, and which columns they left out of how many files."""
-    passed: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
-    for row in ends:
-        accounts = row["metadata"] or {}
-        passed.update(json.loads(accounts.get("passed", "{}")))
-        left_out.update(f"{name}: {why}" for name, why in json.loads(accounts.get("left_out", "{}")).items())
-    for told, counts in (("records passed over", passed), ("times a column was left out of the metadata", left_out)):
-        if counts:
-            # Quoted: reasons have words of the archive in them.
-            shown = ", ".join(f"{reason!r} {n:,}" for reason, n in counts.most_common(_REASONS_SHOWN))
-            _log.info("ingest: %d %s: %s", counts.total(), told, shown, extra={"store": store.location})
+    return Ingested(0, 0, documents, n_new, dict(passed_over(accounts)))
 
 
 def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
@@ -292,10 +288,10 @@ def _place(order: int) -> Column:
     return F.struct(F.lit(order).alias("order"), "file", "position", "content_hash")
 
 
-def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Divide readable records into those to append and those whose id came before from elsewhere.
+def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """Divide readable records into those to append, those that the store has, and those whose id came before from elsewhere.
 
-    A record that is in the store already, from the same place with the same text, is in neither.
+    The store has a record that came from the same place with the same text.
     """
     joined = good.join(firsts, "doc_id", "left")
     same_place = F.col("file").eqNullSafe(F.col("first_file")) & F.col("position").eqNullSafe(F.col("first_position"))
@@ -304,8 +300,9 @@ def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFram
     rank = F.row_number().over(Window.partitionBy("doc_id").orderBy("position"))
     first = joined.where((F.col("first_order") == 1) & same).withColumn("rank", rank)
     arrived = joined.where(F.col("first_order").isNull()).unionByName(first.where("rank = 1").drop("rank"))
+    there = joined.where((F.col("first_order") == 0) & same)
     repeated = joined.where(F.col("first_order").isNotNull() & ~same)
-    return arrived, repeated.unionByName(first.where("rank > 1").drop("rank"))
+    return arrived, there, repeated.unionByName(first.where("rank > 1").drop("rank"))
 
 
 def _duplicates(repeated: DataFrame) -> DataFrame:

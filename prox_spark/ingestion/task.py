@@ -13,10 +13,9 @@ from prox_spark.limits import DocumentLimits, too_large
 from prox_spark.schemas import RECORDS
 
 READ = pa.schema([("kind", pa.string()), ("file", pa.string()), ("unit", pa.int64()), *RECORDS])
-"""``kind``: ``document``, ``unreadable``, or ``end``: a file read to its end, whose ``position`` counts its rows and whose
-``unit`` the unreadable ones among them. Its ``metadata`` accounts for what has no row, each as a JSON object, where there is
-any: ``passed``, records passed over by reason, and ``left_out``, columns that metadata lacks, with the reason. The records of
-a file = ``position`` + all of ``passed``."""
+"""``kind``: ``document``, ``unreadable``, or ``end``: a file read to its end, whose ``position`` counts its rows. Its
+``metadata`` accounts for what has no row, each as a JSON object, where there is any: ``passed``, records passed over by reason,
+and ``left_out``, columns that metadata lacks, with the reason. The records of a file = ``position`` + all of ``passed``."""
 
 Task = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -64,7 +63,7 @@ def _read(
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Batches of one file with the number of records in each; the ``end`` row comes only when nothing was cut off."""
     path = plan.file.name
-    records = unreadable = text = 0
+    records = text = 0
     tally = Tally()
     found = read_file(plan.file.path, format_name, columns=columns or None, extract=extract, source=source, tally=tally)
     for batch in found:
@@ -73,16 +72,14 @@ def _read(
             batch = batch.slice(0, limit - records)
         if batch.num_rows:
             unit = plan.first_unit + min(text // unit_bytes, plan.units - 1)
-            labelled = refuse_large(_labelled(batch, path, unit), limits)
-            unreadable += batch.num_rows - labelled.column("error_class").null_count
-            yield labelled, batch.num_rows
+            yield refuse_large(_labelled(batch, path, unit), limits), batch.num_rows
         if cut:
             return
         records += batch.num_rows
         text += batch.column("text").nbytes
     counts = (("passed", tally.passed), ("left_out", tally.left_out))
     accounts = [(name, json.dumps(found, ensure_ascii=False)) for name, found in counts if found]
-    end = {"kind": ["end"], "file": [path], "unit": [unreadable], "position": [records], "metadata": [accounts or None]}
+    end = {"kind": ["end"], "file": [path], "position": [records], "metadata": [accounts or None]}
     yield pa.RecordBatch.from_pydict({name: end.get(name, [None]) for name in READ.names}, schema=READ), 0
 
 

@@ -32,9 +32,8 @@ def account(rows: list[dict[str, Any]]) -> dict[str, Any]:
     (end,) = (row for row in rows if row["kind"] == "end")
     kinds = [row["kind"] for row in rows if row["kind"] != "end"]
     assert end["position"] == len(kinds)
-    assert end["unit"] == kinds.count("unreadable")
     counts = {name: json.loads(value) for name, value in (end["metadata"] or {}).items()}
-    return {"documents": kinds.count("document"), "unreadable": end["unit"], **counts}
+    return {"documents": kinds.count("document"), "unreadable": kinds.count("unreadable"), **counts}
 
 
 def warc_record(kind: str, block: bytes, number: int) -> bytes:
