@@ -6,8 +6,8 @@ import shutil
 import subprocess
 
 from prox_spark.errors import ProxSparkError
-
-SUPPORTED_JAVA = (17, 21)
+from prox_spark.suggest import either
+from prox_spark.supported import JAVA
 
 
 def java_version() -> int | None:
@@ -25,13 +25,11 @@ def java_version() -> int | None:
 
 
 def check_java() -> None:
-    """Raise ``ProxSparkError`` unless Java 17 or 21 is there."""
+    """Raise ``ProxSparkError`` unless there is a supported Java."""
     version = java_version()
     if version is None:
         raise ProxSparkError(
-            "Java is missing: install Java 17 or 21 (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
+            f"Java is missing: install Java {either(JAVA)} (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
         )
-    if version not in SUPPORTED_JAVA:
-        raise ProxSparkError(
-            f"Java {version} is not supported by Spark 4.1: install Java 17 or 21, or set JAVA_HOME to it"
-        )
+    if version not in JAVA:
+        raise ProxSparkError(f"Java {version} is not supported: install Java {either(JAVA)}, or set JAVA_HOME to it")

@@ -1,4 +1,4 @@
-"""What differs between the versions of Spark that are supported (3.5, 4.0, 4.1, 4.2): nothing else asks for one.
+"""What differs between the supported versions of Spark (``prox_spark.supported``): nothing else asks for one.
 
 Each function says which versions need it. When the last of them goes, the function goes, too.
 """
@@ -13,12 +13,6 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
-
-KNOWN = ("3.5", "4.0", "4.1", "4.2")
-"""The versions whose differences are known here."""
-
-TESTED = "4.1"
-"""The version that all tests run with."""
 
 
 def spark_version() -> str:

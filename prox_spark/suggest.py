@@ -1,4 +1,4 @@
-"""What a message says about a name that nobody knows: the nearest known name, or all of them."""
+"""What a message says about a name that nobody knows: the nearest known name, or all of them; and names in a row."""
 
 import difflib
 from collections.abc import Iterable
@@ -41,3 +41,13 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     "unknown format 'jsn' (did you mean 'json'?)"
     """
     return f"unknown {what} {name!r} ({hint(name, known)})"
+
+
+def either(names: Iterable[object]) -> str:
+    """The names as a choice.
+
+    >>> either((17, 21)), either(["3.5", "4.0", "4.1"])
+    ('17 or 21', '3.5, 4.0 or 4.1')
+    """
+    *others, last = map(str, names)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -5,14 +5,14 @@ venv=$1
 fail() { echo "setup: $*" >&2; exit 1; }
 
 python=""
-for candidate in "${PYTHON:-}" python3.11 python3.12 python3; do
+for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
     [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
         python=$candidate
         break
     fi
 done
-[ -n "$python" ] || fail "Python 3.11 or 3.12 is needed: install it (Debian: apt-get install python3 python3-venv) or name it with PYTHON=/path/to/python"
+[ -n "$python" ] || fail "Python 3.11, 3.12 or 3.13 is needed: install it (Debian: apt-get install python3 python3-venv) or name it with PYTHON=/path/to/python"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python has no venv module (Debian: apt-get install python3-venv)"
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
@@ -20,7 +20,7 @@ command -v "$java" >/dev/null 2>&1 || fail "Java is missing: install Java 17 or 
 version=$("$java" -version 2>&1 | sed -n 's/.*version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' | head -n 1)
 case $version in
     17 | 21) ;;
-    *) fail "Java ${version:-of an unknown version} is not supported by Spark 4.1: install Java 17 or 21, or set JAVA_HOME to it" ;;
+    *) fail "Java ${version:-of an unknown version} is not supported: install Java 17 or 21, or set JAVA_HOME to it" ;;
 esac
 
 free=$(df -Pm "$(dirname "$venv")" | awk 'NR == 2 { print $4 }')

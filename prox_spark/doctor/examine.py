@@ -1,15 +1,18 @@
 """All checks in order: the machine, Spark and Delta, then the store and refiners of a configuration."""
 
+import platform
 import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from prox_spark.config import Config, load_config
 from prox_spark.doctor.check import Check
 from prox_spark.doctor.machine import machine
 from prox_spark.errors import ConfigError, ProxSparkError, StoreError, first_line
+from prox_spark.supported import what_to_do
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,12 +56,13 @@ def _spark() -> Check:
     except ImportError as error:
         advice = "pip install 'prox-spark[local]', or run this with the spark-submit of a cluster"
         return Check("spark", "failed", f"PySpark cannot be imported: {error}", advice)
-    from prox_spark.spark_api import KNOWN, TESTED, spark_version
-
-    if spark_version() != TESTED:
-        known = "; its differences are known" if spark_version() in KNOWN else ""
-        return Check("spark", "warning", pyspark.__version__, f"the tests run with Spark {TESTED}{known}")
-    return Check("spark", "ok", pyspark.__version__)
+    try:
+        delta = metadata.version("delta-spark")
+    except metadata.PackageNotFoundError:  # A cluster brings Delta's jars, without this package.
+        delta = None
+    found = pyspark.__version__ if delta is None else f"{pyspark.__version__}, delta-spark {delta}"
+    advice = what_to_do(pyspark.__version__, delta, platform.python_version())
+    return Check("spark", "warning" if advice else "ok", found, advice)
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from prox_spark.doctor.check import Check
 from prox_spark.generation.kinds import KINDS
-from prox_spark.java import SUPPORTED_JAVA, java_version
+from prox_spark.java import java_version
+from prox_spark.suggest import either
+from prox_spark.supported import JAVA, PYTHON, minor
 
-_PYTHONS = ((3, 11), (3, 12))
 _GIB = 2**30
 _MEMORY = 4 * _GIB
 _DISK, _DISK_AT_LEAST = 10 * _GIB, _GIB
@@ -39,10 +41,11 @@ def machine() -> list[Check]:
 
 def python() -> Check:
     """The interpreter's version."""
-    found = f"{sys.version.split()[0]} in {sys.prefix}"
-    if sys.version_info[:2] in _PYTHONS:
+    version = platform.python_version()
+    found = f"{version} in {sys.prefix}"
+    if minor(version) in PYTHON:
         return Check("python", "ok", found)
-    return Check("python", "failed", found, "Python 3.11 or 3.12 is required")
+    return Check("python", "failed", found, f"Python {either(PYTHON)} is required")
 
 
 def java() -> Check:
@@ -53,9 +56,9 @@ def java() -> Check:
         version = java_version()
     except subprocess.TimeoutExpired as error:
         return Check("java", "failed", f"`java -version` did not finish in {error.timeout:.0f} s", "reinstall Java")
-    if version in SUPPORTED_JAVA:
+    if version in JAVA:
         return Check("java", "ok", str(version))
-    advice = f"install Java {' or '.join(map(str, SUPPORTED_JAVA))} (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
+    advice = f"install Java {either(JAVA)} (Debian: openjdk-17-jre-headless) or set JAVA_HOME"
     return Check("java", "failed", "none" if version is None else str(version), advice)
 
 

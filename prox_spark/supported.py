@@ -1,0 +1,56 @@
+"""Which versions of Spark, Delta, Scala, Python and Java go together. ``doctor``, messages and documents name these."""
+
+from dataclasses import dataclass
+
+from prox_spark.suggest import either
+
+JAVA = (17, 21)
+"""Major versions of Java, with every Spark listed here."""
+
+PYTHON = ("3.11", "3.12", "3.13")
+"""Versions of Python, the last of them not with every Spark."""
+
+
+@dataclass(frozen=True)
+class Supported:
+    """What goes with one version of Spark: versions of Delta and Python (major and minor), and Spark's own Scala."""
+
+    delta: tuple[str, ...]
+    scala: str
+    python: tuple[str, ...]
+    install: tuple[str, str]
+    """Requirements of PySpark and delta-spark on one machine."""
+
+
+SPARKS = {
+    # Its pickler does not know Python 3.13.
+    "3.5": Supported(("3.3",), "2.12", ("3.11", "3.12"), ("pyspark>=3.5,<3.6", "delta-spark>=3.3,<3.4")),
+    "4.0": Supported(("4.0",), "2.13", PYTHON, ("pyspark>=4.0,<4.1", "delta-spark>=4.0,<4.1")),
+    "4.1": Supported(("4.2", "4.4"), "2.13", PYTHON, ("pyspark>=4.1,<4.2", "delta-spark==4.4.0")),
+    "4.2": Supported(("4.4",), "2.13", PYTHON, ("pyspark>=4.2,<4.3", "delta-spark==4.4.0")),
+}
+"""By Spark's major and minor version."""
+
+
+def minor(version: str) -> str:
+    """Major and minor version: ``4.1`` of ``4.1.4`` and of ``4.1.1-amzn-0``."""
+    return ".".join(version.split(".")[:2])
+
+
+def what_to_do(spark: str, delta: str | None, python: str) -> str:
+    """What to change where these versions do not go together; empty where they do.
+
+    ``delta`` is that of the package delta-spark; None where it is not installed, as on clusters, which bring Delta's jars.
+    """
+    goes = SPARKS.get(minor(spark))
+    if goes is None:
+        newest = SPARKS["4.1"].install
+        return (
+            f"Spark {either(SPARKS)} is supported: on one machine pip install '{newest[0]}' '{newest[1]}', on a cluster "
+            "choose a release that has one of them (docs/platforms.md in the repository)"
+        )
+    if minor(python) not in goes.python:
+        return f"Spark {minor(spark)} is supported with Python {either(goes.python)}"
+    if delta is not None and minor(delta) not in goes.delta:
+        return f"Spark {minor(spark)} goes with Delta {either(goes.delta)}: pip install '{goes.install[1]}'"
+    return ""

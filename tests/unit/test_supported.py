@@ -1,0 +1,82 @@
+"""The versions that go together: ``doctor`` knows them, and what installs, tests and documents them names the same ones."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from prox_spark.doctor import examine as examine_function
+from prox_spark.suggest import either
+from prox_spark.supported import JAVA, PYTHON, SPARKS, minor, what_to_do
+
+ROOT = Path(__file__).parents[2]
+EXAMINE = sys.modules[examine_function.__module__]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.mark.parametrize(
+    ("spark", "delta", "python", "advice"),
+    [
+        ("3.5.9", "3.3.3", "3.11.7", ""),
+        ("3.5.6-amzn-2", None, "3.11.7", ""),
+        ("4.0.5", "4.0.1", "3.13.0", ""),
+        ("4.1.4", "4.4.0", "3.12.1", ""),
+        ("4.1.2", "4.2.0", "3.12.1", ""),
+        ("4.2.0", "4.4.0", "3.13.0", ""),
+        ("3.4.1", None, "3.11.7", "Spark 3.5, 4.0, 4.1 or 4.2 is supported"),
+        ("4.3.0", "4.4.0", "3.11.7", "pip install 'pyspark>=4.1,<4.2' 'delta-spark==4.4.0'"),
+        ("3.5.9", "3.3.3", "3.13.0", "Spark 3.5 is supported with Python 3.11 or 3.12"),
+        ("4.0.5", "4.4.0", "3.11.7", "Spark 4.0 goes with Delta 4.0: pip install 'delta-spark>=4.0,<4.1'"),
+        ("4.2.0", "3.3.3", "3.11.7", "Spark 4.2 goes with Delta 4.4"),
+    ],
+)
+def test_what_goes_together_needs_no_advice(
+    monkeypatch: pytest.MonkeyPatch, spark: str, delta: str | None, python: str, advice: str
+) -> None:
+    found = what_to_do(spark, delta, python)
+    assert bool(found) == bool(advice)
+    assert advice in found
+
+    def version(name: str) -> str:
+        if delta is None:
+            raise EXAMINE.metadata.PackageNotFoundError(name)
+        return delta
+
+    monkeypatch.setitem(sys.modules, "pyspark", SimpleNamespace(__version__=spark))
+    monkeypatch.setattr(EXAMINE.metadata, "version", version)
+    monkeypatch.setattr(EXAMINE.platform, "python_version", lambda: python)
+    check: Any = EXAMINE._spark()
+    assert (check.status, check.advice) == ("warning" if advice else "ok", found)
+    assert spark in check.found
+
+
+def test_each_supported_spark_has_a_lane_whose_pins_go_together() -> None:
+    main = dict(
+        re.findall(r"^(pyspark|delta-spark)==(\S+)", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+    )
+    lanes = {minor(main["pyspark"]): main}
+    for file in (ROOT / "constraints").glob("spark-*.txt"):
+        lanes[file.stem.removeprefix("spark-")] = dict(line.split("==") for line in file.read_text().split())
+    assert set(lanes) == set(SPARKS)
+    for spark, pins in lanes.items():
+        assert minor(pins["pyspark"]) == spark
+        assert what_to_do(pins["pyspark"], pins["delta-spark"], "3.11.7") == ""
+
+
+def test_what_installs_the_package_names_the_same_versions() -> None:
+    assert set(SPARKS["4.1"].install) <= {
+        re.sub(r"\[.*\]", "", one) for one in PROJECT["optional-dependencies"]["local"]
+    }
+    last = int(PYTHON[-1].split(".")[1])
+    assert PROJECT["requires-python"] == f">={PYTHON[0]},<3.{last + 1}"
+    assert [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if "Python ::" in one] == list(PYTHON)
+    setup = (ROOT / "scripts" / "setup.sh").read_text(encoding="utf-8")
+    assert f"Python {either(PYTHON)} is needed" in setup
+    assert f"(3, 11) <= sys.version_info[:2] <= (3, {last})" in setup
+    assert f"install Java {either(JAVA)}" in setup
+    assert " | ".join(map(str, JAVA)) + ")" in setup
+    assert f"Python {either(PYTHON)} and Java {either(JAVA)}" in (ROOT / "README.md").read_text(encoding="utf-8")
