@@ -44,9 +44,9 @@ def what_to_do(spark: str, delta: str | None, python: str) -> str:
     """
     goes = SPARKS.get(minor(spark))
     if goes is None:
-        newest = SPARKS["4.1"].install
+        one = SPARKS["4.1"].install
         return (
-            f"Spark {either(SPARKS)} is supported: on one machine pip install '{newest[0]}' '{newest[1]}', on a cluster "
+            f"Spark {either(SPARKS)} is supported: on one machine pip install '{one[0]}' '{one[1]}', on a cluster "
             "choose a release that has one of them (docs/platforms.md in the repository)"
         )
     if minor(python) not in goes.python:

@@ -116,12 +116,19 @@ def _delta(spark: "SparkSession") -> Check:
 
 
 def _scheduling(spark: "SparkSession") -> Check:
-    from prox_spark.generation.scheduling import TASKS_PER_GPU, why_not
+    from prox_spark.generation.scheduling import TASKS_PER_GPU, share_advice, share_of_all, why_not
+    from prox_spark.spark_api import takes_profiles
 
     reasons = why_not(spark)
     if reasons:
         return Check("scheduling", "ok", "; ".join(reasons), "only needed on a cluster with GPUs")
-    return Check("scheduling", "ok", f"{TASKS_PER_GPU} tasks share a GPU through a task-only resource profile")
+    found = f"{TASKS_PER_GPU} tasks share a GPU through a task-only resource profile"
+    if not takes_profiles():
+        found = (
+            f"tasks of all stages take {share_of_all(spark):g} of a GPU; run ingest and execute as jobs without GPUs"
+        )
+    advice = share_advice(spark)
+    return Check("scheduling", "warning" if advice else "ok", found, advice)
 
 
 def _store(spark: "SparkSession", config: Config) -> Check:

@@ -1,13 +1,15 @@
 """Scheduling of a stage's tasks: several per GPU, with stage-level scheduling if the cluster supports it.
 
 A task-only resource profile gives each task a share of a GPU that the executors have already: it starts no executor and
-moves none. Where it cannot be used, ``why_not`` says why, and tasks are scheduled by their cores alone.
+moves none. Spark 3.5 has none for DataFrames: there, the tasks of all stages take the share that the application sets. Where
+neither is possible, ``why_not`` says why, and tasks are scheduled by their cores alone.
 """
 
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 
 from prox_spark.session import application, cores, is_connect, setting
@@ -21,33 +23,80 @@ _log = logging.getLogger(__name__)
 TASKS_PER_GPU = 4
 """Tasks that share one GPU: while one tokenises or writes, the others keep the engine busy."""
 
+_SHARE = "spark.task.resource.gpu.amount"
+"""The property with the share of a GPU that tasks of all stages take."""
+
 _WAVES = 3
 """Partitions for each task that can run at once: one that takes longer is not alone at the end (2: engines are idle longer)."""
 
 
 def why_not(spark: SparkSession) -> list[str]:
-    """Why tasks get no share of a GPU by stage-level scheduling; empty where they do."""
-    reasons = []
+    """Why tasks of a stage with a model get no share of a GPU; empty where they do."""
     if is_connect(spark):
         return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
     if not takes_profiles():
-        share = setting(spark, "spark.task.resource.gpu.amount")
-        if _gpus_per_executor(spark) and share:
-            # The whole application's share; nothing is off.
-            return []
-        reasons.append(
-            f"stage-level scheduling is off: Spark {spark_version()} has no profile for a stage; set "
-            f"spark.task.resource.gpu.amount={1 / TASKS_PER_GPU} for a job of generate alone"
-        )
+        return _why_no_share(spark)
+    reasons = []
     master = setting(spark, "spark.master")
     if master == "local" or master.startswith("local["):
         reasons.append(f"stage-level scheduling is off: the master is {master}, which does not support task profiles")
     if _gpus_per_executor(spark) == 0:
-        reasons.append(
-            "stage-level scheduling is off: executors have no GPU (spark.executor.resource.gpu.amount is not set; "
-            "conf/gpu in the repository has a discovery script and the settings)"
-        )
+        reasons.append(f"stage-level scheduling is off: {_NO_GPU}")
+    if not reasons and (refused := _refused(spark)):
+        reasons.append(f"stage-level scheduling is off: Spark refuses the profile ({refused})")
     return reasons
+
+
+_NO_GPU = (
+    "executors have no GPU (spark.executor.resource.gpu.amount is not set; conf/gpu in the repository has a discovery "
+    "script and the settings)"
+)
+
+
+def _why_no_share(spark: SparkSession) -> list[str]:
+    """``why_not`` where stages have no profiles: the share is the whole application's."""
+    if _gpus_per_executor(spark) == 0:
+        return [f"tasks get no share of a GPU: {_NO_GPU}"]
+    if not share_of_all(spark):
+        return [
+            f"tasks get no share of a GPU: Spark {spark_version()} has no profile for a stage; set {_SHARE}="
+            f"{1 / TASKS_PER_GPU} for jobs that run a model (conf/gpu/spark-3.5.conf in the repository)"
+        ]
+    return []
+
+
+def share_of_all(spark: SparkSession) -> float:
+    """The share of a GPU that the tasks of every stage take, with a model or without; 0 where none is set."""
+    try:
+        return float(setting(spark, _SHARE) or 0)
+    except ValueError:
+        return 0.0
+
+
+def share_advice(spark: SparkSession) -> str:
+    """What to change about the share that every stage takes; empty where there is nothing to change."""
+    share = share_of_all(spark)
+    if not share or _gpus_per_executor(spark) == 0:
+        return ""
+    if takes_profiles():
+        return f"set {_SHARE}=0: stages with a model ask for their share, and those without need no GPU"
+    if share * TASKS_PER_GPU > 1:
+        return f"set {_SHARE}={1 / TASKS_PER_GPU}: {TASKS_PER_GPU} tasks keep an engine busy"
+    return ""
+
+
+def _refused(spark: SparkSession) -> str:
+    """Why Spark would refuse the profile when the stage starts; empty where it takes it, or may not be asked."""
+    profile: Any = _profile(application(spark))
+    context: Any = spark.sparkContext
+    try:
+        context._jsc.sc().resourceProfileManager().isSupported(profile._java_resource_profile)
+    except Py4JJavaError as error:
+        return str(error.java_exception.getMessage())
+    except Py4JError:
+        # Some platforms let Python call listed methods only.
+        return ""
+    return ""
 
 
 def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
@@ -59,6 +108,8 @@ def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
     if reasons:
         _log_reasons(application(spark), tuple(reasons))
         return None
+    if advice := share_advice(spark):
+        _log_advice(application(spark), advice)
     return _profile(application(spark)) if takes_profiles() else None
 
 
@@ -66,6 +117,11 @@ def stage_profile(spark: SparkSession) -> "ResourceProfile | None":
 def _log_reasons(application_id: str, reasons: tuple[str, ...]) -> None:
     for reason in reasons:
         _log.info("%s; scheduling tasks by CPU cores only", reason)
+
+
+@lru_cache(maxsize=1)
+def _log_advice(application_id: str, advice: str) -> None:
+    _log.warning("tasks of all stages share GPUs: %s", advice)
 
 
 @lru_cache(maxsize=1)

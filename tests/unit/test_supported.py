@@ -80,3 +80,12 @@ def test_what_installs_the_package_names_the_same_versions() -> None:
     assert f"install Java {either(JAVA)}" in setup
     assert " | ".join(map(str, JAVA)) + ")" in setup
     assert f"Python {either(PYTHON)} and Java {either(JAVA)}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_platforms_has_a_row_for_each_spark() -> None:
+    page = (ROOT / "docs" / "platforms.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d\.\d) \| ([\d., ]+) \| ([\d.]+) \| ([\d., ]+) \|", page, flags=re.MULTILINE)
+    assert {spark: tuple(others) for spark, *others in rows} == {
+        spark: (", ".join(goes.delta), goes.scala, ", ".join(goes.python)) for spark, goes in SPARKS.items()
+    }
+    assert f"Java is {either(JAVA)} with each" in page

@@ -61,3 +61,12 @@ def properties(text: str) -> dict[str, str]:
     """The properties of a Spark properties file."""
     lines = [line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return {key: value.strip() for key, value in lines}
+
+
+# What lets an executor that is about to lose its node hand its rows on to the others.
+SPOT = {
+    "spark.decommission.enabled": "true",
+    "spark.storage.decommission.enabled": "true",
+    "spark.storage.decommission.rddBlocks.enabled": "true",
+    "spark.storage.decommission.shuffleBlocks.enabled": "true",
+}
