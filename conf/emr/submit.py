@@ -1,7 +1,8 @@
-"""Send the requests of this folder to EMR: ``python conf/emr/submit.py cluster|step|application|run [VERB ARGUMENT…]``.
+"""Send the requests of this folder: ``python conf/emr/submit.py REQUEST [VERB ARGUMENT…]``; ``REQUESTS`` has the names.
 
-``${NAME}`` in a request is the environment variable of that name, ``${ARGUMENTS}`` the verb's arguments. ``--print``
-shows the request and sends nothing. Region and credentials are found as the AWS tools find them; botocore must be installed.
+``${NAME}`` in a request is the environment variable of that name, ``${ARGUMENTS}`` the verb's arguments. Where ``LOG_TABLE``
+is set, Spark gets Delta's log store in that table of DynamoDB (``log-store.json``). ``--print`` shows the request and sends
+nothing. Region and credentials are found as the AWS tools find them; botocore must be installed.
 """
 
 import json
@@ -20,10 +21,19 @@ REQUESTS = {
     "step": ("step.json", "emr", "add_job_flow_steps", "StepIds"),
     "application": ("application.json", "emr-serverless", "create_application", "applicationId"),
     "run": ("job-run.json", "emr-serverless", "start_job_run", "jobRunId"),
+    "eks-run": ("eks-run.json", "emr-containers", "start_job_run", "id"),
+    "log-table": ("log-table.json", "dynamodb", "create_table", "TableDescription"),
 }
-"""By request: its file, the service, the operation, and the field of the answer to print."""
+"""By request: its file, the service, the operation, and the field of the answer that names what was made."""
 
-_OF_A_VERB = ("step", "run")
+_OF_A_VERB = ("step", "run", "eks-run")
+
+_LOG_STORE_JAR = {
+    "cluster": ",/usr/share/aws/delta/lib/delta-storage-s3-dynamodb.jar",
+    "run": ",/usr/share/aws/delta/lib/delta-storage-s3-dynamodb.jar",
+    "eks-run": ",local:///usr/share/aws/delta/lib/delta-storage-s3-dynamodb.jar",
+}
+"""By request that starts Spark: what the log store adds to ``spark.jars``."""
 
 
 class SubmitError(Exception):
@@ -43,12 +53,38 @@ def build(what: str, arguments: Sequence[str], environment: Mapping[str, str]) -
         values["VERB"] = verb
     elif arguments:
         raise SubmitError(f"{what} takes no arguments")
-    template = json.loads((FOLDER / REQUESTS[what][0]).read_text(encoding="utf-8"))
+    stored = bool(values.get("LOG_TABLE"))
+    values["LOG_STORE_JAR"] = _LOG_STORE_JAR.get(what, "") if stored else ""
+    file = REQUESTS[what][0]
     try:
-        request: dict[str, Any] = _fill(template, values, list(arguments))
+        request: dict[str, Any] = _fill(_read(file), values, list(arguments))
+        if what in _LOG_STORE_JAR and stored:
+            file = "log-store.json"
+            _spark_defaults(request).update(_fill(_read(file), values, []))
     except KeyError as missing:
-        raise SubmitError(f"{REQUESTS[what][0]} needs the environment variable {missing.args[0]}") from None
+        raise SubmitError(f"{file} needs the environment variable {missing.args[0]}") from None
+    if what == "cluster" and request["ReleaseLabel"].startswith("emr-7"):
+        _suit_emr_7(request)
     return request
+
+
+def _suit_emr_7(request: dict[str, Any]) -> None:
+    """EMR 7 counts YARN as an application, and its Spark 3.5 has no GPU share for one stage: all tasks take a quarter."""
+    request["Applications"].append({"Name": "Hadoop"})
+    _spark_defaults(request)["spark.task.resource.gpu.amount"] = "0.25"
+
+
+def _spark_defaults(request: dict[str, Any]) -> dict[str, str]:
+    """The Spark properties of a request, whose keys EMR on EC2 alone writes with capitals."""
+    found = request.get("Configurations") or request["configurationOverrides"]["applicationConfiguration"]
+    lower = [{key.lower(): value for key, value in one.items()} for one in found]
+    defaults: dict[str, str]
+    (defaults,) = [one["properties"] for one in lower if one["classification"] == "spark-defaults"]
+    return defaults
+
+
+def _read(file: str) -> Any:
+    return json.loads((FOLDER / file).read_text(encoding="utf-8"))
 
 
 def _fill(node: Any, values: Mapping[str, str], arguments: list[str]) -> Any:
@@ -67,6 +103,8 @@ def send(what: str, request: dict[str, Any]) -> str:
     _, service, operation, answer = REQUESTS[what]
     client = botocore.session.get_session().create_client(service)
     made = getattr(client, operation)(**request)[answer]
+    if isinstance(made, dict):
+        return str(made["TableArn"])
     return made if isinstance(made, str) else " ".join(made)
 
 

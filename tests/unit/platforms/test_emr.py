@@ -1,10 +1,10 @@
 """EMR's requests, by botocore's own models and over HTTP to a server on this machine; scripts, jobs and their arguments."""
 
-import functools
 import http.server
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
-from platform_commands import ROOT, check_verb, commands, links
+from platform_commands import ROOT, SPOT, check_verb, commands, links
 
 from prox_spark.config import load_config
 from prox_spark.generation.scheduling import TASKS_PER_GPU
@@ -25,8 +25,9 @@ from prox_spark.session import DELTA
 
 FOLDER = ROOT / "conf" / "emr"
 SUBMIT = FOLDER / "submit.py"
+BUILD = runpy.run_path(str(SUBMIT))["build"]
 VALUES = {
-    "RELEASE_LABEL": "emr-spark-9.9.9",
+    "RELEASE_LABEL": "emr-spark-8.1.0",
     "BUCKET": "bucket",
     "SUBNET": "subnet-0",
     "SERVICE_ROLE": "service",
@@ -34,14 +35,21 @@ VALUES = {
     "JOB_ROLE": "arn:aws:iam::123456789012:role/job",
     "CLUSTER_ID": "j-0",
     "APPLICATION_ID": "application",
+    "VIRTUAL_CLUSTER_ID": "virtual",
 }
+# With Delta's log store in DynamoDB.
+LOG_STORE = {"LOG_TABLE": "delta-log", "AWS_REGION": "eu-central-1"}
 ARGUMENTS = ["execute", "--config", "conf/emr/refine.yaml", "store=s3://bucket/store"]
 REQUESTS = {
     "cluster": ("emr", "RunJobFlow", []),
     "step": ("emr", "AddJobFlowSteps", ARGUMENTS),
     "application": ("emr-serverless", "CreateApplication", []),
     "run": ("emr-serverless", "StartJobRun", ARGUMENTS),
+    "eks-run": ("emr-containers", "StartJobRun", ARGUMENTS),
+    "log-table": ("dynamodb", "CreateTable", []),
 }
+STARTING = ("cluster", "run", "eks-run")
+"""Requests that start Spark."""
 
 
 def submit(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -51,13 +59,15 @@ def submit(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@functools.cache
-def request(what: str, *arguments: str) -> dict[str, Any]:
-    done = submit("--print", what, *arguments, **VALUES)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
+def request(what: str, *arguments: str, release: str = VALUES["RELEASE_LABEL"], stored: bool = False) -> dict[str, Any]:
+    values = VALUES | {"RELEASE_LABEL": release} | (LOG_STORE if stored or what == "log-table" else {})
+    found: dict[str, Any] = BUILD(what, arguments, values)
     return found
+
+
+def test_a_request_is_printed_as_it_is_built() -> None:
+    done = submit("--print", "run", *ARGUMENTS, **VALUES)
+    assert (done.returncode, json.loads(done.stdout)) == (0, request("run", *ARGUMENTS))
 
 
 def complaints(service: str, operation: str, parameters: dict[str, Any]) -> str:
@@ -68,10 +78,20 @@ def complaints(service: str, operation: str, parameters: dict[str, Any]) -> str:
     return found
 
 
-def classification(name: str) -> dict[str, str]:
-    (found,) = [one for one in request("cluster")["Configurations"] if one["Classification"] == name]
+def classification(name: str, **how: Any) -> dict[str, str]:
+    (found,) = [one for one in request("cluster", **how)["Configurations"] if one["Classification"] == name]
     properties: dict[str, str] = found["Properties"]
     return properties
+
+
+def spark_properties(what: str, **how: Any) -> dict[str, str]:
+    """Every Spark property that a request sets."""
+    if what == "cluster":
+        return classification("spark-defaults", **how)
+    found = request(what, *ARGUMENTS, **how)
+    (defaults,) = found["configurationOverrides"]["applicationConfiguration"]
+    driver = found["jobDriver"].get("sparkSubmit") or found["jobDriver"]["sparkSubmitJobDriver"]
+    return {**defaults["properties"], **conf(driver["sparkSubmitParameters"])}
 
 
 def conf(text: str) -> dict[str, str]:
@@ -80,20 +100,67 @@ def conf(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words[1::2])
 
 
+RELEASES = ("emr-spark-8.1.0", "emr-spark-8.0.0", "emr-7.13.0")
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("what", REQUESTS)
-def test_botocore_accepts_the_request(what: str) -> None:
+def test_botocore_accepts_the_request(what: str, release: str, stored: bool) -> None:
     service, operation, arguments = REQUESTS[what]
-    found = request(what, *arguments)
+    found = request(what, *arguments, release=release, stored=stored)
     assert complaints(service, operation, found) == ""
     assert "Unknown parameter" in complaints(service, operation, {**found, "NoSuchKey": 1})
     assert "$" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("release", "applications", "share"),
+    [("emr-spark-8.1.0", ["Spark"], None), ("emr-7.13.0", ["Spark", "Hadoop"], str(1 / TASKS_PER_GPU))],
+)
+def test_a_cluster_has_the_applications_and_the_gpu_share_of_its_release(
+    release: str, applications: list[str], share: str | None
+) -> None:
+    assert [one["Name"] for one in request("cluster", release=release)["Applications"]] == applications
+    settings = classification("spark-defaults", release=release)
+    assert settings.pop("spark.task.resource.gpu.amount", None) == share
+    others = {key: value for key, value in classification("spark-defaults").items() if "task.resource" not in key}
+    assert settings == others
+
+
+def test_eks_names_the_newest_build_of_the_release() -> None:
+    assert request("eks-run", *ARGUMENTS)["releaseLabel"] == "emr-spark-8.1.0-latest"
+
+
+@pytest.mark.parametrize("what", STARTING)
+def test_every_job_gets_the_same_log_store_or_none(what: str) -> None:
+    without, with_it = spark_properties(what), spark_properties(what, stored=True)
+    added = {key: value for key, value in with_it.items() if key not in without}
+    assert added == {
+        "spark.delta.logStore.s3.impl": "io.delta.storage.S3DynamoDBLogStore",
+        "spark.delta.logStore.s3a.impl": "io.delta.storage.S3DynamoDBLogStore",
+        "spark.io.delta.storage.S3DynamoDBLogStore.ddb.tableName": request("log-table")["TableName"],
+        "spark.io.delta.storage.S3DynamoDBLogStore.ddb.region": LOG_STORE["AWS_REGION"],
+    }
+    jars = with_it.pop("spark.jars").split(",")
+    *others, last = jars
+    assert others == without.pop("spark.jars").split(",")
+    assert last.endswith("/usr/share/aws/delta/lib/delta-storage-s3-dynamodb.jar")
+    # Pods read files of their image by this scheme; elsewhere they are files of the node.
+    assert {jar.startswith("local://") for jar in jars} == {what == "eks-run"}
+    assert with_it.items() >= without.items()
+
+
+def test_executors_on_spot_pods_hand_their_rows_on() -> None:
+    assert spark_properties("eks-run").items() >= SPOT.items()
 
 
 class _Endpoint(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.seen.append((self.headers.get("X-Amz-Target") or self.path, body))  # type: ignore[attr-defined]
-        made = {"JobFlowId": "j-1", "StepIds": ["s-1"], "applicationId": "a-1", "jobRunId": "r-1"}
+        made = {"JobFlowId": "j-1", "StepIds": ["s-1"], "applicationId": "a-1", "jobRunId": "r-1", "id": "e-1"}
+        made["TableDescription"] = {"TableArn": "t-1"}  # type: ignore[assignment]
         answer = json.dumps({**made, "arn": "arn", "name": "name"}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -120,19 +187,23 @@ def endpoint() -> Iterator[Any]:
         ("step", "ElasticMapReduce.AddJobFlowSteps", "s-1"),
         ("application", "/applications", "a-1"),
         ("run", "/applications/application/jobruns", "r-1"),
+        ("eks-run", "/virtualclusters/virtual/jobruns", "e-1"),
+        ("log-table", "DynamoDB_20120810.CreateTable", "t-1"),
     ],
 )
 def test_a_request_is_sent_whole_and_the_id_of_what_it_made_is_printed(
     endpoint: Any, what: str, where: str, made: str
 ) -> None:
     address = f"http://127.0.0.1:{endpoint.server_port}"
-    account = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "eu-central-1"}
+    account = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
     arguments = REQUESTS[what][2]
-    done = submit(what, *arguments, **VALUES, **account, AWS_DEFAULT_REGION="eu-central-1", AWS_ENDPOINT_URL=address)
+    values = VALUES | account | (LOG_STORE if what == "log-table" else {})
+    done = submit(what, *arguments, **values, AWS_DEFAULT_REGION="eu-central-1", AWS_ENDPOINT_URL=address)
     assert (done.returncode, done.stdout.strip()) == (0, made), done.stderr
     ((path, body),) = endpoint.seen
     assert path == where
-    assert all(body[key] == value for key, value in request(what, *arguments).items() if key != "applicationId")
+    in_the_path = ("applicationId", "virtualClusterId")
+    assert all(body[key] == value for key, value in request(what, *arguments).items() if key not in in_the_path)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +214,8 @@ def test_a_request_is_sent_whole_and_the_id_of_what_it_made_is_printed(
         (["run", "exceute"], "unknown verb 'exceute'"),
         (["run"], "unknown verb ''"),
         (["cluster", "execute"], "cluster takes no arguments"),
-        (["run", "execute"], "needs the environment variable"),
+        (["run", "execute"], "needs the environment variable BUCKET"),
+        (["log-table"], "log-table.json needs the environment variable LOG_TABLE"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(words: list[str], said: str) -> None:
@@ -170,19 +242,20 @@ def test_the_clusters_gpus_are_scheduled_as_the_package_shares_them() -> None:
     assert mount in (FOLDER / "cluster.json").read_text(encoding="utf-8").split('"root": "')[1]
 
 
-def test_both_services_have_delta_and_the_environment() -> None:
-    run = request("run", *ARGUMENTS)
-    (defaults,) = run["configurationOverrides"]["applicationConfiguration"]
-    submitted = conf(run["jobDriver"]["sparkSubmit"]["sparkSubmitParameters"])
-    assert defaults["properties"].items() >= DELTA.items()
-    assert classification("spark-defaults").items() >= DELTA.items()
-    assert classification("spark-defaults")["spark.jars"] == submitted["spark.jars"]
-    archives = dict(one.rpartition("#")[::2] for one in submitted["spark.archives"].split(","))
-    assert {Path(path).name: name for path, name in archives.items()} == {
-        "environment-cpu.tar.gz": "environment",
-        "conf.tar.gz": "conf",
-    }
-    assert submitted["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python3"
+def test_every_service_has_delta_and_the_environment() -> None:
+    every = {what: spark_properties(what) for what in STARTING}
+    for settings in every.values():
+        assert settings.items() >= DELTA.items()
+    jars = {settings["spark.jars"].replace("local://", "") for settings in every.values()}
+    assert jars == {"/usr/share/aws/delta/lib/delta-spark.jar,/usr/share/aws/delta/lib/delta-storage.jar"}
+    for what in ("run", "eks-run"):
+        archives = dict(one.rpartition("#")[::2] for one in every[what]["spark.archives"].split(","))
+        assert {Path(path).name: name for path, name in archives.items()} == {
+            "environment-cpu.tar.gz": "environment",
+            "conf.tar.gz": "conf",
+        }
+    assert every["run"]["spark.executorEnv.PYSPARK_PYTHON"] == "./environment/bin/python3"
+    assert every["eks-run"]["spark.pyspark.python"] == "./environment/bin/python3"
     assert classification("spark-defaults")["spark.pyspark.python"] in (FOLDER / "bootstrap.sh").read_text(), (
         "where the bootstrap action unpacks it"
     )
@@ -193,6 +266,7 @@ def test_arguments_arrive_as_they_were_given() -> None:
     (step,) = request("step", *words)["Steps"]
     assert step["HadoopJarStep"]["Args"][-3:] == words[1:]
     assert request("run", *words)["jobDriver"]["sparkSubmit"]["entryPointArguments"] == words[1:]
+    assert request("eks-run", *words)["jobDriver"]["sparkSubmitJobDriver"]["entryPointArguments"] == words[1:]
 
 
 def test_the_configuration_loads() -> None:
@@ -271,7 +345,7 @@ def test_every_command_of_the_page_is_one() -> None:
     submitted = [words[words.index("conf/emr/submit.py") + 1 :] for words in found if "conf/emr/submit.py" in words]
     assert {words[0] for words in submitted} == {"--print", *REQUESTS}
     exported = {word.partition("=")[0] for words in found if words[0] == "export" for word in words[1:]}
-    assert exported == VALUES.keys()
+    assert exported == VALUES.keys() | LOG_STORE.keys()
     for words in submitted:
         what, *arguments = words[1:] if words[0] == "--print" else words
         arguments = [word.replace("$BUCKET", "bucket") for word in arguments]
