@@ -32,7 +32,7 @@ from prox_spark.spark_api import from_arrow, to_arrow
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.purpose import Purpose, check_transactions
 from prox_spark.tables.store import Store, open_store
 
 _log = logging.getLogger(__name__)
@@ -101,6 +101,8 @@ def annotate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
     store = open_store(spark, config.store)
     prompts = load_prompts(settings)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
+    if retry_failed:
+        check_transactions(spark)
     began, done = time.monotonic(), _Done()
     with cached(sample(store.read("documents"), settings)) as chosen:
         if retry_failed:

@@ -35,7 +35,7 @@ from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
-from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.purpose import Purpose, check_transactions
 from prox_spark.tables.store import Store, open_store, spark_schema
 from prox_spark.tables.units import Batch, in_batches, in_units
 
@@ -135,6 +135,7 @@ def _run_stage(
 
     total = Generated(plan.stage, plan.fingerprint)
     if retry_failed:
+        check_transactions(store.spark)
         total += _run_units(config, look, failed_units, failed, _retry, check)
     return total + _run_units(config, look, pending_units, not_asked, _append, check)
 

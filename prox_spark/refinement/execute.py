@@ -27,6 +27,7 @@ from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
 from prox_spark.session import log_session, share_of_tasks
 from prox_spark.tables.commits import changes, delete, fence
 from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.purpose import check_transactions
 from prox_spark.tables.refinements import (
     WRITTEN,
     append_refinement,
@@ -204,6 +205,8 @@ def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | No
 def _begin(work: Work, lease: Lease) -> Reached:
     """The tables as the version before has them, without the rows of runs that died and of documents that come again."""
     store, own = work.store, purpose(work)
+    if work.retried is not None:
+        check_transactions(store.spark)
     with ThreadPoolExecutor(max_workers=4) as pool:
         # Remove the rows of runs that died before their commit, possibly with other settings.
         stands = None if work.last is None else work.last["quarantine_version"]

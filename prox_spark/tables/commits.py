@@ -17,7 +17,7 @@ from prox_spark.errors import StoreError, is_conflict
 from prox_spark.tables.leases import Lease, lost, patiently
 from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
-from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
+from prox_spark.tables.purpose import ERASING, TRANSACTION, Purpose, labelled, session_settings
 from prox_spark.tables.store import Store, spark_schema
 from prox_spark.tables.units import units_sql
 
@@ -109,11 +109,7 @@ def _transaction(store: Store, lease: Lease, table: str, purpose: Purpose) -> It
     Every other write of this package names its own transaction, which goes before the session's.
     """
     transaction, metadata = _next(lease, table, purpose)
-    settings = {
-        "spark.databricks.delta.write.txnAppId": lease.key,
-        "spark.databricks.delta.write.txnVersion": str(transaction),
-        USER_METADATA: metadata,
-    }
+    settings = dict(zip(TRANSACTION, (lease.key, str(transaction), metadata), strict=True))
     with session_settings(store.spark, settings):
         yield metadata
 
@@ -208,7 +204,7 @@ def restore(store: Store, table: str, version: int) -> int:
 def compact(store: Store, table: str, order: str | None) -> int:
     """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
-    with session_settings(store.spark, {USER_METADATA: Purpose("optimize").metadata()}):
+    with labelled(store.spark, Purpose("optimize")):
         patiently(lambda: store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}"))
     head = store.version(table)
     values = {"store": store.location, "table": table, "version": head}
@@ -223,15 +219,7 @@ def vacuum(store: Store, tables: Iterable[str]) -> None:
         store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
         _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
-    settings = {
-        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
-        # One by one, the driver alone would need days for millions of files.
-        "spark.databricks.delta.vacuum.parallelDelete.enabled": "true",
-    }
-    with (
-        session_settings(store.spark, settings),
-        ThreadPoolExecutor(max_workers=4) as pool,
-    ):
+    with session_settings(store.spark, ERASING), ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(one, tables))
 
 

@@ -12,7 +12,7 @@ from pyspark.sql.types import ArrayType, DataType, StructField, StructType
 
 from prox_spark import __version__
 from prox_spark.schemas import STORE_VERSION, TABLES
-from prox_spark.tables.purpose import USER_METADATA, Purpose, session_settings
+from prox_spark.tables.purpose import Purpose, labelled
 from prox_spark.tables.store import Store, create_table, set_number, set_own_properties, spark_schema, store_number
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def migrate(store: Store) -> None:
     writer = row.write.format("delta").mode("append").option("userMetadata", PURPOSE.metadata())
     # Delta skips the row where a run that died wrote it before.
     store.save(writer.option("txnAppId", PURPOSE.verb).option("txnVersion", STORE_VERSION), "migrations")
-    with session_settings(store.spark, {USER_METADATA: PURPOSE.metadata()}):
+    with labelled(store.spark, PURPOSE):
         set_number(store)
 
 
@@ -54,7 +54,7 @@ def add_columns(store: Store, table: str) -> None:
     missing = list(_missing(spark_schema(table), found))
     if missing:
         listed = ", ".join(f"{path} {kind.simpleString()} {place}" for path, kind, place in missing)
-        with session_settings(store.spark, {USER_METADATA: PURPOSE.metadata()}):
+        with labelled(store.spark, PURPOSE):
             store.spark.sql(f"ALTER TABLE {store.table(table)} ADD COLUMNS ({listed})")
 
 

@@ -22,7 +22,7 @@ from prox_spark.tables.commits import commit, delete, vacuum
 from prox_spark.tables.counts import program_counts, totals
 from prox_spark.tables.forgotten import id_hash
 from prox_spark.tables.leases import Lease, keys
-from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.purpose import Purpose, check_transactions
 from prox_spark.tables.refinements import (
     append_refinement,
     check_chain,
@@ -83,6 +83,7 @@ def forget(
     unknown = _unknown(store, ids)
     if not n and _unfinished(store) is None and not (history and _has_past(store)):
         return Forgotten(None, 0, unknown, {}, history)
+    check_transactions(spark, erase=history)
     with ExitStack() as stack:
         held = hold_all(store, ["execute", "ingest", "annotate", *_generating(store)], stack)
         lease = held["execute"]

@@ -31,6 +31,7 @@ from prox_spark.refinement.parts import PARTS, of_all_lines
 from prox_spark.refinement.task import RESULTS
 from prox_spark.reporting import documents
 from prox_spark.rules.catalogue import DOCUMENT_RULES, LINE_RULES
+from prox_spark.tables.purpose import ERASING, TRANSACTION
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "prox_spark"
@@ -217,3 +218,23 @@ def test_files_and_folders_are_put_into_place_by_one_module() -> None:
 def test_settings_have_one_base() -> None:
     # Others' answers are read leniently, each by a plain pydantic model.
     assert {file for file, tree in SOURCES.items() if any(calls(tree, "ConfigDict"))} == {"section.py"}
+
+
+def test_every_setting_of_a_session_is_documented() -> None:
+    assert set(table(page("platforms.md"), "| setting | what needs it |")) == {*TRANSACTION, *ERASING}
+    # Others set properties of a new session only.
+    users = {
+        file
+        for file, tree in SOURCES.items()
+        if any(calls(tree, "set")) and "conf.set(" in (PACKAGE / file).read_text()
+    }
+    assert users == {"session.py", "tables/purpose.py"}
+
+
+def test_what_replaces_or_erases_rows_asks_first_whether_it_may() -> None:
+    names = ("delete", "merge", "vacuum")
+    replacing = {file for file, tree in SOURCES.items() if any(any(calls(tree, name)) for name in names)}
+    asking = {file for file, tree in SOURCES.items() if any(calls(tree, "check_transactions"))}
+    # What an unfinished run left is not known beforehand; the others are no tables.
+    rest = {"tables/refinements.py", "annotation/labels.py", "exporting/staging.py"}
+    assert replacing - rest == asking
