@@ -89,3 +89,6 @@ def test_the_page_of_platforms_has_a_row_for_each_spark() -> None:
         spark: (", ".join(goes.delta), goes.scala, ", ".join(goes.python)) for spark, goes in SPARKS.items()
     }
     assert f"Java is {either(JAVA)} with each" in page
+    linked = re.findall(r"\]\((\w+\.md)\)", page)
+    assert all((ROOT / "docs" / name).is_file() for name in linked)
+    assert {"clusters.md", "databricks.md", "dataproc.md", "emr.md", "kubernetes.md"} <= set(linked)

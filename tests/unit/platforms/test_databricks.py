@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from platform_commands import ROOT, check_verb, commands, links, options
+from databricks.bundles.jobs import Job
+from platform_commands import ROOT, SPOT, check_verb, commands, links, options
 
 import prox_spark
+from prox_spark.generation.scheduling import TASKS_PER_GPU
+from prox_spark.supported import SPARKS
 
 BUNDLE = ROOT / "conf" / "databricks"
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -47,7 +50,23 @@ VARIABLES = TREE["variables"]
 FILES = sorted(file for pattern in TREE["include"] for file in BUNDLE.glob(pattern))
 JOBS = {key: job for file in FILES for key, job in read(file)["resources"]["jobs"].items()}
 TASKS = [(key, task) for key, job in JOBS.items() for task in job["tasks"]]
-names = pytest.mark.parametrize(("job", "task"), TASKS, ids=[f"{key}-{task['task_key']}" for key, task in TASKS])
+ON_CLUSTERS = [(key, task) for key, task in TASKS if "job_cluster_key" in task]
+SERVERLESS = [(key, task) for key, task in TASKS if "environment_key" in task]
+
+
+def each(tasks: list[tuple[str, dict[str, Any]]]) -> Any:
+    return pytest.mark.parametrize(("job", "task"), tasks, ids=[f"{key}-{task['task_key']}" for key, task in tasks])
+
+
+def runtimes() -> dict[str, dict[str, str]]:
+    """The runtimes of the page: the variables of the bundle for each, and its Spark."""
+    text = (ROOT / "docs" / "databricks.md").read_text(encoding="utf-8")
+    head, _, *rows = re.findall(r"^\|.*\|$", text.partition("## Runtimes")[2].partition("## ")[0], flags=re.MULTILINE)
+    cells = [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in (head, *rows)]
+    return {row[0].split()[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[1:]}
+
+
+RUNTIMES = runtimes()
 
 
 def resolve(value: Any) -> Any:
@@ -93,7 +112,7 @@ def test_every_reference_is_declared_and_every_variable_is_used() -> None:
     assert {name for name, variable in VARIABLES.items() if "default" not in variable} == set(CHOSEN)
 
 
-@names
+@each(TASKS)
 def test_a_task_runs_a_verb_with_arguments_that_it_takes(job: str, task: dict[str, Any]) -> None:
     script = BUNDLE / "resources" / task["spark_python_task"]["python_file"]
     assert script.resolve() == BUNDLE / "run_verb.py"
@@ -101,7 +120,7 @@ def test_a_task_runs_a_verb_with_arguments_that_it_takes(job: str, task: dict[st
     assert config.store == "main.prox"
 
 
-@names
+@each(ON_CLUSTERS)
 def test_a_task_installs_the_wheel_that_the_bundle_builds(job: str, task: dict[str, Any]) -> None:
     wheel = f"{PROJECT['name'].replace('-', '_')}-{prox_spark.__version__}-py3-none-any.whl"
     library, *_ = task["libraries"]
@@ -112,7 +131,7 @@ def test_a_task_installs_the_wheel_that_the_bundle_builds(job: str, task: dict[s
     assert folder == ROOT / "dist", "where `uv build` writes"
 
 
-@names
+@each(ON_CLUSTERS)
 def test_a_verb_that_reads_a_refiner_without_running_it_has_what_reads_it(job: str, task: dict[str, Any]) -> None:
     words = parameters(job, task)
     on_gpus = "init_scripts" in cluster(job, task)
@@ -121,7 +140,7 @@ def test_a_verb_that_reads_a_refiner_without_running_it_has_what_reads_it(job: s
     assert packages == (PROJECT["optional-dependencies"]["refiner"] if needs else [])
 
 
-@names
+@each(ON_CLUSTERS)
 def test_a_task_names_clusters_and_tasks_of_its_own_job(job: str, task: dict[str, Any]) -> None:
     found = cluster(job, task)
     assert {"spark_version", "node_type_id", "num_workers", "data_security_mode"} <= found.keys()
@@ -132,13 +151,60 @@ def test_a_task_names_clusters_and_tasks_of_its_own_job(job: str, task: dict[str
     assert used == {one["job_cluster_key"] for one in JOBS[job]["job_clusters"]}
 
 
-@names
+@each(ON_CLUSTERS)
 def test_vllm_runs_on_gpus_and_everything_else_without(job: str, task: dict[str, Any]) -> None:
     words = parameters(job, task)
     config = check_verb(words)
     stages = [stage.engine.kind for stage in (config.document, config.chunk) if stage]
     needs_gpu = words[0] in ("generate", "refine", "doctor") and "vllm" in stages
     assert ("init_scripts" in cluster(job, task)) == needs_gpu
+
+
+@each(SERVERLESS)
+def test_a_serverless_task_runs_what_needs_neither_a_model_nor_a_cluster(job: str, task: dict[str, Any]) -> None:
+    assert parameters(job, task)[0] in ("execute", "sql")
+    assert "libraries" not in task
+    (environment,) = resolve(JOBS[job]["environments"])
+    assert environment["environment_key"] == task["environment_key"]
+    (wheel,) = environment["spec"]["dependencies"]
+    assert (BUNDLE / "resources" / wheel).parent.resolve() == ROOT / "dist"
+
+
+def test_every_task_has_a_cluster_or_a_serverless_environment() -> None:
+    assert SERVERLESS
+    assert len(ON_CLUSTERS) + len(SERVERLESS) == len(TASKS)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_databricks_own_package_knows_every_field_of_a_job(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    values = RUNTIMES[runtime]
+    for name in ("runtime", "gpu_runtime"):
+        monkeypatch.setitem(CHOSEN, name, values[name])
+    monkeypatch.setitem(VARIABLES["gpu_share"], "default", values["gpu_share"])
+    for job in JOBS.values():
+        Job.from_dict(resolve(job))
+    with pytest.raises(ValueError, match="no_such_key"):
+        Job.from_dict({**resolve(JOBS["steps"]), "no_such_key": 1})
+    settings = cluster("refine", JOBS["refine"]["tasks"][0])["spark_conf"]
+    # Before Spark 4 a stage cannot ask for a share.
+    share = str(1 / TASKS_PER_GPU) if values["Spark"].startswith("3.") else "0"
+    assert settings["spark.task.resource.gpu.amount"] == share
+
+
+def test_the_runtimes_are_of_supported_versions_of_spark() -> None:
+    assert {values["Spark"] for values in RUNTIMES.values()} == set(SPARKS)
+    for name, values in RUNTIMES.items():
+        if values["runtime"] != "ask the CLI":
+            scala = SPARKS[values["Spark"]].scala
+            assert values["runtime"] == f"{name}.x-scala{scala}"
+            assert values["gpu_runtime"] == f"{name}.x-gpu-ml-scala{scala}"
+
+
+@each(ON_CLUSTERS)
+def test_executors_on_spot_nodes_hand_their_rows_on(job: str, task: dict[str, Any]) -> None:
+    found = cluster(job, task)
+    assert found["spark_conf"].items() >= SPOT.items()
+    assert found["spark_env_vars"]["SPARK_WORKER_OPTS"] == "-Dspark.decommission.enabled=true"
 
 
 def test_the_pipeline_goes_from_files_to_a_refinement_and_only_its_model_has_gpus() -> None:
@@ -160,6 +226,8 @@ def test_secrets_are_named_and_never_written() -> None:
     text = "".join(file.read_text(encoding="utf-8") for file in BUNDLE.rglob("*.y*ml"))
     assert re.findall(r"(?i)(?:token|key|password|secret)\w*: *[\"']?(\S+)", text)
     for name, value in resolve(VARIABLES["endpoint_cluster"]["default"])["spark_env_vars"].items():
+        if name == "SPARK_WORKER_OPTS":
+            continue
         assert re.fullmatch(r"\{\{secrets/[\w-]+/[\w-]+\}\}", value), name
     (task,) = JOBS["endpoint"]["tasks"]
     config = check_verb(parameters("endpoint", task))
