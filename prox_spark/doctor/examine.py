@@ -43,7 +43,7 @@ def examine(config: str | None, overrides: Sequence[str], start: Start) -> list[
     checks.append(session)
     if spark is None:
         return checks
-    checks += [_delta(spark), _scheduling(spark)]
+    checks += [_delta(spark), _scheduling(spark), _settings(spark)]
     if loaded is not None:
         checks.append(_store(spark, loaded))
         checks += _stages(spark, loaded)
@@ -129,6 +129,18 @@ def _scheduling(spark: "SparkSession") -> Check:
         )
     advice = share_advice(spark)
     return Check("scheduling", "warning" if advice else "ok", found, advice)
+
+
+def _settings(spark: "SparkSession") -> Check:
+    """Whether a session may have what MERGE, DELETE and VACUUM need."""
+    from prox_spark.tables.purpose import check_transactions
+
+    try:
+        check_transactions(spark, erase=True)
+    except StoreError as error:
+        advice = "`forget` and `--retry-failed` cannot run here (docs/platforms.md in the repository)"
+        return Check("settings", "warning", first_line(error), advice)
+    return Check("settings", "ok", "a session may have every setting that a verb needs")
 
 
 def _store(spark: "SparkSession", config: Config) -> Check:

@@ -46,7 +46,7 @@ def test_without_a_configuration_every_part_of_the_machine_is_a_row(
     rows = answer(capsys, 0)
 
     machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "openai"]
-    assert list(rows) == [*machine, "spark", "session", "delta", "scheduling"]
+    assert list(rows) == [*machine, "spark", "session", "delta", "scheduling", "settings"]
     assert rows["delta"]["found"] == "wrote a table twice and read it"
     for name in ("python", "java", "vllm", "transformers", "spark", "session"):
         assert rows[name]["status"] == "ok", rows[name]
@@ -64,6 +64,7 @@ def test_a_configuration_of_rules_is_planned_and_its_store_read(
         "session",
         "delta",
         "scheduling",
+        "settings",
         "store",
         "document refiner",
         "chunk refiner",

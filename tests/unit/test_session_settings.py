@@ -1,11 +1,13 @@
 """Session settings: set for a block, and refused in one line, before any write, where a platform lets no session have them."""
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyspark.errors import AnalysisException
 
+from prox_spark.doctor import examine
 from prox_spark.errors import StoreError
 from prox_spark.tables.purpose import (
     ERASING,
@@ -16,6 +18,8 @@ from prox_spark.tables.purpose import (
     labelled,
     session_settings,
 )
+
+EXAMINE: Any = sys.modules[examine.__module__]
 
 
 class Conf:
@@ -68,6 +72,13 @@ def test_only_an_erasure_needs_the_settings_of_vacuum() -> None:
     check_transactions(spark)
     assert spark.conf.seen == set(TRANSACTION)
     assert spark.conf.now == {}
+
+
+@pytest.mark.parametrize(("refused", "status"), [((), "ok"), ((USER_METADATA,), "warning")])
+def test_doctor_says_what_cannot_run(refused: tuple[str, ...], status: str) -> None:
+    check = EXAMINE._settings(session(*refused))
+    assert (check.status, bool(check.advice)) == (status, bool(refused))
+    assert all(name in check.found for name in refused)
 
 
 def test_another_fault_stays_what_it_is() -> None:
