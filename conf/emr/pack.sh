@@ -27,16 +27,18 @@ pack() { tar -czf "$out/$1" --owner=0 --group=0 --mode=a+rX "${@:3}" -C "$2" .; 
 # Some of its files are links into the package.
 pack conf.tar.gz "$project/conf" --dereference
 
-uv build --quiet --wheel --out-dir "$scratch" "$project"
+uv build --quiet --wheel --out-dir "$scratch" "$project" || fail "uv cannot build the wheel: run uv build --wheel to see why"
 wheel=$(echo "$scratch"/prox_spark-*.whl)
 # Not in the project's folder: its uv overrides are for the CPU build of vLLM.
 cd "$scratch"
 for kind in "$@"; do
-    uv python install --quiet --no-bin --install-dir "$scratch/$kind" 3.11
+    uv python install --quiet --no-bin --install-dir "$scratch/$kind" 3.11 ||
+        fail "uv cannot download Python 3.11: run uv python install 3.11 to see why"
     home=$(dirname "$(dirname "$(find "$scratch/$kind" -path '*/bin/python3.11' -not -path '*/.temp/*' | head -n 1)")")
     # The CPU environment runs no model; it reads a refiner's files for programs that an older package wrote.
     extra="[refiner]"
     [ "$kind" = cpu ] || extra="[gpu]"
-    uv pip install --quiet --break-system-packages --python "$home/bin/python3.11" "$wheel$extra"
+    uv pip install --quiet --break-system-packages --python "$home/bin/python3.11" "$wheel$extra" ||
+        fail "uv cannot install the package with its extra $extra: run it without --quiet to see why"
     pack "environment-$kind.tar.gz" "$home"
 done

@@ -291,6 +291,25 @@ def test_packing_asks_for_what_it_knows(words: list[str], said: str) -> None:
     assert said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("step", "said"), [("build", "build the wheel"), ("python", "download Python"), ("pip", "install")]
+)
+def test_packing_names_the_step_that_failed(tmp_path: Path, step: str, said: str) -> None:
+    """``uv --quiet`` says nothing of its errors."""
+    project = tmp_path / "project"
+    shutil.copytree(ROOT / "conf" / "emr", project / "conf" / "emr")
+    (project / "jobs").mkdir()
+    (project / "jobs" / "sql.py").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uv").write_text(UV.replace("shift\n", f'[ "$1" != {step} ] || exit 1; shift\n', 1))
+    (tmp_path / "bin" / "uv").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "UV_LOG": str(tmp_path / "log")}
+    command = ["bash", str(project / "conf/emr/pack.sh"), "cpu"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
 UV = """#!/usr/bin/env bash
 # Stands for uv, which would fetch a Python and packages: makes the same files, empty.
 echo "$PWD: $*" >> "$UV_LOG"
