@@ -310,7 +310,12 @@ class WatchedFile(io.RawIOBase):
         super().__init__()
         self.path = path
         self.failure: Exception | None = None
-        self._file = open_file(path)
+        try:
+            self._file = open_file(path)
+        except BaseException:
+            # There is nothing to close; from 3.13 on, Python reports what fails when an object is collected.
+            super().close()
+            raise
 
     def readable(self) -> bool:
         return True
