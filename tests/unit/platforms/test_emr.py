@@ -100,7 +100,9 @@ def conf(text: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words[1::2])
 
 
-RELEASES = ("emr-spark-8.1.0", "emr-spark-8.0.0", "emr-7.13.0")
+RELEASES = re.findall(
+    r"^\| `(emr-[\w.-]+)` \|", (ROOT / "docs" / "emr.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+)
 
 
 @pytest.mark.parametrize("stored", [False, True])
