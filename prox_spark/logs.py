@@ -7,7 +7,6 @@ never sets logging up: the command line does, and passes its choice on to the ta
 import json
 import logging
 import math
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,25 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+from prox_spark.credentials import HIDDEN, SECRET_NAME, hidden
+
 _OURS = "prox_spark"
-_HIDDEN = "***"
-
-_SECRET_NAME = re.compile(
-    r"(?:(?:api|access|secret|account|private|encryption)[_.\-]?key|secret|password|passwd|credential|(?:^|[_.\-])token)s?$",
-    re.IGNORECASE,
-)
-"""A setting of such a name holds a secret where its value is text."""
-
-_SECRET = re.compile(
-    # The user and password of a URL. A name alone is no secret: in abfss://container@account it is the container.
-    r"(?<=://)[^/@\s:]*:[^/@\s]+(?=@)"
-    r"|\b(?:sk-[\w-]{20,}|hf_\w{16,}|gh[opsur]_\w{16,}|github_pat_\w{16,}|dapi[0-9a-f]{16,}|(?:AKIA|ASIA)[0-9A-Z]{12,})"
-    r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]+"  # a JSON web token
-    r"|(?<=[Bb]earer )[\w.~+/=-]{8,}"
-    r"|(?P<name>(?i:authorization[\"']?\s*[:=]\s*[\"']?(?:basic|digest|token)\s+))[^\s\"',]+"
-    r"|(?P<key>(?i:(?:signature|credential|token|password|passwd|secret|(?:api|access|secret|account|private)[_.-]?key"
-    r"|\bsig|\bpwd)=[\"']?))[^&\s;\"']+"
-)
 
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
 
@@ -59,7 +42,7 @@ def clean(text: str) -> str:
     >>> clean("s3a://user:pass@bucket/a" + chr(10) + "b")
     's3a://***@bucket/a\\\\nb'
     """
-    return safe(_SECRET.sub(lambda found: (found["name"] or found["key"] or "") + _HIDDEN, text))
+    return safe(hidden(text))
 
 
 def without_secrets(configuration: Any) -> Any:
@@ -83,7 +66,7 @@ def _without_secret(key: str, value: Any) -> Any:
         return None
     if not isinstance(value, str):
         return value
-    return _HIDDEN if _SECRET_NAME.search(key) else clean(value)
+    return HIDDEN if SECRET_NAME.search(key) else clean(value)
 
 
 class TextLines(logging.Formatter):

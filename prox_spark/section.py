@@ -9,6 +9,9 @@ Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """Frozen; an unknown key is an error. A field's docstring is its description (``docs/configuration.md``)."""
+    """Frozen; an unknown key is an error. A field's docstring is its description (``docs/configuration.md``).
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    Errors do not repeat what was given: it may be a secret.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from prox_spark.config.engines import EndpointSettings
+from prox_spark.credentials import in_options
 from prox_spark.section import Section
 
 _OURS = ("model", "messages", "response_format", "stream", "n")
@@ -53,4 +54,6 @@ class AnnotateConfig(Section):
         for name in _OURS:
             if name in parameters:
                 raise ValueError(f"annotate sets {name} itself; remove it from parameters")
+        if (why := in_options(parameters)) is not None:
+            raise ValueError(why)
         return parameters

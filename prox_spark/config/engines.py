@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from prox_spark.credentials import in_options, reason
 from prox_spark.rules.catalogue import known_names
 from prox_spark.section import Section
 from prox_spark.suggest import unknown
@@ -171,6 +173,8 @@ class VllmSettings(Section):
     def _plain(cls, options: dict[str, Any]) -> dict[str, Any]:
         if "hf_token" in options:
             raise ValueError("hf_token is a secret: set HF_TOKEN in the environment of driver and executors instead")
+        if (why := in_options(options)) is not None:
+            raise ValueError(why)
         for name, value in options.items():
             try:
                 json.dumps(value, sort_keys=True)
@@ -199,12 +203,20 @@ class EndpointSettings(Section):
     @classmethod
     def _address(cls, url: str) -> str:
         parts = urllib.parse.urlsplit(url)
+        if "@" in url or parts.query or reason(url) is not None:
+            # The address is written to tables and messages.
+            raise ValueError("it must not contain a password, key or query: put the key into an environment variable")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is not a URL: it must begin with http:// or https:// and name a host")
-        if parts.username is not None or parts.query:
-            # The address is written to tables and messages.
-            raise ValueError("it must not contain a password or a query: put the key into an environment variable")
         return url
+
+    @field_validator("api_key_variable")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            # Not shown: it may be the key itself.
+            raise ValueError("it must be the name of an environment variable: letters, digits and '_'")
+        return name
 
 
 class OpenaiSettings(EndpointSettings):

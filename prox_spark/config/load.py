@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from prox_spark.config.models import Config
+from prox_spark.credentials import hidden
 from prox_spark.errors import ConfigError
 from prox_spark.library import Library
 from prox_spark.suggest import hint
@@ -50,21 +51,31 @@ def _read(source: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: is not valid YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{source}: is not valid YAML ({_trouble(error)})") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: has no keys; it must be a YAML mapping")
     return tree
+
+
+def _trouble(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """What is wrong and where, without the line itself: it may hold a secret."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {getattr(error, 'problem', None) or 'cannot be read'}"
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
     """Apply one override to the tree; a new ``….engine.kind`` drops the settings of the old kind."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"cannot read override {override!r}: write key=value, for example chunk.engine.kind=rules")
+        raise ConfigError(
+            f"cannot read override {hidden(override)!r}: write key=value, for example chunk.engine.kind=rules"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
+        raise ConfigError(f"{key}: the value is not valid YAML") from None
     *parents, last = key.split(".")
     node = tree
     for parent in parents:

@@ -16,6 +16,7 @@ from prox_spark.config.evaluate import EvaluateConfig
 from prox_spark.config.pretrain import PretrainConfig
 from prox_spark.corpora.extraction import DEFAULT
 from prox_spark.corpora.formats import FORMATS, check_extract
+from prox_spark.credentials import in_settings
 from prox_spark.errors import InputError
 from prox_spark.execution.settings import ExecutionSettings, Mode, Thresholds
 from prox_spark.limits import DocumentLimits
@@ -182,7 +183,17 @@ class Config(Section):
     annotate: AnnotateConfig | None = None
     """Settings of ``annotate``, which labels a sample of the documents. Not part of a refinement's fingerprint."""
     spark: dict[str, str] = {}
-    """Spark properties, for sessions that ``prox-spark`` starts itself."""
+    """Spark properties, for sessions that ``prox-spark`` starts itself. Neither stored nor logged: the place for an object
+    store's credentials."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secrets(cls, given: object) -> object:
+        """Before any other check, whose message may repeat a value."""
+        why = in_settings(given)
+        if why is not None:
+            raise ValueError(why)
+        return given
 
     @field_validator("refinement")
     @classmethod

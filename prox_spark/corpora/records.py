@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from prox_spark.credentials import hidden
 from prox_spark.schemas import RECORDS
 
 BATCH_RECORDS = 1_000
@@ -81,8 +82,8 @@ class Tally:
 
 
 def unreadable(position: int | None, error_class: str, message: str, doc_id: str | None = None) -> Record:
-    """The record of something that cannot be read. ``message`` holds no page text and is cut at 300 characters."""
-    return Record(position, None, doc_id=doc_id, error_class=error_class, message=message[:_MESSAGE])
+    """The record of something that cannot be read. ``message`` holds no page text; its secrets are hidden, it is cut at 300."""
+    return Record(position, None, doc_id=doc_id, error_class=error_class, message=hidden(message)[:_MESSAGE])
 
 
 def well_formed(text: str) -> str:

@@ -5,10 +5,12 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from prox_spark.config import Config, load_config
+from prox_spark.credentials import hidden
 from prox_spark.doctor.check import Check
 from prox_spark.doctor.machine import machine
 from prox_spark.errors import ConfigError, ProxSparkError, StoreError, first_line
@@ -22,7 +24,14 @@ Start = Callable[[dict[str, str]], "SparkSession"]
 
 
 def examine(config: str | None, overrides: Sequence[str], start: Start) -> list[Check]:
-    """Every check; with a configuration file or overrides also those of what it names. Raises nothing it expects."""
+    """Every check; with a configuration file or overrides also those of what it names. Raises nothing it expects.
+
+    What libraries say is shown without secrets.
+    """
+    return [replace(check, found=hidden(check.found)) for check in _examine(config, overrides, start)]
+
+
+def _examine(config: str | None, overrides: Sequence[str], start: Start) -> list[Check]:
     checks = machine()
     loaded = None
     if config is not None or overrides:

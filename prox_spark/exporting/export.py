@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from prox_spark.credentials import check_location
 from prox_spark.errors import ConservationError, UsageError
 from prox_spark.exporting.card import card, read_card_facts
 from prox_spark.exporting.folder import Folder, open_folder
@@ -129,6 +130,7 @@ def make_request(
         raise UsageError(f"format {format} takes no tokenizer; only format tokens does")
     if not 0 <= seed < 1 << 63:
         raise UsageError(f"seed {seed}: must be from 0 to 2**63 - 1")
+    check_location("the export's folder", str(folder))
     target = open_folder(str(folder))
     look(target)
     return Request(target, format, read_tokenizer(tokenizer) if tokenizer is not None else None, seed, raw)

@@ -15,6 +15,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import ArrayType, DataType, StructType
 
 from prox_spark import __version__
+from prox_spark.credentials import check_location
 from prox_spark.errors import StoreError
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
 from prox_spark.spark_api import activate
@@ -236,6 +237,7 @@ def _conformed(column: Column, found: DataType | None, wanted: DataType) -> Colu
 
 
 def _store(spark: SparkSession, location: str) -> Store:
+    check_location("the store's path", location)
     if _CATALOG_SCHEMA.match(location) and not Path(location).exists():
         return Store(spark, location, is_catalog=True)
     return Store(spark, whole_path(location), is_catalog=False)

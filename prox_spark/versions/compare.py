@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from prox_spark.credentials import stripped
 from prox_spark.tables.cache import cached
 from prox_spark.tables.store import open_store
 from prox_spark.tables.units import in_units
@@ -148,7 +149,7 @@ def _both(one: Version, other: Version, table: str, keys: list[str], **sums: Col
 
 def _configuration(one: Version, other: Version) -> dict[str, dict[str, Any]]:
     before, after = (
-        {**flat(json.loads(version.row["configuration"])), **json.loads(version.row["identity"])}
+        {**flat(stripped(json.loads(version.row["configuration"]))), **json.loads(version.row["identity"])}
         for version in (one, other)
     )
     keys = sorted(before.keys() | after.keys())

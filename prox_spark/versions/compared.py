@@ -8,6 +8,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from prox_spark.credentials import check_location
 from prox_spark.errors import UsageError
 from prox_spark.tables.store import analyzed, quoted, whole_path
 from prox_spark.versions.compare import Comparison
@@ -37,6 +38,7 @@ def save(comparison: Comparison, table: str) -> Compared:
     is the same in both). A version never changes, so a comparison that the table has is not written again.
     Raises ``UsageError`` for a table of something else.
     """
+    check_location("the table of compare", table)
     spark = comparison.before.store.spark
     is_catalog = _TABLE_NAME.match(table) is not None
     path = whole_path(table)

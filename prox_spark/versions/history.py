@@ -5,6 +5,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from prox_spark.credentials import stripped
 from prox_spark.tables.store import open_store
 
 
@@ -14,7 +15,8 @@ def history(spark: SparkSession, store: str) -> list[dict[str, Any]]:
     ``store``: a path or a catalog's ``schema``.
 
     Returns one object a version with all columns of the table: name, version, counts, timings, the version of each table;
-    ``configuration`` and ``identity`` are objects, too. All rows are returned.
+    ``configuration`` and ``identity`` are objects, too. All rows are returned. Secrets that an older package let into a
+    configuration are hidden.
     Raises ``StoreError`` where there is no store.
 
     >>> [(row["refinement"], row["version"]) for row in prox_spark.history(spark, "my-store")]
@@ -26,5 +28,5 @@ def history(spark: SparkSession, store: str) -> list[dict[str, Any]]:
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     for name in ("configuration", "identity"):
-        row[name] = json.loads(row[name])
+        row[name] = stripped(json.loads(row[name]))
     return row

@@ -23,6 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_exponential, wait_random_exponential
 
 from prox_spark.config.engines import EndpointSettings
+from prox_spark.credentials import hidden
 from prox_spark.engines.endpoint import faults
 from prox_spark.engines.protocol import Usage
 from prox_spark.errors import EngineError
@@ -306,7 +307,7 @@ class Endpoint:
 
     def clean(self, text: str) -> str:
         """One short line without the key, and without halves of surrogate pairs, which no table takes."""
-        return " ".join(self.without_key(text).split())[:_REASON_CHARACTERS].encode(errors="replace").decode()
+        return " ".join(hidden(self.without_key(text)).split())[:_REASON_CHARACTERS].encode(errors="replace").decode()
 
 
 def _key(variable: str) -> str | None:

@@ -20,6 +20,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from prox_spark.credentials import hidden
 from prox_spark.errors import EngineError
 from prox_spark.processes import Owner, start_time
 
@@ -171,7 +172,7 @@ def _sweep(folder: Path) -> None:
 
 
 def last_words(where: Place) -> str:
-    """The tail of the engine's log of the last start."""
+    """The tail of the engine's log of the last start, without secrets."""
     try:
         with where.log.open("rb") as log:
             log.seek(max(0, where.log.stat().st_size - 16384))
@@ -179,4 +180,4 @@ def last_words(where: Place) -> str:
     except OSError:
         return "(it left no log)"
     told = [line for line in lines if line.strip()]
-    return "\n".join(told[-_LAST_WORDS:]) or "(its log is empty)"
+    return "\n".join(map(hidden, told[-_LAST_WORDS:])) or "(its log is empty)"

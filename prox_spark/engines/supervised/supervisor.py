@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from prox_spark.credentials import hidden
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import Backend, EngineDiedError
 from prox_spark.engines.supervised.place import Place
@@ -195,7 +196,8 @@ class Supervisor:
         except EngineDiedError as error:
             await self._leave(str(error), failed=True)
         except Exception as error:  # noqa: BLE001 -- the request's own outcome; the others go on
-            answer = wire.Answer(id=asked.id, finish="error", error=f"{type(error).__name__}: {error}")
+            # It is written to a table.
+            answer = wire.Answer(id=asked.id, finish="error", error=hidden(f"{type(error).__name__}: {error}"))
         self._last_answer = time.monotonic()
         with contextlib.suppress(OSError):
             writer.write(wire.frame(answer))
