@@ -153,20 +153,23 @@ def _settings(spark: "SparkSession") -> Check:
 
 
 def _store(spark: "SparkSession", config: Config) -> Check:
-    from prox_spark.tables.store import find_store
+    """Whether the store can be read, and where it is one of S3 whether this session may write to it."""
+    from prox_spark.tables.store import check_writers, find_store, store_at
 
     try:
-        store = find_store(spark, config.store)
+        found = find_store(spark, config.store)
+        check_writers(found or store_at(spark, config.store))
+    except ConfigError as error:
+        return Check("store", "failed", str(error), "until then, verbs that write to the store are refused")
     except StoreError as error:
-        return Check(
-            "store", "failed", str(error), "set another store=, or install the package version that wrote this store"
-        )
+        advice = "set another store=, or install the package version that wrote this store"
+        return Check("store", "failed", str(error), advice)
     except _errors() as error:
-        found = f"{config.store}: {type(error).__name__}: {first_line(error)}"
-        return Check("store", "failed", found, "check the path or schema and its permissions")
-    if store is None:
+        said = f"{config.store}: {type(error).__name__}: {first_line(error)}"
+        return Check("store", "failed", said, "check the path or schema and its permissions")
+    if found is None:
         return Check("store", "ok", f"{config.store}: does not exist yet", "`prox-spark ingest` creates it")
-    return Check("store", "ok", store.location)
+    return Check("store", "ok", found.location)
 
 
 def _stages(spark: "SparkSession", config: Config) -> list[Check]:

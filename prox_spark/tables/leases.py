@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 from prox_spark.errors import LeaseError, first_line, is_conflict, is_passing_conflict
 from prox_spark.processes import alive, myself
 from prox_spark.tables.migrations import is_older, migrate
-from prox_spark.tables.store import Store, get_properties, set_properties, store_number
+from prox_spark.tables.store import Store, check_writers, get_properties, set_properties, store_number
 from prox_spark.tables.times import utc
 
 _log = logging.getLogger(__name__)
@@ -122,10 +122,11 @@ def hold(store: Store, key: str) -> Iterator[Lease]:
 
     Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
     before, that one's: the lease is free at once, but stays contested.
-    Raises ``LeaseError`` at once when a job that is alive holds it. A holder counts as dead when its lease has expired or
-    when it ran on this host and its process is dead. An older package's store is brought to today's layout first: whoever
-    holds a lease writes.
+    Raises ``LeaseError`` at once when a job that is alive holds it, ``ConfigError`` where Delta does not order the commits of
+    two drivers. A holder counts as dead when its lease has expired or when it ran on this host and its process is dead. An
+    older package's store is brought to today's layout first: whoever holds a lease writes.
     """
+    check_writers(store)
     _migrated(store)
     with _held(store, key) as lease:
         # Raises for a layout that a newer package has given the store since it was opened.

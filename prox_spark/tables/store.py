@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -16,10 +16,12 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 
 from prox_spark import __version__
 from prox_spark.credentials import check_location
-from prox_spark.errors import StoreError
+from prox_spark.errors import ConfigError, StoreError, first_line
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
+from prox_spark.session import setting
 from prox_spark.spark_api import activate
 from prox_spark.tables.delta_log import Entry, newest_entries, newest_version
+from prox_spark.tables.writers import why_not_several
 
 _log = logging.getLogger(__name__)
 
@@ -149,7 +151,7 @@ def open_store(spark: SparkSession, location: str) -> Store:
 
 def find_store(spark: SparkSession, location: str) -> Store | None:
     """The store at ``location``, or ``None`` where there is none yet. Raises ``StoreError`` for one that cannot be read."""
-    store = _store(spark, location)
+    store = store_at(spark, location)
     number = store_number(store)
     return None if number is None else replace(store, number=number)
 
@@ -162,16 +164,37 @@ def create_store(spark: SparkSession, location: str) -> Store:
     store = find_store(spark, location)
     if store is not None:
         return store
-    store = _store(spark, location)
+    store = store_at(spark, location)
     if store.is_catalog:
         catalog, schema = location.split(".")
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
+    check_writers(store)
     _log.info("making the tables of a new store at %s", store.location, extra={"store": store.location})
     *others, last = TABLES
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(partial(create_table, store), others))
     create_table(store, last)
     return store
+
+
+def check_writers(store: Store) -> None:
+    """Raise ``ConfigError`` where this session's log store does not order the commits of several drivers."""
+    why = why_not_several(_files_of(store), partial(setting, store.spark))
+    if why is not None:
+        raise ConfigError(why)
+
+
+def _files_of(store: Store) -> str:
+    """Where the files of the tables are; empty where the catalog does not tell."""
+    if not store.is_catalog:
+        return store.location
+    catalog, schema = store.location.split(".")
+    try:
+        rows = store.spark.sql(f"DESCRIBE SCHEMA EXTENDED `{catalog}`.`{schema}`").collect()
+    except PySparkException as error:
+        _log.debug("%s: its location is not known: %s", store.location, first_line(error))
+        return ""
+    return next((str(row[1]) for row in rows if row[0] == "Location"), "")
 
 
 def create_table(store: Store, kind: str, name: str | None = None) -> None:
@@ -236,7 +259,8 @@ def _conformed(column: Column, found: DataType | None, wanted: DataType) -> Colu
     return column
 
 
-def _store(spark: SparkSession, location: str) -> Store:
+def store_at(spark: SparkSession, location: str) -> Store:
+    """The store at ``location``, whether there is one or not. Raises ``ConfigError`` for a location that shows a secret."""
     check_location("the store's path", location)
     if _CATALOG_SCHEMA.match(location) and not Path(location).exists():
         return Store(spark, location, is_catalog=True)

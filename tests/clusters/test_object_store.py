@@ -90,6 +90,7 @@ def submit(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]
         "spark.jars.packages": package,
         "spark.hadoop.fs.s3a.endpoint": endpoint,
         "spark.hadoop.fs.s3a.path.style.access": "true",
+        "spark.prox_spark.oneDriver": "true",
     }
     words = submitting.command("local[2]", settings)
     tried = subprocess.run(
