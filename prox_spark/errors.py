@@ -5,6 +5,7 @@ the message as one line: so a message says what was wrong, where, and what to do
 """
 
 import re
+from pathlib import Path
 
 
 class ProxSparkError(Exception):
@@ -87,7 +88,8 @@ def is_conflict(error: BaseException) -> bool:
 
 
 _PASSING = ("CONCURRENT_APPEND", "CONCURRENT_DELETE", "CONCURRENT_WRITE", "METADATA_CHANGED", "PROTOCOL_CHANGED")
-_PASSING_CLASSES = tuple("".join(word.capitalize() for word in name.split("_")) + "Exception" for name in _PASSING)
+# The beginning of a class's name: there is a ConcurrentDeleteReadException, and a ConcurrentDeleteDeleteException.
+_PASSING_CLASSES = tuple("".join(word.capitalize() for word in name.split("_")) for name in _PASSING)
 
 
 def is_passing_conflict(error: BaseException) -> bool:
@@ -96,23 +98,50 @@ def is_passing_conflict(error: BaseException) -> bool:
     return any(f"DELTA_{name}" in said for name in _PASSING) or any(name in said for name in _PASSING_CLASSES)
 
 
+def told_conflict(error: BaseException) -> StoreError | None:
+    """What to say of a conflict of Delta's that ends a verb; None for another error."""
+    if not (is_conflict(error) or is_passing_conflict(error)):
+        return None
+    return StoreError(
+        "another job or program wrote to the same table at the same time, and this commit was refused; run the command "
+        "again when it is done"
+    )
+
+
 _GONE = ("FILE_NOT_EXIST", "DELTA_FILE_NOT_FOUND", "DELTA_VERSION_NOT_FOUND", "Cannot time travel Delta table")
 _ABSENT = ("DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "PATH_NOT_FOUND")
+_FILE = re.compile(r"[^\s'\"`]+/(\w+)/(?:_delta_log|part-)[^\s'\"`]*")
 
 
-def store_damage(error: BaseException) -> StoreError | None:
-    """The store's problem behind a Spark error: deleted files of a version, or a missing table."""
+def store_damage(error: BaseException, store: str | None) -> StoreError | None:
+    """The problem of the store at this location behind a Spark error: deleted files of a version, or a missing table.
+
+    None for any other error, such as a file of the input that is gone. ``store`` is a path, a URL or ``catalog.schema``.
+    """
     said = str(error)
-    in_table = re.search(r"/(\w+)/(?:_delta_log|part-)", said)
-    where = f" of {in_table[1]}" if in_table else ""
-    if any(word in said for word in _GONE):
+    named = next((found for found in _FILE.finditer(said) if _lies_in(found[0], store)), None)
+    if any(word in said for word in _GONE) and (named or not _FILE.search(said)):
+        where = f" of {named[1]}" if named else ""
         return StoreError(
-            f"files{where} needed by this version were deleted by VACUUM. Choose a newer version, or one that is "
+            f"files{where} needed by this version were deleted, as VACUUM does. Choose a newer version, or one that is "
             "pinned with a copy; `execute` with its configuration rebuilds it"
         )
-    if any(word in said for word in _ABSENT):
+    if any(word in said for word in _ABSENT) and _lies_in(said, store):
         return StoreError(f"the store is incomplete, a table is missing ({first_line(error)}); `ingest` completes it")
     return None
+
+
+def _lies_in(said: str, store: str | None) -> bool:
+    """Whether a path in the text may be one of the store."""
+    if store is None:
+        return False
+    if re.fullmatch(r"\w+\.\w+", store):
+        # A catalog's tables have folders that are named after schema and table, or that nobody can tell.
+        schema = re.escape(store.rpartition(".")[2])
+        return re.search(rf"\b{schema}(?:\.db)?[/`.]", said) is not None
+    # Spark writes file:/a, file:///a or /a.
+    path = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:/*", "/", store).rstrip("/")
+    return f"{path if '://' in store else Path(path).expanduser().absolute()}/" in said
 
 
 class TrainingError(UsageError):

@@ -15,11 +15,19 @@ from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
 from prox_spark.cli.libraries import presets, questions
 from prox_spark.cli.logs import complain, logged
-from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, session, start, tell
+from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, opened, session, start, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
 from prox_spark.cli.reading import compare, history, report, sql
 from prox_spark.config import load_config
-from prox_spark.errors import ConfigError, InstallationError, ProxSparkError, UsageError, first_line, store_damage
+from prox_spark.errors import (
+    ConfigError,
+    InstallationError,
+    ProxSparkError,
+    UsageError,
+    first_line,
+    store_damage,
+    told_conflict,
+)
 
 # ClickException of the click that this typer uses. Newer typers have their own copy and export only its subclasses.
 _WRONG_ARGUMENTS: Any = typer.BadParameter.__mro__[2]
@@ -260,6 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
+    opened.set(None)
     try:
         code = app(args=words, prog_name="prox-spark", standalone_mode=False)
     except typer.Abort:
@@ -273,9 +282,9 @@ def _run(words: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("PROX_SPARK_TRACE"):
             raise
-        damage = store_damage(error)
-        if damage is not None:
-            return _fail(str(damage), 1)
+        told = told_conflict(error) or store_damage(error, opened.get())
+        if told is not None:
+            return _fail(str(told), 1)
         return _fail(f"{type(error).__name__}: {first_line(error)} (set PROX_SPARK_TRACE=1 for a stack trace)", 1)
     return code if isinstance(code, int) else 0
 

@@ -1,6 +1,7 @@
 """Shared by all verbs: the application, option types, store and session, and the final output."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Annotated, Any, Literal
 
 import typer
@@ -31,7 +32,12 @@ def store_of(store: str | None, config: str | None, overrides: Sequence[str] | N
     return loaded.store, loaded
 
 
+opened: ContextVar[str | None] = ContextVar("opened", default=None)
+"""The store that the verb works on, for what is said of its errors; None before it is known."""
+
+
 def session(config: Config):  # type: ignore[no-untyped-def]
+    opened.set(config.store)
     return start(config.spark)
 
 

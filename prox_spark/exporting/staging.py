@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from prox_spark.cleanup import afterwards
 from prox_spark.errors import ProxSparkError, UsageError
 from prox_spark.exporting.folder import Folder
 from prox_spark.processes import alive, myself
@@ -86,13 +87,12 @@ def staging(target: Folder) -> Iterator[Staging]:
             left.remove()
     made = Staging(target, target.parent.child(f"{prefix}{uuid.uuid4().hex[:12]}"), myself())
     made.folder.write(_MARK, made.holder.encode())
-    try:
-        yield made
-    except BaseException:
-        made.withdraw()
-        raise
-    finally:
-        made.folder.remove()
+    with afterwards(made.folder.remove):
+        try:
+            yield made
+        except BaseException:
+            with afterwards(made.withdraw):
+                raise
 
 
 def look(target: Folder) -> bytes | None:

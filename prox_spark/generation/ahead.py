@@ -15,6 +15,7 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Observation, SparkSession
 
+from prox_spark.cleanup import afterwards
 from prox_spark.session import in_pool
 from prox_spark.spark_api import add_tag, stop_tagged
 from prox_spark.tables.cache import keep
@@ -82,10 +83,8 @@ def in_the_air(
                 batch, future = flying[0]
                 answered = future.result()
                 flying.popleft()
-                try:
+                with afterwards(answered.release):
                     yield batch, answered
-                finally:
-                    answered.release()
         except BaseException:
             # Also an interrupt, and a caller that closes this: nobody wants the rest any more.
             _stop(spark, tag, [future for _, future in flying])

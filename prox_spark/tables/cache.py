@@ -8,6 +8,8 @@ from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
+from prox_spark.cleanup import afterwards
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,8 +31,8 @@ def cached(rows: DataFrame) -> Iterator[DataFrame]:
     Databricks serverless refuses ``persist``; everything that is kept here is deterministic and may be computed again.
     """
     kept = keep(rows)
-    try:
-        yield rows if kept is None else kept
-    finally:
-        if kept is not None:
-            kept.unpersist()
+    if kept is None:
+        yield rows
+        return
+    with afterwards(kept.unpersist):
+        yield kept

@@ -13,7 +13,8 @@ from typing import Literal
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
-from prox_spark.errors import StoreError, is_conflict
+from prox_spark.cleanup import afterwards
+from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict
 from prox_spark.tables.leases import Lease, lost, patiently
 from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
@@ -78,7 +79,7 @@ def commit(
 
     def write() -> Commit:
         transaction, metadata = _next(lease, table, purpose)
-        with _unrivalled(lease):
+        with _answered(store, table, metadata):
             store.save(writer.option("txnVersion", transaction).option("userMetadata", metadata), table)
         return _committed(store, lease, table, metadata, purpose)
 
@@ -86,14 +87,24 @@ def commit(
 
 
 @contextmanager
-def _unrivalled(lease: Lease) -> Iterator[None]:
-    """A conflict over the lease's transaction is another holder's commit."""
+def _answered(store: Store, table: str, metadata: str) -> Iterator[None]:
+    """Let an error of a commit pass where its answer alone was lost, and one that means that another holder commits now.
+
+    Delta, or the store's client, tries again where no answer comes, and meets the commit of its own first attempt: only
+    the history tells. What is not there in the end, ``_committed`` finds.
+    """
     try:
         yield
     except Exception as error:
         if is_conflict(error):
-            raise lost(lease.key) from error
-        raise
+            return
+        try:
+            there = _find(store, table, metadata) is not None
+        except Exception:  # noqa: BLE001 -- the store is out of reach: the first error says so
+            there = False
+        if not there:
+            raise
+        _log.warning("%s: the answer to a commit was lost; it is there: %s", table, first_line(error))
 
 
 def _next(lease: Lease, table: str, purpose: Purpose) -> tuple[int, str]:
@@ -153,25 +164,30 @@ def _merge(
     condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys) + within
 
     def write() -> Commit:
-        with _transaction(store, lease, table, purpose) as metadata, _unrivalled(lease):
+        with _transaction(store, lease, table, purpose) as metadata, _answered(store, table, metadata):
             store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
         return _committed(store, lease, table, metadata, purpose)
 
-    try:
+    with afterwards(lambda: store.spark.catalog.dropTempView(view)):
         return patiently(write)
-    finally:
-        store.spark.catalog.dropTempView(view)
 
 
 def _committed(store: Store, lease: Lease, table: str, metadata: str, purpose: Purpose) -> Commit:
+    """The commit that carries ``metadata``. Raises ``LeaseError`` where it was skipped, as the lease is another's."""
+    done = _find(store, table, metadata)
+    if done is not None:
+        _log_commit(store, table, done, purpose)
+        return done
+    raise LeaseError(lease.why_lost) if lease.lost.is_set() else lost(lease.key)
+
+
+def _find(store: Store, table: str, metadata: str) -> Commit | None:
     """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it."""
     for limit in (1, 1000):
         for entry in store.entries(table, limit):
             if entry.metadata == metadata:
-                done = Commit(entry.version, entry.rows)
-                _log_commit(store, table, done, purpose)
-                return done
-    raise lost(lease.key)
+                return Commit(entry.version, entry.rows)
+    return None
 
 
 def _log_commit(store: Store, table: str, done: Commit, purpose: Purpose) -> None:

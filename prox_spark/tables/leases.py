@@ -22,7 +22,7 @@ from typing import TypeVar
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError, first_line, is_conflict, is_passing_conflict
+from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict, is_passing_conflict
 from prox_spark.processes import alive, myself
 from prox_spark.tables.migrations import is_older, migrate
 from prox_spark.tables.store import Store, check_writers, get_properties, set_properties, store_number
@@ -172,14 +172,29 @@ def _held(store: Store, key: str) -> Iterator[Lease]:
         yield lease
         finished = True
     finally:
-        clean = not lease.contested and (finished or not lease.writes)
-        left = timedelta(0) if clean else _INTERRUPTED
         stop.set()
         beat.join(timeout=60)
         if not lease.lost.is_set():
-            _renew(store, lease, left)
-            how = "gave back" if clean else "ended with an error and let go of"
-            _log.info("%s lease %s (token %d)", how, key, lease.token, extra={"lease": key, "lease_token": lease.token})
+            _release(store, lease, finished=finished)
+
+
+def _release(store: Store, lease: Lease, *, finished: bool) -> None:
+    """Give the lease back; where that fails it expires, and what the job did or failed of stays what is told."""
+    clean = not lease.contested and (finished or not lease.writes)
+    values = {"lease": lease.key, "lease_token": lease.token}
+    try:
+        if not _renew(store, lease, timedelta(0) if clean else _INTERRUPTED):
+            _log.info("another job has lease %s (token %d was this job's)", lease.key, lease.token, extra=values)
+            return
+    except Exception as error:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
+        told = "could not give back lease %s (token %d); it expires in %d minutes at most: %s"
+        reason = first_line(error)
+        _log.warning(
+            told, lease.key, lease.token, EXPIRY.total_seconds() // 60, reason, extra={**values, "reason": reason}
+        )
+        return
+    how = "gave back" if clean else "ended with an error and let go of"
+    _log.info("%s lease %s (token %d)", how, lease.key, lease.token, extra=values)
 
 
 def _acquire(store: Store, key: str) -> Lease:
@@ -216,12 +231,7 @@ def _given_back(store: Store, key: str) -> int | None:
 
 def _take(store: Store, lease: Lease) -> bool:
     """Append the lease's row; False where another job has taken its token."""
-    try:
-        won = _append(store, lease)
-    except Exception as error:
-        if not is_conflict(error):
-            raise
-        return False
+    won = _append(store, lease)
     if won and lease.token % _LOOK == 0:
         _checkpoint(store)
     return won
@@ -280,8 +290,19 @@ def _append(store: Store, lease: Lease) -> bool:
         writer = row.write.format("delta").mode("append").option("userMetadata", mark)
         store.save(writer.option("txnAppId", f"lease/{lease.key}").option("txnVersion", lease.token), "leases")
 
-    patiently(once)
-    return any(entry.metadata == mark for limit in (4, 100) for entry in store.entries("leases", limit))
+    def there() -> bool:
+        return any(entry.metadata == mark for limit in (4, 100) for entry in store.entries("leases", limit))
+
+    try:
+        patiently(once)
+    except Exception as error:
+        # The answer alone may have been lost: then the history has the row, and the conflict was with itself.
+        if there():
+            return True
+        if not is_conflict(error):
+            raise
+        return False
+    return there()
 
 
 def _checkpoint(store: Store) -> None:
@@ -320,14 +341,19 @@ def _renew(store: Store, lease: Lease, left: timedelta = EXPIRY) -> bool:
 
 
 def patiently(write: Callable[[], T]) -> T:
-    """Write; again, a few times, where another job's commit came between."""
+    """Write; again, a few times, where another job's commit came between. Raises ``StoreError`` when one always does."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return write()
         # Raised again, all but one kind, which Spark and the JVM name differently.
         except Exception as error:
-            if attempt == _ATTEMPTS or not is_passing_conflict(error):
+            if not is_passing_conflict(error):
                 raise
+            if attempt == _ATTEMPTS:
+                raise StoreError(
+                    f"other jobs or programs wrote to the same table each of the {_ATTEMPTS} times that this commit was "
+                    "tried; run the command again when they are done"
+                ) from error
             time.sleep(random.uniform(0, 0.2 * attempt))
     raise AssertionError("the last attempt returns or raises")
 

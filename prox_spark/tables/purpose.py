@@ -6,11 +6,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from prox_spark.cleanup import afterwards
 from prox_spark.errors import StoreError
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ def session_settings(spark: SparkSession, settings: Mapping[str, str]) -> Iterat
                     f"this needs the session setting {key}, which Spark refuses here: run it on a classic cluster (Databricks: "
                     "dedicated access mode; docs/platforms.md in the repository lists what needs which setting)"
                 ) from None
-            stack.callback(spark.conf.unset, key)
+            stack.enter_context(afterwards(partial(spark.conf.unset, key)))
         yield
 
 

@@ -1,6 +1,7 @@
 """A store: a folder or a catalog schema that holds the tables of ``prox_spark.schemas``."""
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -274,12 +275,24 @@ def whole_path(location: str) -> str:
     return str(Path(location).expanduser().absolute())
 
 
+def _is_local(store: Store) -> bool:
+    """Whether a path without scheme is certainly on this machine's disk: Hadoop's settings may send it to HDFS."""
+    local = setting(store.spark, "spark.master").startswith("local")
+    hadoop = os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR")
+    return local and not hadoop and not setting(store.spark, "spark.hadoop.fs.defaultFS")
+
+
 def store_number(store: Store) -> int | None:
     """The layout's number in the properties of ``refinements``, the table made last, or None where it is absent.
 
     Raises ``StoreError`` for a table of something else, and for a layout that this package cannot read.
     """
-    if not store.is_catalog and "://" not in store.location and not Path(store.location, "refinements").is_dir():
+    if (
+        not store.is_catalog
+        and "://" not in store.location
+        and _is_local(store)
+        and not Path(store.location, "refinements").is_dir()
+    ):
         return None
     try:
         properties = get_properties(store, "refinements")
