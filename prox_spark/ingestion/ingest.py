@@ -24,7 +24,7 @@ from prox_spark.ingestion.units import batches, group_tasks, plan_units, text_by
 from prox_spark.progress import Progress, duration, quantity
 from prox_spark.session import Session, cores, log_session, share_of_tasks, started
 from prox_spark.tables.cache import cached
-from prox_spark.tables.commits import commit, fence
+from prox_spark.tables.commits import changes, commit, fence
 from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
@@ -178,9 +178,10 @@ def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], source:
         if arrived.isEmpty() and bad.isEmpty() and not ended & {file.name for file in files}:
             return Ingested(0, 0, 0, 0)
         with hold(store, "ingest") as lease:
-            if store.version("documents") != version:
-                raise LeaseError("another ingest has just written documents; run the command again")
+            # Before the look: what an earlier holder commits until then is seen, and nothing comes afterwards.
             fence(store, lease, _TABLES)
+            if changes(store, "documents", version):
+                raise LeaseError("another ingest has just written documents; run the command again")
             return _write(store, lease, read, files, source)
 
 

@@ -87,11 +87,12 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, begun)
             with hold(store, "execute") as lease:
+                # Before the look: a row that an earlier holder commits until then is seen, and none comes afterwards.
+                fence(store, lease, WRITTEN)
                 units = measuring.result()
                 if changes(store, "refinements", work.refinements_version):
                     _log.info("execute: another job wrote refinements before the lease was taken; looking again")
                     continue
-                fence(store, lease, WRITTEN)
                 done = _execute(begun, units, reached, lease)
         if (begun.documents_version, begun.programs_version) == (work.documents_version, work.programs_version):
             return done

@@ -46,10 +46,10 @@ def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
     if standing is not None:
         return RolledBack(target["refinement"], standing, target["version"], new=False)
     with hold(store, "execute") as lease:
+        fence(store, lease, WRITTEN)
         # Asked again, now that nobody else may change the answer.
         check_unforgotten(store, target)
         standing = _standing(store, target)
-        fence(store, lease, WRITTEN)
         if standing is not None:
             return RolledBack(target["refinement"], standing, target["version"], new=False)
         before = {table: store.version(table) for table in RESULT_TABLES}

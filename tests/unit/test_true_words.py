@@ -1,5 +1,6 @@
 """Messages say what happened: whose file is gone, whose commit came between, why a job really ended."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -286,3 +287,23 @@ def test_a_holder_is_named_until_when(monkeypatch: pytest.MonkeyPatch) -> None:
     store: Any = None
     with pytest.raises(LeaseError, match=r"another job holds the lease execute \(elsewhere:boot:1:2:3:4, until "):
         leases._acquire(store, "execute")
+
+
+def test_no_heartbeat_takes_back_a_lease_that_was_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that meets another commit is tried again, and by then its job may have ended."""
+    stop, written = threading.Event(), []
+    lease = Lease("execute", 1, "me")
+
+    def set_properties(*_: Any) -> None:
+        written.append(stop.is_set())
+        stop.set()
+        raise RuntimeError(
+            "[DELTA_METADATA_CHANGED] The metadata of the Delta table has been changed by a concurrent update"
+        )
+
+    monkeypatch.setattr(leases.time, "sleep", lambda _: None)
+    monkeypatch.setattr(leases, "_last_beat", lambda *_: None)
+    monkeypatch.setattr(leases, "set_properties", set_properties)
+    store: Any = None
+    assert leases._renew(store, lease, stop)
+    assert written == [False]
