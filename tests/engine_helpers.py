@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from prox_spark.config.engines import EngineSettings
 from prox_spark.config.models import ChunkConfig, DocumentConfig
-from prox_spark.engines.supervised.place import Owner, connect, find_owner, find_slot, place
+from prox_spark.engines.supervised.devices import find_slot
+from prox_spark.engines.supervised.place import Owner, connect, find_owner, place
 from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.task import generate_programs
 

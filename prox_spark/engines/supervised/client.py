@@ -12,7 +12,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,12 +22,15 @@ import msgspec
 
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.engines.supervised import wire
+from prox_spark.engines.supervised.devices import find_slot
 from prox_spark.engines.supervised.place import (
     Place,
     connect,
     find_owner,
-    find_slot,
+    is_at_work,
+    is_supervisor,
     last_words,
+    owner_of,
     place,
     start_supervisor,
     try_lock,
@@ -43,6 +46,9 @@ WINDOW = 256
 
 RESTARTS = 2
 """Engines that may die under one stream before the cause is found."""
+
+FORGIVING = 1024
+"""Answers after which the deaths before them are forgiven: a long stream may lose an engine now and then."""
 
 MOST_FATAL = 8
 """Requests of one search that an engine may die of, each alone: more, and it is not the requests that are bad."""
@@ -93,18 +99,20 @@ class SupervisedEngine:
         """Answer every request once, in any order. Raises ``EngineError`` beyond the restart budget."""
         source = iter(requests)
         flying: dict[int, Request] = {}
-        deaths, before = 0, frozenset[int]()
+        deaths, answered, before = 0, 0, frozenset[int]()
         try:
             while True:
                 try:
-                    yield from self._talk(source, flying)
+                    for completion in self._talk(source, flying):
+                        answered += 1
+                        yield completion
                     return
                 except _LostError as lost:
                     served = self._note(lost, flying)
                     if not lost.fault:
                         time.sleep(_YIELD_SECONDS)
                         continue
-                    deaths += 1
+                    deaths, answered = (1 if answered >= FORGIVING else deaths + 1), 0
                     self._log_death(lost, deaths, RESTARTS, len(flying))
                     if deaths > RESTARTS:
                         raise self._beyond(f"{deaths} times in one stream; {RESTARTS} are allowed", lost) from lost
@@ -251,18 +259,30 @@ class SupervisedEngine:
         except (_LostError, OSError):
             self.close()
 
-    def _next(self, connection: wire.Connection) -> wire.ToClient:
+    def _next(
+        self,
+        connection: wire.Connection,
+        receive: Callable[[wire.Connection], wire.ToClient] = wire.Connection.receive,
+    ) -> wire.ToClient:
         try:
-            return connection.receive()
+            return receive(connection)
         except TimeoutError as silence:
             raise self._hung(connection) from silence
         except OSError as error:
-            raise _LostError(str(error), fault=True) from error
+            raise _LostError(str(error), fault=not self._owner_is_gone()) from error
+
+    def _owner_is_gone(self) -> bool:
+        """Whether the engine ended with its owner, another JVM whose GPU this one shares: no fault of any request."""
+        owner = owner_of(self._where)
+        return owner is not None and owner != self._where.owner and not owner.alive()
 
     def _hung(self, connection: wire.Connection) -> _LostError:
         """A supervisor that says nothing, not even that it lives: end it, its watcher does the rest."""
-        with contextlib.suppress(OSError):
-            os.kill(connection.peer(), signal.SIGKILL)
+        pid = connection.peer()
+        # 0 is a process that this one cannot see; to kill 0 would be to kill this process's own group.
+        if pid > 1 and is_supervisor(pid):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
         return _LostError(f"the engine's supervisor was silent for {_SILENCE_SECONDS:.0f} s", fault=True)
 
     def _ready(self) -> wire.Connection:
@@ -274,13 +294,15 @@ class SupervisedEngine:
             try:
                 ready = self._greet(connection, began)
                 while not ready:
-                    ready = self._judge(self._next(connection))
+                    ready = self._judge(self._next(connection, self._patiently))
                 self._log_ready(time.monotonic() - began)
                 return connection
             except _LostError as lost:
                 connection.close()
-                if lost.fault:
+                # Whoever waits for another model's engine has no part in its death.
+                if lost.fault and self._state[0] != "waiting":
                     raise
+                self._check_patience()
                 time.sleep(_POLL_SECONDS)
             except BaseException:
                 connection.close()
@@ -297,11 +319,21 @@ class SupervisedEngine:
         """Say hello and hear a first word. A supervisor just killed may still take a connection: no new death."""
         try:
             connection.send(self._hello)
-            return self._judge(connection.receive())
+            return self._judge(self._patiently(connection))
         except TimeoutError as silence:
             raise self._hung(connection) from silence
         except OSError as error:
             raise _LostError(str(error), fault=time.monotonic() - began > _CONNECT_SECONDS) from error
+
+    def _patiently(self, connection: wire.Connection) -> wire.ToClient:
+        """The next word of a supervisor that may be loading a model, which can keep it from saying that it lives."""
+        while True:
+            try:
+                return connection.receive()
+            except TimeoutError:
+                if self._state[0] == "waiting" or not is_at_work(connection.peer()):
+                    raise
+                self._check_patience()
 
     def _judge(self, message: wire.ToClient) -> bool:
         """Whether the model is ready; raises where it will not be."""
@@ -316,14 +348,18 @@ class SupervisedEngine:
             # Each state has its own time: whoever waited for another model starts to load only then.
             if message.state != self._state[0]:
                 self._state = (message.state, time.monotonic())
-            waited = time.monotonic() - self._state[1]
-            limit = _WAIT_SECONDS if message.state == "waiting" else _LOAD_SECONDS
-            if waited > limit:
-                raise EngineError(
-                    f"the engine was {message.state} for {waited:.0f} s; its log: {self._where.log}\n"
-                    f"{last_words(self._where)}"
-                )
+            self._check_patience()
         return isinstance(message, wire.Ready)
+
+    def _check_patience(self) -> None:
+        """Raise ``EngineError`` when the engine has been in one state, not ready, for longer than it may."""
+        state, since = self._state
+        waited = time.monotonic() - since
+        if waited > (_WAIT_SECONDS if state == "waiting" else _LOAD_SECONDS):
+            raise EngineError(
+                f"the engine was {state or 'silent'} for {waited:.0f} s; its log: {self._where.log}\n"
+                f"{last_words(self._where)}"
+            )
 
     def _connect(self) -> wire.Connection:
         """Find the supervisor or start it; whoever gets the lock starts it, the others wait for its socket."""

@@ -1,13 +1,16 @@
 """Ownership and location of an engine: owner process, private folder, lock, start.
 
 An engine belongs to its *owner*: the executor's JVM, which outlives Spark's Python workers, or without one the current
-process. Its files are in a folder that only the user can enter, under short names (a Unix socket's path has 107 bytes):
+process. On a GPU whose UUID is known there is one engine for all processes of the user on this host, whatever their JVM: its
+owner is the one that started it, and the others start a new one when that goes. Its files are in a folder that only the user
+can enter, under short names (a Unix socket's path has 107 bytes):
 
-- ``KEY.lock`` is held (flock) by the supervisor and its watcher as long as anything of that engine lives,
+- ``KEY.lock`` is held (flock) by the supervisor and its watcher as long as anything of that engine lives, and names the owner,
 - ``KEY.sock`` is where it listens,
 - ``KEY.log`` has its own words and those of the engine.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -21,10 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prox_spark.credentials import hidden
+from prox_spark.engines.supervised.caches import private_caches
+from prox_spark.engines.supervised.devices import identity
 from prox_spark.errors import EngineError
-from prox_spark.processes import Owner, start_time
+from prox_spark.processes import Owner, start_time, stat_fields
 
 _MAX_SOCKET_PATH = 100
+_SHARED = "gpu-"
+_SUPERVISOR = "prox_spark.engines.supervised.supervisor"
+LOG_BYTES = 32 << 20
+"""An engine's log that is longer loses its beginning."""
+
+_LOG_KEPT = 4 << 20
 _LAST_WORDS = 30
 
 
@@ -60,11 +71,16 @@ def private_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The files of one owner's engine on one slot (a GPU's address, or ``cpu``)."""
+    """The files of an engine on one slot (a GPU's address, or ``cpu``): of one owner's, or of all that share a GPU."""
 
     owner: Owner
     slot: str
     base: Path
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other owners' tasks use the same files: then they stay when the owner goes."""
+        return self.base.name.startswith(_SHARED)
 
     @property
     def lock(self) -> Path:
@@ -83,22 +99,12 @@ class Place:
 
 
 def place(owner: Owner, slot: str) -> Place:
-    """Where ``owner``'s engine for ``slot`` is found."""
+    """Where the engine for ``slot`` is found: that of the GPU on this host, where it has a name, else ``owner``'s."""
+    shared = identity(slot)
+    if shared is not None:
+        return Place(owner, slot, private_folder() / f"{_SHARED}{shared}")
     short = slot if re.fullmatch(r"[0-9a-z]{1,8}", slot) else hashlib.sha256(slot.encode()).hexdigest()[:8]
     return Place(owner, slot, private_folder() / f"{owner.pid}-{owner.started}-{short}")
-
-
-def find_slot(gpu: str | None) -> str:
-    """Which device an engine runs on: ``gpu`` (the address that Spark gave), else what the environment shows.
-
-    ``cpu`` without a GPU; ``gpu`` where there is one that nobody narrowed down.
-    """
-    if gpu is not None:
-        return gpu
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return visible if visible not in ("", "-1") else "cpu"
-    return "gpu" if any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
 
 
 def connect(where: Place) -> socket.socket | None:
@@ -129,14 +135,19 @@ def start_supervisor(where: Place, lock: int, environment: dict[str, str], idle_
 
     Raises ``EngineError`` where not even the process starts.
     """
-    command = [sys.executable, "-m", "prox_spark.engines.supervised.supervisor", str(where.base), where.slot]
+    command = [sys.executable, "-m", _SUPERVISOR, str(where.base), where.slot]
     command += [str(where.owner.pid), str(where.owner.started), str(lock), str(idle_seconds)]
     # Spark adds a job's Python files to sys.path, which a child does not inherit.
     environment = {**environment, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     try:
+        environment |= private_caches(environment, where.base.parent / "caches")
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"{where.owner.pid} {where.owner.started}".encode(), 0)
         _sweep(where.base.parent)
         where.socket.unlink(missing_ok=True)
-        with where.log.open("wb") as log:
+        where.log.unlink(missing_ok=True)
+        # Appending: what is written after `bound_log` comes after what that kept.
+        with where.log.open("ab") as log:
             launcher = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -169,6 +180,41 @@ def _sweep(folder: Path) -> None:
             for file in (gone.socket, gone.log, gone.lock):
                 file.unlink(missing_ok=True)
             os.close(held)
+
+
+def is_supervisor(pid: int) -> bool:
+    """Whether this process is one of this package's supervisors: numbers of processes are used again."""
+    try:
+        return _SUPERVISOR.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def is_at_work(pid: int) -> bool:
+    """Whether this supervisor runs or waits for a disk: it is neither stopped nor gone."""
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] not in "TtZX" and is_supervisor(pid)
+
+
+def owner_of(where: Place) -> Owner | None:
+    """The process that the running engine belongs to, as its starter wrote it; ``None`` where nobody did."""
+    try:
+        pid, started = where.lock.read_text(encoding="ascii").split()
+        return Owner(int(pid), int(started))
+    except (OSError, ValueError):
+        return None
+
+
+def bound_log(where: Place) -> None:
+    """Keep the end of a log that has become too long; what is said in that moment may be lost."""
+    with contextlib.suppress(FileNotFoundError), where.log.open("r+b") as log:
+        size = log.seek(0, os.SEEK_END)
+        if size > LOG_BYTES:
+            log.seek(size - _LOG_KEPT)
+            kept = log.read()
+            log.truncate(0)
+            log.seek(0)
+            log.write(b"(the beginning was cut off)\n" + kept)
 
 
 def last_words(where: Place) -> str:

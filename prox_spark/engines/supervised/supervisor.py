@@ -24,7 +24,7 @@ from typing import NoReturn
 from prox_spark.credentials import hidden
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import Backend, EngineDiedError
-from prox_spark.engines.supervised.place import Place
+from prox_spark.engines.supervised.place import Place, bound_log
 from prox_spark.logs import LogSettings, configure
 from prox_spark.processes import Owner
 
@@ -88,6 +88,7 @@ class Supervisor:
 
     async def _look_after(self) -> None:
         now = time.monotonic()
+        bound_log(self._where)
         if not self._where.owner.alive():
             _log.info("shutting down: the process that it belongs to is gone")
             self._end()

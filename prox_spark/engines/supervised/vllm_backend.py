@@ -58,7 +58,7 @@ def _argument_names() -> list[str]:
 def environment(base: dict[str, str], slot: str) -> dict[str, str]:
     """``base`` with what vLLM's processes need: no usage statistics, one GPU, and on a CPU a modest cache.
 
-    What the user has set stays. ``slot`` as ``prox_spark.engines.supervised.place.find_slot`` gives it.
+    What the user has set stays. ``slot`` as ``devices.find_slot`` gives it.
     """
     defaults = {"VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
     if slot == "cpu":

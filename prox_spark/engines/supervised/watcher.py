@@ -30,13 +30,17 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     where = Place(Owner(int(owner_pid), int(owner_started)), slot, Path(base))
     leader = int(group)
+    if leader <= 1:
+        # No group of its own: what would be killed is the container's.
+        sys.exit(f"the engine runs in process group {leader}, which it does not own")
     shared = _wait(where.owner, int(supervisor), leader)
     shared |= _mapped(leader)
     _kill(leader)
     where.socket.unlink(missing_ok=True)
     for file in shared:
         file.unlink(missing_ok=True)
-    if not where.owner.alive():
+    # Another owner's task may be opening the files of a shared place.
+    if not where.owner.alive() and not where.is_shared:
         where.log.unlink(missing_ok=True)
         where.lock.unlink(missing_ok=True)
 

@@ -148,7 +148,7 @@ class Connection:
         self._received = bytearray()
 
     def peer(self) -> int:
-        """Process id of the other side, as the kernel knows it."""
+        """Process id of the other side, as the kernel knows it; 0 where it lives among other process ids."""
         credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid, _, _ = struct.unpack("3i", credentials)
         return int(pid)
@@ -158,23 +158,27 @@ class Connection:
         self._socket.sendall(frame(message))
 
     def receive(self) -> ToClient:
-        """The next message. ``TimeoutError`` after the silence limit, ``ConnectionError`` at the end of the stream."""
-        size = HEADER.unpack(self._take(HEADER.size))[0]
+        """The next message. ``TimeoutError`` after the silence limit, ``ConnectionError`` at the end of the stream.
+
+        After a ``TimeoutError`` it can be called again: nothing is lost of what came before.
+        """
+        self._fill(HEADER.size)
+        size = HEADER.unpack_from(self._received)[0]
         if size > MAX_FRAME:
             raise ConnectionError(f"a frame of {size} bytes")
-        message: ToClient = decode_to_client(self._take(size))
+        end = HEADER.size + size
+        self._fill(end)
+        message: ToClient = decode_to_client(bytes(self._received[HEADER.size : end]))
+        del self._received[:end]
         return message
 
     def close(self) -> None:
         """End the conversation."""
         self._socket.close()
 
-    def _take(self, size: int) -> bytes:
+    def _fill(self, size: int) -> None:
         while len(self._received) < size:
             data = self._socket.recv(1 << 18)
             if not data:
                 raise ConnectionError("the engine's supervisor closed the connection")
             self._received += data
-        taken = bytes(self._received[:size])
-        del self._received[:size]
-        return taken

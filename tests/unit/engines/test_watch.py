@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from prox_spark.engines.supervised.devices import find_slot
 from prox_spark.engines.supervised.place import (
     Place,
     _sweep,
     find_owner,
-    find_slot,
     place,
     private_folder,
     try_lock,
@@ -98,7 +98,7 @@ def test_an_owner_is_not_mistaken_for_a_process_with_its_number() -> None:
 
 @pytest.mark.parametrize(
     ("given", "visible", "slot"),
-    [("2", "0,1", "2"), (None, "1", "1"), (None, "", "cpu"), (None, "-1", "cpu")],
+    [("1", "0,1", "1"), (None, "1", "1"), (None, "", "cpu"), (None, "-1", "cpu")],
 )
 def test_the_slot_is_sparks_gpu_or_what_is_visible(
     monkeypatch: pytest.MonkeyPatch, given: str | None, visible: str, slot: str
