@@ -1,7 +1,8 @@
 """Send the requests of this folder: ``python conf/emr/submit.py REQUEST [VERB ARGUMENT…]``; ``REQUESTS`` has the names.
 
 ``${NAME}`` in a request is the environment variable of that name, ``${ARGUMENTS}`` the verb's arguments. Where ``LOG_TABLE``
-is set, Spark gets Delta's log store in that table of DynamoDB (``log-store.json``). ``--print`` shows the request and sends
+is set, Spark gets Delta's log store in that table of DynamoDB (``log-store.json``); ``ONE_DRIVER=true`` says that only one job
+at a time writes. ``--print`` shows the request and sends
 nothing. Region and credentials are found as the AWS tools find them; botocore must be installed.
 """
 
@@ -63,6 +64,8 @@ def build(what: str, arguments: Sequence[str], environment: Mapping[str, str]) -
             _spark_defaults(request).update(_fill(_read(file), values, []))
     except KeyError as missing:
         raise SubmitError(f"{file} needs the environment variable {missing.args[0]}") from None
+    if what in _LOG_STORE_JAR and values.get("ONE_DRIVER") == "true":
+        _spark_defaults(request)["spark.prox_spark.oneDriver"] = "true"
     if what == "cluster" and request["ReleaseLabel"].startswith("emr-7"):
         _suit_emr_7(request)
     return request

@@ -25,7 +25,8 @@ from prox_spark.session import DELTA
 
 FOLDER = ROOT / "conf" / "emr"
 SUBMIT = FOLDER / "submit.py"
-BUILD = runpy.run_path(str(SUBMIT))["build"]
+SCRIPT = runpy.run_path(str(SUBMIT))
+BUILD, DEFAULTS = SCRIPT["build"], SCRIPT["_spark_defaults"]
 VALUES = {
     "RELEASE_LABEL": "emr-spark-8.1.0",
     "BUCKET": "bucket",
@@ -151,6 +152,13 @@ def test_every_job_gets_the_same_log_store_or_none(what: str) -> None:
     # Pods read files of their image by this scheme; elsewhere they are files of the node.
     assert {jar.startswith("local://") for jar in jars} == {what == "eks-run"}
     assert with_it.items() >= without.items()
+
+
+@pytest.mark.parametrize("what", STARTING)
+def test_a_job_says_that_it_alone_writes_where_the_user_says_so(what: str) -> None:
+    arguments = () if what == "cluster" else ("execute",)
+    one, any_number = (BUILD(what, arguments, VALUES | more) for more in ({"ONE_DRIVER": "true"}, {}))
+    assert DEFAULTS(one) == DEFAULTS(any_number) | {"spark.prox_spark.oneDriver": "true"}
 
 
 def test_executors_on_spot_pods_hand_their_rows_on() -> None:
@@ -366,7 +374,7 @@ def test_every_command_of_the_page_is_one() -> None:
     submitted = [words[words.index("conf/emr/submit.py") + 1 :] for words in found if "conf/emr/submit.py" in words]
     assert {words[0] for words in submitted} == {"--print", *REQUESTS}
     exported = {word.partition("=")[0] for words in found if words[0] == "export" for word in words[1:]}
-    assert exported == VALUES.keys() | LOG_STORE.keys()
+    assert exported == {*VALUES, *LOG_STORE, "ONE_DRIVER"}
     for words in submitted:
         what, *arguments = words[1:] if words[0] == "--print" else words
         arguments = [word.replace("$BUCKET", "bucket") for word in arguments]
