@@ -42,7 +42,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
 
 # Exact versions without index URLs; run after changing dependencies.
 constraints: setup
-	@$(BIN)/uv pip compile pyproject.toml --extra local --extra cpu --extra report --extra harness --extra trafilatura --extra dev --no-header --no-annotate --universal -q -o constraints.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra local --extra cpu --extra onnx --extra report --extra harness --extra trafilatura --extra dev --no-header --no-annotate --universal -q -o constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

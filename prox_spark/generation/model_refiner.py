@@ -7,7 +7,8 @@ A model folder may have a ``refiner.json``::
      "chunk": {"template": "lines/1", "window": 1500, "max_tokens": 256, "numbering": "document", "grammar": false}}
 
 A stage with a ``label`` is a token classifier, which writes no program: the probability of that label (a name in
-``config.json``'s ``id2label``) is read at the last token of each line, or at the first token of a document.
+``config.json``'s ``id2label``) is read at the last token of each line, or at the first token of a document. ``int8`` says that
+such a model keeps its F1 in whole numbers of 8 bits: the engine ``onnx`` then uses them.
 A folder without ``refiner.json`` is taken for a released ProX refiner.
 """
 
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from prox_spark.config.engines import ModelSettings, OpenaiSettings, VllmSettings, answering_options
+from prox_spark.config.engines import ModelSettings, OnnxSettings, OpenaiSettings, VllmSettings, answering_options
 from prox_spark.engines.digests import file_digest
 from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import RefinerError
@@ -39,6 +40,7 @@ class _StageFile(Section):
     decision: tuple[str, str] | None = None
     label: str | None = None
     grammar: bool = False
+    int8: bool = False
 
 
 class _RefinerFile(Section):
@@ -79,7 +81,7 @@ def model_refiner(stage: Stage, settings: ModelSettings, given: Overrides) -> Re
         decision=decision,
         label=label,
         grammar=(DOCUMENT_EBNF if stage == "document" else EBNF) if held else None,
-        options=_options(settings),
+        options=_options(settings, own),
     )
 
 
@@ -133,9 +135,13 @@ def _sources(folder: Path, settings: ModelSettings) -> tuple[tuple[str, str], ..
     return folder_digests(folder)
 
 
-def _options(settings: ModelSettings) -> tuple[tuple[str, str], ...]:
+def _options(settings: ModelSettings, own: _StageFile) -> tuple[tuple[str, str], ...]:
     """Engine options that change what a model answers, by name, each value as canonical JSON."""
     chosen = answering_options(settings.options) if isinstance(settings, VllmSettings) else {}
+    if isinstance(settings, OnnxSettings):
+        precision = settings.precision or ("int8" if own.int8 else "float32")
+        # Single precision is what every engine computes where the hardware has nothing faster.
+        chosen = {} if precision == "float32" else {"precision": precision}
     return tuple(
         (name, json.dumps(value, sort_keys=True, separators=(",", ":"))) for name, value in sorted(chosen.items())
     )

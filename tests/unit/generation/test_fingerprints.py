@@ -58,6 +58,7 @@ TEMPLATE = {
 
 REFINEMENTS = {
     "local": "8776a97a9676a42ac83f3646f49e74c80810f00d7305475360e7dbb9b2a03a9b",
+    "cpu": "4eea2508adecb0dfe57457bc15b53e4b31f7360174d260e59ac3a2556fcc4c21",
     "rules": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
     "cluster": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
     "databricks/refine": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",

@@ -1,0 +1,1 @@
+"""Token classifiers on onnxruntime: their graphs are built from safetensors when an engine opens, without torch."""
