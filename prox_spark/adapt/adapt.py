@@ -15,6 +15,7 @@ from typing import Any
 from prox_spark import __version__
 from prox_spark.adapt.card import card
 from prox_spark.adapt.documents import fit_documents, score_documents
+from prox_spark.adapt.int8 import int8_f1, keeps_f1
 from prox_spark.adapt.recipe import Recipe, make_recipe
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.adapt.training import smaller, train
@@ -185,10 +186,12 @@ def _scores(scored: Scored, threshold: float) -> dict[str, float]:
     }
 
 
-def _refiner_file(refiner: Refiner) -> Mapping[str, Any]:
+def _refiner_file(refiner: Refiner, int8: bool) -> Mapping[str, Any]:
     stage: dict[str, Any] = {"template": refiner.template, "window": refiner.window, "numbering": refiner.numbering}
     if refiner.label is not None:
         stage["label"] = "keep"
+        # Left out where it is false, as older packages know no such key.
+        stage |= {"int8": True} if int8 else {}
     else:
         stage["max_tokens"] = refiner.max_tokens
     if refiner.decision is not None:
@@ -200,7 +203,14 @@ def _write(work: Path, recipe: Recipe, settings: AdaptConfig, done: Adapted) -> 
     import torch
 
     recipe.model.to(torch.bfloat16).save_pretrained(work, safe_serialization=True)
-    (work / "refiner.json").write_text(json.dumps(_refiner_file(recipe.refiner), indent=2) + "\n", encoding="utf-8")
+    whole: dict[str, float] = {}
+    if settings.task == "lines":
+        whole = by_short_name(int8_f1(recipe.task, work, recipe.refiner, done.best["threshold"]))
+    int8 = keeps_f1(whole, {name: score["f1"] for name, score in done.scores.items()})
+    for name, f1 in whole.items():
+        done.scores[name]["f1_int8"] = f1
+    refiner = _refiner_file(recipe.refiner, int8)
+    (work / "refiner.json").write_text(json.dumps(refiner, indent=2) + "\n", encoding="utf-8")
     parameters = sum(value.numel() for value in recipe.model.parameters())
     ran_on = machine(settings.processes)
     _describe(work, settings, done, type(recipe.model).__name__, recipe.examples, parameters, ran_on)

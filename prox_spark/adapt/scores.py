@@ -17,6 +17,8 @@ from prox_spark.config.adapt import AdaptConfig
 
 _POOL = 400
 """Windows that are sorted by length together, so that a step pads little and order stays random."""
+_LEAST = 1e-9
+"""Probabilities of 0 and 1 have no logits."""
 _HIDDEN = 0
 """What stands for a hidden token: padding, which the model otherwise never reads."""
 
@@ -77,11 +79,16 @@ class ScoreTask:
                     self._logits(model, batch, padded([window.ids for window in batch])).double().cpu().numpy()
                     for batch in batches(chosen, 2 * self._settings.batch_tokens)
                 ]
-            found[name] = Scored(
-                np.concatenate(logits),
-                np.concatenate([window.keep for window in chosen]),
-                np.concatenate([window.words for window in chosen]),
-            )
+            found[name] = _scored(np.concatenate(logits), chosen)
+        return found
+
+    def score_with(self, probabilities: Callable[[Any, Any], Sequence[float]]) -> dict[str, Scored]:
+        """``score`` by another engine: from ids and ends of a window to P(keep) at these."""
+        found = {}
+        for name, chosen in self._validation.items():
+            asked = [np.asarray(probabilities(window.ids, window.ends), np.float64) for window in chosen]
+            p = np.clip(np.concatenate(asked), _LEAST, 1 - _LEAST)
+            found[name] = _scored(np.log(p) - np.log1p(-p), chosen)
         return found
 
     def evaluate(self, model: Any) -> dict[str, float]:
@@ -95,6 +102,11 @@ class ScoreTask:
         logits = model(**inputs(model, rows)).logits[row, column].float()
         remove, keep = self._columns
         return logits[:, keep] - logits[:, remove]
+
+
+def _scored(logits: "np.ndarray[Any, np.dtype[np.float64]]", chosen: Sequence[Window]) -> Scored:
+    keep, words = (np.concatenate([getattr(window, name) for window in chosen]) for name in ("keep", "words"))
+    return Scored(logits, keep, words)
 
 
 def lay_out(batch: Sequence[Any], settings: AdaptConfig) -> Rows:

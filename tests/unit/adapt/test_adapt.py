@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 
 from prox_spark.adapt import training
 from prox_spark.adapt.adapt import _absolute, _digest, adapt
+from prox_spark.adapt.int8 import keeps_f1
 from prox_spark.adapt.programs import removals, removed
 from prox_spark.adapt.recipe import make_recipe
 from prox_spark.adapt.rows import check_packing
 from prox_spark.adapt.scores import lay_out
 from prox_spark.adapt.scoring import Scored, best_threshold, calibration, calibration_error, keep_f1, roc_area
 from prox_spark.config.adapt import AdaptConfig, Shape
-from prox_spark.config.engines import StatisticsSettings, TransformersSettings
+from prox_spark.config.engines import OnnxSettings, StatisticsSettings, TransformersSettings
 from prox_spark.corpora.labels import read_documents, read_pages
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError, TrainingError
@@ -70,12 +72,31 @@ def test_a_scorer_learns_is_calibrated_and_comes_as_a_refiner(files: tuple[str, 
     recorded = json.loads((folder / "training.json").read_text())
     assert recorded["settings"]["train"] == ["train.jsonl"]
     assert f"{done.scores['dev.jsonl']['f1']:.4f}" in (folder / "README.md").read_text()
+    assert recorded["scores"]["dev.jsonl"]["f1_int8"] == pytest.approx(done.scores["dev.jsonl"]["f1"], abs=0.002)
+    onnx = load_refiner("chunk", OnnxSettings(kind="onnx", model=str(folder)))
+    assert onnx.options == (("precision", '"int8"'),)
 
     again = adapt(settings(files, tmp_path / "again"))
 
     assert (again.best, again.scores) == (done.best, done.scores)
     with pytest.raises(TrainingError, match="exists"):
         adapt(settings(files, tmp_path / "again"))
+
+
+def test_int8_is_for_refiners_that_lose_nothing_by_it() -> None:
+    single = {"dev": 0.9, "other": 0.8}
+    assert keeps_f1({"dev": 0.8981, "other": 0.81}, single)
+    assert not keeps_f1({"dev": 0.8979, "other": 0.81}, single)
+    assert not keeps_f1({}, single)
+
+
+def test_without_onnxruntime_a_scorer_is_made_in_single_precision(
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    done = adapt(settings(files, tmp_path / "small", epochs=1, evaluations=1))
+    assert "f1_int8" not in done.scores["dev.jsonl"]
+    assert "int8" not in json.loads((tmp_path / "small" / "refiner.json").read_text())["chunk"]
 
 
 @pytest.mark.parametrize(
