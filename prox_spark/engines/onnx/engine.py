@@ -1,7 +1,7 @@
 """The ``onnx`` engine: a token classifier in the task itself, one chunk at a time, on the task's cores.
 
-One for each task and none between tasks: a session for so small a model is a fifth of a Python worker's memory, every core
-computes while its own task waits for nothing, and no answer crosses a process. onnxruntime answers within the call, so that
+One for each task and none between tasks: a session for so small a model is small, every core computes while its own task waits
+for nothing, and no answer crosses a process. onnxruntime answers within the call, so that
 nothing of it outlives the task's process.
 """
 
