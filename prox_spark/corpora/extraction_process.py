@@ -30,7 +30,7 @@ from prox_spark.errors import InstallationError
 MAX_PAGE = 64 << 20
 """Bytes of the largest page that is parsed, decoded or not, and of the longest text."""
 
-CPU_SECONDS = 5
+CPU_SECONDS = 10
 """Processor time that a page may take."""
 
 # A parser copies what is not closed for each tag that follows: in time and memory, a page's bytes times its tags.

@@ -21,6 +21,7 @@ from prox_spark.cli import exporting
 from prox_spark.cli.groups import REFINE, GroupedVerbs
 from prox_spark.cli.options import OutputOption, app
 from prox_spark.config.models import ExecutionConfig
+from prox_spark.corpora.extraction import EXTRACTORS
 from prox_spark.corpora.formats import COLUMNS, CONTAINERS, FORMATS, Container
 from prox_spark.corpora.read import READERS
 from prox_spark.execution import DroppedLine, ExecutionSettings
@@ -94,6 +95,11 @@ def test_every_format_can_be_read_and_is_documented() -> None:
         assert one.about
         # Spark's tables take the first name of each of our columns.
         assert not one.read_by_spark or all(getattr(one, ours) for ours in COLUMNS)
+
+
+def test_every_extractor_is_documented() -> None:
+    assert set(table(page("configuration.md"), "| extractor |")) == set(EXTRACTORS)
+    assert all(f"`{name}`" in page("corpora.md") for name in EXTRACTORS)
 
 
 # The other formats are named as what they contain, a word with other meanings.
