@@ -5,6 +5,7 @@ import gzip
 import lzma
 import random
 import re
+import resource
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,19 @@ def test_a_zstd_dictionary_of_garbage_costs_no_frame_that_does_without(tmp_path:
     path = write(tmp_path, skippable(b"\x37\xa4\x30\xec" + b"garbage" * 9) + zstandard.compress(LINES))
     check_files([str(path)], "json")
     assert texts(read(path)) == ["one", "two"]
+
+
+@pytest.mark.parametrize(("log", "error"), [(27, None), (31, None), (40, "BrokenFile")])
+def test_a_zstd_frame_takes_the_memory_that_it_fills_whatever_it_asks_for(
+    tmp_path: Path, log: int, error: str | None
+) -> None:
+    content = page(0)
+    frame = b"\x28\xb5\x2f\xfd" + bytes([0, (log - 10) << 3]) + (len(content) << 3 | 1).to_bytes(3, "little") + content
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with soon(2):
+        rows = read(write(tmp_path, frame + zstandard.compress(page(1))), "warc")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 << 10
+    assert [row["error_class"] for row in rows] == [error, None]
 
 
 # JSON lines
