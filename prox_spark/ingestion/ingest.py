@@ -120,8 +120,11 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     version = store.version("documents")
     if FORMATS[source.format].read_by_spark:
         return _ingest_source(store, config, source)
-    known = _known_files(store, source)
-    pending = [file for file in files if (file.name, file.size, _microseconds(file)) not in known]
+    known, otherwise = _known_files(store, source)
+    pending = [file for file in files if _key(file) not in known]
+    if other := sum(_key(file) in otherwise for file in files):
+        told = "ingest: %d files gave documents with another format, columns or extractor; these stay as they are"
+        _log.warning(told, other, extra={"store": store.location, "files": other})
     size = sum(file.size for file in pending)
     values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
     told = "ingest: store %s, documents version %d; %d of %d %s files are new (%s)"
@@ -191,23 +194,30 @@ def _input(config: Config) -> InputConfig:
     return config.input
 
 
-def _known_files(store: Store, source: InputConfig) -> set[tuple[str, int, int]]:
-    """Path, size and time of the files that need not be read: they gave documents, or were read in this way before.
+_Key = tuple[str, int, int]
+"""Path, size and time of a file in microseconds."""
 
-    Where another format or other columns gave none, this one may.
+
+def _known_files(store: Store, source: InputConfig) -> tuple[set[_Key], set[_Key]]:
+    """The files that need not be read: they gave documents, or were read in this way before; and those read in another.
+
+    Where another format or other columns gave no document, this one may.
     """
     # Rows of older packages say neither: they were read in the same way where the format is the same.
     documents = F.coalesce("documents", F.col("records") - F.col("quarantined"))
-    format_alone = F.col("reading").isNull() & (F.col("format") == source.format)
-    done = store.read("files").where((documents > 0) | (F.col("reading") == source.reading) | format_alone)
-    rows = done.select("path", "size", F.unix_micros("modified_at").alias("modified")).collect()
-    return {(row["path"], row["size"], row["modified"]) for row in rows}
+    same = F.coalesce(F.col("reading") == source.reading, F.col("format") == source.format)
+    rows = store.read("files").where((documents > 0) | same)
+    found = rows.select("path", "size", F.unix_micros("modified_at").alias("modified"), same.alias("same")).collect()
+    keys = {
+        (row["path"], row["size"], row["modified"]): row["same"] for row in sorted(found, key=lambda row: row["same"])
+    }
+    return set(keys), {key for key, same in keys.items() if not same}
 
 
-def _microseconds(file: FileInfo) -> int:
+def _key(file: FileInfo) -> _Key:
     # Not timestamp() * 1e6: a float holds no microseconds of this century exactly.
     seconds = int(file.modified_at.replace(microsecond=0).timestamp())
-    return seconds * 1_000_000 + file.modified_at.microsecond
+    return file.name, file.size, seconds * 1_000_000 + file.modified_at.microsecond
 
 
 def _next_unit(store: Store) -> int:

@@ -63,7 +63,11 @@ def test_every_record_of_an_archive_is_accounted_for(
 
 
 def test_a_file_that_gave_no_document_is_read_again_in_another_way(
-    spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
+    spark: Any,
+    configure: Callable[..., Config],
+    write_pages: Callable[..., Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write_pages([PAGE], "a.json")
     (tmp_path / "b.json").write_text('{"body": "A page whose text has another name."}\n')
@@ -78,6 +82,7 @@ def test_a_file_that_gave_no_document_is_read_again_in_another_way(
     assert ingest(spark, mapped) == Ingested(1, 0, 1, 0)
     assert ingest(spark, mapped) == Ingested(0, 1, 0, 0)
     assert ingest(spark, config()) == Ingested(0, 2, 0, 0), "it gave a document"
+    assert "1 files gave documents with another format, columns or extractor" in caplog.text
 
 
 def test_a_run_that_died_before_its_files_counts_documents_that_are_there(

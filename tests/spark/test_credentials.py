@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from annotator import PROSE, about, sensible
+from annotator import about, sensible
+from claims import PAGE
 from endpoint import Endpoint, Handler, serving
 
 from prox_spark.cli import main
@@ -47,7 +48,7 @@ def test_no_byte_of_a_store_and_of_what_is_said_about_it_is_a_secret(
     spark: Any, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    pages = [{"url": f"http://site-{n}.example/", "text": f"Home\nPage {n}\n{PROSE}\nFooter"} for n in range(4)]
+    pages = [{"url": f"http://site-{n}.example/", "text": f"Home\nPage {n}\n{PAGE}\nFooter"} for n in range(4)]
     (tmp_path / "pages.json").write_text("".join(json.dumps(page) + "\n" for page in pages))
     (tmp_path / "broken.json").write_text('{"text": "no end\n')
     store, out = f"store={tmp_path / 'store'}", tmp_path / "out"

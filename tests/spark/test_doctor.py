@@ -45,7 +45,7 @@ def test_without_a_configuration_every_part_of_the_machine_is_a_row(
 ) -> None:
     rows = answer(capsys, 0)
 
-    machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "openai"]
+    machine = ["python", "java", "memory", "disk", "gpu", "vllm", "transformers", "onnxruntime", "openai"]
     assert list(rows) == [*machine, "spark", "session", "delta", "scheduling", "settings"]
     assert rows["delta"]["found"] == "wrote a table twice and read it"
     for name in ("python", "java", "vllm", "transformers", "spark", "session"):
