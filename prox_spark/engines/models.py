@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 from prox_spark.config.engines import ModelSettings, OpenaiSettings
+from prox_spark.engines.folders import check_weights
+from prox_spark.engines.folders.weights import WEIGHTS
 from prox_spark.errors import RefinerError
 
 _log = logging.getLogger(__name__)
@@ -13,9 +15,7 @@ SHIPPED = Path(__file__).parent.parent / "refiners"
 """Refiners that come with the package: a folder each, whose name is the model's name."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+\Z")
-_WANTED = ["*.json", "tokenizer.model", "merges.txt"]
-_WEIGHTS = "*.safetensors"
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_WANTED = ["*.json", "tokenizer.model", "merges.txt", "chat_template.jinja"]
 
 
 def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> Path:
@@ -109,7 +109,7 @@ def _download(model: str, revision: str | None, weights: bool) -> Path:
         raise RefinerError(f"model {model!r}: no such folder, and huggingface_hub is not installed") from None
     _log.info("looking for %s on the model hub, revision %s", model, revision or "main")
     try:
-        wanted = [*_WANTED, _WEIGHTS] if weights else _WANTED
+        wanted = [*_WANTED, WEIGHTS] if weights else _WANTED
         return Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
@@ -121,13 +121,7 @@ def check_folder(folder: Path, *, weights: bool = True) -> None:
 
     Raises ``RefinerError``.
     """
-    if weights and not any(folder.glob(_WEIGHTS)):
-        pickled = sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern))
-        if pickled:
-            raise RefinerError(
-                f"{folder} has only pickled weights ({pickled[0]}); loading them can run arbitrary code; "
-                "convert them to safetensors"
-            )
-        raise RefinerError(f"{folder} has no weights (*.safetensors)")
+    if weights:
+        check_weights(folder)
     if not (folder / "config.json").is_file():
         raise RefinerError(f"{folder} has no config.json")

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from prox_spark.engines.folders import read_folder, serialised
 from prox_spark.engines.models import resolve_tokenizer
 from prox_spark.errors import UsageError
-from prox_spark.generation.tokens import SLAB, encode, open_tokenizers, serialised
+from prox_spark.generation.tokens import SLAB, encode, open_tokenizers
 
 _FILES = (
     "tokenizer.json",
@@ -84,7 +85,8 @@ def read_tokenizer(name: str) -> ChosenTokenizer:
     whole = serialised(folder)
     tokenizer, _ = open_tokenizers(whole, name)
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    end = _end_token(folder)
+    named = read_folder(folder).token("eos_token")
+    end = named.value if named else None
     if end is None or end not in vocabulary:
         lacks = "names no eos_token" if end is None else f"names {end!r} as eos_token, which is not in its vocabulary"
         raise UsageError(
@@ -96,19 +98,6 @@ def read_tokenizer(name: str) -> ChosenTokenizer:
     files.setdefault("tokenizer.json", whole.encode())
     known = Path(name).name if Path(name).expanduser().is_dir() else name
     return ChosenTokenizer(known, whole, max(vocabulary.values()) + 1, end, vocabulary[end], files)
-
-
-def _end_token(folder: Path) -> str | None:
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (folder / name).is_file():
-            try:
-                token = json.loads((folder / name).read_bytes()).get("eos_token")
-            except (ValueError, AttributeError):
-                raise UsageError(f"{folder / name} is not a JSON object") from None
-            token = token.get("content") if isinstance(token, dict) else token
-            if isinstance(token, str):
-                return token
-    return None
 
 
 class DocumentTokenizer:

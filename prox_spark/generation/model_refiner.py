@@ -7,25 +7,30 @@ A model folder may have a ``refiner.json``::
      "chunk": {"template": "lines/1", "window": 1500, "max_tokens": 256, "numbering": "document", "grammar": false}}
 
 A stage with a ``label`` is a token classifier, which writes no program: the probability of that label (a name in
-``config.json``'s ``id2label``) is read at the last token of each line, or at the first token of a document. ``int8`` says that
+``config.json``'s ``id2label``) is read at the last token of each line, or at the first token of a document (its last one where
+the model is causal). A window that the context cannot hold is shortened, unless the configuration sets it. ``int8`` says that
 such a model keeps its F1 in whole numbers of 8 bits: the engine ``onnx`` then uses them.
 A folder without ``refiner.json`` is taken for a released ProX refiner.
 """
 
 import json
+import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from prox_spark.config.engines import ModelSettings, OnnxSettings, OpenaiSettings, VllmSettings, answering_options
 from prox_spark.engines.digests import file_digest
+from prox_spark.engines.folders import Folder, read_folder, read_json
 from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import RefinerError
 from prox_spark.generation.refiner import Numbering, Overrides, Refiner, Stage
-from prox_spark.generation.templates import template
+from prox_spark.generation.templates import Form, template
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
 from prox_spark.section import Section
+
+_log = logging.getLogger(__name__)
 
 _DIGESTED = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json")
 _DIGESTED_OLD = ("vocab.json", "merges.txt", "added_tokens.json")
@@ -60,38 +65,52 @@ _RELEASED = {
 
 def model_refiner(stage: Stage, settings: ModelSettings, given: Overrides) -> Refiner:
     """The refiner in the folder of these settings. Reads (and digests) its files. Raises ``RefinerError``."""
-    folder = refiner_folder(settings)
+    folder = read_folder(refiner_folder(settings))
     name, context, own = _read(folder, stage)
     template_name = given.template or own.template
-    template(template_name)
+    form = template(template_name).form(stage)
     decision = own.decision if stage == "document" else None
     label = _label(folder, own.label) if own.label else None
+    max_tokens = 0 if own.label else given.max_tokens or own.max_tokens
     held = (own.grammar if given.grammar is None else given.grammar) and decision is None and label is None
     return Refiner(
         stage=stage,
         name=name or Path(settings.model).name,
         kind="model",
-        sources=_sources(folder, settings),
+        sources=_sources(folder.path, settings),
         revision=settings.revision,
         template=template_name,
         numbering=own.numbering,
-        window=given.window or own.window,
+        window=given.window or _window(own.window, context, max_tokens, form, folder.path),
         context=context,
-        max_tokens=0 if own.label else given.max_tokens or own.max_tokens,
+        max_tokens=max_tokens,
         decision=decision,
         label=label,
         grammar=(DOCUMENT_EBNF if stage == "document" else EBNF) if held else None,
         options=_options(settings, own),
+        at_end=label is not None and stage == "document" and folder.causal,
     )
 
 
-def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:
+def _window(window: int, context: int, max_tokens: int, form: Form, folder: Path) -> int:
+    """The refiner's own window, shortened where it and the output alone fill the context. Needs no tokenizer."""
+    if window + max_tokens < context:
+        return window
+    # No token has less than a byte of the template; one more is BOS.
+    room = context - max_tokens - len((form.prefix + form.suffix).encode()) - 1
+    if room < 1:
+        raise RefinerError(f"{folder} has a context of {context} tokens: too little for the template and {max_tokens} of output")
+    _log.warning("%s has a context of %d tokens: the window is %d and not %d", folder, context, room, window)
+    return room
+
+
+def _read(folder: Folder, stage: Stage) -> tuple[str | None, int, _StageFile]:
     """Name, context and stage settings: of ``refiner.json``, else of the released refiners."""
-    file = folder / "refiner.json"
+    file = folder.path / "refiner.json"
     if not file.is_file():
-        return None, _context(folder), _RELEASED[stage]
+        return None, folder.context().value, _RELEASED[stage]
     try:
-        read = _RefinerFile.model_validate_json(file.read_bytes())
+        read = _RefinerFile.model_validate(read_json(file))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise RefinerError(f"{file}: {problems}") from None
@@ -101,31 +120,16 @@ def _read(folder: Path, stage: Stage) -> tuple[str | None, int, _StageFile]:
     return read.name, read.context, own
 
 
-def _context(folder: Path) -> int:
-    try:
-        return int(_model_config(folder).get("max_position_embeddings", 2048))
-    except (ValueError, TypeError) as error:
-        raise RefinerError(f"{folder / 'config.json'}: max_position_embeddings is not a number: {error}") from None
-
-
-def _label(folder: Path, name: str) -> int:
+def _label(folder: Folder, name: str) -> int:
     """The number of a token classifier's class."""
-    names = _model_config(folder).get("id2label")
-    numbers = {str(value): int(key) for key, value in names.items()} if isinstance(names, dict) else {}
-    if name not in numbers:
+    names = folder.config.get("id2label")
+    numbers = {str(value): key for key, value in names.items()} if isinstance(names, dict) else {}
+    if not str(numbers.get(name, "")).isdecimal():
         known = ", ".join(numbers) or "none"
-        raise RefinerError(f"{folder}: refiner.json sets the label {name!r}, but id2label in config.json has {known}")
-    return numbers[name]
-
-
-def _model_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise RefinerError(f"{folder / 'config.json'} cannot be read: {error}") from None
-    if not isinstance(config, dict):
-        raise RefinerError(f"{folder / 'config.json'} is empty")
-    return config
+        raise RefinerError(
+            f"{folder.path}: refiner.json sets the label {name!r}, but id2label in config.json has {known}"
+        )
+    return int(numbers[name])
 
 
 def _sources(folder: Path, settings: ModelSettings) -> tuple[tuple[str, str], ...]:

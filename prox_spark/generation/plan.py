@@ -6,8 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prox_spark.config.engines import EngineSettings, ModelSettings, answering_options
+from prox_spark.config.engines import (
+    EngineSettings,
+    ModelSettings,
+    OpenaiSettings,
+    TransformersSettings,
+    VllmSettings,
+    answering_options,
+)
 from prox_spark.config.models import ChunkConfig, Config, DocumentConfig
+from prox_spark.engines.folders import Folder, check_fit, read_folder
 from prox_spark.engines.models import is_local, pinned, refiner_folder
 from prox_spark.errors import ConfigError, RefinerError
 from prox_spark.generation.kinds import kind_of, load_refiner
@@ -179,12 +187,28 @@ def plan_stage(stage: Stage, section: StageConfig, limits: DocumentLimits = DEFA
         return StagePlan(stage, settings, refiner, fingerprint(refiner), limits)
     settings = pinned(settings)
     refiner = _load(stage, section, settings)
-    prompter = Prompter(refiner, PromptTokenizer(refiner_folder(settings)))
+    folder = read_folder(refiner_folder(settings))
+    if not isinstance(settings, OpenaiSettings):
+        _check_model(folder, settings, refiner)
+    prompter = Prompter(refiner, PromptTokenizer(folder.path))
     needed = prompter.overhead + refiner.window + refiner.max_tokens
     if needed > refiner.context:
         raise RefinerError(
             f"{stage} stage of {settings.model}: template ({prompter.overhead}), window ({refiner.window}) and "
             f"output ({refiner.max_tokens}) are {needed} tokens, its context is {refiner.context}; "
-            "use a smaller window"
+            f"set {stage}.{'window' if stage == 'chunk' else 'max_prompt_tokens'} to "
+            f"{refiner.context - prompter.overhead - refiner.max_tokens} or less"
         )
     return StagePlan(stage, settings, refiner, fingerprint(refiner), limits)
+
+
+def _check_model(folder: Folder, settings: TransformersSettings | VllmSettings, refiner: Refiner) -> None:
+    """Refuse a folder that its engine cannot run, or not with the context that ``refiner.json`` says."""
+    options = settings.options if isinstance(settings, VllmSettings) else {}
+    check_fit(folder, settings.kind, label=refiner.label, options=options)
+    context = folder.context()
+    if refiner.context > context.value and folder.limited(settings.kind):
+        raise RefinerError(
+            f"refiner.json in {folder.path} says a context of {refiner.context}, but the model's is {context}: "
+            "set context there to that or less"
+        )

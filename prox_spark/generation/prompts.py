@@ -14,8 +14,8 @@ from prox_spark.generation.templates import template
 from prox_spark.generation.tokens import PromptTokenizer
 
 _DOCUMENT_CHARACTERS = 8
-"""Characters of a document that are tokenised for each token of its window: twice what English needs, so that cutting
-a long document costs its window and not its length."""
+"""Characters of a document that are tokenised at first for each token of its window: twice what English needs, so that cutting
+a long document costs its window and not its length. One whose tokens are longer (rules, blanks) is tokenised further."""
 
 
 @dataclass(slots=True)
@@ -100,9 +100,8 @@ class Prompter:
     def __init__(self, refiner: Refiner, tokenizer: PromptTokenizer) -> None:
         chosen = template(refiner.template or "")
         form = chosen.form(refiner.stage)
-        begin = [tokenizer.begin_id] if chosen.begin and tokenizer.begin_id is not None else []
-        self._prefix = array("I", begin) + tokenizer.first(form.prefix)
-        self._suffix = tokenizer.pieces([form.suffix])[0]
+        self._prefix = tokenizer.prefix(form.prefix, begin=chosen.begin)
+        self._suffix = tokenizer.suffix(form.suffix)
         self._refiner = refiner
         self.tokenizer = tokenizer
         self._decision = tokenizer.decision_ids(refiner.decision) if refiner.decision else None
@@ -125,8 +124,7 @@ class Prompter:
         """See ``Asker``."""
         positions = None
         if self._refiner.label is not None:
-            # A bidirectional model has read the document at its first token already.
-            positions = [0] if self._refiner.stage == "document" else [self.before + end for end in asked.ends[index]]
+            positions = [self.before + end for end in asked.ends[index]] if asked.ends else [self._decisive(asked, index)]
         return Request(
             id=number,
             stage=self._refiner.stage,
@@ -141,6 +139,10 @@ class Prompter:
     def prompt(self, asked: Asked, index: int) -> "array[int]":
         """The whole prompt of chunk ``index``."""
         return self._prefix + asked.ids[index] + self._suffix
+
+    def _decisive(self, asked: Asked, index: int) -> int:
+        """The token at which a classifier has read the whole document: a bidirectional one at the first already."""
+        return len(asked.ids[index]) + self.overhead - 1 if self._refiner.at_end else 0
 
     def first_number(self, chunk: Chunk) -> int:
         """The number that a program gives the chunk's first line."""
@@ -157,8 +159,15 @@ class Prompter:
 
     def _documents(self, texts: list[str]) -> list[Asked]:
         window = self._refiner.window
-        pieces = self.tokenizer.pieces([text.strip()[: window * _DOCUMENT_CHARACTERS] for text in texts])
-        return [_whole(text, ids[:window]) for text, ids in zip(texts, pieces, strict=True)]
+        stripped = [text.strip() for text in texts]
+        ids: list[array[int]] = [array("I")] * len(texts)
+        short, characters = list(range(len(texts))), window * _DOCUMENT_CHARACTERS
+        while short:
+            for number, piece in zip(short, self.tokenizer.pieces([stripped[n][:characters] for n in short]), strict=True):
+                ids[number] = piece[:window]
+            short = [n for n in short if len(ids[n]) < window and len(stripped[n]) > characters]
+            characters *= 2
+        return [_whole(text, piece) for text, piece in zip(texts, ids, strict=True)]
 
     def _chunks(self, texts: list[str]) -> list[Asked]:
         return [self.cut(document, self._refiner.window) for document in self.encode(texts)]

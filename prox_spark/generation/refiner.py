@@ -34,7 +34,8 @@ class Refiner:
     ``max_tokens`` tokens, held to ``grammar`` (EBNF) where there is one. ``label`` is the class that a token classifier
     scores instead. ``numbering`` says whether line labels count through the document or from each chunk's
     first line, or whether there are none. ``options`` are (name, canonical JSON) of engine options that change answers
-    (``config.engines.HARMLESS_OPTIONS`` do not).
+    (``config.engines.HARMLESS_OPTIONS`` do not). ``at_end``: a document's label is read at its last token, as by a causal model,
+    and not at its first.
     """
 
     stage: Stage
@@ -53,6 +54,7 @@ class Refiner:
     rules: tuple[str, ...] = ()
     lines_per_chunk: int | None = None
     options: tuple[tuple[str, str], ...] = ()
+    at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
 """Token ids of prompts, in batches, on the task's side.
 
-A prompt's ids are defined as a concatenation: BOS (where the template says so), the ids of the template's prefix, the
+A prompt's ids are defined as a concatenation: BOS (where the template says so) with the template's prefix, the
 ids of each piece of the document, the ids of the suffix. Pieces and suffix are tokenised as continuations: without BOS,
 and without the space that SentencePiece-like tokenizers put before a text. For a template with a prefix and tokenizers
 whose vocabulary has no entry across a line end (Llama 2's, and byte-level ones that split there) this gives the
-ids of the whole prompt tokenised at once. What looks like a special token in a page is tokenised as text.
+ids of the whole prompt tokenised at once, as ``apply_chat_template`` gives them. What looks like a special token in a page is
+tokenised as text.
 """
 
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from prox_spark.engines.folders import Said, begin_token, end_tokens, read_folder, serialised
 from prox_spark.errors import RefinerError
 
 SLAB = 1 << 20
@@ -30,13 +33,35 @@ class PromptTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self._first, self._next = open_tokenizers(serialised(folder), str(folder))
-        self.begin_id = self._begin_id(folder)
+        self._folder = read_folder(folder)
         self.longest = max(map(len, self._first.get_vocab(with_added_tokens=False)), default=1)
         """Characters of the longest entry: ``n`` characters are at least ``n / longest`` tokens."""
 
-    def first(self, text: str) -> "array[int]":
-        """Ids of a prompt's first piece, without BOS."""
-        return array("I", self._first.encode(text, add_special_tokens=False).ids) if text else array("I")
+    @cached_property
+    def begin(self) -> Said | None:
+        """BOS, and where it comes from; null where the tokenizer has none."""
+        return begin_token(self._folder, self._first)
+
+    @cached_property
+    def stops(self) -> list[Said]:
+        """The tokens that end an answer, and where each comes from."""
+        return end_tokens(self._folder, self._first)
+
+    def prefix(self, text: str, *, begin: bool) -> "array[int]":
+        """Ids of a template's beginning, with BOS before it where it ``begin``s so and there is one.
+
+        Its special tokens are read as such, and BOS with the text after it: some tokenizers put a space before a text, but none
+        after a special token.
+        """
+        number = self.begin.value if begin and self.begin else None
+        if number is None:
+            return _written(self._first, text)
+        together = _written(self._first, f"{self._first.id_to_token(number)}{text}")
+        return together if together and together[0] == number else array("I", [number]) + _written(self._first, text)
+
+    def suffix(self, text: str) -> "array[int]":
+        """Ids of a template's end, which follows the document; its special tokens are read as such."""
+        return _written(self._next, text)
 
     def pieces(self, texts: list[str]) -> list["array[int]"]:
         """Ids of pieces that follow others: unsigned 32-bit integers, one array a piece."""
@@ -58,8 +83,8 @@ class PromptTokenizer:
         return known
 
     def decode(self, ids: list[int]) -> str:
-        """Text of generated ids, special tokens left out."""
-        return str(self._first.decode(ids, skip_special_tokens=True))
+        """Text of generated ids, special tokens and the one that ended the answer left out."""
+        return str(self._first.decode(self._without_end(ids), skip_special_tokens=True))
 
     def ends(self, ids: list[int]) -> list[int] | None:
         """For each generated id the length of the text up to its end, as ``decode`` gives it for all of them.
@@ -69,7 +94,8 @@ class PromptTokenizer:
         from tokenizers.decoders import DecodeStream
 
         stream, ends, length, silent = DecodeStream(skip_special_tokens=True), [], 0, 0
-        for token in ids:
+        body = self._without_end(ids)
+        for token in body:
             # Half a character has no text yet: it counts with the token that completes it.
             try:
                 text = stream.step(self._first, token) or ""
@@ -80,7 +106,11 @@ class PromptTokenizer:
                 return None
             length += len(text)
             ends.append(length)
-        return ends
+        return ends + [length] * (len(ids) - len(body))
+
+    def _without_end(self, ids: list[int]) -> list[int]:
+        """The ids but for an end token that is last: one that is not marked as special would be text."""
+        return ids[:-1] if ids and any(ids[-1] == stop.value for stop in self.stops) else ids
 
     def decision_ids(self, words: tuple[str, str]) -> tuple[int, int]:
         """The first tokens of the two words that decide. Raises ``RefinerError`` where they are the same."""
@@ -88,13 +118,6 @@ class PromptTokenizer:
         if keep == drop:
             raise RefinerError(f"the decision words {words[0]!r} and {words[1]!r} begin with the same token {keep}")
         return keep, drop
-
-    def _begin_id(self, folder: Path) -> int | None:
-        settings = folder / "tokenizer_config.json"
-        token = json.loads(settings.read_text(encoding="utf-8")).get("bos_token") if settings.is_file() else "<s>"
-        token = token.get("content") if isinstance(token, dict) else token
-        found = self._first.token_to_id(token) if token else None
-        return None if found is None else int(found)
 
 
 def open_tokenizers(serialised: str, name: str) -> tuple[Any, Any]:
@@ -119,6 +142,15 @@ def open_tokenizers(serialised: str, name: str) -> tuple[Any, Any]:
     return first, following
 
 
+def _written(tokenizer: Any, text: str) -> "array[int]":
+    """Ids of a template's own text: unlike a page's, its special tokens are meant."""
+    tokenizer.encode_special_tokens = False
+    try:
+        return array("I", tokenizer.encode(text, add_special_tokens=False).ids) if text else array("I")
+    finally:
+        tokenizer.encode_special_tokens = True
+
+
 def encode(tokenizer: Any, texts: Iterable[str]) -> Iterator["array[int]"]:
     """Ids of each text, without special tokens; ``SLAB`` characters go to the tokenizer at a time."""
     slab: list[str] = []
@@ -136,23 +168,6 @@ def encode(tokenizer: Any, texts: Iterable[str]) -> Iterator["array[int]"]:
 def _encode(tokenizer: Any, texts: list[str]) -> Iterator["array[int]"]:
     for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False):
         yield array("I", encoding.ids)
-
-
-def serialised(folder: Path) -> str:
-    """The tokenizer of a folder as JSON: ``tokenizer.json``, or what transformers makes of an older format.
-
-    Raises ``RefinerError`` where there is none.
-    """
-    file = folder / "tokenizer.json"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    if not any((folder / name).is_file() for name in ("tokenizer.model", "vocab.json")):
-        raise RefinerError(f"{folder} has no tokenizer (tokenizer.json)")
-    try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        raise RefinerError(f"{folder} has no tokenizer.json, and transformers is not installed to make one") from None
-    return str(AutoTokenizer.from_pretrained(folder, trust_remote_code=False).backend_tokenizer.to_str())
 
 
 def _continuing(serialised: str) -> str:

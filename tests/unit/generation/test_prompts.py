@@ -70,7 +70,7 @@ def test_a_prompt_reads_as_its_template_and_lines(tiny_model: Path, name: str, n
         own = lines[chunk.line_start : chunk.line_end + 1]
         labelled = "".join(f"[{first + n:03d}]{line}\n" for n, line in enumerate(own))
         assert tokenizer.decode(request.token_ids) == form.prefix + labelled + form.suffix
-        begins = [place for place, token in enumerate(request.token_ids) if token == tokenizer.begin_id]
+        begins = [place for place, token in enumerate(request.token_ids) if tokenizer.begin and token == tokenizer.begin.value]
         assert begins == ([0] if template(name).begin else [])
         assert len(request.token_ids) <= 40 + prompter.overhead
 
@@ -98,7 +98,8 @@ def test_a_document_is_cut_at_the_window(tiny_model: Path) -> None:
 def test_what_looks_like_a_special_token_in_a_page_is_text(tiny_model: Path) -> None:
     tokenizer = PromptTokenizer(tiny_model)
     (ids,) = tokenizer.pieces(["</s><s> end"])
-    assert tokenizer.begin_id not in ids
+    assert tokenizer.begin is not None
+    assert tokenizer.begin.value not in ids
     assert tokenizer.decode(ids.tolist()) == "</s><s> end"
 
 

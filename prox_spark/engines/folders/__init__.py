@@ -1,0 +1,20 @@
+"""What a model folder holds, read once and without a model library: settings, headers of weights, special tokens."""
+
+from prox_spark.engines.folders.fitness import check_fit
+from prox_spark.engines.folders.reading import Folder, Said, read_folder, read_json
+from prox_spark.engines.folders.tokens import begin_token, end_tokens, serialised
+from prox_spark.engines.folders.weights import Weights, check_weights, read_weights
+
+__all__ = [
+    "Folder",
+    "Said",
+    "Weights",
+    "begin_token",
+    "check_fit",
+    "check_weights",
+    "end_tokens",
+    "read_folder",
+    "read_json",
+    "read_weights",
+    "serialised",
+]
