@@ -1,7 +1,6 @@
 """Documents as token ids: which tokenizer, and how a document of any length becomes ids that decode to its exact text."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

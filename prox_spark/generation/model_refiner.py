@@ -99,7 +99,9 @@ def _window(window: int, context: int, max_tokens: int, form: Form, folder: Path
     # No token has less than a byte of the template; one more is BOS.
     room = context - max_tokens - len((form.prefix + form.suffix).encode()) - 1
     if room < 1:
-        raise RefinerError(f"{folder} has a context of {context} tokens: too little for the template and {max_tokens} of output")
+        raise RefinerError(
+            f"{folder} has a context of {context} tokens: too little for the template and {max_tokens} of output"
+        )
     _log.warning("%s has a context of %d tokens: the window is %d and not %d", folder, context, room, window)
     return room
 

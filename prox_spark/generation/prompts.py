@@ -124,7 +124,9 @@ class Prompter:
         """See ``Asker``."""
         positions = None
         if self._refiner.label is not None:
-            positions = [self.before + end for end in asked.ends[index]] if asked.ends else [self._decisive(asked, index)]
+            positions = (
+                [self.before + end for end in asked.ends[index]] if asked.ends else [self._decisive(asked, index)]
+            )
         return Request(
             id=number,
             stage=self._refiner.stage,
@@ -163,7 +165,9 @@ class Prompter:
         ids: list[array[int]] = [array("I")] * len(texts)
         short, characters = list(range(len(texts))), window * _DOCUMENT_CHARACTERS
         while short:
-            for number, piece in zip(short, self.tokenizer.pieces([stripped[n][:characters] for n in short]), strict=True):
+            for number, piece in zip(
+                short, self.tokenizer.pieces([stripped[n][:characters] for n in short]), strict=True
+            ):
                 ids[number] = piece[:window]
             short = [n for n in short if len(ids[n]) < window and len(stripped[n]) > characters]
             characters *= 2

@@ -20,7 +20,6 @@ from prox_spark.credentials import hidden, in_options, in_settings, reason, stri
 from prox_spark.doctor import Check, examine
 from prox_spark.errors import ConfigError
 from prox_spark.exporting.export import make_request
-from prox_spark.processes import Owner
 
 SECRET = "correcthorse/battery+staple"
 TOKEN = "hf_" + "abcdefghijklmnop" * 2
@@ -173,11 +172,11 @@ def test_a_row_of_quarantine_holds_no_secret() -> None:
 
 
 def test_the_tail_of_an_engines_log_holds_no_secret(tmp_path: Path) -> None:
-    from prox_spark.engines.supervised.place import Place, last_words
+    from prox_spark.engines.supervised.engine_log import last_words
 
-    where = Place(Owner(1, 1), "cpu", tmp_path / "engine")
-    where.log.write_text(f"downloading\n401: Authorization: Bearer {TOKEN}\n")
-    assert last_words(where) == "downloading\n401: Authorization: Bearer ***"
+    log = tmp_path / "engine.log"
+    log.write_text(f"downloading\n401: Authorization: Bearer {TOKEN}\n")
+    assert last_words(log) == "downloading\n401: Authorization: Bearer ***"
 
 
 def test_what_an_older_package_stored_is_shown_without_secrets() -> None:

@@ -2,7 +2,7 @@
 
 from prox_spark.engines.folders.fitness import check_fit
 from prox_spark.engines.folders.reading import Folder, Said, read_folder, read_json
-from prox_spark.engines.folders.tokens import begin_token, end_tokens, serialised
+from prox_spark.engines.folders.tokens import begin_token, end_tokens, serialised, stop_ids
 from prox_spark.engines.folders.weights import Weights, check_weights, read_weights
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "read_json",
     "read_weights",
     "serialised",
+    "stop_ids",
 ]

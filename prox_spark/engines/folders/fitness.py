@@ -82,15 +82,17 @@ def _check_files(folder: Folder, engine: str, weights: Weights) -> None:
         others = sorted(file.name for file in folder.path.glob("*.safetensors") if file.name != SINGLE)
         if others:
             what = "consolidated weights" if any(folder.path.glob(CONSOLIDATED)) else "other weights"
-            raise RefinerError(f"{folder.path} has {what} beside {SINGLE}, and vLLM reads all: move {listed(others)} away")
+            raise RefinerError(
+                f"{folder.path} has {what} beside {SINGLE}, and vLLM reads all: move {listed(others)} away"
+            )
 
 
 def _check_names(folder: Folder, weights: Weights, label: int | None) -> None:
     prefix = wrapper(weights)
     if prefix is not None:
         raise RefinerError(
-            f"the weights in {folder.path} have names that begin with {prefix!r}, as a training framework wraps them "
-            f"(a model has {len(weights.tensors)} tensors, none would be found): save the inner model with save_pretrained"
+            f"the weights in {folder.path} have names that begin with {prefix!r}, as a training framework wraps them, and no "
+            "engine would find them: save the inner model with save_pretrained"
         )
     headless = not any(name.startswith(_HEADS) or ".lm_head." in name for name in weights.tensors)
     if label is None and headless and folder.ties_head is False and folder.architecture.endswith("ForCausalLM"):
@@ -133,8 +135,9 @@ def _check_code(folder: Folder, engine: str) -> None:
         name = folder.model_type
     if known and f'"{name}"' not in known:
         raise RefinerError(
-            f"{folder.path} brings its own code (auto_map in config.json), and code from a model folder is never run; {engine} does "
-            f"not know {name or 'its architecture'} by itself: use another engine or model, or serve it and use engine.kind openai"
+            f"{folder.path} brings its own code (auto_map in config.json), and code from a model folder is never run; {engine} "
+            f"does not know {name or 'its architecture'} by itself: use another engine or model, or serve it and use engine.kind "
+            "openai"
         )
 
 

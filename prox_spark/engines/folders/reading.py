@@ -111,7 +111,9 @@ class Folder:
         text = self._text()
         said = self.context().where
         stretched = text.get("rope_scaling") or "factor" in (text.get("rope_parameters") or {})
-        return not stretched and not said.startswith(_ASSUMED) and (engine == "vllm" or not said.startswith(_CONTEXTS[0]))
+        return (
+            not stretched and not said.startswith(_ASSUMED) and (engine == "vllm" or not said.startswith(_CONTEXTS[0]))
+        )
 
     def dtype(self) -> Said | None:
         """The type of the weights as ``config.json`` says it."""
@@ -150,7 +152,9 @@ class Folder:
         """The file with the chat template, where there is one."""
         if self.tokenizer.get("chat_template"):
             return TOKENIZER
-        return next((name for name in ("chat_template.jinja", "chat_template.json") if (self.path / name).exists()), None)
+        return next(
+            (name for name in ("chat_template.jinja", "chat_template.json") if (self.path / name).exists()), None
+        )
 
     def ignored_defaults(self) -> dict[str, Any]:
         """What ``generation_config.json`` asks for and greedy decoding leaves out: sampling, penalties, beams, …"""
@@ -165,8 +169,11 @@ class Folder:
 def read_folder(path: Path) -> Folder:
     """Read the settings in a model folder. Raises ``RefinerError`` where a file cannot be read."""
     names = (CONFIG, GENERATION, TOKENIZER, SPECIAL)
-    settings = [read_json(path / name) if (path / name).is_file() else {} for name in names]
-    return Folder(path, *settings, tuple(name for name in (*names, "tokenizer.json") if _is_marked(path / name)))
+    config, generation, tokenizer, special = (
+        read_json(path / name) if (path / name).is_file() else {} for name in names
+    )
+    marked = tuple(name for name in (*names, "tokenizer.json") if _is_marked(path / name))
+    return Folder(path, config, generation, tokenizer, special, marked)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -51,6 +51,17 @@ def end_tokens(folder: Folder, tokenizer: Any) -> list[Said]:
     return [given] if given else found
 
 
+def stop_ids(folder: Folder) -> tuple[int, ...]:
+    """The ids of a folder's ``end_tokens``, each once. Raises ``RefinerError`` where its tokenizer cannot be read."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(serialised(folder.path))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise RefinerError(f"{folder.path}: its tokenizer cannot be read: {error}") from error
+    return tuple(sorted({said.value for said in end_tokens(folder, tokenizer)}))
+
+
 def _rows(folder: Folder, size: int) -> int:
     """Tokens that the model can write: its vocabulary may be padded beyond the tokenizer's."""
     rows = folder.config.get("vocab_size")

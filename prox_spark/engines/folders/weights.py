@@ -53,7 +53,9 @@ def read_weights(folder: Path) -> Weights:
         tensors |= _header(file)
     lacking = sorted(expected - set(tensors))
     if lacking:
-        raise RefinerError(f"{folder / INDEX} names {listed(lacking)}, but the files do not hold them; download them again")
+        raise RefinerError(
+            f"{folder / INDEX} names {listed(lacking)}, but the files do not hold them; download them again"
+        )
     return Weights(tuple(file.name for file in files), tensors)
 
 

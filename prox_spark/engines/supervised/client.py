@@ -23,13 +23,13 @@ import msgspec
 from prox_spark.engines.protocol import Completion, Request, Usage
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.devices import find_slot
+from prox_spark.engines.supervised.engine_log import cause, last_words
 from prox_spark.engines.supervised.place import (
     Place,
     connect,
     find_owner,
     is_at_work,
     is_supervisor,
-    last_words,
     owner_of,
     place,
     start_supervisor,
@@ -181,7 +181,10 @@ class SupervisedEngine:
         return Path(self._hello.model).name
 
     def _beyond(self, how: str, lost: _LostError) -> EngineError:
-        return EngineError(f"the engine died {how}: {lost}\nthe tail of the engine's log:\n{last_words(self._where)}")
+        log = self._where.log
+        return EngineError(
+            f"the engine died {how}: {cause(str(lost), log)}; its log: {log}\nthe tail of the engine's log:\n{last_words(log)}"
+        )
 
     def usage(self) -> Usage:
         """See ``Engine``. By the supervisor's clock, from the first request of a conversation to its last answer."""
@@ -339,8 +342,8 @@ class SupervisedEngine:
         """Whether the model is ready; raises where it will not be."""
         if isinstance(message, wire.Failed):
             raise EngineError(
-                f"the {self._hello.backend} engine cannot load {self._hello.model}: {message.reason}\n"
-                f"the tail of the engine's log:\n{last_words(self._where)}"
+                f"the {self._hello.backend} engine cannot load {self._hello.model}: {cause(message.reason, self._where.log)}; "
+                f"its log: {self._where.log}\nthe tail of the engine's log:\n{last_words(self._where.log)}"
             )
         if isinstance(message, wire.Gone):
             raise _LostError(message.reason, fault=message.failed)
@@ -358,7 +361,7 @@ class SupervisedEngine:
         if waited > (_WAIT_SECONDS if state == "waiting" else _LOAD_SECONDS):
             raise EngineError(
                 f"the engine was {state or 'silent'} for {waited:.0f} s; its log: {self._where.log}\n"
-                f"{last_words(self._where)}"
+                f"{last_words(self._where.log)}"
             )
 
     def _connect(self) -> wire.Connection:
@@ -381,5 +384,5 @@ class SupervisedEngine:
             time.sleep(_POLL_SECONDS)
         raise EngineError(
             f"no engine supervisor answered within {_CONNECT_SECONDS:.0f} s; its log: {self._where.log}\n"
-            f"{last_words(self._where)}"
+            f"{last_words(self._where.log)}"
         )

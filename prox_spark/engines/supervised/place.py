@@ -23,9 +23,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from prox_spark.credentials import hidden
 from prox_spark.engines.supervised.caches import private_caches
 from prox_spark.engines.supervised.devices import identity
+from prox_spark.engines.supervised.engine_log import last_words
 from prox_spark.errors import EngineError
 from prox_spark.processes import Owner, start_time, stat_fields
 
@@ -36,7 +36,6 @@ LOG_BYTES = 32 << 20
 """An engine's log that is longer loses its beginning."""
 
 _LOG_KEPT = 4 << 20
-_LAST_WORDS = 30
 
 
 def find_owner() -> Owner:
@@ -164,7 +163,7 @@ def start_supervisor(where: Place, lock: int, environment: dict[str, str], idle_
     finally:
         os.close(lock)
     if launcher.returncode != 0:
-        raise EngineError(f"the engine's supervisor cannot start:\n{last_words(where)}")
+        raise EngineError(f"the engine's supervisor cannot start:\n{last_words(where.log)}")
 
 
 def _sweep(folder: Path) -> None:
@@ -215,15 +214,3 @@ def bound_log(where: Place) -> None:
             log.truncate(0)
             log.seek(0)
             log.write(b"(the beginning was cut off)\n" + kept)
-
-
-def last_words(where: Place) -> str:
-    """The tail of the engine's log of the last start, without secrets."""
-    try:
-        with where.log.open("rb") as log:
-            log.seek(max(0, where.log.stat().st_size - 16384))
-            lines = log.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return "(it left no log)"
-    told = [line for line in lines if line.strip()]
-    return "\n".join(map(hidden, told[-_LAST_WORDS:])) or "(its log is empty)"

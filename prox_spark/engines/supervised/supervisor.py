@@ -25,6 +25,7 @@ from prox_spark.credentials import hidden
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import Backend, EngineDiedError
 from prox_spark.engines.supervised.place import Place, bound_log
+from prox_spark.errors import ProxSparkError
 from prox_spark.logs import LogSettings, configure
 from prox_spark.processes import Owner
 
@@ -146,8 +147,9 @@ class Supervisor:
             backend = await asyncio.shield(self._loading)
             self._ready_since = self._ready_since or time.monotonic()
         except Exception as error:  # noqa: BLE001 -- told to every client, and the supervisor ends
-            print(f"{type(error).__name__}: {error}", flush=True)  # noqa: T201 -- into the log
-            await _send(writer, wire.Failed(f"{type(error).__name__}: {error}"))
+            reason = str(error) if isinstance(error, ProxSparkError) else f"{type(error).__name__}: {error}"
+            print(reason, flush=True)  # noqa: T201 -- into the log
+            await _send(writer, wire.Failed(reason))
             await asyncio.sleep(_TICK_SECONDS / 2)  # Other clients hear it from their own conversations.
             self._end()
         self._last_answer = time.monotonic()

@@ -3,14 +3,20 @@
 import asyncio
 import math
 from collections import deque
+from pathlib import Path
 from typing import Any
 
+from prox_spark.engines.folders import check_fit, read_folder, stop_ids
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import EngineDiedError
 from prox_spark.engines.supervised.precision import slow_bfloat16
+from prox_spark.engines.supervised.whole import load_whole
 
 _BATCH = 16
 """Prompts of one step: the middle way between padding lost and matrices too small."""
+
+_TOKENS = 16384
+"""Tokens of one step, padding and output included: memory grows with these. A longer prompt is a step alone."""
 
 
 def load(hello: wire.Hello) -> "TransformersBackend":
@@ -23,15 +29,18 @@ class TransformersBackend:
 
     def __init__(self, hello: wire.Hello) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._label = hello.label
-        kind: Any = AutoModelForCausalLM if hello.label is None else AutoModelForTokenClassification
+        folder = read_folder(Path(hello.model))
+        check_fit(folder, "transformers", label=hello.label, options=hello.options)
         dtype = torch.float32 if self._device == "cpu" and slow_bfloat16() else "auto"
-        model: Any = kind.from_pretrained(hello.model, dtype=dtype, trust_remote_code=False, use_safetensors=True)
-        self._model = model.to(self._device).eval()
+        self._model = load_whole(folder.path, hello.label, dtype=dtype).to(self._device).eval()
         self._folder = hello.model
+        if hello.label is None:
+            self._stops = stop_ids(folder)
+            # Nothing of the folder's own settings: beams, penalties and forced tokens are not greedy.
+            self._model.generation_config = _greedy(self._stops)
         self._context = hello.context
         self._grammars: dict[str, Any] = {}
         self._waiting: deque[tuple[wire.Question, asyncio.Future[wire.Answer]]] = deque()
@@ -61,7 +70,8 @@ class TransformersBackend:
             if not waiting:
                 return
             first = _kind(waiting[0][0])[:3]
-            batch = [item for item in waiting[:_BATCH] if _kind(item[0])[:3] == first]
+            alike = [item for item in waiting[:_BATCH] if _kind(item[0])[:3] == first]
+            batch = alike[: _fitting([item[0] for item in alike])]
             self._waiting.extend(waiting[len(batch) :])
             for (_, future), answer in zip(batch, await self._answers([asked for asked, _ in batch]), strict=True):
                 if future.done():
@@ -102,18 +112,11 @@ class TransformersBackend:
                     input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1
                 ).logits
                 return [_decided(asked, row[-1].float().tolist()) for asked, row in zip(batch, logits, strict=True)]
+            chosen = _Chosen(self._constraint(batch[0].grammar))
             output = self._model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=batch[0].max_tokens,
-                do_sample=False,
-                pad_token_id=0,
-                logits_processor=self._constraint(batch[0].grammar),
-                return_dict_in_generate=True,
-                output_logits=True,
+                input_ids=ids, attention_mask=mask, max_new_tokens=batch[0].max_tokens, logits_processor=[chosen]
             )
-            logprobs = self._model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True)
-        rows = zip(batch, output.sequences[:, width:].tolist(), logprobs.tolist(), strict=True)
+        rows = zip(batch, output[:, width:].tolist(), chosen.logprobs(), strict=True)
         return [self._generated(asked, ids, scores) for asked, ids, scores in rows]
 
     def _scored(self, batch: list[wire.Question], prompts: list[list[int]]) -> list[wire.Answer]:
@@ -132,9 +135,7 @@ class TransformersBackend:
         ]
 
     def _generated(self, asked: wire.Question, tokens: list[int], logprobs: list[float]) -> wire.Answer:
-        ends = self._model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        length = next((place + 1 for place, token in enumerate(tokens) if token in ends), None)
+        length = next((place + 1 for place, token in enumerate(tokens) if token in self._stops), None)
         return wire.Answer(
             id=asked.id,
             token_ids=tokens[:length],
@@ -142,7 +143,7 @@ class TransformersBackend:
             finish="length" if length is None else "stop",
         )
 
-    def _constraint(self, grammar: str | None) -> list[Any] | None:
+    def _constraint(self, grammar: str | None) -> Any:
         """A logits processor that holds the output to ``grammar``; one is good for one call."""
         if grammar is None:
             return None
@@ -153,9 +154,52 @@ class TransformersBackend:
             from transformers import AutoTokenizer
 
             tokenizer = AutoTokenizer.from_pretrained(self._folder, trust_remote_code=False)
-            info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=self._model.config.vocab_size)
+            size = self._model.config.get_text_config().vocab_size
+            stops = list(self._stops) or None
+            info = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=size, stop_token_ids=stops)
             self._grammars[grammar] = xgrammar.GrammarCompiler(info).compile_grammar(grammar)
-        return [LogitsProcessor(self._grammars[grammar])]
+        return LogitsProcessor(self._grammars[grammar])
+
+
+class _Chosen:
+    """A logits processor that notes the log-probability of each greedy token: one number of a whole vocabulary's.
+
+    ``constraint`` is the processor that says which tokens may follow, where there is one; probabilities are the model's own.
+    """
+
+    def __init__(self, constraint: Any) -> None:
+        self._constraint = constraint
+        self._steps: list[Any] = []
+
+    def __call__(self, ids: Any, logits: Any) -> Any:
+        whole = logits.float().logsumexp(-1)
+        # A constraint writes into what it is given.
+        held = logits if self._constraint is None else self._constraint(ids, logits.clone())
+        chosen = logits.gather(-1, held.argmax(-1, keepdim=True)).squeeze(-1).float()
+        self._steps.append(chosen - whole)
+        return held
+
+    def logprobs(self) -> list[list[float]]:
+        """Those of each row."""
+        import torch
+
+        found: list[list[float]] = torch.stack(self._steps, dim=1).tolist()
+        return found
+
+
+def _greedy(stops: tuple[int, ...]) -> Any:
+    """The settings of greedy decoding up to one of ``stops``."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(do_sample=False, num_beams=1, pad_token_id=0, eos_token_id=list(stops) or None)
+
+
+def _fitting(batch: list[wire.Question]) -> int:
+    """How many of these questions, in the order of their length, make one step."""
+    for number, asked in enumerate(batch):
+        if number and (number + 1) * (len(asked.token_ids) // 4 + asked.max_tokens) > _TOKENS:
+            return number
+    return len(batch)
 
 
 def _kind(asked: wire.Question) -> tuple[bool, str, int, int]:

@@ -9,9 +9,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from prox_spark.engines.folders import check_fit, read_folder, stop_ids
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import EngineDiedError
 from prox_spark.engines.supervised.precision import slow_bfloat16
+from prox_spark.engines.supervised.whole import check_whole
 from prox_spark.errors import ConfigError
 from prox_spark.suggest import unknown
 
@@ -88,9 +90,13 @@ class VllmBackend:
         from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        folder = read_folder(Path(hello.model))
+        check_whole(folder, check_fit(folder, "vllm", label=hello.label, options=hello.options), hello.label)
         options: dict[str, Any] = {
             "max_model_len": hello.context,
             "disable_log_stats": True,
+            # The files that were checked, and never Mistral's own beside them.
+            "load_format": "safetensors",
             # Pages share no prefix but the template's few tokens.
             "enable_prefix_caching": False,
             **({"enforce_eager": True} if current_platform.is_cpu() else {}),
@@ -100,6 +106,7 @@ class VllmBackend:
         }
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=hello.model, trust_remote_code=False, **options))
         self._label = hello.label
+        self._stops = stop_ids(folder) if hello.label is None else ()
         self._count = 0
 
     async def answer(self, asked: wire.Question) -> wire.Answer:
@@ -130,7 +137,7 @@ class VllmBackend:
 
     def _outputs(self, prompt: Any, asked: wire.Question, request_id: str) -> Any:
         if asked.positions is None:
-            return self._engine.generate(prompt, _sampling(asked), request_id)
+            return self._engine.generate(prompt, _sampling(asked, self._stops), request_id)
         from vllm.pooling_params import PoolingParams
 
         return self._engine.encode(prompt, PoolingParams(task="token_classify"), request_id)
@@ -140,7 +147,8 @@ class VllmBackend:
         return f"the engine died: {self._engine.dead_error}" if self._engine.errored else None
 
 
-def _sampling(asked: wire.Question) -> Any:
+def _sampling(asked: wire.Question, stops: tuple[int, ...]) -> Any:
+    """Greedy decoding up to one of ``stops``; what ``generation_config.json`` says beyond them vLLM's server alone takes."""
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
     if asked.decision is not None:
@@ -154,6 +162,7 @@ def _sampling(asked: wire.Question) -> Any:
     return SamplingParams(
         temperature=0.0,
         max_tokens=asked.max_tokens,
+        stop_token_ids=list(stops),
         logprobs=0,
         structured_outputs=StructuredOutputsParams(grammar=asked.grammar) if asked.grammar else None,
         detokenize=False,

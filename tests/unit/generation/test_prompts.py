@@ -70,7 +70,9 @@ def test_a_prompt_reads_as_its_template_and_lines(tiny_model: Path, name: str, n
         own = lines[chunk.line_start : chunk.line_end + 1]
         labelled = "".join(f"[{first + n:03d}]{line}\n" for n, line in enumerate(own))
         assert tokenizer.decode(request.token_ids) == form.prefix + labelled + form.suffix
-        begins = [place for place, token in enumerate(request.token_ids) if tokenizer.begin and token == tokenizer.begin.value]
+        begins = [
+            place for place, token in enumerate(request.token_ids) if tokenizer.begin and token == tokenizer.begin.value
+        ]
         assert begins == ([0] if template(name).begin else [])
         assert len(request.token_ids) <= 40 + prompter.overhead
 
