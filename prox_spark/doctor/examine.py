@@ -13,6 +13,7 @@ from prox_spark.config import Config, load_config
 from prox_spark.credentials import hidden
 from prox_spark.doctor.check import Check
 from prox_spark.doctor.machine import machine
+from prox_spark.doctor.model import model
 from prox_spark.errors import ConfigError, ProxSparkError, StoreError, first_line
 from prox_spark.supported import what_to_do
 
@@ -184,14 +185,15 @@ def _stages(spark: "SparkSession", config: Config) -> list[Check]:
         name = f"{stage} refiner"
         try:
             plan = plan_stage(stage, wanted)
+            reading = [model(plan)] if isinstance(plan.settings, ModelSettings) else []
         except (ProxSparkError, ImportError, OSError, ValueError) as error:
             checks.append(Check(name, "failed", first_line(error), f"check {stage}.engine and its model"))
             continue
         refiner = plan.refiner
         prompt = f", template {refiner.template}, window {refiner.window}" if refiner.template else ""
         found = f"{refiner.name} ({plan.settings.kind}), fingerprint {plan.fingerprint[:8]}{prompt}"
-        checks.append(Check(name, "ok", found))
-        if isinstance(plan.settings, ModelSettings):
+        checks += [Check(name, "ok", found), *reading]
+        if reading:
             checks.append(_self_test(spark, plan, config))
     return checks
 

@@ -48,8 +48,15 @@ def existing_causal(folder: Path, key: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{key} {folder} cannot be loaded as a causal language model: {error}") from error
+    missing = sorted(map(str, report["missing_keys"]))
+    if missing:
+        # transformers puts random numbers in their place.
+        raise TrainingError(
+            f"{key} {folder} lacks {len(missing)} of its weights, {missing[0]} among them: get the whole model"
+        )
+    return model

@@ -9,6 +9,7 @@ Slow where vLLM's own worker is killed: it starts twice more, and the supervisor
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,9 @@ def test_start_up_failures_are_told_with_the_engines_own_words(model: Path, tmp_
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text('{"model_type": "llama", "hidden_size": "many"}')
+    with pytest.raises(EngineError, match=r"cannot load .*broken: \S+broken has no weights .*; its log: \S+\.log\n"):
+        next(SupervisedEngine(hello(broken)).stream(requests(1)))
+    shutil.copy(model / "model.safetensors", broken)
     with pytest.raises(EngineError, match=r"cannot load .*broken: \w+"):
         next(SupervisedEngine(hello(broken)).stream(requests(1)))
 

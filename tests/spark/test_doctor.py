@@ -109,6 +109,7 @@ def test_models_answer_the_self_test_for_real(
 
     rows = answer(capsys, 0, *words)
     assert [rows[f"{stage} self-test"]["status"] for stage in ("document", "chunk")] == ["ok", "ok"]
+    assert "BOS 0 (tokenizer_config.json)" in rows["chunk model"]["found"]
 
     rows = answer(capsys, 1, *words, "chunk.grammar=false")
     assert rows["document self-test"]["status"] == "ok"
@@ -117,4 +118,4 @@ def test_models_answer_the_self_test_for_real(
 
     (model / "model.safetensors").write_bytes(b"no weights")
     rows = answer(capsys, 1, *words, "document=null")
-    assert "cannot load" in rows["chunk self-test"]["found"]
+    assert "is cut off, or not a safetensors file" in rows["chunk refiner"]["found"].replace(" (10 bytes)", "")

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from prox_spark.config.engines import TransformersSettings
+from prox_spark.config.models import ChunkConfig
 from prox_spark.doctor import Check, examine
 from prox_spark.doctor import examine as examine_function
 from prox_spark.doctor.machine import gpu, java, package, probe
+from prox_spark.doctor.model import model
+from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import ProxSparkError
+from prox_spark.generation.plan import plan_stage
 
 EXAMINE = sys.modules[examine_function.__module__]
 FINE = [Check("java", "ok", "17")]
@@ -125,3 +130,36 @@ sys.exit(main(["doctor", "--config", "nowhere.yaml", "--output", "json"]))
         ("spark", "failed"),
     ]
     assert done.stderr == "prox-spark: 2 of 3 checks failed: configuration, spark\n"
+
+
+def test_a_model_folder_is_read_out_with_the_file_that_says_each_thing(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path, ["A page has a menu and a footer."])
+    plan = plan_stage("chunk", ChunkConfig(engine=TransformersSettings(kind="transformers", model=str(tmp_path))))
+    plain = "architecture LlamaForCausalLM (config.json); weights float32 in 1 file, run as float32 (dtype in config.json); "
+    plain += (
+        "context 2048 (max_position_embeddings in config.json); chat template none; BOS 0 (tokenizer_config.json); "
+    )
+    assert model(plan) == Check("chunk model", "ok", f"{plain}EOS 1 (tokenizer_config.json), 1 (config.json)")
+
+    asked = {"eos_token_id": [1, 2], "repetition_penalty": 1.2, "do_sample": True}
+    (tmp_path / "generation_config.json").write_text(json.dumps(asked))
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    read = model(plan)
+    assert "chat template chat_template.jinja; " in read.found
+    assert (
+        "EOS 1 (tokenizer_config.json), 1 (generation_config.json), 2 (generation_config.json), 1 (config" in read.found
+    )
+    assert read.found.endswith("; generation_config.json also says do_sample True, repetition_penalty 1.2")
+    assert read.advice.startswith("decoding is greedy")
+
+
+def test_a_model_without_an_end_token_is_a_warning(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path, ["A page has a menu and a footer."])
+    plan = plan_stage("chunk", ChunkConfig(engine=TransformersSettings(kind="transformers", model=str(tmp_path))))
+    for name in ("config.json", "tokenizer_config.json"):
+        settings = json.loads((tmp_path / name).read_text())
+        (tmp_path / name).write_text(
+            json.dumps({key: value for key, value in settings.items() if "eos_token" not in key})
+        )
+    read = model(plan)
+    assert (read.status, "EOS none" in read.found) == ("warning", True)

@@ -140,13 +140,13 @@ class Folder:
 
     def end_ids(self) -> list[Said]:
         """Ids of end tokens as the model's own settings name them."""
-        found = []
+        found: list[Said] = []
         for where, settings in ((GENERATION, self.generation), (CONFIG, self._text()), (CONFIG, self.config)):
             value = settings.get("eos_token_id")
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, int) and not isinstance(number, bool):
                     found.append(Said(number, where))
-        return found
+        return list(dict.fromkeys(found))
 
     def template(self) -> str | None:
         """The file with the chat template, where there is one."""

@@ -32,11 +32,11 @@ def serialised(folder: Path) -> str:
 def begin_token(folder: Folder, tokenizer: Any) -> Said | None:
     """The id of BOS, null where prompts have none; ``tokenizer`` is the folder's own, of the package ``tokenizers``.
 
-    The one that the tokenizer's settings name; where they name none, the one that transformers gives the tokenizer's class, or
-    that the tokenizer itself puts before a text.
+    The one that the tokenizer's settings name; where they name none, the one that the tokenizer puts before a text, or that
+    transformers gives the tokenizer's class.
     """
     named = _known(folder.token("bos_token"), tokenizer)
-    return named or _given(folder.path, "bos_token_id", tokenizer) or _put_before(tokenizer)
+    return named or _put_before(tokenizer) or _given(folder.path, "bos_token", tokenizer)
 
 
 def end_tokens(folder: Folder, tokenizer: Any) -> list[Said]:
@@ -47,7 +47,7 @@ def end_tokens(folder: Folder, tokenizer: Any) -> list[Said]:
     named = _known(folder.token("eos_token"), tokenizer)
     size = tokenizer.get_vocab_size(with_added_tokens=True)
     found = [*([named] if named else []), *(said for said in folder.end_ids() if 0 <= said.value < _rows(folder, size))]
-    given = None if found else _given(folder.path, "eos_token_id", tokenizer)
+    given = None if found else _given(folder.path, "eos_token", tokenizer)
     return [given] if given else found
 
 
@@ -81,10 +81,8 @@ def _given(folder: Path, name: str, tokenizer: Any) -> Said | None:
     except Exception as error:  # noqa: BLE001 -- transformers raises anything, and this only asks for its opinion
         _log.info("transformers gives no special tokens for %s: %s", folder, str(error).partition("\n")[0])
         return None
-    number = getattr(found, name)
-    if number is None or number >= tokenizer.get_vocab_size(with_added_tokens=True):
-        return None
-    return Said(int(number), f"transformers' {type(found).__name__}")
+    number = tokenizer.token_to_id(getattr(found, name) or "")
+    return None if number is None else Said(int(number), f"transformers' {type(found).__name__}")
 
 
 def _transformers(folder: Path, without: str) -> Any:
@@ -98,4 +96,8 @@ def _transformers(folder: Path, without: str) -> Any:
 def _put_before(tokenizer: Any) -> Said | None:
     """The one token that the tokenizer's post-processor adds, before a text; a classifier's CLS has a SEP behind it."""
     whole, bare = (tokenizer.encode("a", add_special_tokens=added).ids for added in (True, False))
-    return Said(int(whole[0]), f"post-processor in {_FILE}") if whole and whole[1:] == bare else None
+    # An empty name of BOS becomes the unknown token.
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    if not whole or whole[1:] != bare or tokenizer.id_to_token(whole[0]) == unknown:
+        return None
+    return Said(int(whole[0]), f"post-processor in {_FILE}")

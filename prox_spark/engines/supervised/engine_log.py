@@ -61,14 +61,16 @@ def _first_error(log: Path) -> str | None:
 def _under(lines: list[str], process: str | None) -> str | None:
     """The error that ends a traceback of ``process``, with the lines that continue its message."""
     said: list[str] = []
+    level = None
     for line in lines:
         head, text = _split(line)
         if head["process"] != process:
             continue  # Of another process, which writes into the same log.
-        if said and (not text.strip() or text.startswith(_NEXT) or (head["level"] and head["level"] != "ERROR")):
+        if said and (not text.strip() or text.startswith(_NEXT) or head["level"] != level):
             break
         if said or _ERROR.match(text):
             said.append(text.strip())
+            level = head["level"]
     return " ".join(said) or None
 
 

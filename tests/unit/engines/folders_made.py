@@ -258,7 +258,7 @@ def sampling(folder: Path) -> None:
     )
 
 
-RUNS, PLAN, START = "runs", "refused when planned", "refused at start"
+RUNS, PLAN, START, LEFT = "runs", "refused when planned", "refused at start", "left to vLLM"
 
 KINDS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
     "one file": (plain, RUNS, RUNS),
@@ -280,7 +280,7 @@ KINDS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
     "adapter (LoRA) without its base": (adapter, PLAN, PLAN),
     "adapter (LoRA) beside its base": (adapter_beside, PLAN, PLAN),
     "GGUF": (gguf, PLAN, PLAN),
-    "GPTQ": (quantised("gptq", bits=4, group_size=32), PLAN, RUNS),
+    "GPTQ": (quantised("gptq", bits=4, group_size=32), PLAN, LEFT),
     "bitsandbytes": (quantised("bitsandbytes", load_in_4bit=True), PLAN, PLAN),
     "consolidated file only": (consolidated, PLAN, PLAN),
     "auto_map of an architecture of its own": (own_code, PLAN, PLAN),
