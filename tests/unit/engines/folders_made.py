@@ -258,21 +258,21 @@ def sampling(folder: Path) -> None:
     )
 
 
-RUNS, PLAN, START, LEFT = "runs", "refused when planned", "refused at start", "left to vLLM"
+RUNS, PASSES, PLAN, START = "runs", "passes the checks", "refused when planned", "refused at start"
 
 KINDS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
-    "one file": (plain, RUNS, RUNS),
-    "shards with an index": (sharded, RUNS, RUNS),
-    "shards without an index": (lambda folder: sharded(folder, index=False), PLAN, RUNS),
-    "head tied to the embedding": (tied, RUNS, RUNS),
-    "float16": (half, RUNS, RUNS),
-    "generation_config.json with sampling, beams and penalties": (sampling, RUNS, RUNS),
-    "context of 256 tokens (n_positions), no refiner.json": (short_context, PLAN, PLAN),
-    "auto_map of an architecture that the engine has": (known_code, RUNS, RUNS),
-    "consolidated file beside shards": (consolidated_beside, RUNS, RUNS),
+    "one file": (plain, RUNS, PASSES),
+    "shards with an index": (sharded, RUNS, PASSES),
+    "shards without an index": (lambda folder: sharded(folder, index=False), PLAN, PASSES),
+    "head tied to the embedding": (tied, RUNS, PASSES),
+    "float16": (half, RUNS, PASSES),
+    "`generation_config.json` with sampling, beams, penalties": (sampling, RUNS, PASSES),
+    "context of 256 tokens (`n_positions`), no `refiner.json`": (short_context, PLAN, PLAN),
+    "`auto_map`, but the engine has the architecture": (known_code, RUNS, PASSES),
+    "consolidated file beside shards": (consolidated_beside, RUNS, PASSES),
     "head missing": (no_head, PLAN, PLAN),
     "layer missing": (no_layer, START, START),
-    "names with `module.`": (wrapped, PLAN, PLAN),
+    "tensor names begin with `module.`": (wrapped, PLAN, PLAN),
     "head of a classifier": (other_head, START, START),
     "shapes of another size": (other_shapes, START, START),
     "shard missing": (lambda folder: sharded(folder, lost=True), PLAN, PLAN),
@@ -280,14 +280,14 @@ KINDS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
     "adapter (LoRA) without its base": (adapter, PLAN, PLAN),
     "adapter (LoRA) beside its base": (adapter_beside, PLAN, PLAN),
     "GGUF": (gguf, PLAN, PLAN),
-    "GPTQ": (quantised("gptq", bits=4, group_size=32), PLAN, LEFT),
+    "GPTQ": (quantised("gptq", bits=4, group_size=32), PLAN, PASSES),
     "bitsandbytes": (quantised("bitsandbytes", load_in_4bit=True), PLAN, PLAN),
     "consolidated file only": (consolidated, PLAN, PLAN),
-    "auto_map of an architecture of its own": (own_code, PLAN, PLAN),
+    "`auto_map`, the architecture is only there": (own_code, PLAN, PLAN),
     "Git LFS placeholder": (pointer, PLAN, PLAN),
     "truncated file": (truncated, PLAN, PLAN),
-    "single file under another name": (renamed, PLAN, RUNS),
-    "byte order mark in config.json": (marked("config.json"), PLAN, PLAN),
-    "broken tokenizer_config.json": (broken("tokenizer_config.json"), PLAN, PLAN),
+    "single file under another name": (renamed, PLAN, PASSES),
+    "byte order mark in `config.json`": (marked("config.json"), PLAN, PLAN),
+    "broken `tokenizer_config.json`": (broken("tokenizer_config.json"), PLAN, PLAN),
 }
-"""Each kind: what builds it, and its outcome with ``transformers`` and with ``vllm``."""
+"""Each kind: what builds it, and its outcome with ``transformers`` and, before it is started, with ``vllm``."""

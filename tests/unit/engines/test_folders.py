@@ -40,7 +40,7 @@ def outcome(folder: Path, engine: str) -> tuple[str, str]:
             step(folder, engine)
         except RefinerError as error:
             return name, str(error)
-    return made.LEFT if engine == "vllm" and read_folder(folder).quantised else made.RUNS, ""
+    return made.RUNS if engine == "transformers" else made.PASSES, ""
 
 
 @pytest.mark.parametrize("kind", made.KINDS)
@@ -167,3 +167,10 @@ def test_a_context_that_the_model_does_not_have_is_refused(engine: str, config: 
     made.edit(tmp_path, "config.json", **{"max_position_embeddings": ..., config: 1024})
     with pytest.raises(RefinerError, match=rf"context of 2048, but the model's is 1024 \({config} in config\.json\)"):
         plan(tmp_path, engine)
+
+
+def test_the_documented_table_is_the_tested_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "refiners.md").read_text(encoding="utf-8")
+    rows = [line for line in page.partition("| folder | `transformers` | `vllm` |")[2].splitlines()[2:] if line]
+    assert rows[: len(made.KINDS)] == [f"| {kind} | {ours} | {vllm} |" for kind, (_, ours, vllm) in made.KINDS.items()]
+    assert not rows[len(made.KINDS)].startswith("|")
