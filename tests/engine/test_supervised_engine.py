@@ -131,9 +131,10 @@ def test_start_up_failures_are_told_with_the_engines_own_words(model: Path, tmp_
     (broken / "config.json").write_text('{"model_type": "llama", "hidden_size": "many"}')
     with pytest.raises(EngineError, match=r"cannot load .*broken: \S+broken has no weights .*; its log: \S+\.log\n"):
         next(SupervisedEngine(hello(broken)).stream(requests(1)))
-    shutil.copy(model / "model.safetensors", broken)
-    with pytest.raises(EngineError, match=r"cannot load .*broken: \w+"):
-        next(SupervisedEngine(hello(broken)).stream(requests(1)))
+    odd = Path(shutil.copytree(broken, tmp_path / "odd"))
+    shutil.copy(model / "model.safetensors", odd)
+    with pytest.raises(EngineError, match=r"cannot load .*odd: \w+"):
+        next(SupervisedEngine(hello(odd)).stream(requests(1)))
 
 
 OWNER = """
