@@ -9,6 +9,7 @@ from pathlib import Path
 from prox_spark.config.engines import (
     EngineSettings,
     ModelSettings,
+    OnnxSettings,
     OpenaiSettings,
     TransformersSettings,
     VllmSettings,
@@ -202,7 +203,9 @@ def plan_stage(stage: Stage, section: StageConfig, limits: DocumentLimits = DEFA
     return StagePlan(stage, settings, refiner, fingerprint(refiner), limits)
 
 
-def _check_model(folder: Folder, settings: TransformersSettings | VllmSettings, refiner: Refiner) -> None:
+def _check_model(
+    folder: Folder, settings: OnnxSettings | TransformersSettings | VllmSettings, refiner: Refiner
+) -> None:
     """Refuse a folder that its engine cannot run, or not with the context that ``refiner.json`` says."""
     options = settings.options if isinstance(settings, VllmSettings) else {}
     check_fit(folder, settings.kind, label=refiner.label, options=options)

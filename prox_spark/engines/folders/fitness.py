@@ -50,7 +50,7 @@ _OTHER_NAMES = {"auto-round", "auto_round", "compressed_tensors", "mxfp8"}
 
 
 def check_fit(folder: Folder, engine: str, *, label: int | None, options: Mapping[str, Any]) -> Weights:
-    """The weights of a folder that ``engine`` (``transformers``, ``vllm``) can run; reads headers and settings only.
+    """The weights of a folder that ``engine`` (``onnx``, ``transformers``, ``vllm``) can run; reads headers and settings only.
 
     ``label``: as in ``Refiner``, for a token classifier. ``options`` are the engine's own. Raises ``RefinerError`` that says what
     the folder is and what to do.
