@@ -13,7 +13,7 @@ from prox_spark.execution.result import COUNTS, DROPPED_LINES, OUTCOME, BatchRes
 from prox_spark.execution.scalar import DEFAULTS, check_mode, execute
 from prox_spark.execution.settings import ExecutionSettings, Mode, limits
 from prox_spark.execution.strict import GUARDS
-from prox_spark.execution.strict_kernels import RAISED, REASONS, execute_strict_batch
+from prox_spark.execution.strict_kernels import RAISED, REASONS, confidence_places, execute_strict_batch
 from prox_spark.programs.arrow import Strings, named_array, number_array, string_array, strings_of
 from prox_spark.programs.kernels import parse_programs
 from prox_spark.programs.operations import NAMES
@@ -46,8 +46,11 @@ def execute_batch(
 
 
 def _strict(documents: Strings, chunks: Chunks, outputs: Strings, settings: ExecutionSettings) -> BatchResult:
-    calls = parse_programs(outputs.texts)
-    result = execute_strict_batch(documents.texts, chunks, calls, limits(settings), *new_buffers(documents))
+    calls = first_reading = parse_programs(outputs.texts, settings.semantics)
+    if settings.semantics > 1 and len(chunks.confidences.values):
+        first_reading = parse_programs(outputs.texts, 1)
+    places = confidence_places(first_reading, calls)
+    result = execute_strict_batch(documents.texts, chunks, calls, places, limits(settings), *new_buffers(documents))
     return _assemble(documents.large, result)
 
 

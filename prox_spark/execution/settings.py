@@ -11,8 +11,12 @@ from prox_spark.suggest import unknown
 Mode = Literal["strict", "compat"]
 """Both executors: the rules of ``docs/programs.md``, or what ProX published."""
 
-SEMANTICS: int = 1
-"""Version of the rules in ``docs/programs.md``, part of a refinement's fingerprint. It increases when a rule changes."""
+Semantics = Literal[1, 2]
+SEMANTICS: Semantics = 1
+"""The version of the rules in ``docs/programs.md`` that applies where nobody chooses one. The version is part of a refinement's
+fingerprint, and every version stays: what a stored refinement means does not change. A changed rule is a new version."""
+NEWEST: Semantics = 2
+"""The newest version of the rules."""
 
 
 class Thresholds(Section):
@@ -33,6 +37,9 @@ class Thresholds(Section):
     """A line whose score, P(keep), is below this is removed, where the chunk stage scores lines."""
     min_confidence: Share = 0.0
     """A call whose confidence is below this is ignored, and not counted as an error."""
+    semantics: Semantics = SEMANTICS
+    """Version of the rules. ``2`` reads programs as models write them (prose, think tags, other names of arguments), and wrong
+    calls void a program only if they outnumber the good ones."""
 
 
 class ExecutionSettings(Thresholds):
@@ -61,6 +68,7 @@ class Limits(NamedTuple):
     max_repeats: int
     drop_line_below: float
     min_confidence: float
+    semantics: int
 
 
 def limits(settings: Thresholds) -> Limits:

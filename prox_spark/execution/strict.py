@@ -3,6 +3,7 @@
 The batch kernels follow it byte for byte; the tests compare the two.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +32,8 @@ class ChunkProgram:
     ``line_start`` and ``line_end`` (both included, counted from 0 in the document) bound everything it does; ``None``
     means to the document's first or last line. ``numbering_offset`` is added to the line numbers in the output: where
     labels were numbered from 0 in each chunk it is ``line_start``. ``line_scores``: P(keep) for each line from
-    ``line_start`` on. ``confidences``: one for each call that the parser reports; missing or ``None`` is unknown.
+    ``line_start`` on. ``confidences``: one for each call that version 1 of the rules reads, as the ``programs`` table has
+    them; missing or ``None`` is unknown.
     """
 
     output: str | None
@@ -109,13 +111,16 @@ def _remove_low_scores(state: _State, index: int, program: ChunkProgram, start: 
 
 def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int) -> tuple[list[_Step], str | None]:
     """The steps of a program, and the guard that cancels it."""
-    calls = parse(program.output).calls if program.output else ()
+    semantics = state.settings.semantics
+    calls = parse(program.output, semantics).calls if program.output else ()
+    confidences = _confidences(program, calls, semantics)
     steps: list[_Step] = []
     seen: Counter[tuple[object, ...]] = Counter()
     errors = 0
-    for number, call in enumerate(calls):
+    for call, confidence in zip(calls, confidences, strict=True):
+        if call.outcome == "prose":
+            continue
         state.counts["n_calls"] += 1
-        confidence = program.confidences[number] if number < len(program.confidences) else None
         if confidence is not None and confidence < state.settings.min_confidence:
             state.counts["n_low_confidence"] += 1
         elif call.outcome == "truncated":
@@ -129,21 +134,42 @@ def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int
                 state.counts["n_repeated"] += 1
                 continue
             step = _place(call, start, end, program.numbering_offset, Cause(call.operation, index, confidence))
-            if step is None:
+            if step is not None:
+                steps.append(step)
+            elif semantics > 1 and _elsewhere(state, call, program.numbering_offset):
+                state.counts["n_clipped"] += 1
+            else:
                 errors += 1
-                continue
-            steps.append(step)
     state.counts["n_errors"] += errors
     guard = None
     if max(seen.values(), default=0) > state.settings.max_repeats:
         guard = "loop"
-    elif errors > state.settings.error_budget:
+    elif errors > state.settings.error_budget and (semantics == 1 or errors > len(steps)):
         guard = "error_budget"
     elif not _within_edit_budget(state, steps, start, end):
         guard = "edit_budget"
     if guard is None:
         state.counts["n_clipped"] += sum(_is_clipped(step, program.numbering_offset) for step in steps)
     return steps, guard
+
+
+def _confidences(program: ChunkProgram, calls: Sequence[Call], semantics: int) -> list[float | None]:
+    """The confidence of each call. Version 1 reads as many as there are; of another version each is found by its place."""
+    given = program.confidences
+    places: Sequence[int] = range(len(calls))
+    if semantics > 1 and given and program.output:
+        starts = [call.start for call in parse(program.output).calls]
+        places = [bisect_right(starts, call.start) - 1 for call in calls]
+    return [given[place] if 0 <= place < len(given) else None for place in places]
+
+
+def _elsewhere(state: _State, call: Call, offset: int) -> bool:
+    """Whether the call is about lines of the document outside of the chunk: those of an overlapping window, say."""
+    assert call.line_start is not None
+    assert call.line_end is not None
+    offset = max(-MAX_LINE, min(MAX_LINE, offset))
+    first, last = call.line_start + offset, call.line_end + offset
+    return first <= last and last >= 0 and first < len(state.lines.original)
 
 
 def _place(call: Call, start: int, end: int, offset: int, cause: Cause) -> _Step | None:
@@ -176,7 +202,9 @@ def _within_edit_budget(state: _State, steps: list[_Step], start: int, end: int)
 def _edit(state: _State, step: _Step) -> None:
     source, target = step.call.source or "", step.call.target or ""
     hits: dict[int, int] = {}
-    if source and "\n" not in source:
+    # Without its single blanks a text has no words.
+    blank = source == " " and state.settings.semantics > 1
+    if source and "\n" not in source and not blank:
         for line in state.lines.surviving(step.line_start, step.line_end):
             count = state.lines.current[line].count(source)
             if count:

@@ -37,8 +37,9 @@ from prox_spark.execution.settings import Limits
 from prox_spark.execution.strict import EDIT_BUDGET, EDIT_BUDGET_BASE, GROWTH_BASE, GUARDS
 from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, copy, count_characters, equal, find_byte, room
 from prox_spark.programs.compiled import entry, inner
-from prox_spark.programs.kernels import OK, TRUNCATED, Calls
+from prox_spark.programs.kernels import OK, PROSE, TRUNCATED, Calls
 from prox_spark.programs.lookup import (
+    AT,
     HAS_LINES,
     LINE_END,
     LINE_START,
@@ -64,17 +65,19 @@ _ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = (1 << GUARDS.index(name) for name in (
 ) = range(len(COUNTS))  # fmt: skip
 _EDITS_LINES, _EDITS_STRINGS, _EDITS_DOCUMENT = edits_of("lines"), edits_of("strings"), edits_of("document")
 _FEW_CALLS = 16
-_NEWLINE = 10
+_NEWLINE, _SPACE = 10, 32
 _NAN: Any = np.float32(np.nan)
 
 
 class Scope(NamedTuple):
-    """A chunk of a batch: which one it is in the batch, its number in its document, and its lines, cut to the document."""
+    """A chunk of a batch: which one it is in the batch, its number in its document, its lines, cut to the document, and how
+    many the document has."""
 
     chunk: int
     number: int
     start: int
     end: int
+    n_lines: int
 
 
 class Plan(NamedTuple):
@@ -131,7 +134,7 @@ def _find_seen(
 
 @inner
 def _plan(
-    calls: Calls, chunks: Chunks, scope: Scope, limits: Limits, counts: Integers, plan: Plan
+    calls: Calls, places: Integers, chunks: Chunks, scope: Scope, limits: Limits, counts: Integers, plan: Plan
 ) -> tuple[int, int, int, int, Plan]:
     """What a program amounts to: its steps, those that are edits, those that are clipped, the guard that voids it."""
     first, last = calls.firsts[scope.chunk], calls.firsts[scope.chunk + 1]
@@ -146,10 +149,13 @@ def _plan(
         n_buckets *= 2
     buckets = np.full(n_buckets, -1, np.int64)
     n_steps, n_edits, n_clipped, n_seen, errors, most = 0, 0, 0, 0, 0, 0
-    counts[_CALLS] += last - first
     for call in range(first, last):
         row = calls.table[call]
-        score = chunks.confidences.values[confidence + call - first] if call - first < n_confidences else _NAN
+        if row[OUTCOME] == PROSE:
+            continue
+        counts[_CALLS] += 1
+        place = places[call]
+        score = chunks.confidences.values[confidence + place] if 0 <= place < n_confidences else _NAN
         if score < limits.min_confidence:
             counts[_LOW_CONFIDENCE] += 1
             continue
@@ -174,7 +180,11 @@ def _plan(
             said_start, said_end = row[LINE_START] + offset, row[LINE_END] + offset
             line_start, line_end = max(scope.start, said_start), min(scope.end, said_end)
             if line_start > line_end:
-                errors += 1
+                elsewhere = said_start <= said_end and said_end >= 0 and said_start < scope.n_lines
+                if limits.semantics > 1 and elsewhere:
+                    counts[_CLIPPED] += 1
+                else:
+                    errors += 1
                 continue
             n_clipped += line_start != said_start or line_end != said_end
         n_edits += _EDITS_STRINGS[operation]
@@ -186,7 +196,7 @@ def _plan(
     guard = 0
     if most > limits.max_repeats:
         guard = _LOOP
-    elif errors > limits.error_budget:
+    elif errors > limits.error_budget and (limits.semantics == 1 or errors > n_steps):
         guard = _ERROR_BUDGET
     return n_steps, n_edits, n_clipped, guard, Plan(Steps(steps, step_scores), seen)
 
@@ -211,7 +221,15 @@ def _lines_of_step(lines: Integers, n_lines: int, step: Integers) -> tuple[int, 
 
 @inner
 def _edit(
-    calls: Calls, steps: Steps, step: int, opened: Open, n_lines: int, growth: int, most_growth: int, counts: Integers
+    calls: Calls,
+    steps: Steps,
+    step: int,
+    opened: Open,
+    n_lines: int,
+    growth: int,
+    most_growth: int,
+    semantics: int,
+    counts: Integers,
 ) -> tuple[Open, int]:
     """Apply one step that edits strings to the open lines: the lines, and the growth so far."""
     call, lines = calls.table[steps.rows[step, CALL]], opened.rows
@@ -219,7 +237,14 @@ def _edit(
     from_line, to_line = _lines_of_step(lines, n_lines, steps.rows[step])
     n_hits, hits = 0, opened.hits
     length = source_end - source
-    if length > 0 and from_line < to_line and find_byte(calls.strings, source, source_end, _NEWLINE) == source_end:
+    # Without its single blanks a text has no words.
+    blank = semantics > 1 and length == 1 and calls.strings[source] == _SPACE
+    if (
+        length > 0
+        and not blank
+        and from_line < to_line
+        and find_byte(calls.strings, source, source_end, _NEWLINE) == source_end
+    ):
         start, end = lines[from_line, 1], lines[to_line, 1] - 1
         n_hits, hits = find_all(opened.working, start, end, calls.strings, source, source_end, hits)
         opened = Open(lines, opened.working, opened.other, hits)
@@ -236,10 +261,25 @@ def _edit(
 
 
 @entry
+def confidence_places(first_reading: Calls, calls: Calls) -> Integers:
+    """For each call the place of its confidence among its program's: that of the call that version 1 of the rules reads there."""
+    places = np.empty(calls.table.shape[0], np.int64)
+    for program in range(calls.firsts.shape[0] - 1):
+        first, last = first_reading.firsts[program], first_reading.firsts[program + 1]
+        place = -1
+        for call in range(calls.firsts[program], calls.firsts[program + 1]):
+            while first + place + 1 < last and first_reading.table[first + place + 1, AT] <= calls.table[call, AT]:
+                place += 1
+            places[call] = place
+    return places
+
+
+@entry
 def execute_strict_batch(
-    texts: Texts, chunks: Chunks, calls: Calls, limits: Limits, out: Bytes, log: LogColumns
+    texts: Texts, chunks: Chunks, calls: Calls, places: Integers, limits: Limits, out: Bytes, log: LogColumns
 ) -> BatchArrays:
-    """Execute the programs of every document. ``out`` and ``log`` are what ``new_buffers`` gives."""
+    """Execute the programs of every document. ``places`` as ``confidence_places`` gives them, ``out`` and ``log`` as
+    ``new_buffers`` does."""
     data = texts.data
     n_documents = texts.starts.shape[0]
     out_offsets = np.zeros(n_documents + 1, np.int64)
@@ -271,8 +311,8 @@ def execute_strict_batch(
             counts[_CHUNKS] += 1
             if calls.firsts[chunk] == calls.firsts[chunk + 1]:
                 continue
-            scope = Scope(chunk, index, start, end)
-            n_steps, n_edits, n_clipped, guard, plan = _plan(calls, chunks, scope, limits, counts, plan)
+            scope = Scope(chunk, index, start, end, n_lines)
+            n_steps, n_edits, n_clipped, guard, plan = _plan(calls, places, chunks, scope, limits, counts, plan)
             steps = plan.steps
             if n_edits > 0 and guard == 0:
                 read = table.rows[end + 1, START] - table.rows[start, START] if start <= end else 0
@@ -297,7 +337,9 @@ def execute_strict_batch(
             for step in range(1, n_steps + 1):
                 if _EDITS_STRINGS[steps.rows[step, BY]]:
                     most_growth = n_bytes + GROWTH_BASE
-                    opened, growth = _edit(calls, steps, step, opened, n_open, growth, most_growth, counts)
+                    opened, growth = _edit(
+                        calls, steps, step, opened, n_open, growth, most_growth, limits.semantics, counts
+                    )
             rewritten, used = close_lines(data, table, opened, n_open, rewritten, used, steps)
         counts[_LINES] = n_lines
         counts[_CHARACTERS_ORIGINAL] = count_characters(data, text_start, text_end)

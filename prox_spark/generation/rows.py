@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from prox_spark.engines.protocol import Completion
 from prox_spark.generation.plan import StagePlan
 from prox_spark.programs import parse, parse_batch
+from prox_spark.programs.written import decision
 from prox_spark.schemas import CALL, PROGRAMS
 
 _ROWS = 1000
@@ -145,11 +146,12 @@ class Rows:
         for row, status in enumerate(values["status"]):
             if status not in ("ok", "empty", "truncated") or values["keep_score"][row] is not None:
                 continue
-            if row in drop or row in keep:
-                values["keep_score"][row] = 0.0 if row in drop else 1.0
+            answer = values["output"][row] or ""
+            said = "drop" if row in drop else "keep" if row in keep else decision(answer)
+            if said is not None:
+                values["keep_score"][row] = 0.0 if said == "drop" else 1.0
                 values["status"][row] = "ok"
             else:
-                answer = values["output"][row] or ""
                 values["status"][row] = "failed"
                 values["error"][row] = f"no keep_doc() or drop_doc() in the answer {answer[:100]!r}"
 

@@ -16,11 +16,13 @@ from prox_spark.config.models import ExecutionConfig
 from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import CompatError, SelfTestError
 from prox_spark.execution import ChunkProgram, Result, execute
+from prox_spark.execution.settings import NEWEST
 from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Stage
 from prox_spark.generation.tokens import PromptTokenizer
+from prox_spark.programs import parse
 
 DEFAULTS = ExecutionConfig()
 
@@ -98,13 +100,17 @@ def complaint(plan: StagePlan, rows: Sequence[Any], execution: ExecutionConfig =
     results = {} if stage == "document" else _execute(rows, execution)
     guards = sorted({guard for result in results.values() for guard in (result.guard or "").split(",") if guard})
     void = f" (a guard voids its programs: {', '.join(guards)}; see the answers)" if guards else ""
-    reason = (
-        f"self-test of the {stage} stage: {plan.settings.model} {nothing} of {len(BOILERPLATE_PAGES)} pages of boilerplate"
-        f"{void}; "
+    advice = (
         f"is this the template of its training? check {stage}.template= (now {name!r}), {stage}.engine.model= and the "
         "folder's refiner.json; generate.self_test=false skips this test"
     )
-    answers = [f"- {_answer(row)}" for row in rows]
+    if stage == "chunk" and effective(stage, rows, execution.model_copy(update={"semantics": NEWEST})):
+        advice = f"execution.semantics={NEWEST} reads these answers as programs: set it (docs/programs.md)"
+    reason = (
+        f"self-test of the {stage} stage: {plan.settings.model} {nothing} of {len(BOILERPLATE_PAGES)} pages of boilerplate"
+        f"{void}; {advice}"
+    )
+    answers = [f"- {_answer(row, execution)}" for row in rows]
     prompt = f"a prompt: {_shorten(_prompt(plan, BOILERPLATE_PAGES[0]), _SHOWN_PROMPT)!r}"
     return "\n".join([reason, prompt, "the answers:", *answers])
 
@@ -118,14 +124,14 @@ def _prompt(plan: StagePlan, page: str) -> str:
     return tokenizer.decode(prompter.request(0, asked, 0).token_ids or []) if asked.chunks else ""
 
 
-def _answer(row: Any) -> str:
+def _answer(row: Any, execution: ExecutionConfig) -> str:
     """An answer, its status, and what became of its calls."""
     if row["line_scores"]:
         return f"{len(row['line_scores'])} lines scored from {min(row['line_scores']):.3f}"
     answer = f"{_shorten(row['output'] or '', _SHOWN_ANSWER)!r} ({row['status']})"
     if row["error"]:
         return f"{answer}: {_shorten(row['error'], _SHOWN_ANSWER)}"
-    outcomes = Counter(call["outcome"] for call in row["calls"] or ())
+    outcomes = Counter(call.outcome for call in parse(row["output"] or "", execution.semantics).calls)
     if set(outcomes) <= {"ok"}:
         return answer
     return f"{answer}: calls {', '.join(f'{count} {outcome}' for outcome, count in sorted(outcomes.items()))}"

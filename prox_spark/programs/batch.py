@@ -13,15 +13,15 @@ from prox_spark.programs.operations import NAMES
 from prox_spark.schemas import CALL
 
 
-def parse_batch(outputs: Any, line_offsets: Any = None) -> Any:
-    """Parse every program of a string array; no content makes it raise.
+def parse_batch(outputs: Any, line_offsets: Any = None, semantics: int = 1) -> Any:
+    """Parse every program of a string array by a version of the rules; no content makes it raise.
 
     Returns a list array of ``prox_spark.schemas.CALL`` structs, null where the output is null. ``line_offsets`` (int64,
     one a program) is added to its line numbers: the number of the line that the model was shown as ``[000]``.
     ``confidence`` is null. Raises ``UsageError`` where ``outputs`` are no strings.
     """
     strings = strings_of(outputs, "programs")
-    first, calls, data = parse_programs(strings.texts)
+    first, calls, data = parse_programs(strings.texts, semantics)
     n_calls = len(calls)
     if n_calls > MAX_INT32:
         raise OverflowError("more than 2**31 calls in one batch: parse fewer programs at once")

@@ -5,17 +5,20 @@ from typing import Any
 import numpy as np
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers
-from prox_spark.programs.operations import BY_NAME, FLAGS, MAX_ARGUMENTS, NAMES, OPERATIONS, SPELLINGS, Edits
+from prox_spark.programs.operations import BY_NAME, FLAGS, FORMS, MAX_ARGUMENTS, NAMES, SPELLINGS, Edits
 
-OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END = range(8)
-"""Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none."""
+OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END, AT = range(9)
+"""Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none. A call begins ``AT`` bytes
+after its program does."""
+N_COLUMNS = 9
 REMOVE_LINES, REMOVE_ALL, NORMALIZE = (BY_NAME[name].code for name in ("remove_lines", "remove_all", "normalize"))
 
 
-def _table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
+def table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
     """Words as bytes one after the other, and where each starts."""
-    ends = np.cumsum([0, *map(len, words)]).astype(np.int64)
-    return np.frombuffer("".join(words).encode(), np.uint8).copy(), ends
+    encoded = [word.encode() for word in words]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
+    return np.frombuffer(b"".join(encoded), np.uint8).copy(), ends
 
 
 def edits_of(*edits: Edits) -> Any:
@@ -26,34 +29,37 @@ def edits_of(*edits: Edits) -> Any:
 HAS_LINES = np.array([name in BY_NAME and BY_NAME[name].has_lines for name in NAMES], np.bool_)
 """By code of an operation, whether its arguments say which lines it is about."""
 # Each table of words has their bytes, and where each word starts.
-FUNCTIONS, FUNCTION_AT = _table(tuple(SPELLINGS))
-FUNCTION_OPERATION = np.array([BY_NAME[name].code for name in SPELLINGS.values()], np.int64)
-LONGEST_FUNCTION = max(map(len, SPELLINGS))
+FUNCTIONS, FUNCTION_AT = table(tuple(FORMS))
+N_FUNCTIONS = np.array([0, len(SPELLINGS), len(FORMS)], np.int64)
+"""By version of the rules how many of the functions it reads."""
+LONGEST_FUNCTION = np.array([0, max(map(len, SPELLINGS)), max(map(len, FORMS))], np.int64)
+FUNCTION_OPERATION = np.array([BY_NAME[form.operation].code for form in FORMS.values()], np.int64)
 _WORDS = tuple(
     dict.fromkeys(
-        [name for operation in OPERATIONS for argument in operation.arguments for name in argument.names]
+        [name for form in FORMS.values() for argument in form.arguments for name in (*argument.names, *argument.also)]
         + [name for _, name in FLAGS]
     )
 )
-KEYWORDS, KEYWORD_AT = _table(_WORDS)
+KEYWORDS, KEYWORD_AT = table(_WORDS)
 IS_INTEGER, IS_STRING, IS_TRUE = range(3)
 _COLUMN_OF = {"line_start": LINE_START, "line_end": LINE_END, "source": SOURCE, "target": TARGET}
-SLOTS = np.full((len(NAMES), len(_WORDS)), -1, np.int64)
-"""By operation and keyword the place of the argument; -1 where it takes none of this name."""
-TYPES = np.full((len(NAMES), MAX_ARGUMENTS), -1, np.int64)
-"""By operation and place what the argument must be; -1 where it takes none."""
-COLUMNS = np.full((len(NAMES), MAX_ARGUMENTS, 2), -1, np.int64)
-"""By operation and place the first and the last column that the argument's value goes to."""
-NEEDED = np.zeros(len(NAMES), np.int64)
-"""By operation a bit for each argument that must be given."""
+SLOTS = np.full((3, len(FORMS), len(_WORDS)), -1, np.int64)
+"""By version of the rules, function and keyword the place of the argument; -1 where it takes none of this name."""
+TYPES = np.full((len(FORMS), MAX_ARGUMENTS), -1, np.int64)
+"""By function and place what the argument must be; -1 where it takes none."""
+COLUMNS = np.full((len(FORMS), MAX_ARGUMENTS, 2), -1, np.int64)
+"""By function and place the first and the last column that the argument's value goes to."""
+NEEDED = np.zeros(len(FORMS), np.int64)
+"""By function a bit for each argument that must be given."""
 FLAGGED = np.zeros((len(NAMES), len(_WORDS)), np.int64)
 """By operation and keyword which operation a single ``keyword=True`` makes of it; 0 for none."""
-for _operation in OPERATIONS:
-    for _slot, _argument in enumerate(_operation.arguments):
-        SLOTS[_operation.code, [_WORDS.index(name) for name in _argument.names]] = _slot
-        TYPES[_operation.code, _slot] = IS_INTEGER if _argument.kind == "line" else IS_STRING
-        COLUMNS[_operation.code, _slot] = _COLUMN_OF[_argument.sets[0]], _COLUMN_OF[_argument.sets[-1]]
-        NEEDED[_operation.code] |= (not _argument.optional) << _slot
-for (_function, _keyword), _name in FLAGS.items():
-    FLAGGED[BY_NAME[_function].code, _WORDS.index(_keyword)] = BY_NAME[_name].code
-TRUE_WORDS, TRUE_AT = _table(("True", "true"))
+for _function, _form in enumerate(FORMS.values()):
+    for _slot, _argument in enumerate(_form.arguments):
+        SLOTS[1:, _function, [_WORDS.index(name) for name in _argument.names]] = _slot
+        SLOTS[2, _function, [_WORDS.index(name) for name in _argument.also]] = _slot
+        TYPES[_function, _slot] = IS_INTEGER if _argument.kind == "line" else IS_STRING
+        COLUMNS[_function, _slot] = _COLUMN_OF[_argument.sets[0]], _COLUMN_OF[_argument.sets[-1]]
+        NEEDED[_function] |= (not _argument.optional) << _slot
+for (_flagged, _keyword), _name in FLAGS.items():
+    FLAGGED[BY_NAME[_flagged].code, _WORDS.index(_keyword)] = BY_NAME[_name].code
+TRUE_WORDS, TRUE_AT = table(("True", "true"))

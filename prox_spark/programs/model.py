@@ -5,10 +5,10 @@ from typing import Literal
 
 from prox_spark.programs.operations import BY_NAME
 
-Outcome = Literal["ok", "malformed", "truncated", "unknown"]
+Outcome = Literal["ok", "malformed", "truncated", "unknown", "prose"]
 Dialect = Literal["paper", "released", "positional"]
 
-OUTCOMES: tuple[Outcome, ...] = ("ok", "malformed", "truncated", "unknown")
+OUTCOMES: tuple[Outcome, ...] = ("ok", "malformed", "truncated", "unknown", "prose")
 
 MAX_LINE = 10**18
 """Line numbers saturate here, at either sign: far beyond any document, and sums of two still fit into 64 bits."""

@@ -2,6 +2,7 @@
 
 A new operation is an entry here and a row in ``docs/programs.md``; ``strict.py`` and ``strict_kernels.py`` need a step for
 it only where it edits something that no operation edits yet. A new name for an operation or argument is an entry here alone.
+Each belongs to a version of the rules (``execution.semantics``): what an older version reads never changes.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Literal
 Kind = Literal["line", "string"]
 Edits = Literal["lines", "strings", "document", "nothing"]
 Field = Literal["line_start", "line_end", "source", "target"]
-Source = Literal["ProX", "released ProX models", "RefineX", "this project"]
+Source = Literal["ProX", "released ProX models", "RefineX", "this project", "outputs of models"]
 """Where a name comes from. ProX is arXiv 2409.17115 (table 1), RefineX arXiv 2507.03253 (programs that only delete)."""
 
 
@@ -18,15 +19,25 @@ Source = Literal["ProX", "released ProX models", "RefineX", "this project"]
 class Argument:
     """An argument of an operation, in its place.
 
-    ``names``: all that are read; the first is printed. ``released``: what the released models write, where that is another
-    name. ``sets``: the fields of ``Call`` that hold its value. An optional one must come after those that are not.
+    ``names``: all that are read; the first is printed. ``also``: those that are read since version 2 of the rules.
+    ``released``: what the released models write, where that is another name. ``sets``: the fields of ``Call`` that hold its
+    value. An optional one must come after those that are not.
     """
 
     kind: Kind
     sets: tuple[Field, ...]
     names: tuple[str, ...]
+    also: tuple[str, ...] = ()
     released: str | None = None
     optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A function name that is read, the operation it stands for, and the arguments that it takes."""
+
+    operation: str
+    arguments: tuple[Argument, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,7 @@ class Operation:
     ``name``: its name in tables, logs and the report. ``code``: its number in compiled code and in ``log_hash``, so it never
     changes. ``spellings``: function names that are read, and their sources; the first is printed. ``flag``: a function and an
     argument that together say the same, as ``remove_lines(all=True)`` does for ProX's executor and its released models.
+    ``also``: function names that are read since version 2 of the rules, their sources, and the arguments that they take.
 
     ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
     ``document`` drops the document. The range is the chunk where no argument is a line.
@@ -47,6 +59,7 @@ class Operation:
     spellings: tuple[tuple[str, Source], ...]
     arguments: tuple[Argument, ...] = ()
     flag: tuple[str, str] | None = None
+    also: tuple[tuple[str, Source, tuple[Argument, ...]], ...] = ()
 
     @property
     def has_lines(self) -> bool:
@@ -59,7 +72,13 @@ class Operation:
         return next((name for name, source in self.spellings if source == "released ProX models"), self.spellings[0][0])
 
 
-_LINE = Argument("line", ("line_start", "line_end"), ("line",))
+_FIRST_NAMES = ("start_line", "start_idx", "from_line", "from")
+_LAST_NAMES = ("end_line", "end_idx", "to_line", "to")
+_LINE = Argument("line", ("line_start", "line_end"), ("line",), also=("line_number", "line_idx"))
+_ONE_LINE = (
+    Argument("line", ("line_start", "line_end"), ("line", "line_start", "start"), also=_FIRST_NAMES),
+    Argument("line", ("line_end",), ("line_end", "end"), also=_LAST_NAMES, optional=True),
+)
 
 OPERATIONS = (
     Operation(
@@ -68,9 +87,10 @@ OPERATIONS = (
         edits="lines",
         spellings=(("remove_lines", "ProX"),),
         arguments=(
-            Argument("line", ("line_start",), ("line_start", "start"), released="start"),
-            Argument("line", ("line_end",), ("line_end", "end"), released="end"),
+            Argument("line", ("line_start",), ("line_start", "start"), also=_FIRST_NAMES, released="start"),
+            Argument("line", ("line_end",), ("line_end", "end"), also=_LAST_NAMES, released="end"),
         ),
+        also=(("remove_line", "outputs of models", _ONE_LINE),),
     ),
     Operation(
         name="remove_all",
@@ -85,8 +105,8 @@ OPERATIONS = (
         edits="strings",
         spellings=(("normalize", "ProX"),),
         arguments=(
-            Argument("string", ("source",), ("source_str", "source")),
-            Argument("string", ("target",), ("target_str", "target"), optional=True),
+            Argument("string", ("source",), ("source_str", "source"), also=("old", "from", "old_str")),
+            Argument("string", ("target",), ("target_str", "target"), also=("new", "to", "new_str"), optional=True),
         ),
     ),
     Operation(
@@ -94,7 +114,7 @@ OPERATIONS = (
         code=4,
         edits="strings",
         spellings=(("remove_str", "RefineX"),),
-        arguments=(_LINE, Argument("string", ("source",), ("source_str", "source", "s"))),
+        arguments=(_LINE, Argument("string", ("source",), ("source_str", "source", "s"), also=("old", "old_str"))),
     ),
     Operation(
         name="replace_str",
@@ -103,8 +123,8 @@ OPERATIONS = (
         spellings=(("replace_str", "this project"),),
         arguments=(
             _LINE,
-            Argument("string", ("source",), ("source_str", "source", "old")),
-            Argument("string", ("target",), ("target_str", "target", "new")),
+            Argument("string", ("source",), ("source_str", "source", "old"), also=("from", "old_str")),
+            Argument("string", ("target",), ("target_str", "target", "new"), also=("to", "new_str")),
         ),
     ),
     Operation(
@@ -121,10 +141,15 @@ BY_NAME = {operation.name: operation for operation in OPERATIONS}
 NAMES = ("unknown", *(operation.name for operation in sorted(OPERATIONS, key=lambda operation: operation.code)))
 """Names by code; 0 is what the parser does not know."""
 SPELLINGS = {spelling: operation.name for operation in OPERATIONS for spelling, _ in operation.spellings}
-"""Every function name that is read, and the operation it stands for."""
+"""Every function name that version 1 of the rules reads, and the operation it stands for."""
+FORMS = {
+    **{name: Form(operation.name, operation.arguments) for operation in OPERATIONS for name, _ in operation.spellings},
+    **{name: Form(operation.name, taken) for operation in OPERATIONS for name, _, taken in operation.also},
+}
+"""Every function name that is read, those of ``SPELLINGS`` first."""
 FLAGS = {operation.flag: operation.name for operation in OPERATIONS if operation.flag}
 """Functions and arguments whose ``True`` stands for another operation."""
-MAX_ARGUMENTS = max(len(operation.arguments) for operation in OPERATIONS)
+MAX_ARGUMENTS = max(len(form.arguments) for form in FORMS.values())
 
 
 EDITING = frozenset(operation.name for operation in OPERATIONS if operation.edits not in ("nothing", "document"))

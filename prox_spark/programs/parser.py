@@ -4,11 +4,13 @@ A model's output is data here: it is cut into tokens and nothing of it is ever e
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prox_spark.programs.model import MAX_LINE, Call, Outcome, Program
-from prox_spark.programs.operations import BY_NAME, FLAGS, MAX_ARGUMENTS, OPERATIONS, SPELLINGS
+from prox_spark.programs import written
+from prox_spark.programs.model import MAX_LINE, Call, Program
+from prox_spark.programs.operations import FLAGS, FORMS, MAX_ARGUMENTS, SPELLINGS, Form
 
 _SPACE = re.compile(r"[ \t\r\n\v\f]*")
 _BLANK = re.compile(r"[ \t]*")
@@ -17,28 +19,51 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _PLAIN = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nt\\"']))""")
 _LITERAL_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
-_LONGEST_NAME = max(map(len, SPELLINGS))
-_SLOTS = {
-    operation.name: {name: slot for slot, argument in enumerate(operation.arguments) for name in argument.names}
-    for operation in OPERATIONS
-}
 _TYPES = {"line": int, "string": str}
 
 Value = int | str | bool
 
 
-def parse(text: str) -> Program:
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """What a version of the rules reads: functions by name, and the place of each of their arguments' names."""
+
+    forms: Mapping[str, Form]
+    slots: Mapping[str, Mapping[str, int]]
+    longest: int
+    as_written: bool
+
+
+def _language(forms: Mapping[str, Form], as_written: bool) -> _Language:
+    slots = {
+        function: {
+            name: slot
+            for slot, argument in enumerate(form.arguments)
+            for name in (*argument.names, *(argument.also if as_written else ()))
+        }
+        for function, form in forms.items()
+    }
+    return _Language(forms, slots, max(map(len, forms)), as_written)
+
+
+_LANGUAGES = {1: _language({name: FORMS[name] for name in SPELLINGS}, False), 2: _language(FORMS, True)}
+
+
+def parse(text: str, semantics: int = 1) -> Program:
     """Read a program. Any string gives a program; text that is not a call is reported as a call with its outcome.
+
+    ``semantics``: the version of the rules. Version 2 reads programs as models write them: the rules of ``written.py``.
 
     ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
     starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of
-    its line. Comments (``#``), blank lines and markdown fences are no calls.
+    its line. ``prose``: lines that are no call, in version 2. Comments (``#``), blank lines and markdown fences are no calls.
 
     >>> [call.outcome for call in parse('remove_lines(start=0, end=2)\\nnormalize(source_str="Read mo').calls]
     ['ok', 'truncated']
     """
+    language = _LANGUAGES[semantics]
     calls: list[Call] = []
-    position, length = 0, len(text)
+    position, length = written.after_stray_thoughts(text) if language.as_written else 0, len(text)
     while True:
         position = _end(_SPACE, text, position)
         if position >= length:
@@ -47,9 +72,17 @@ def parse(text: str) -> Program:
             position = _end_of_line(text, position)
         elif text.startswith("```", position):
             position = _after_fence(text, position)
+        elif language.as_written and (after := written.skipped(text, position)) != position:
+            if after < 0:
+                # The token limit ended the thoughts: there is no program.
+                calls.append(Call("unknown", outcome="truncated", start=position, end=length))
+            position = length if after < 0 else after
         else:
-            call, position = _statement(text, position)
-            calls.append(call)
+            call, position = _statement(text, position, language)
+            if call.outcome == "prose" and calls and calls[-1].outcome == "prose":
+                calls[-1] = replace(calls[-1], end=call.end)
+            else:
+                calls.append(call)
 
 
 def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
@@ -70,23 +103,25 @@ def _after_fence(text: str, position: int) -> int:
     return position if text.startswith("(", _end(_BLANK, text, after_word)) else after_word
 
 
-def _statement(text: str, start: int) -> tuple[Call, int]:
+def _statement(text: str, start: int, language: _Language) -> tuple[Call, int]:
     """One call, or what stands in the place of one, and the position after it."""
-    outcome: Outcome = "unknown"
     name = _NAME.match(text, start)
     if name is not None:
-        word = name.group() if name.end() - start <= _LONGEST_NAME else ""
+        word = name.group() if name.end() - start <= language.longest else ""
         after = _end(_BLANK, text, name.end())
-        operation = SPELLINGS.get(word)
-        if operation is not None and text.startswith("(", after):
-            return _call(text, start, after + 1, operation)
-        if after >= len(text) and word and any(spelling.startswith(word) for spelling in SPELLINGS):
-            return Call(operation or "unknown", outcome="truncated", start=start, end=len(text)), len(text)
-        if operation is not None:
+        form = language.forms.get(word)
+        if form is not None and text.startswith("(", after):
+            return _call(text, start, after + 1, word, language)
+        if after >= len(text) and word and any(function.startswith(word) for function in language.forms):
+            operation = form.operation if form else "unknown"
+            return Call(operation, outcome="truncated", start=start, end=len(text)), len(text)
+        if form is not None:
             end = _end_of_line(text, start)
-            return Call(operation, outcome="malformed", start=start, end=end), end
+            return Call(form.operation, outcome="malformed", start=start, end=end), end
     end = _end_of_line(text, start)
-    return Call("unknown", outcome=outcome, start=start, end=end), end
+    if language.as_written and (after_prose := written.prose_end(text, start, end)) >= 0:
+        return Call("unknown", outcome="prose", start=start, end=after_prose), after_prose
+    return Call("unknown", outcome="unknown", start=start, end=end), end
 
 
 @dataclass(slots=True)
@@ -101,8 +136,18 @@ class _Arguments:
     expects: str = "first"
     name: str | None = None
     bad: bool = False
+    only_names: bool = True
+    """No value was given, so far, nor announced."""
+
+    named: bool = False
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has been said."""
+        return self.expects == "first" and not self.bad
 
     def value(self, value: Value) -> None:
+        self.only_names = False
         if self.expects not in ("first", "argument", "value") or len(self.values) == MAX_ARGUMENTS:
             self.bad = True
         else:
@@ -110,6 +155,7 @@ class _Arguments:
         self.name, self.expects = None, "separator"
 
     def word(self, word: str) -> None:
+        self.named = True
         if self.expects == "value" and word in ("True", "true"):
             self.value(True)
         elif self.expects in ("first", "argument"):
@@ -118,6 +164,7 @@ class _Arguments:
             self.bad = True
 
     def symbol(self, symbol: str) -> None:
+        self.only_names &= symbol != "="
         if symbol == "=" and self.expects == "equals":
             self.expects = "value"
         elif symbol == "," and self.expects == "separator":
@@ -126,26 +173,29 @@ class _Arguments:
             self.bad = True
 
 
-def _call(text: str, start: int, position: int, operation: str) -> tuple[Call, int]:
+def _call(text: str, start: int, position: int, function: str, language: _Language) -> tuple[Call, int]:
     """A known function from after its opening bracket."""
+    operation = language.forms[function].operation
     length = len(text)
     arguments = _Arguments()
     while position < length:
         character = text[position]
         if character == "\n":
             position += 1
-            if _call_follows(text, position):
+            if _call_follows(text, position, language):
                 return Call(operation, outcome="malformed", start=start, end=position - 1), position
         elif character in " \t\r\v\f":
             position += 1
         elif character == ")":
             position += 1
             complete = arguments.expects in ("first", "separator") and not arguments.bad
-            call = _build(operation, arguments.values) if complete else None
+            call = _build(function, arguments.values, language) if complete else None
+            if call is None and language.as_written and arguments.only_names and arguments.named:
+                call = Call("unknown", outcome="prose")
             call = call or Call(operation, outcome="malformed")
             return _placed(call, start, position), position
         elif character in "\"'":
-            closing = _closing_quote(text, position)
+            closing = _closing_quote(text, position, language)
             if closing < 0:
                 position = -closing
                 if position >= length:
@@ -157,8 +207,17 @@ def _call(text: str, start: int, position: int, operation: str) -> tuple[Call, i
             arguments.value(_saturated(match.group()))
             position = match.end()
         elif match := _NAME.match(text, position):
-            arguments.word(match.group())
+            after = _end(_BLANK, text, match.end())
             position = match.end()
+            if (
+                language.as_written
+                and arguments.untouched
+                and match.group() == function
+                and text.startswith("(", after)
+            ):
+                position = after + 1
+                continue
+            arguments.word(match.group())
         else:
             arguments.symbol(character)
             position += 1
@@ -171,15 +230,15 @@ def _placed(call: Call, start: int, end: int) -> Call:
     )
 
 
-def _call_follows(text: str, position: int) -> bool:
+def _call_follows(text: str, position: int, language: _Language) -> bool:
     """Whether a line that starts here starts with a known function and its bracket."""
     name = _NAME.match(text, _end(_BLANK, text, position))
-    if name is None or name.end() - name.start() > _LONGEST_NAME or name.group() not in SPELLINGS:
+    if name is None or name.end() - name.start() > language.longest or name.group() not in language.forms:
         return False
     return text.startswith("(", _end(_BLANK, text, name.end()))
 
 
-def _closing_quote(text: str, opening: int) -> int:
+def _closing_quote(text: str, opening: int, language: _Language) -> int:
     """Position of the quote that closes a string; or, negated, where reading goes on if none does.
 
     That is the end of the text, or the next line that starts a call: a string that holds such a line could match no
@@ -197,7 +256,7 @@ def _closing_quote(text: str, opening: int) -> int:
             position += 2
         else:
             position += 1
-            if _call_follows(text, position):
+            if _call_follows(text, position, language):
                 return -position
 
 
@@ -240,12 +299,13 @@ def _saturated(digits: str) -> int:
     return sign * (MAX_LINE if len(digits) > 18 else int(digits or "0"))
 
 
-def _build(operation: str, arguments: list[tuple[str | None, Value]]) -> Call | None:
+def _build(function: str, arguments: list[tuple[str | None, Value]], language: _Language) -> Call | None:
     """The call that these arguments make, or ``None`` where the function does not take them."""
+    form = language.forms[function]
     if len(arguments) == 1 and arguments[0][1] is True:
-        flagged = FLAGS.get((operation, arguments[0][0] or ""))
+        flagged = FLAGS.get((form.operation, arguments[0][0] or ""))
         return Call(flagged) if flagged else None
-    taken, slots = BY_NAME[operation].arguments, _SLOTS[operation]
+    taken, slots = form.arguments, language.slots[function]
     values: dict[int, Value] = {}
     for index, (name, value) in enumerate(arguments):
         slot = index if name is None else slots.get(name, -1)
@@ -254,7 +314,7 @@ def _build(operation: str, arguments: list[tuple[str | None, Value]]) -> Call | 
         values[slot] = value
     if not all(argument.optional or slot in values for slot, argument in enumerate(taken)):
         return None
-    fields: dict[str, Any] = {field: value for slot, value in values.items() for field in taken[slot].sets}
+    fields: dict[str, Any] = {field: values[slot] for slot in sorted(values) for field in taken[slot].sets}
     if "\n" in fields.get("target", ""):
         return None  # it would renumber the lines of the document
-    return Call(operation, **fields)
+    return Call(form.operation, **fields)

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 from prox_spark.config.models import Config
-from prox_spark.execution import SEMANTICS
 from prox_spark.generation.plan import Refiners
 
 _FIRST = frozenset(
@@ -21,9 +20,10 @@ def identity(config: Config, refiners: Refiners) -> dict[str, Any]:
     """Everything that the fingerprint covers, by configuration key.
 
     An execution setting that came later is left out at its default, so that a new setting leaves stored refinements as
-    they are. Whoever changes such a default raises ``SEMANTICS``.
+    they are. Whoever changes such a default adds a version of the rules.
     """
     given = config.execution.model_dump(mode="json")
+    semantics = given.pop("semantics")
     defaults = type(config.execution)().model_dump(mode="json")
     settings = {key: value for key, value in given.items() if key in _FIRST or value != defaults[key]}
     return {
@@ -31,7 +31,7 @@ def identity(config: Config, refiners: Refiners) -> dict[str, Any]:
         "chunk": refiners.chunk.refiner if refiners.chunk else None,
         "chunk.min_keep_score": config.min_keep_score if refiners.chunk and refiners.document else None,
         **{f"execution.{key}": value for key, value in settings.items()},
-        "semantics": SEMANTICS,
+        "semantics": semantics,
     }
 
 

@@ -15,6 +15,33 @@ PIECES = (
     *("汉字", "日本語", "ไทย", "한국", "é", "😀", "#", "\\", "'", "all=True", "  ", " ", " ", " ", " "),
     *("\t", "\r", "\x1c", "\x85", "\u00a0", "\u2028", "\u3000", "\x00", "\ufeff"),
 )
+WRITTEN = (
+    *(
+        "",
+        "",
+        "- ",
+        "1. ",
+        "(a) ",
+        ">>> ",
+        "doc.",
+        "Program: ",
+        "return ",
+        "`",
+        "I would call ",
+        "<think>x</think>",
+        "<think>",
+    ),
+    *(
+        "remove_line(3)\n",
+        "remove_lines(line_start, line_end)\n",
+        "so\n",
+        "foo(1)\n",
+        "remove_lines(",
+        "os.system(",
+        "; ",
+    ),
+)
+BEFORE = ("", "", "", "", "<think>\n\n</think>\n\n", "hm\n</think>\n", "Here it is:\n", "<THINK>", "[THINK]a[/THINK]")
 NUMBERS = ("0", "1", "2", "3", "5", "8", "13", "-1", "-3", "007", "+4", "1000000000", "9" * 30, "x", "1.5", "")
 COMPAT_NUMBERS = (*NUMBERS, "1_0", " 5 ", "٣", "\u30003", "5\x1f", "1__0", "_1", "9" * 18, "1" + "0" * 18, "9" * 5000)
 
@@ -101,7 +128,9 @@ def random_program(rng: Random, text: str, numbers: tuple[str, ...]) -> str | No
     calls = [random_call(rng, text, numbers) for _ in range(rng.choice((0, 1, 1, 2, 3, 6, 25)))]
     if calls and rng.random() < 0.15:
         calls += [calls[-1]] * rng.choice((1, 3, 9))
-    return "\n".join(calls) + rng.choice(("", "", "\n", " ", "\nremove_lines(start=1", "\nnorm"))
+    if rng.random() < 0.3:
+        calls = [rng.choice(WRITTEN) + call + rng.choice(("", "", ";", "`", " done", "</s>")) for call in calls]
+    return rng.choice(BEFORE) + "\n".join(calls) + rng.choice(("", "", "\n", " ", "\nremove_lines(start=1", "\nnorm"))
 
 
 def random_case(rng: Random, mode: Mode) -> Case:
@@ -135,6 +164,7 @@ def random_settings(rng: Random) -> ExecutionSettings:
         max_repeats=rng.choice((1, 3, 8)),
         drop_line_below=rng.choice((0.5, 0.0, 1.0)),
         min_confidence=rng.choice((0.0, 0.3, 0.5)),
+        semantics=rng.choice((1, 2)),
     )
 
 

@@ -201,3 +201,41 @@ def test_settings_can_be_compared_hashed_and_sent_to_a_task() -> None:
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(UsageError, match="strict or compat"):
         execute(PAGE, "", mode="lenient")  # type: ignore[arg-type]
+
+
+def test_programs_as_models_write_them_run_in_version_2_alone() -> None:
+    for program in (
+        "<think>\n\n</think>\n\nremove_lines(0, 0)",
+        "I remove\nthe menu:\nremove_lines(0, 0)",
+        "1. doc.remove_line(0); foo()\n<|im_end|>\nand on\nand on",
+    ):
+        assert run(PAGE, program).text == PAGE
+        assert run(PAGE, program, semantics=2).text == without(0)
+
+
+def test_the_wrong_half_of_a_program_does_not_void_the_right_half_in_version_2() -> None:
+    half = "remove_lines(0, 0)\nremove_lines(4, 4)\nfoo()\nremove_lines(70, 80)"
+    assert run(PAGE, half).guard == "error_budget"
+    assert run(PAGE, half, semantics=2).text == without(0, 4)
+    more = run(PAGE, f"{half}\nbar()", semantics=2)
+    assert (more.text, more.guard, more.counts.n_errors) == (PAGE, "error_budget", 3)
+
+
+def test_calls_about_lines_of_another_chunk_are_no_errors_in_version_2() -> None:
+    program = ChunkProgram("remove_lines(0, 0)\nremove_lines(1, 1)\nremove_lines(3, 3)\nremove_lines(9, 9)", 3, 4)
+    result = run(PAGE, program, semantics=2)
+    assert (result.text, result.counts.n_clipped, result.counts.n_errors) == (without(3), 2, 1)
+
+
+def test_an_edit_of_every_single_blank_is_ignored_in_version_2() -> None:
+    assert " " not in run(PAGE, 'normalize(" ", "")', max_removed_share=1.0, min_words=0).text
+    result = run(PAGE, 'normalize(" ", "")\nnormalize("  ", " ")', semantics=2)
+    assert (result.text, result.counts.n_no_match, result.counts.n_errors) == (PAGE, 2, 0)
+
+
+def test_confidences_belong_to_what_version_1_reads_at_the_same_place() -> None:
+    written = "So:\nremove_lines(0, 0); remove_lines(4, 4)\nremove_lines(2, 2)"
+    program = ChunkProgram(written, confidences=[0.25, 0.75, 0.25, 0.5])
+    result = run(PAGE, program, semantics=2, min_confidence=0.5)
+    assert (result.text, result.counts.n_low_confidence) == (without(0, 2), 1)
+    assert [line.score for line in result.dropped_lines] == [0.75, 0.5]

@@ -82,6 +82,18 @@ def test_the_guards_are_those_of_the_run() -> None:
     assert not effective("chunk", [row(wrong)], ExecutionConfig(mode="compat"))
 
 
+def test_answers_that_newer_rules_read_pass_with_them_and_the_complaint_says_so(tiny_model: Path) -> None:
+    rows = [row("<think>\nIt is\na menu.\n</think>\nremove_lines(start=0, end=1)")]
+
+    assert effective("chunk", rows, ExecutionConfig(semantics=2))
+    reason, *shown = complaint(stage_plan("chunk", tiny_model), rows).splitlines()
+
+    assert "execution.semantics=2 reads these answers as programs" in reason
+    assert "</think>" in shown[-1]
+    # Where no rule helps, it is the template that is in doubt.
+    assert "semantics" not in complaint(stage_plan("chunk", tiny_model), [row("Sure!")])
+
+
 def test_line_numbers_count_from_where_the_chunk_counts_them() -> None:
     chunk = row("remove_lines(start=0, end=0)", line_start=4, line_end=6, chunk=1)
     assert not effective("chunk", [chunk])

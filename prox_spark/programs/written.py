@@ -1,0 +1,138 @@
+"""How models write programs beyond the grammar: every rule is an entry of ``RULES``, with where it was seen.
+
+Version 2 of the rules (``execution.semantics``) reads programs so, and version 1 does not. A rule is here only where what it
+reads has one meaning. ``docs/programs.md`` lists them; ``written_kernels.py`` does the same over bytes.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from prox_spark.programs.operations import FORMS
+
+Kind = Literal[
+    "thoughts", "end", "lead", "label", "number", "signature", "doubled", "prose", "keep", "drop", "negation"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A way of writing, and what it is read as.
+
+    ``thoughts``: an opening and a closing tag; what stands between them is skipped. ``end``: the answer ends here. ``lead``:
+    may stand before or after a call and is skipped. ``label``: the same for a word, in any case. ``number``: a list's
+    numbers. ``signature``: a function with the names of arguments and no value. ``doubled``: a call inside the brackets of
+    the same function. ``prose``: lines without a call. ``keep``, ``drop``: words that decide on a document, unless one of the
+    others, or a ``negation``, is in the answer too.
+    """
+
+    kind: Kind
+    written: tuple[str, ...]
+    source: str
+
+
+RULES = (
+    Rule("thoughts", ("<think>", "</think>"), "Qwen3, DeepSeek-R1; UltraX's executor removes them"),
+    Rule("thoughts", ("<thinking>", "</thinking>"), "models prompted for their reasoning"),
+    Rule("thoughts", ("[THINK]", "[/THINK]"), "Magistral"),
+    Rule("end", ("<|im_end|>", "<|endoftext|>"), "Qwen, ChatML"),
+    Rule("end", ("</s>",), "Llama 2, Mistral"),
+    Rule("end", ("<|eot_id|>", "<|end_of_text|>"), "Llama 3"),
+    Rule("end", ("<end_of_turn>", "<eos>"), "Gemma"),
+    Rule("lead", (">>>", "..."), "Python's prompts"),
+    Rule("lead", ("-", "*", "+", "•"), "list marks"),
+    Rule("lead", ("`",), "code in a line of Markdown"),
+    Rule("lead", (";", ",", "."), "between calls in one line, or behind one"),
+    Rule("lead", (")",), "the second bracket of a doubled call"),
+    Rule("label", ("doc.", "document.", "text.", "page.", "chunk."), "calls written as methods"),
+    Rule("label", ("program:", "answer:", "output:", "operations:", "functions:", "code:", "result:"), "chat models"),
+    Rule("label", ("return ",), "calls written as the body of a function"),
+    Rule("number", ("1.", "1)", "(1)", "(a)", "a)"), "numbered lists"),
+    Rule("signature", ("remove_lines(line_start, line_end)",), "models that repeat the prompt's list of functions"),
+    Rule("doubled", ("remove_lines(remove_lines(0, 2))",), "models that repeat the function's name"),
+    Rule(
+        "prose", ("I would remove the menu:",), "chat models; ProX's and UltraX's executors skip lines that are no call"
+    ),
+    Rule("keep", ("keep", "keep_doc"), "ProX's executor keeps a document without the word drop"),
+    Rule("drop", ("drop", "drop_doc"), "ProX's executor drops a document with the word"),
+    Rule("negation", ("not", "no", "never", "don", "t"), "answers in sentences"),
+)
+
+
+def written(*kinds: Kind) -> tuple[str, ...]:
+    """Everything that rules of these kinds are about, in order."""
+    return tuple(word for rule in RULES if rule.kind in kinds for word in rule.written)
+
+
+THOUGHTS = tuple((rule.written[0], rule.written[1]) for rule in RULES if rule.kind == "thoughts")
+ENDS = written("end")
+LEADS = written("lead", "label")
+MAX_NUMBER = 3
+"""Digits of a list's number, at most."""
+
+_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
+_LONGEST_LEAD = max(map(len, LEADS))
+_NUMBER = re.compile(rf"\(?(?:[0-9]{{1,{MAX_NUMBER}}}[.)]|[A-Za-z]\))")
+_END = re.compile("|".join(map(re.escape, ENDS)))
+_MENTION = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(FORMS)})[ \t]*\(")
+_OTHER_CALL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*\(")
+_STRAY: list[tuple[str, Callable[[str], "re.Match[str] | None"]]] = [
+    (opening, re.compile(rf"^[ \t]*{re.escape(closing)}", re.MULTILINE).search) for opening, closing in THOUGHTS
+]
+_DECIDING = {word: rule.kind for rule in RULES if rule.kind in ("keep", "drop", "negation") for word in rule.written}
+
+
+def after_stray_thoughts(text: str) -> int:
+    """Where the program begins: after a line that closes thoughts which the prompt has opened."""
+    position = 0
+    for opening, search in _STRAY:
+        closing = search(text)
+        if closing is not None and text.find(opening, 0, closing.start()) < 0:
+            position = max(position, closing.end())
+    return position
+
+
+def skipped(text: str, position: int) -> int:
+    """Where reading goes on: after thoughts or a lead that stand here, at the end after an end mark; else the same position.
+
+    Negative where thoughts are opened and not closed.
+    """
+    for opening, closing in THOUGHTS:
+        if text.startswith(opening, position):
+            found = text.find(closing, position + len(opening))
+            return -1 if found < 0 else found + len(closing)
+    if _END.match(text, position):
+        return len(text)
+    here = text[position : position + _LONGEST_LEAD].translate(_LOWER)
+    for lead in LEADS:
+        if here.startswith(lead):
+            return position + len(lead)
+    number = _NUMBER.match(text, position)
+    return position if number is None else number.end()
+
+
+def prose_end(text: str, start: int, end: int) -> int:
+    """The end of the prose in ``text[start:end]``, the rest of a line; -1 where a call stands in it, of any function."""
+    mark = _END.search(text, start, end)
+    end = end if mark is None else mark.start()
+    if _OTHER_CALL.match(text, start, end) or _MENTION.search(text, start, end):
+        return -1
+    return end
+
+
+def decision(answer: str) -> Literal["keep", "drop"] | None:
+    """What an answer without a call decides about a document, ``None`` where that is not certain.
+
+    >>> decision("Drop."), decision("I would not drop it"), decision("keep or drop?")
+    ('drop', None, None)
+    """
+    position = after_stray_thoughts(answer)
+    while position < len(answer) and (after := skipped(answer, position)) != position:
+        if after < 0:
+            return None
+        position = after
+    end = _END.search(answer, position)
+    said = answer[position : end.start() if end else len(answer)].translate(_LOWER)
+    kinds = {_DECIDING[word] for word in re.findall(r"[a-z0-9_]+", said) if word in _DECIDING}
+    return "keep" if kinds == {"keep"} else "drop" if kinds == {"drop"} else None

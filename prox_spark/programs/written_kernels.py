@@ -1,0 +1,128 @@
+"""The rules of ``written.py`` over the bytes of programs, compiled."""
+
+from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find, find_byte
+from prox_spark.programs.compiled import inner
+from prox_spark.programs.lookup import table
+from prox_spark.programs.word_kernels import after_name, function, is_digit
+from prox_spark.programs.written import ENDS, LEADS, MAX_NUMBER, THOUGHTS
+
+_OPENINGS, _OPENING_AT = table(tuple(opening for opening, _ in THOUGHTS))
+_CLOSINGS, _CLOSING_AT = table(tuple(closing for _, closing in THOUGHTS))
+_ENDS, _END_AT = table(ENDS)
+_LEADS, _LEAD_AT = table(LEADS)
+_TAB, _NEWLINE, _SPACE, _OPEN, _CLOSE, _DOT, _UNDERSCORE = 9, 10, 32, 40, 41, 46, 95
+_UNCLOSED = -1
+
+
+@inner
+def _stands(data: Bytes, position: int, end: int, words: Bytes, at: Integers) -> int:
+    """Which word of a table stands here; -1 for none."""
+    for word in range(at.shape[0] - 1):
+        length = at[word + 1] - at[word]
+        if length <= end - position and equal(data, position, words, at[word], length):
+            return word
+    return -1
+
+
+@inner
+def _lower(byte: int) -> int:
+    lower: int = byte + 32 if 65 <= byte <= 90 else byte
+    return lower
+
+
+@inner
+def _lead(data: Bytes, position: int, end: int) -> int:
+    """The length of the lead that stands here, in any case; 0 for none."""
+    for word in range(_LEAD_AT.shape[0] - 1):
+        start, length = _LEAD_AT[word], _LEAD_AT[word + 1] - _LEAD_AT[word]
+        if length > end - position:
+            continue
+        same = 0
+        while same < length and _lower(data[position + same]) == _LEADS[start + same]:
+            same += 1
+        if same == length:
+            return length
+    return 0
+
+
+@inner
+def _after_number(data: Bytes, position: int, end: int) -> int:
+    """The end of a list's number that stands here; ``position`` where none does."""
+    bracket = position < end and data[position] == _OPEN
+    start = position + bracket
+    stop = start
+    while stop < end and stop - start < MAX_NUMBER and is_digit(data[stop]):
+        stop += 1
+    if stop > start:
+        return stop + 1 if stop < end and (data[stop] == _DOT or data[stop] == _CLOSE) else position
+    if start + 1 < end and 97 <= data[start] | 32 <= 122 and data[start + 1] == _CLOSE:
+        return start + 2
+    return position
+
+
+@inner
+def after_stray_thoughts(data: Bytes, start: int, end: int) -> int:
+    """Where the program begins: after a line that closes thoughts which the prompt has opened."""
+    position = start
+    for tag in range(_OPENING_AT.shape[0] - 1):
+        first, last = _CLOSING_AT[tag], _CLOSING_AT[tag + 1]
+        closing = find(data, start, end, _CLOSINGS, first, last)
+        while closing >= 0:
+            line = closing
+            while line > start and (data[line - 1] == _SPACE or data[line - 1] == _TAB):
+                line -= 1
+            if line == start or data[line - 1] == _NEWLINE:
+                opening = find(data, start, line, _OPENINGS, _OPENING_AT[tag], _OPENING_AT[tag + 1])
+                if opening < 0:
+                    position = max(position, closing + last - first)
+                break
+            closing = find(data, closing + last - first, end, _CLOSINGS, first, last)
+    return position
+
+
+@inner
+def skipped(data: Bytes, position: int, end: int) -> int:
+    """Where reading goes on: after thoughts or a lead that stand here, at the end after an end mark; else the same position.
+
+    -1 where thoughts are opened and not closed.
+    """
+    tag = _stands(data, position, end, _OPENINGS, _OPENING_AT)
+    if tag >= 0:
+        first, last = _CLOSING_AT[tag], _CLOSING_AT[tag + 1]
+        after = position + _OPENING_AT[tag + 1] - _OPENING_AT[tag]
+        found = find(data, after, end, _CLOSINGS, first, last)
+        return _UNCLOSED if found < 0 else found + last - first
+    if _stands(data, position, end, _ENDS, _END_AT) >= 0:
+        return end
+    length = _lead(data, position, end)
+    return position + length if length > 0 else _after_number(data, position, end)
+
+
+@inner
+def prose_end(data: Bytes, start: int, line_end: int, semantics: int) -> int:
+    """The end of the prose in the rest of a line; -1 where a call stands in it, of any function."""
+    end = start
+    while end < line_end and _stands(data, end, line_end, _ENDS, _END_AT) < 0:
+        end += 1
+    stop = after_name(data, start, end)
+    while stop > start and stop < end and data[stop] == _DOT and after_name(data, stop + 1, end) > stop + 1:
+        stop = after_name(data, stop + 1, end)
+    if stop > start and stop < end and data[stop] == _OPEN:
+        return -1
+    bracket = find_byte(data, start, end, _OPEN)
+    while bracket < end:
+        last = bracket
+        while last > start and (data[last - 1] == _SPACE or data[last - 1] == _TAB):
+            last -= 1
+        first = last
+        while first > start and _in_name(data[first - 1]):
+            first -= 1
+        if first < last and function(data, first, last, semantics) >= 0:
+            return -1
+        bracket = find_byte(data, bracket + 1, end, _OPEN)
+    return end
+
+
+@inner
+def _in_name(byte: int) -> bool:
+    return bool(97 <= byte | 32 <= 122 or byte == _UNDERSCORE or is_digit(byte))
