@@ -1,5 +1,6 @@
 """A document while programs change it, line by line: the plain form that both modes share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -19,7 +20,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class DroppedLine:
-    """A line of a kept document that was removed (``replacement`` is ``None``) or rewritten.
+    """A line of a kept document that was removed (``replacement`` is ``None``) or rewritten: also to several lines.
 
     ``operation`` and ``chunk`` are those of the call that removed the line, or that changed it last. ``score`` is the
     line's score where that removed it, else the call's confidence, where there is one.
@@ -76,6 +77,22 @@ class Lines:
         """Replace every occurrence of a string in a line."""
         self.current[line] = self.current[line].replace(source, target)
         self.rewritten[line] = cause
+
+    def insert(self, inserted: Mapping[tuple[int, int], tuple[str, Cause]]) -> None:
+        """Put new lines, by (number of the line before them, order at that place), where they belong; -1 is before the first.
+
+        The last change of all: the line beside them is rewritten to hold them, without its own text where that was removed.
+        """
+        beside: dict[int, list[tuple[int, str, Cause]]] = {}
+        for (after, _), (text, cause) in sorted(inserted.items(), key=lambda item: item[0]):
+            beside.setdefault(max(after, 0), []).append((after, text, cause))
+        for line, added in beside.items():
+            before = [text for after, text, _ in added if after < line]
+            own = [] if line in self.removed else [self.current[line]]
+            behind = [text for after, text, _ in added if after == line]
+            self.current[line] = "\n".join(before + own + behind)
+            self.removed.pop(line, None)
+            self.rewritten[line] = added[-1][2]
 
     def text(self) -> str:
         """The surviving lines, joined."""

@@ -13,7 +13,7 @@ from prox_spark.execution.result import Counts, Result
 from prox_spark.execution.settings import ExecutionSettings
 from prox_spark.execution.words import count_words
 from prox_spark.programs.model import MAX_LINE, Call
-from prox_spark.programs.operations import names_of
+from prox_spark.programs.operations import BY_NAME, names_of
 from prox_spark.programs.parser import parse
 
 EDIT_BUDGET = 256
@@ -22,7 +22,7 @@ EDIT_BUDGET_BASE = 1 << 20
 GROWTH_BASE = 1000
 """Edits that lengthen may together add at most the document's own length and this many bytes."""
 GUARDS = ("error_budget", "loop", "edit_budget")
-_LINES, _STRINGS, _DOCUMENT = names_of("lines"), names_of("strings"), names_of("document")
+_LINES, _STRINGS, _INSERTS, _DOCUMENT = map(names_of, ("lines", "strings", "inserts", "document"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class _State:
     bytes: int = field(init=False)
     edit_bytes: int = 0
     growth: int = 0
+    inserted: dict[tuple[int, int], tuple[str, Cause]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bytes = byte_length(self.text)
@@ -77,6 +78,7 @@ def execute_strict(text: str, programs: Sequence[ChunkProgram], settings: Execut
     state = _State(text, Lines(text.split("\n")), settings)
     for index, program in enumerate(programs):
         _apply(state, index, program)
+    state.lines.insert(state.inserted)
     return _judge(state)
 
 
@@ -94,6 +96,9 @@ def _apply(state: _State, index: int, program: ChunkProgram) -> None:
     for step in steps:
         if step.call.operation in _LINES:
             state.lines.remove(step.line_start, step.line_end, step.cause)
+    for step in steps:
+        if step.call.operation in _INSERTS:
+            _insert(state, step)
     for step in steps:
         if step.call.operation in _STRINGS:
             _edit(state, step)
@@ -128,7 +133,7 @@ def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int
         elif call.outcome != "ok":
             errors += 1
         else:
-            key = (call.operation, call.line_start, call.line_end, call.source, call.target or "")
+            key = (call.operation, call.line_start, call.line_end, call.index, call.source, call.target or "")
             seen[key] += 1
             if seen[key] > 1:
                 state.counts["n_repeated"] += 1
@@ -177,6 +182,8 @@ def _place(call: Call, start: int, end: int, offset: int, cause: Cause) -> _Step
     if call.line_start is None or call.line_end is None:
         return _Step(call, start, end, cause)
     offset = max(-MAX_LINE, min(MAX_LINE, offset))
+    if start == 0 and call.operation in _INSERTS:
+        start = -1  # before the first line
     first, last = max(start, call.line_start + offset), min(end, call.line_end + offset)
     return None if first > last else _Step(call, first, last, cause)
 
@@ -203,12 +210,15 @@ def _edit(state: _State, step: _Step) -> None:
     source, target = step.call.source or "", step.call.target or ""
     hits: dict[int, int] = {}
     # Without its single blanks a text has no words.
-    blank = source == " " and state.settings.semantics > 1
+    newer, unique = state.settings.semantics > 1, BY_NAME[step.call.operation].unique
+    blank = source == " " and newer and not unique
     if source and "\n" not in source and not blank:
         for line in state.lines.surviving(step.line_start, step.line_end):
             count = state.lines.current[line].count(source)
             if count:
                 hits[line] = count
+    if newer and unique and sum(hits.values()) > 1:
+        hits = {}
     if not hits:
         state.counts["n_no_match"] += 1
         return
@@ -220,6 +230,17 @@ def _edit(state: _State, step: _Step) -> None:
         state.growth += growth
     for line in hits:
         state.lines.replace(line, source, target, step.cause)
+
+
+def _insert(state: _State, step: _Step) -> None:
+    """Note a new line, for when everything else is done; a later one takes an earlier one's place."""
+    text = step.call.target or ""
+    growth = byte_length(text) + 1
+    if state.growth + growth > state.bytes + GROWTH_BASE:
+        state.counts["n_errors"] += 1
+        return
+    state.growth += growth
+    state.inserted[step.line_start, step.call.index or 0] = (text, step.cause)
 
 
 def _judge(state: _State) -> Result:

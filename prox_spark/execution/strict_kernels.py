@@ -6,6 +6,7 @@ import numpy as np
 
 from prox_spark.execution.compat import TOO_COSTLY, ZERO_DIVISION
 from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
+from prox_spark.execution.insert_kernels import insert, new_inserts, note
 from prox_spark.execution.line_kernels import (
     BY,
     CALL,
@@ -41,6 +42,7 @@ from prox_spark.programs.kernels import OK, PROSE, TRUNCATED, Calls
 from prox_spark.programs.lookup import (
     AT,
     HAS_LINES,
+    INDEX,
     LINE_END,
     LINE_START,
     OPERATION,
@@ -50,6 +52,7 @@ from prox_spark.programs.lookup import (
     SOURCE_END,
     TARGET,
     TARGET_END,
+    UNIQUE,
     edits_of,
 )
 
@@ -64,6 +67,7 @@ _ERROR_BUDGET, _LOOP, _OVER_EDIT_BUDGET = (1 << GUARDS.index(name) for name in (
     _CLIPPED, _NO_MATCH, _REPEATED, _LOW_CONFIDENCE, _CHUNKS, _CHUNKS_VOIDED,
 ) = range(len(COUNTS))  # fmt: skip
 _EDITS_LINES, _EDITS_STRINGS, _EDITS_DOCUMENT = edits_of("lines"), edits_of("strings"), edits_of("document")
+_INSERTS = edits_of("inserts")
 _FEW_CALLS = 16
 _NEWLINE, _SPACE = 10, 32
 _NAN: Any = np.float32(np.nan)
@@ -90,7 +94,7 @@ class Plan(NamedTuple):
 @inner
 def _hash(calls: Calls, call: int) -> int:
     row = calls.table[call]
-    value: Any = row[OPERATION] * 31 + row[LINE_START] * 1000003 + row[LINE_END]
+    value: Any = row[OPERATION] * 31 + row[LINE_START] * 1000003 + row[LINE_END] + row[INDEX] * 8191
     for column in (SOURCE, TARGET):
         value = value * 31 + 7
         for i in range(row[column], row[column + 1]):
@@ -103,6 +107,8 @@ def _hash(calls: Calls, call: int) -> int:
 def _same_call(calls: Calls, one: int, other: int) -> bool:
     a, b = calls.table[one], calls.table[other]
     if a[OPERATION] != b[OPERATION] or a[LINE_START] != b[LINE_START] or a[LINE_END] != b[LINE_END]:
+        return False
+    if a[INDEX] != b[INDEX]:
         return False
     for column in (SOURCE, TARGET):
         length = a[column + 1] - a[column]
@@ -178,7 +184,8 @@ def _plan(
         operation, line_start, line_end = row[OPERATION], scope.start, scope.end
         if HAS_LINES[operation]:
             said_start, said_end = row[LINE_START] + offset, row[LINE_END] + offset
-            line_start, line_end = max(scope.start, said_start), min(scope.end, said_end)
+            low = -1 if scope.start == 0 and _INSERTS[operation] else scope.start
+            line_start, line_end = max(low, said_start), min(scope.end, said_end)
             if line_start > line_end:
                 elsewhere = said_start <= said_end and said_end >= 0 and said_start < scope.n_lines
                 if limits.semantics > 1 and elsewhere:
@@ -238,7 +245,8 @@ def _edit(
     n_hits, hits = 0, opened.hits
     length = source_end - source
     # Without its single blanks a text has no words.
-    blank = semantics > 1 and length == 1 and calls.strings[source] == _SPACE
+    unique = semantics > 1 and UNIQUE[call[OPERATION]]
+    blank = semantics > 1 and not unique and length == 1 and calls.strings[source] == _SPACE
     if (
         length > 0
         and not blank
@@ -248,6 +256,8 @@ def _edit(
         start, end = lines[from_line, 1], lines[to_line, 1] - 1
         n_hits, hits = find_all(opened.working, start, end, calls.strings, source, source_end, hits)
         opened = Open(lines, opened.working, opened.other, hits)
+        if unique and n_hits > 1:
+            n_hits = 0
     if n_hits == 0:
         counts[_NO_MATCH] += 1
         return opened, growth
@@ -288,6 +298,7 @@ def execute_strict_batch(
     n_rows, at = 0, 0
     table, opened, rewritten = new_table(), new_open(), np.empty(65536, np.uint8)
     plan = Plan(new_steps(), np.empty((64, 2), np.int64))
+    inserts = new_inserts()
     for document in range(n_documents):
         counts = all_counts[document]
         if texts.valid[document] == 0:
@@ -297,7 +308,7 @@ def execute_strict_batch(
         text_start, text_end = texts.starts[document], texts.ends[document]
         n_bytes = text_end - text_start
         n_lines, table = split_lines(data, text_start, text_end, table)
-        n_removed, used, edit_bytes, growth = 0, 0, 0, 0
+        n_removed, used, edit_bytes, growth, n_inserts = 0, 0, 0, 0, 0
         by_program, edited = False, False
         for chunk in range(chunks.firsts[document], chunks.lasts[document]):
             index, line_start = chunk - chunks.firsts[document], chunks.line_starts[chunk]
@@ -330,17 +341,31 @@ def execute_strict_batch(
                 if _EDITS_LINES[row[BY]]:
                     n_removed += remove(table, row[FROM], row[TO], row[BY], index, steps.scores[step])
                 by_program |= _EDITS_DOCUMENT[row[BY]]
+            most_growth = n_bytes + GROWTH_BASE
+            for step in range(1, n_steps + 1):
+                if not _INSERTS[steps.rows[step, BY]]:
+                    continue
+                call = calls.table[steps.rows[step, CALL]]
+                added = call[TARGET_END] - call[TARGET] + 1
+                if growth + added > most_growth:
+                    counts[_ERRORS] += 1
+                    continue
+                growth += added
+                inserts = note(inserts, n_inserts, steps, step, call[INDEX])
+                n_inserts += 1
             if n_edits == 0:
                 continue
             edited = True
             n_open, opened = open_lines(data, table, start, end, rewritten, opened)
             for step in range(1, n_steps + 1):
                 if _EDITS_STRINGS[steps.rows[step, BY]]:
-                    most_growth = n_bytes + GROWTH_BASE
                     opened, growth = _edit(
                         calls, steps, step, opened, n_open, growth, most_growth, limits.semantics, counts
                     )
             rewritten, used = close_lines(data, table, opened, n_open, rewritten, used, steps)
+        if n_inserts > 0:
+            edited = True
+            rewritten, n_removed = insert(data, table, inserts, n_inserts, calls, rewritten, used, n_removed)
         counts[_LINES] = n_lines
         counts[_CHARACTERS_ORIGINAL] = count_characters(data, text_start, text_end)
         changed = n_removed > 0

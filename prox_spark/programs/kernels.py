@@ -12,6 +12,7 @@ from prox_spark.programs.lookup import (
     COLUMNS,
     FLAGGED,
     FUNCTION_OPERATION,
+    INDEX,
     IS_INTEGER,
     IS_STRING,
     IS_TRUE,
@@ -32,7 +33,7 @@ from prox_spark.programs.lookup import (
     TRUE_WORDS,
     TYPES,
 )
-from prox_spark.programs.operations import MAX_ARGUMENTS
+from prox_spark.programs.operations import MAX_ARGUMENTS, MAX_INDEX
 from prox_spark.programs.word_kernels import after_blanks, after_name, call_follows, function, index, starts_a_name
 from prox_spark.programs.written_kernels import after_stray_thoughts, prose_end, skipped
 
@@ -75,7 +76,7 @@ def _closing_quote(data: Bytes, opening: int, end: int, semantics: int) -> int:
 def _build(form: int, values: Integers, n_values: int, strings: Bytes, semantics: int, row: Integers) -> bool:
     """Fill the row of a call from its arguments; ``False`` where the function does not take them."""
     operation = FUNCTION_OPERATION[form]
-    row[LINE_START], row[LINE_END] = 0, 0
+    row[LINE_START], row[LINE_END], row[INDEX] = 0, 0, 0
     row[SOURCE], row[SOURCE_END], row[TARGET], row[TARGET_END] = -1, -1, -1, -1
     row[OPERATION] = operation
     if n_values == 1 and values[0, _TYPE] == IS_TRUE:
@@ -104,6 +105,8 @@ def _build(form: int, values: Integers, n_values: int, strings: Bytes, semantics
                 row[column], row[last] = values[i, _FROM], values[i, _FROM]
             else:
                 row[column], row[column + 1] = values[i, _FROM], values[i, _TO]
+    if not 0 <= row[INDEX] <= MAX_INDEX:
+        return False
     # A newline in a target would renumber the lines of the document.
     return bool(find_byte(strings, row[TARGET], row[TARGET_END], _NEWLINE) >= row[TARGET_END])
 

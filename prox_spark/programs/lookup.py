@@ -7,10 +7,10 @@ import numpy as np
 from prox_spark.programs.bytes_kernels import Bytes, Integers
 from prox_spark.programs.operations import BY_NAME, FLAGS, FORMS, MAX_ARGUMENTS, NAMES, SPELLINGS, Edits
 
-OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END, AT = range(9)
+OPERATION, OUTCOME, LINE_START, LINE_END, SOURCE, SOURCE_END, TARGET, TARGET_END, AT, INDEX = range(10)
 """Columns of the table of calls. Sources and targets are ranges of the strings' bytes; -1 is none. A call begins ``AT`` bytes
-after its program does."""
-N_COLUMNS = 9
+after its program does; ``INDEX`` orders lines that are inserted at the same place."""
+N_COLUMNS = 10
 REMOVE_LINES, REMOVE_ALL, NORMALIZE = (BY_NAME[name].code for name in ("remove_lines", "remove_all", "normalize"))
 
 
@@ -26,6 +26,8 @@ def edits_of(*edits: Edits) -> Any:
     return np.array([name in BY_NAME and BY_NAME[name].edits in edits for name in NAMES], np.bool_)
 
 
+UNIQUE = np.array([name in BY_NAME and BY_NAME[name].unique for name in NAMES], np.bool_)
+"""By code of an operation, whether version 2 of the rules has it edit only what occurs once."""
 HAS_LINES = np.array([name in BY_NAME and BY_NAME[name].has_lines for name in NAMES], np.bool_)
 """By code of an operation, whether its arguments say which lines it is about."""
 # Each table of words has their bytes, and where each word starts.
@@ -42,7 +44,7 @@ _WORDS = tuple(
 )
 KEYWORDS, KEYWORD_AT = table(_WORDS)
 IS_INTEGER, IS_STRING, IS_TRUE = range(3)
-_COLUMN_OF = {"line_start": LINE_START, "line_end": LINE_END, "source": SOURCE, "target": TARGET}
+_COLUMN_OF = {"line_start": LINE_START, "line_end": LINE_END, "index": INDEX, "source": SOURCE, "target": TARGET}
 SLOTS = np.full((3, len(FORMS), len(_WORDS)), -1, np.int64)
 """By version of the rules, function and keyword the place of the argument; -1 where it takes none of this name."""
 TYPES = np.full((len(FORMS), MAX_ARGUMENTS), -1, np.int64)
@@ -57,7 +59,7 @@ for _function, _form in enumerate(FORMS.values()):
     for _slot, _argument in enumerate(_form.arguments):
         SLOTS[1:, _function, [_WORDS.index(name) for name in _argument.names]] = _slot
         SLOTS[2, _function, [_WORDS.index(name) for name in _argument.also]] = _slot
-        TYPES[_function, _slot] = IS_INTEGER if _argument.kind == "line" else IS_STRING
+        TYPES[_function, _slot] = IS_STRING if _argument.kind == "string" else IS_INTEGER
         COLUMNS[_function, _slot] = _COLUMN_OF[_argument.sets[0]], _COLUMN_OF[_argument.sets[-1]]
         NEEDED[_function] |= (not _argument.optional) << _slot
 for (_flagged, _keyword), _name in FLAGS.items():

@@ -20,13 +20,14 @@ class Call:
 
     ``operation`` is one of ``operations.NAMES``: ``unknown`` where the outcome is, and where a program breaks off in a name.
     ``line_start`` and ``line_end`` (both included) are set for ``remove_lines``; for ``remove_str`` and ``replace_str``
-    both are the line. ``target`` is ``None`` where ``normalize`` has one argument (remove the string).
+    both are the line, and for ``add_line`` the line before the new one, whose text is ``target``; ``index`` orders new lines at
+    the same place. ``target`` is ``None`` where ``normalize`` has one argument (remove the string).
     Only a call with the outcome ``ok`` has arguments. ``start`` and ``end`` are its character offsets in the program's
     text; they take no part in equality.
 
     What the operations do (scope and counting: ``docs/programs.md``): ``remove_lines`` removes the lines of a range;
     ``remove_all`` every line of the chunk; ``normalize`` replaces all non-overlapping occurrences of a string, left to
-    right, within single lines of the chunk; ``remove_str`` and ``replace_str`` do so in one line; the keep functions do
+    right, within single lines of the chunk; ``remove_str`` and ``replace_str`` do so in one line; ``add_line`` inserts one; the keep functions do
     nothing; ``drop_doc`` drops the document.
     """
 
@@ -36,6 +37,7 @@ class Call:
     source: str | None = None
     target: str | None = None
     outcome: Outcome = "ok"
+    index: int | None = None
     start: int = field(default=0, compare=False)
     end: int = field(default=0, compare=False)
 
@@ -77,6 +79,6 @@ def _printed(call: Call, dialect: Dialect) -> str:
         if argument.optional and value is None:
             continue
         name = (released and argument.released) or argument.names[0]
-        written = str(value) if argument.kind == "line" else _quote(value)
+        written = _quote(value) if argument.kind == "string" else str(value)
         arguments.append(written if dialect == "positional" else f"{name}={written}")
-    return f"{operation.released if released else operation.spellings[0][0]}({', '.join(arguments)})"
+    return f"{operation.released if released else operation.function}({', '.join(arguments)})"

@@ -8,11 +8,15 @@ Each belongs to a version of the rules (``execution.semantics``): what an older 
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["line", "string"]
-Edits = Literal["lines", "strings", "document", "nothing"]
-Field = Literal["line_start", "line_end", "source", "target"]
-Source = Literal["ProX", "released ProX models", "RefineX", "this project", "outputs of models"]
-"""Where a name comes from. ProX is arXiv 2409.17115 (table 1), RefineX arXiv 2507.03253 (programs that only delete)."""
+Kind = Literal["line", "index", "string"]
+Edits = Literal["lines", "strings", "inserts", "document", "nothing"]
+Field = Literal["line_start", "line_end", "index", "source", "target"]
+Source = Literal["ProX", "released ProX models", "RefineX", "UltraX", "this project", "outputs of models"]
+"""Where a name comes from. ProX is arXiv 2409.17115 (table 1), RefineX arXiv 2507.03253 (programs that only delete), UltraX
+arXiv 2607.08646."""
+
+MAX_INDEX = 9999
+"""Lines that are inserted at the same place are ordered by numbers from 0 to this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +54,23 @@ class Operation:
     ``also``: function names that are read since version 2 of the rules, their sources, and the arguments that they take.
 
     ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
-    ``document`` drops the document. The range is the chunk where no argument is a line.
+    ``inserts`` puts the line ``target`` after its line, ``document`` drops the document. The range is the chunk where no
+    argument is a line. ``unique``: since version 2 it edits only where ``source`` occurs once.
     """
 
     name: str
     code: int
     edits: Edits
-    spellings: tuple[tuple[str, Source], ...]
+    spellings: tuple[tuple[str, Source], ...] = ()
     arguments: tuple[Argument, ...] = ()
     flag: tuple[str, str] | None = None
     also: tuple[tuple[str, Source, tuple[Argument, ...]], ...] = ()
+    unique: bool = False
+
+    @property
+    def function(self) -> str:
+        """The function name that is printed."""
+        return self.spellings[0][0] if self.spellings else self.also[0][0]
 
     @property
     def has_lines(self) -> bool:
@@ -69,12 +80,17 @@ class Operation:
     @property
     def released(self) -> str:
         """The function name that the released models write."""
-        return next((name for name, source in self.spellings if source == "released ProX models"), self.spellings[0][0])
+        return next((name for name, source in self.spellings if source == "released ProX models"), self.function)
 
 
 _FIRST_NAMES = ("start_line", "start_idx", "from_line", "from")
 _LAST_NAMES = ("end_line", "end_idx", "to_line", "to")
 _LINE = Argument("line", ("line_start", "line_end"), ("line",), also=("line_number", "line_idx"))
+_ADDED = (
+    Argument("line", ("line_start", "line_end"), ("base_position",), also=("line",)),
+    Argument("index", ("index",), ("sub_index",)),
+    Argument("string", ("target",), ("content",)),
+)
 _ONE_LINE = (
     Argument("line", ("line_start", "line_end"), ("line", "line_start", "start"), also=_FIRST_NAMES),
     Argument("line", ("line_end",), ("line_end", "end"), also=_LAST_NAMES, optional=True),
@@ -126,6 +142,7 @@ OPERATIONS = (
             Argument("string", ("source",), ("source_str", "source", "old"), also=("from", "old_str")),
             Argument("string", ("target",), ("target_str", "target", "new"), also=("to", "new_str")),
         ),
+        unique=True,
     ),
     Operation(
         name="keep_chunk",
@@ -135,6 +152,7 @@ OPERATIONS = (
     ),
     Operation(name="keep_doc", code=7, edits="nothing", spellings=(("keep_doc", "ProX"),)),
     Operation(name="drop_doc", code=8, edits="document", spellings=(("drop_doc", "ProX"),)),
+    Operation(name="add_line", code=9, edits="inserts", arguments=_ADDED, also=(("add_line", "UltraX", _ADDED),)),
 )
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}

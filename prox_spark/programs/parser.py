@@ -10,7 +10,7 @@ from typing import Any
 
 from prox_spark.programs import written
 from prox_spark.programs.model import MAX_LINE, Call, Program
-from prox_spark.programs.operations import FLAGS, FORMS, MAX_ARGUMENTS, SPELLINGS, Form
+from prox_spark.programs.operations import FLAGS, FORMS, MAX_ARGUMENTS, MAX_INDEX, SPELLINGS, Form
 
 _SPACE = re.compile(r"[ \t\r\n\v\f]*")
 _BLANK = re.compile(r"[ \t]*")
@@ -19,7 +19,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _PLAIN = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nt\\"']))""")
 _LITERAL_ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
-_TYPES = {"line": int, "string": str}
+_TYPES = {"line": int, "index": int, "string": str}
 
 Value = int | str | bool
 
@@ -225,9 +225,7 @@ def _call(text: str, start: int, position: int, function: str, language: _Langua
 
 
 def _placed(call: Call, start: int, end: int) -> Call:
-    return Call(
-        call.operation, call.line_start, call.line_end, call.source, call.target, call.outcome, start=start, end=end
-    )
+    return replace(call, start=start, end=end)
 
 
 def _call_follows(text: str, position: int, language: _Language) -> bool:
@@ -317,4 +315,6 @@ def _build(function: str, arguments: list[tuple[str | None, Value]], language: _
     fields: dict[str, Any] = {field: values[slot] for slot in sorted(values) for field in taken[slot].sets}
     if "\n" in fields.get("target", ""):
         return None  # it would renumber the lines of the document
+    if not 0 <= fields.get("index", 0) <= MAX_INDEX:
+        return None
     return Call(form.operation, **fields)

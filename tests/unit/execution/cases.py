@@ -104,6 +104,8 @@ def random_call(rng: Random, text: str, numbers: tuple[str, ...]) -> str:
         return f"normalize({first}{_string(rng, text)}{target})"
     if kind < 0.72:
         return f"remove_str({number()}, {_string(rng, text)})"
+    if kind < 0.75:
+        return f"add_line({number()}, {rng.choice((0, 1, 2, 10000))}, {_string(rng, text)})"
     if kind < 0.79:
         return f"replace_str(line={number()}, old={_string(rng, text)}, new={_string(rng, text)})"
     return rng.choice(

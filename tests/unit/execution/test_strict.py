@@ -233,6 +233,43 @@ def test_an_edit_of_every_single_blank_is_ignored_in_version_2() -> None:
     assert (result.text, result.counts.n_no_match, result.counts.n_errors) == (PAGE, 2, 0)
 
 
+def test_new_lines_come_where_they_are_numbered_to_and_a_removed_line_leaves_them() -> None:
+    program = 'add_line(-1, 1, "top")\nadd_line(2, 2, "b")\nadd_line(2, 1, "a")\nadd_line(4, 1, "x")\nremove_lines(4, 4)'
+    result = run(PAGE, program, semantics=2)
+    first, *middle, _ = PAGE.split("\n")
+    assert result.text == "\n".join(["top", first, *middle[:2], "a", "b", middle[2], "x"])
+    assert [(line.line_number, line.replacement) for line in result.dropped_lines] == [
+        (0, f"top\n{first}"),
+        (2, f"{middle[1]}\na\nb"),
+        (4, "x"),
+    ]
+    assert (result.counts.n_lines_removed, result.counts.n_lines_rewritten) == (0, 3)
+    assert run(PAGE, program).text == PAGE
+
+
+def test_of_new_lines_at_the_same_place_the_last_one_counts() -> None:
+    assert run(PAGE, 'add_line(0, 1, "a")\nadd_line(0, 1, "b")', semantics=2).text.split("\n")[1] == "b"
+
+
+@pytest.mark.parametrize("wrong", ["add_line(5, 1, 'x')", "add_line(0, 10000, 'x')", "add_line(-2, 1, 'x')"])
+def test_a_new_line_out_of_range_is_an_error(wrong: str) -> None:
+    result = run(PAGE, wrong, semantics=2)
+    assert (result.text, result.counts.n_errors) == (PAGE, 1)
+
+
+def test_new_lines_may_not_double_the_document() -> None:
+    result = run(PAGE, "\n".join(f'add_line(0, {i}, "{"x" * 100}")' for i in range(99)), semantics=2)
+    assert len(result.text) <= 2 * len(PAGE) + 1000
+    assert result.counts.n_errors > 0
+
+
+def test_a_replacement_in_a_line_must_be_unique_in_version_2() -> None:
+    program = 'replace_str(2, "Read", "x")\nreplace_str(3, "one", "1")'
+    assert run(PAGE, program).text.split("\n")[2] == "x more x more"
+    result = run(PAGE, program, semantics=2)
+    assert (result.text, result.counts.n_no_match) == (PAGE.replace("one", "1").replace("1", "one", 1), 1)
+
+
 def test_confidences_belong_to_what_version_1_reads_at_the_same_place() -> None:
     written = "So:\nremove_lines(0, 0); remove_lines(4, 4)\nremove_lines(2, 2)"
     program = ChunkProgram(written, confidences=[0.25, 0.75, 0.25, 0.5])

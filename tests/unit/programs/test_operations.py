@@ -10,18 +10,20 @@ import pyarrow as pa
 import pytest
 
 from prox_spark.annotation.prompts import OPERATIONS as TASK_OPERATIONS
-from prox_spark.execution import execute, execute_batch
+from prox_spark.config.models import ExecutionConfig
+from prox_spark.execution import ExecutionSettings, execute, execute_batch
+from prox_spark.execution.settings import Semantics
 from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 from prox_spark.generation.selftest import effective
 from prox_spark.programs import Call, Dialect, Program, parse, parse_batch, render
 from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
-from prox_spark.programs.operations import BY_NAME, FLAGS, NAMES, OPERATIONS, SPELLINGS, Operation
+from prox_spark.programs.operations import BY_NAME, FLAGS, FORMS, NAMES, OPERATIONS, SPELLINGS, Operation
 from prox_spark.reporting.lines import call_text, explain
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "programs.md"
 WORDS = "a line of more than ten words, so that no guard of the document minds it"
 PAGE = "\n".join([WORDS, f"{WORDS} menu", *[WORDS] * 30])
-VALUES: dict[str, Any] = {"line_start": 1, "line_end": 1, "source": "menu", "target": "list"}
+VALUES: dict[str, Any] = {"line_start": 1, "line_end": 1, "index": 2, "source": "menu", "target": "list"}
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 
@@ -35,8 +37,13 @@ def written(call: Call) -> str:
     return render(Program((call,)))
 
 
-def batch_call(text: str) -> dict[str, Any]:
-    (found,) = parse_batch(pa.array([text]))[0].as_py()
+def since(operation: Operation) -> Semantics:
+    """The first version of the rules that reads it."""
+    return 1 if operation.spellings else 2
+
+
+def batch_call(text: str, semantics: int) -> dict[str, Any]:
+    (found,) = parse_batch(pa.array([text]), semantics=semantics)[0].as_py()
     return dict(found)
 
 
@@ -50,6 +57,7 @@ def test_codes_never_change_as_tables_hold_hashes_over_them() -> None:
         "keep_chunk",
         "keep_doc",
         "drop_doc",
+        "add_line",
     )
     assert NAMES[: len(expected) + 1] == ("unknown", *expected)
     assert all(NAMES[operation.code] == operation.name for operation in OPERATIONS)
@@ -58,10 +66,13 @@ def test_codes_never_change_as_tables_hold_hashes_over_them() -> None:
 def test_names_are_used_once() -> None:
     assert len(BY_NAME) == len(OPERATIONS)
     assert len(SPELLINGS) == sum(len(operation.spellings) for operation in OPERATIONS)
+    assert len(FORMS) == len(SPELLINGS) + sum(len(operation.also) for operation in OPERATIONS)
     assert all(function in SPELLINGS for function, _ in FLAGS)
     for operation in OPERATIONS:
-        names = [name for argument in operation.arguments for name in argument.names]
+    for form in FORMS.values():
+        names = [name for argument in form.arguments for name in (*argument.names, *argument.also)]
         assert len(set(names)) == len(names)
+    for operation in OPERATIONS:
         optional = [argument.optional for argument in operation.arguments]
         assert optional == sorted(optional)
 
@@ -70,20 +81,26 @@ def test_names_are_used_once() -> None:
 @each_operation
 def test_what_is_printed_is_read_again(operation: Operation, dialect: Dialect) -> None:
     text = render(Program((sample(operation),)), dialect)
-    assert parse(text).calls == (sample(operation),)
-    assert (batch_call(text)["operation"], batch_call(text)["outcome"]) == (operation.name, "ok")
+    assert parse(text, since(operation)).calls == (sample(operation),)
+    read = batch_call(text, since(operation))
+    assert (read["operation"], read["outcome"]) == (operation.name, "ok")
 
 
-@each_operation
-def test_every_name_of_an_operation_and_its_arguments_is_read(operation: Operation) -> None:
-    call = sample(operation)
-    choices = [argument.names for argument in operation.arguments]
-    values = [VALUES[argument.sets[0]] for argument in operation.arguments]
+@pytest.mark.parametrize("semantics", [1, 2])
+@pytest.mark.parametrize("function", FORMS)
+def test_every_name_of_an_operation_and_its_arguments_is_read(function: str, semantics: int) -> None:
+    form, newer = FORMS[function], semantics > 1
+    if function not in SPELLINGS and not newer:
+        assert parse(f"{function}(1, 1)").calls[0].outcome == "unknown"
+        return
+    call = sample(BY_NAME[form.operation])
+    choices = [(*argument.names, *(argument.also if newer else ())) for argument in form.arguments]
+    values = [VALUES[argument.sets[0]] for argument in form.arguments]
     quoted = [f'"{value}"' if isinstance(value, str) else str(value) for value in values]
-    for (function, _), names in itertools.product(operation.spellings, itertools.product(*choices)):
+    for names in itertools.product(*choices):
         text = f"{function}({', '.join(f'{name}={value}' for name, value in zip(names, quoted, strict=True))})"
-        assert parse(text).calls == (call,)
-        read = batch_call(text)
+        assert parse(text, semantics).calls == (call,)
+        read = batch_call(text, semantics)
         assert [read[name] for name in ("operation", "line_start", "line_end", "source", "target", "outcome")] == [
             *(call.operation, call.line_start, call.line_end, call.source, call.target, "ok")
         ]
@@ -91,19 +108,21 @@ def test_every_name_of_an_operation_and_its_arguments_is_read(operation: Operati
 
 @each_operation
 def test_both_parsers_want_the_same_arguments(operation: Operation) -> None:
-    function = operation.spellings[0][0]
+    function = operation.function
     values = [f'"{VALUES[a.sets[0]]}"' if a.kind == "string" else str(VALUES[a.sets[0]]) for a in operation.arguments]
     for n in range(len(values) + 2):
         text = f"{function}({', '.join([*values, '7'][:n])})"
         needed = sum(not argument.optional for argument in operation.arguments)
         outcome = "ok" if needed <= n <= len(values) else "malformed"
-        assert (parse(text).calls[0].outcome, batch_call(text)["outcome"]) == (outcome, outcome), text
+        found = parse(text, since(operation)).calls[0].outcome, batch_call(text, since(operation))["outcome"]
+        assert found == (outcome, outcome), text
 
 
 @each_operation
 def test_both_executors_do_what_the_list_says(operation: Operation) -> None:
     program = written(sample(operation))
-    result = execute(PAGE, program)
+    chosen = ExecutionSettings(semantics=since(operation))
+    result = execute(PAGE, program, settings=chosen)
     changed = {line.line_number: line.replacement for line in result.dropped_lines}
     if operation.edits == "document":
         assert (result.dropped, result.reason) == (True, "program")
@@ -114,10 +133,12 @@ def test_both_executors_do_what_the_list_says(operation: Operation) -> None:
     elif operation.edits == "strings":
         target = VALUES["target"] if sample(operation).target is not None else ""
         assert changed == {1: f"{WORDS} {target}"}
+    elif operation.edits == "inserts":
+        assert changed == {1: f"{WORDS} menu\nlist"}
     else:
         assert (operation.edits, result.text) == ("nothing", PAGE)
     assert {line.operation for line in result.dropped_lines} <= {operation.name}
-    batch = execute_batch(pa.array([PAGE]), pa.array([[program]]))
+    batch = execute_batch(pa.array([PAGE]), pa.array([[program]]), settings=chosen)
     outcome = batch.outcomes[0].as_py()
     assert (batch.texts[0].as_py(), outcome["dropped"], outcome["reason"]) == (
         result.text,
@@ -149,14 +170,15 @@ def test_the_self_test_wants_calls_that_change_text(operation: Operation) -> Non
     written = render(Program((call,)))
     row = {"doc_id": "self-test 0", "chunk": 0, "line_start": 0, "line_end": 11, "line_offset": 0, "output": written}
     row |= {"line_scores": None}
-    assert effective("chunk", [row]) == (operation.edits not in ("document", "nothing"))
+    chosen = ExecutionConfig(semantics=since(operation))
+    assert effective("chunk", [row], chosen) == (operation.edits not in ("document", "nothing"))
 
 
 @each_operation
 def test_the_documentation_has_every_name(operation: Operation) -> None:
     text = DOCS.read_text(encoding="utf-8")
     assert re.search(rf"^\|.*\| `{operation.name}`", text, re.MULTILINE)
-    assert all(f"{spelling}(" in text for spelling, _ in operation.spellings)
+    assert all(f"{spelling}(" in text for spelling, form in FORMS.items() if form.operation == operation.name)
     assert all(re.search(rf"\b{name}\b", text) for argument in operation.arguments for name in argument.names)
 
 
