@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A range of a document's lines, both ends included, in ``text.split("\\n")``."""
+    """A range of a document's lines, both ends included, in ``text.split("\\n")``.
+
+    ``context`` lines before it are shown too; they belong to the chunk before.
+    """
 
     line_start: int
     line_end: int
+    context: int = 0
 
 
 def cut(lines: Sequence[str], costs: Sequence[int | None], labels: Sequence[int], window: int) -> list[Chunk]:
@@ -46,6 +50,37 @@ def cut(lines: Sequence[str], costs: Sequence[int | None], labels: Sequence[int]
         used += cost + label
         blank = blank and not lines[number].strip()
     close(len(costs) - 1)
+    return chunks
+
+
+def cut_overlapping(lines: Sequence[str], costs: Sequence[int | None], window: int, share: float) -> list[Chunk]:
+    """Cut lines into windows of at most ``window`` tokens that overlap: each shows the last lines of the one before again, as
+    many as fit into ``share`` of its tokens, and owns the lines after them (UltraX, arXiv 2607.08646, inference code).
+
+    A line that costs more than the window is in no chunk, and nothing before it is shown after it. A chunk whose own lines are
+    all blank is left out. Linear in the number of lines.
+    """
+    chunks: list[Chunk] = []
+    shown = own = 0
+    while own < len(costs):
+        used, end = 0, shown
+        while end < len(costs) and (cost := costs[end]) is not None and used + cost <= window:
+            used += cost
+            end += 1
+        if end <= own:
+            # The next line does not fit beside what is shown again, or into no window at all.
+            own += shown == own
+            shown = own
+            continue
+        if any(lines[line].strip() for line in range(own, end)):
+            chunks.append(Chunk(own, end - 1, own - shown))
+        first, again = shown, 0
+        shown = own = end
+        while shown > first and again + (costs[shown - 1] or 0) <= share * used:
+            shown -= 1
+            again += costs[shown] or 0
+        if shown == first:
+            shown = own
     return chunks
 
 

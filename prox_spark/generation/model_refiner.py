@@ -9,7 +9,8 @@ A model folder may have a ``refiner.json``::
 A stage with a ``label`` is a token classifier, which writes no program: the probability of that label (a name in
 ``config.json``'s ``id2label``) is read at the last token of each line, or at the first token of a document (its last one where
 the model is causal). A window that the context cannot hold is shortened, unless the configuration sets it. ``int8`` says that
-such a model keeps its F1 in whole numbers of 8 bits: the engine ``onnx`` then uses them.
+such a model keeps its F1 in whole numbers of 8 bits: the engine ``onnx`` then uses them. ``system`` names a file of
+the folder: the instruction that the model was trained with, for templates that need one.
 A folder without ``refiner.json`` is taken for a released ProX refiner.
 """
 
@@ -27,7 +28,7 @@ from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import RefinerError
 from prox_spark.generation.refiner import Numbering, Overrides, Refiner, Stage
 from prox_spark.generation.templates import Form, template
-from prox_spark.programs.grammar import DOCUMENT_EBNF, EBNF
+from prox_spark.programs.grammar import grammar_of
 from prox_spark.section import Section
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class _StageFile(Section):
     label: str | None = None
     grammar: bool = False
     int8: bool = False
+    system: str | None = None
 
 
 class _RefinerFile(Section):
@@ -66,9 +68,12 @@ _RELEASED = {
 def model_refiner(stage: Stage, settings: ModelSettings, given: Overrides) -> Refiner:
     """The refiner in the folder of these settings. Reads (and digests) its files. Raises ``RefinerError``."""
     folder = read_folder(refiner_folder(settings))
+    if not (folder.path / "refiner.json").is_file():
+        _refuse_others(folder.path, settings)
     name, context, own = _read(folder, stage)
     template_name = given.template or own.template
     form = template(template_name).form(stage)
+    system = _system(folder.path, own.system, template_name, stage, own.numbering)
     decision = own.decision if stage == "document" else None
     label = _label(folder, own.label) if own.label else None
     max_tokens = 0 if own.label else given.max_tokens or own.max_tokens
@@ -86,9 +91,10 @@ def model_refiner(stage: Stage, settings: ModelSettings, given: Overrides) -> Re
         max_tokens=max_tokens,
         decision=decision,
         label=label,
-        grammar=(DOCUMENT_EBNF if stage == "document" else EBNF) if held else None,
+        grammar=grammar_of(stage, template_name) if held else None,
         options=_options(settings, own),
         at_end=label is not None and stage == "document" and folder.causal,
+        system=system,
     )
 
 
@@ -104,6 +110,43 @@ def _window(window: int, context: int, max_tokens: int, form: Form, folder: Path
         )
     _log.warning("%s has a context of %d tokens: the window is %d and not %d", folder, context, room, window)
     return room
+
+
+def _system(folder: Path, name: str | None, template_name: str, stage: Stage, numbering: Numbering) -> str | None:
+    """The instruction in the file of this name."""
+    chosen = template(template_name)
+    if not chosen.system:
+        return None
+    if stage == "document":
+        raise RefinerError(f"template {template_name} is for the chunk stage: its models do not decide about documents")
+    if numbering != "document":
+        raise RefinerError(
+            f"{folder}: the template {template_name} numbers lines through the document, not {numbering!r}"
+        )
+    if name is None or Path(name).name != name:
+        raise RefinerError(
+            f"{folder}: the template {template_name} needs the instruction that the model was trained with; save it in the "
+            'folder as system.txt and set "system": "system.txt" under "chunk" in refiner.json (docs/refiners.md)'
+        )
+    try:
+        return (folder / name).read_text(encoding="utf-8").strip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefinerError(f"{folder / name} cannot be read: {error}") from None
+
+
+_OTHERS = {
+    "ultrax": "is an UltraX refiner: its folder needs a refiner.json with the template ultrax/1",
+    "dataorchestra": "writes DataOrchestra's plans, which need models that rewrite text: it cannot be run as a refiner",
+    "mineru": "labels the elements of HTML pages, not lines of text: run it before ingest",
+}
+"""Models of other makers, by a part of their names, and what they are: a released ProX refiner is none of them."""
+
+
+def _refuse_others(folder: Path, settings: ModelSettings) -> None:
+    name = f"{settings.model} {folder.name}".lower().replace("-", "").replace("_", "")
+    for part, said in _OTHERS.items():
+        if part in name:
+            raise RefinerError(f"{settings.model} {said} (docs/refiners.md)")
 
 
 def _read(folder: Folder, stage: Stage) -> tuple[str | None, int, _StageFile]:

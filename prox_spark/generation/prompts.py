@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from prox_spark.engines.protocol import Request
-from prox_spark.generation.chunking import Chunk, cut, cut_by_count
+from prox_spark.generation.chunking import Chunk, cut, cut_by_count, cut_overlapping
 from prox_spark.generation.marks import MARKS, page_marks
 from prox_spark.generation.numbers import Numbers
 from prox_spark.generation.refiner import Refiner
-from prox_spark.generation.templates import template
+from prox_spark.generation.templates import CONTROL, template
 from prox_spark.generation.tokens import PromptTokenizer
 
 _DOCUMENT_CHARACTERS = 8
@@ -100,8 +100,10 @@ class Prompter:
     def __init__(self, refiner: Refiner, tokenizer: PromptTokenizer) -> None:
         chosen = template(refiner.template or "")
         form = chosen.form(refiner.stage)
-        self._prefix = tokenizer.prefix(form.prefix, begin=chosen.begin)
+        tokenizer.entries([token for token in CONTROL if token in form.prefix + form.suffix])
+        self._prefix = tokenizer.prefix(form.prefix.replace("{system}", refiner.system or ""), begin=chosen.begin)
         self._suffix = tokenizer.suffix(form.suffix)
+        self._template = chosen
         self._refiner = refiner
         self.tokenizer = tokenizer
         self._decision = tokenizer.decision_ids(refiner.decision) if refiner.decision else None
@@ -148,7 +150,7 @@ class Prompter:
 
     def first_number(self, chunk: Chunk) -> int:
         """The number that a program gives the chunk's first line."""
-        return 0 if self._refiner.numbering == "chunk" else chunk.line_start
+        return self._template.first_line + (0 if self._refiner.numbering == "chunk" else chunk.line_start)
 
     def _chunk_labels(self) -> list["array[int]"]:
         """Labels that count from the chunk's first line; none where they stand in the lines."""
@@ -157,7 +159,7 @@ class Prompter:
         if self.numbers is not None:
             return [array("I", [number]) for number in self.numbers.labels]
         # A line costs a token at least: no chunk has more lines than its window has tokens.
-        return self.tokenizer.pieces([_label(number) for number in range(self._refiner.window + 1)])
+        return self.tokenizer.pieces([self._label(number) for number in range(self._refiner.window + 1)])
 
     def _documents(self, texts: list[str]) -> list[Asked]:
         window = self._refiner.window
@@ -183,16 +185,26 @@ class Prompter:
     def cut(self, document: Encoded, window: int) -> Asked:
         """Cut a document into chunks of at most ``window`` tokens."""
         costs = [None if piece is None else len(piece) for piece in document.ids]
-        chunks = cut(document.lines, costs, self._label_costs, window - len(document.head))
+        room, overlap = window - len(document.head), self._template.overlap
+        if overlap and self._refiner.numbering == "document":
+            chunks = cut_overlapping(document.lines, costs, room, overlap)
+        else:
+            chunks = cut(document.lines, costs, self._label_costs, room)
         asked = Asked(document.text, chunks, *_places(document.lines, chunks))
         for chunk in chunks:
             prompt, ends = array("I", document.head), array("I")
+            for number in range(chunk.line_start - chunk.context, chunk.line_start):
+                prompt += document.ids[number] or array("I")
             for number in range(chunk.line_start, chunk.line_end + 1):
                 label = self._labels[number - chunk.line_start] if self._labels else array("I")
                 ids = document.ids[number] or array("I")
                 prompt += ids + label if self.numbers else label + ids
                 # A tokenizer without line feeds (BERT's) has nothing for blank lines: such a first one is read at what follows.
                 ends.append(max(len(prompt) - 1, 0))
+            if self._template.open_end:
+                last = chunk.line_end
+                del prompt[len(prompt) - len(document.ids[last] or ()) :]
+                prompt += self.tokenizer.pieces([f"{self._label(last)}{document.lines[last]}"])[0]
             asked.ids.append(prompt)
             asked.ends.append(ends)
         return asked
@@ -203,7 +215,7 @@ class Prompter:
         labelled = self._refiner.numbering == "document"
         documents = [text.split("\n") for text in texts]
         pieces = (
-            f"{_label(number)}{line}\n" if labelled else f"{line}\n"
+            f"{self._label(number)}{line}\n" if labelled else f"{line}\n"
             for lines in documents
             for number, line in enumerate(lines)
             if len(line) <= limit
@@ -213,6 +225,9 @@ class Prompter:
             Encoded(text, lines, [next(tokens) if len(line) <= limit else None for line in lines], array("I"))
             for text, lines in zip(texts, documents, strict=True)
         ]
+
+    def _label(self, number: int) -> str:
+        return self._template.label.format(number + self._template.first_line)
 
     def _marked(self, texts: list[str]) -> list[Encoded]:
         assert self._clip is not None
@@ -256,8 +271,3 @@ _LINE_START, _LINE_END = 96, 48
 def _clipped(line: str) -> str:
     """Enough of a long line to take its first and last tokens from."""
     return line if len(line) <= _LINE_START + _LINE_END else line[:_LINE_START] + line[-_LINE_END:]
-
-
-def _label(number: int) -> str:
-    """``[003]``: three digits at least, as the released refiners' prompts have them."""
-    return f"[{number:03d}]"

@@ -35,7 +35,7 @@ class Refiner:
     scores instead. ``numbering`` says whether line labels count through the document or from each chunk's
     first line, or whether there are none. ``options`` are (name, canonical JSON) of engine options that change answers
     (``config.engines.HARMLESS_OPTIONS`` do not). ``at_end``: a document's label is read at its last token, as by a causal model,
-    and not at its first.
+    and not at its first. ``system`` is the instruction that templates put before the chunk.
     """
 
     stage: Stage
@@ -55,6 +55,7 @@ class Refiner:
     lines_per_chunk: int | None = None
     options: tuple[tuple[str, str], ...] = ()
     at_end: bool = False
+    system: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from prox_spark.engines.protocol import Completion
 from prox_spark.generation.plan import StagePlan
+from prox_spark.generation.templates import template
 from prox_spark.programs import parse, parse_batch
 from prox_spark.programs.written import decision
 from prox_spark.schemas import CALL, PROGRAMS
@@ -115,12 +116,15 @@ class Rows:
         count = len(self._rows)
         confidences, self._rows, self._confidences = self._confidences, [], []
         outputs = pa.array(values["output"], pa.string())
+        # What the refiner calls its first line is line 0 here.
+        first = template(self._plan.refiner.template).first_line if self._plan.refiner.template else 0
         from_chunk = self._plan.refiner.numbering == "chunk" and self._plan.stage == "chunk"
-        calls = parse_batch(outputs, pa.array(values["line_start"], pa.int64()) if from_chunk else None)
+        offsets = [(start or 0) * from_chunk - first for start in values["line_start"]]
+        calls = parse_batch(outputs, pa.array(offsets, pa.int64()))
         calls = _with_confidences(calls, confidences)
         self._judge(values, calls)
         values["calls"] = calls
-        values["line_offset"] = [start or 0 for start in values["line_start"]] if from_chunk else [0] * count
+        values["line_offset"] = offsets
         values["stage"] = [self._plan.stage] * count
         values["refiner"] = [self._plan.fingerprint] * count
         arrays = [pa.array(values[field.name], field.type) for field in PROGRAMS if field.name != "calls"]

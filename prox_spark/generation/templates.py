@@ -20,10 +20,17 @@ _LLAMA2 = f"[INST] <<SYS>>\n{SYSTEM}\n<</SYS>>\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The text around a document or a chunk."""
+    """The text around a document or a chunk; in it, ``CONTROL`` tokens are entries of the vocabulary."""
 
     prefix: str
     suffix: str
+
+
+CONTROL = ("<|im_start|>", "<|im_end|>", "<think>", "</think>")
+_QWEN3 = Form(
+    "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
+    "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,16 @@ class Template:
     """Chunk stage: a line is this many first and last tokens, then its marks (``prox_spark.generation.marks``)."""
     numbered: bool = False
     """Chunk stage: a line's number in the chunk comes last, one token (``prox_spark.generation.numbers``)."""
+    label: str = "[{:03d}]"
+    """Chunk stage: what stands before a line; three digits at least, as the released refiners' prompts have them."""
+    first_line: int = 0
+    """Chunk stage: the number of the first line."""
+    overlap: float = 0.0
+    """Chunk stage: the share of a window that the next one shows again."""
+    open_end: bool = False
+    """Chunk stage: no line end after the last line."""
+    system: bool = False
+    """Needs the refiner's own instruction, in the place of ``{system}``."""
 
     def text(self) -> str:
         """All that the template says, as it goes into a refiner's fingerprint."""
@@ -49,6 +66,7 @@ class Template:
             self.chunk.suffix,
             self.clip,
             *(["numbered"] if self.numbered else []),
+            *([self.label, self.first_line, self.overlap, self.open_end] if self.first_line else []),
         ]
         return json.dumps(parts)
 
@@ -72,6 +90,18 @@ TEMPLATES = {
         Template("marked/2", False, Form("", ""), Form("", ""), clip=(6, 2)),
         # The same for small models that write programs: a number at each line's end, which they have only to repeat.
         Template("numbered/1", False, Form("", "\n"), Form("", "\n"), clip=(6, 2), numbered=True),
+        # UltraX (arXiv 2607.08646): Qwen3's chat form without thinking. Its models work on chunks alone.
+        Template(
+            "ultrax/1",
+            False,
+            _QWEN3,
+            _QWEN3,
+            label="<lid:{}>",
+            first_line=1,
+            overlap=0.2,
+            open_end=True,
+            system=True,
+        ),
     )
 }
 """Every template by its name."""

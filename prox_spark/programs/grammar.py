@@ -9,8 +9,15 @@ released ProX refiners (``start=``, ``end=``, ``untouch_doc()``), a subset of wh
 from prox_spark.programs.operations import BY_NAME
 from prox_spark.programs.parser import parse
 
+_TOGETHER = {"remove_lines", "normalize"}
+_ULTRAX = ("remove_lines", "replace_str", "add_line")
+_ULTRAX_ALONE = {"keep_chunk": "keep_all", "remove_all": "remove_all"}
+_RULES = {"line": "number", "index": "number", "string": "string"}
+
 MAX_CALLS = 64
 """Calls that a grammar lets a chunk's program have: more than any labelled chunk of 1,500 tokens needs."""
+MAX_ULTRAX_CALLS = 512
+"""The same for UltraX, whose windows have eight times the tokens."""
 
 
 def _written(name: str) -> str:
@@ -48,6 +55,31 @@ DOCUMENT_EBNF = f"""root ::= " "? ({_written("keep_doc")} | {_written("drop_doc"
 """Document programs: one of the two decisions."""
 
 
+def _positional(name: str) -> str:
+    """What a call of this operation looks like with arguments in their places."""
+    operation = BY_NAME[name]
+    values = ' ", " '.join(_RULES[argument.kind] for argument in operation.arguments)
+    return f'"{operation.function}(" {values} ")"'
+
+
+_ALONE = " | ".join(f'"{function}()"' for function in _ULTRAX_ALONE.values())
+ULTRAX_EBNF = rf"""root ::= {_ALONE} | call ("\n" call){{0,{MAX_ULTRAX_CALLS - 1}}}
+call ::= {" | ".join(map(_positional, _ULTRAX))}
+number ::= "0" | [1-9] [0-9]{{0,5}}
+string ::= "'" single* "'" | "\"" double* "\""
+single ::= [^'\\\n\r] | "\\" ["'\\t]
+double ::= [^"\\\n\r] | "\\" ["'\\t]
+"""
+"""UltraX's programs: ``keep_all()``, ``remove_all()``, or a bounded number of calls, strings quoted as Python prints them."""
+
+
+def grammar_of(stage: str, template: str) -> str:
+    """The grammar of a stage's programs for models with this template."""
+    if stage == "document":
+        return DOCUMENT_EBNF
+    return ULTRAX_EBNF if template.startswith("ultrax/") else EBNF
+
+
 def follows(grammar: str, program: str, *, cut: bool = False) -> bool:
     """Whether a program has no other calls than a grammar allows; ``cut``: the token limit may have ended it in one.
 
@@ -59,9 +91,12 @@ def follows(grammar: str, program: str, *, cut: bool = False) -> bool:
     """
     if grammar == DOCUMENT_EBNF:
         return True
-    calls = parse(program).calls
+    ultrax = grammar == ULTRAX_EBNF
+    calls = parse(program, 2 if ultrax else 1).calls
     if cut and calls and calls[-1].outcome == "truncated":
         calls = calls[:-1]
     names = {call.operation for call in calls}
-    allowed = {"keep_chunk"} if "keep_chunk" in names else {"remove_lines", "normalize"}
-    return len(calls) <= MAX_CALLS and all(call.outcome == "ok" for call in calls) and names <= allowed
+    alone = names & (set(_ULTRAX_ALONE) if ultrax else {"keep_chunk"})
+    allowed = alone or (set(_ULTRAX) if ultrax else _TOGETHER)
+    most = MAX_ULTRAX_CALLS if ultrax else MAX_CALLS
+    return len(calls) <= most and len(alone) <= 1 and all(call.outcome == "ok" for call in calls) and names <= allowed

@@ -27,8 +27,8 @@ class Call:
 
     What the operations do (scope and counting: ``docs/programs.md``): ``remove_lines`` removes the lines of a range;
     ``remove_all`` every line of the chunk; ``normalize`` replaces all non-overlapping occurrences of a string, left to
-    right, within single lines of the chunk; ``remove_str`` and ``replace_str`` do so in one line; ``add_line`` inserts one; the keep functions do
-    nothing; ``drop_doc`` drops the document.
+    right, within single lines of the chunk; ``remove_str`` and ``replace_str`` do so in one line; ``add_line`` inserts one;
+    the keep functions do nothing; ``drop_doc`` drops the document.
     """
 
     operation: str

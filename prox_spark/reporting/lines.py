@@ -41,7 +41,7 @@ def call_text(call: Mapping[str, Any]) -> str:
     if call["outcome"] != "ok":
         return f"{clean(call['operation'] or 'unknown')} ({call['outcome']})"
     lines = (call.get("line_start"), call.get("line_end"))
-    parsed = Call(call["operation"], *lines, call.get("source"), call.get("target"))
+    parsed = Call(call["operation"], *lines, call.get("source"), call.get("target"), index=call.get("index"))
     return shortened(clean(render(Program((parsed,)), "positional")), _CALL)
 
 

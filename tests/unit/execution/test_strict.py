@@ -234,7 +234,9 @@ def test_an_edit_of_every_single_blank_is_ignored_in_version_2() -> None:
 
 
 def test_new_lines_come_where_they_are_numbered_to_and_a_removed_line_leaves_them() -> None:
-    program = 'add_line(-1, 1, "top")\nadd_line(2, 2, "b")\nadd_line(2, 1, "a")\nadd_line(4, 1, "x")\nremove_lines(4, 4)'
+    program = (
+        'add_line(-1, 1, "top")\nadd_line(2, 2, "b")\nadd_line(2, 1, "a")\nadd_line(4, 1, "x")\nremove_lines(4, 4)'
+    )
     result = run(PAGE, program, semantics=2)
     first, *middle, _ = PAGE.split("\n")
     assert result.text == "\n".join(["top", first, *middle[:2], "a", "b", middle[2], "x"])

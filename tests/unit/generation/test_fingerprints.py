@@ -53,6 +53,8 @@ TEMPLATE = {
     ("chunk", "marked/2"): "b54b0cf4114094f41a916ffde857fe9cde2aeb31d40d75084728af12322ae6e9",
     ("document", "numbered/1"): "f0257e123391d1f7409eee4741b1d14dc08c3cdab4d3c7d6eecea8299ba8510a",
     ("chunk", "numbered/1"): "520b7b512c3bd75c5c0e61b15da069fe05b6f2b3674fd4583b72e642c7b9657f",
+    ("document", "ultrax/1"): "1c1b45427eca778258cacb2267a60274014e4217def6b64dd01d926ee3362c98",
+    ("chunk", "ultrax/1"): "7ad8046cbd6c4a8432926a413953ccd42444cdf009c392c76eaee665e4b1dcff",
 }
 """A model refiner with each template, by stage."""
 

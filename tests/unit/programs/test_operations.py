@@ -68,7 +68,6 @@ def test_names_are_used_once() -> None:
     assert len(SPELLINGS) == sum(len(operation.spellings) for operation in OPERATIONS)
     assert len(FORMS) == len(SPELLINGS) + sum(len(operation.also) for operation in OPERATIONS)
     assert all(function in SPELLINGS for function, _ in FLAGS)
-    for operation in OPERATIONS:
     for form in FORMS.values():
         names = [name for argument in form.arguments for name in (*argument.names, *argument.also)]
         assert len(set(names)) == len(names)
@@ -153,9 +152,8 @@ def test_both_executors_do_what_the_list_says(operation: Operation) -> None:
 @each_operation
 def test_the_report_names_it_and_finds_the_call_behind_a_line(operation: Operation) -> None:
     call = sample(operation)
-    stored = {
-        name: getattr(call, name) for name in ("operation", "line_start", "line_end", "source", "target", "outcome")
-    }
+    columns = ("operation", "line_start", "line_end", "source", "target", "outcome", "index")
+    stored = {name: getattr(call, name) for name in columns}
     label = call_text(stored)
     assert label == render(Program((call,)), "positional")
     line = {"line_number": 1, "operation": operation.name, "score": None}
