@@ -22,7 +22,8 @@ EDIT_BUDGET_BASE = 1 << 20
 GROWTH_BASE = 1000
 """Edits that lengthen may together add at most the document's own length and this many bytes."""
 GUARDS = ("error_budget", "loop", "edit_budget")
-_LINES, _STRINGS, _INSERTS, _DOCUMENT = map(names_of, ("lines", "strings", "inserts", "document"))
+_LINES, _STRINGS = names_of("lines"), names_of("strings")
+_INSERTS, _DOCUMENT = names_of("inserts"), names_of("document")
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ _OTHERS = {
 
 
 def _refuse_others(folder: Path, settings: ModelSettings) -> None:
-    name = f"{settings.model} {folder.name}".lower().replace("-", "").replace("_", "")
+    name = f"{Path(settings.model).name} {folder.name}".lower().replace("-", "").replace("_", "")
     for part, said in _OTHERS.items():
         if part in name:
             raise RefinerError(f"{settings.model} {said} (docs/refiners.md)")

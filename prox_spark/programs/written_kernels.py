@@ -26,8 +26,7 @@ def _stands(data: Bytes, position: int, end: int, words: Bytes, at: Integers) ->
 
 @inner
 def _lower(byte: int) -> int:
-    lower: int = byte + 32 if 65 <= byte <= 90 else byte
-    return lower
+    return int(byte + 32 if 65 <= byte <= 90 else byte)
 
 
 @inner
@@ -41,7 +40,7 @@ def _lead(data: Bytes, position: int, end: int) -> int:
         while same < length and _lower(data[position + same]) == _LEADS[start + same]:
             same += 1
         if same == length:
-            return length
+            return int(length)
     return 0
 
 
