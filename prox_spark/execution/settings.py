@@ -12,11 +12,10 @@ Mode = Literal["strict", "compat"]
 """Both executors: the rules of ``docs/programs.md``, or what ProX published."""
 
 Semantics = Literal[1, 2]
-SEMANTICS: Semantics = 1
-"""The version of the rules in ``docs/programs.md`` that applies where nobody chooses one. The version is part of a refinement's
-fingerprint, and every version stays: what a stored refinement means does not change. A changed rule is a new version."""
-NEWEST: Semantics = 2
-"""The newest version of the rules."""
+SEMANTICS: Semantics = 2
+"""The newest version of the rules in ``docs/programs.md``, by which a refinement begins where nobody chooses one. The version is
+part of a refinement's fingerprint, and every version stays: what a stored refinement means does not change, and it goes on by
+its own. A changed rule is a new version."""
 
 
 class Thresholds(Section):
@@ -39,7 +38,7 @@ class Thresholds(Section):
     """A call whose confidence is below this is ignored, and not counted as an error."""
     semantics: Semantics = SEMANTICS
     """Version of the rules. ``2`` reads programs as models write them (prose, think tags, other names of arguments), and wrong
-    calls void a program only if they outnumber the good ones."""
+    calls void a program only if they outnumber the good ones. If not set, a refinement that exists keeps its version."""
 
 
 class ExecutionSettings(Thresholds):

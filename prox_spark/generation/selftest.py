@@ -16,7 +16,7 @@ from prox_spark.config.models import ExecutionConfig
 from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import CompatError, SelfTestError
 from prox_spark.execution import ChunkProgram, Result, execute
-from prox_spark.execution.settings import NEWEST
+from prox_spark.execution.settings import SEMANTICS
 from prox_spark.generation.boilerplate import BOILERPLATE_PAGES
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Prompter
@@ -104,8 +104,8 @@ def complaint(plan: StagePlan, rows: Sequence[Any], execution: ExecutionConfig =
         f"is this the template of its training? check {stage}.template= (now {name!r}), {stage}.engine.model= and the "
         "folder's refiner.json; generate.self_test=false skips this test"
     )
-    if stage == "chunk" and effective(stage, rows, execution.model_copy(update={"semantics": NEWEST})):
-        advice = f"execution.semantics={NEWEST} reads these answers as programs: set it (docs/programs.md)"
+    if stage == "chunk" and effective(stage, rows, execution.model_copy(update={"semantics": SEMANTICS})):
+        advice = f"execution.semantics={SEMANTICS} reads these answers as programs: set it (docs/programs.md)"
     reason = (
         f"self-test of the {stage} stage: {plan.settings.model} {nothing} of {len(BOILERPLATE_PAGES)} pages of boilerplate"
         f"{void}; {advice}"

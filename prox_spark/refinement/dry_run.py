@@ -17,6 +17,7 @@ from prox_spark.generation.plan import find_refiners
 from prox_spark.generation.recorded import find_refiner
 from prox_spark.progress import Progress
 from prox_spark.refinement.fingerprint import fingerprint, identity, refinement_name
+from prox_spark.refinement.standing import find_standing
 from prox_spark.refinement.task import RESULTS, execute_documents
 from prox_spark.refinement.work import METADATA, Work, batches, execute_rows, incomplete, measure, with_programs
 from prox_spark.session import share_of_tasks
@@ -65,6 +66,7 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
         raise ConfigError(f"--sample {sample}: must be above 0 and at most 1")
     store = open_store(spark, config.store)
     refiners = find_refiners(config, partial(find_refiner, store, config.refinement))
+    config, _ = find_standing(store, config, refiners)
     covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}

@@ -21,6 +21,7 @@ from prox_spark.progress import Progress, duration
 from prox_spark.refinement.fingerprint import differences, fingerprint, identity, refinement_name
 from prox_spark.refinement.fuse import check_fuse
 from prox_spark.refinement.reached import Reached, go_on, interrupted, purpose
+from prox_spark.refinement.standing import find_standing
 from prox_spark.refinement.work import Work, batches, last_unit, measure, retried
 from prox_spark.refinement.writing import count_documents, write_batch
 from prox_spark.schemas import COUNTS, RESULT_TABLES, VERSIONED
@@ -33,7 +34,6 @@ from prox_spark.tables.refinements import (
     append_refinement,
     check_chain,
     check_conservation,
-    last_version,
     receipt_after,
     settle,
     settle_quarantine,
@@ -102,14 +102,14 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
 
 def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
     """What there is to do, or None when the refinement covers every document."""
-    covered = identity(config, refiners)
-    name = refinement_name(config, fingerprint(covered))
     # Before the row itself: a version that comes between the two is seen as one that came since.
     refinements_version = store.version("refinements")
     with ThreadPoolExecutor(max_workers=2) as pool:
         heads = pool.map(store.version, ("documents", "programs"))
-        last = last_version(store, name)
+        config, last = find_standing(store, config, refiners)
         documents_version, programs_version = heads
+    covered = identity(config, refiners)
+    name = refinement_name(config, fingerprint(covered))
     if last is not None and last["fingerprint"] != fingerprint(covered):
         listed = "; ".join(differences(json.loads(last["identity"]), covered))
         raise RefinementConflictError(
@@ -130,7 +130,7 @@ def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
 
 
 def _standing(store: Store, config: Config, refiners: Refiners) -> Executed:
-    row = last_version(store, refinement_name(config, fingerprint(identity(config, refiners))))
+    _, row = find_standing(store, config, refiners)
     assert row is not None, "a version exists when nothing is pending"
     _log.info("execute: %s:%d covers every document; nothing to do", row["refinement"], row["version"])
     return Executed(row["refinement"], row["version"], False, row["counts"].asDict())

@@ -15,9 +15,9 @@ LAST = 4
 
 
 def run(text: str, *programs: str | ChunkProgram, **settings: Any) -> Result:
-    """``execute``, after making sure that ``execute_batch`` says the same."""
+    """``execute`` by version 1 of the rules if none is named, after making sure that ``execute_batch`` says the same."""
     chunks = [ChunkProgram(program) if isinstance(program, str) else program for program in programs]
-    chosen = ExecutionSettings(**settings)
+    chosen = ExecutionSettings(**{"semantics": 1, **settings})
     result = execute(text, chunks, settings=chosen)
     [(batch_text, outcome, lines)] = found(execute_batch(*arrays([Case(text, chunks)]), settings=chosen))
     assert batch_text == result.text

@@ -59,15 +59,36 @@ TEMPLATE = {
 """A model refiner with each template, by stage."""
 
 REFINEMENTS = {
-    "local": "8776a97a9676a42ac83f3646f49e74c80810f00d7305475360e7dbb9b2a03a9b",
-    "cpu": "4eea2508adecb0dfe57457bc15b53e4b31f7360174d260e59ac3a2556fcc4c21",
-    "rules": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
-    "cluster": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
-    "databricks/refine": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
-    "databricks/endpoint": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
-    "emr/refine": "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
+    "local": (
+        "8776a97a9676a42ac83f3646f49e74c80810f00d7305475360e7dbb9b2a03a9b",
+        "5cd7d6cdf4a8b862c23f00456f8e79e4536b038f134cf0321ccb584d03e667a8",
+    ),
+    "cpu": (
+        "4eea2508adecb0dfe57457bc15b53e4b31f7360174d260e59ac3a2556fcc4c21",
+        "1ed64f9048153b87a2ce3c46ab8bcbaa89352e78bf352a2de391dca2e5bf203a",
+    ),
+    "rules": (
+        "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
+        "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+    ),
+    "cluster": (
+        "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
+        "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+    ),
+    "databricks/refine": (
+        "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
+        "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+    ),
+    "databricks/endpoint": (
+        "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
+        "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+    ),
+    "emr/refine": (
+        "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
+        "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+    ),
 }
-"""Configurations in ``conf``, with stand-ins for their refiners."""
+"""Configurations in ``conf``, with stand-ins for their refiners, by each version of the rules."""
 
 SCRIPTED = ScriptedSettings(kind="scripted", answers={"a": 0.5}, default="keep_doc()")
 BY_LINES = ScriptedSettings(kind="scripted", lines_per_chunk=4)
@@ -159,10 +180,11 @@ def test_refiners_of_other_engines_keep_their_fingerprints(stage: Any, settings:
     assert fingerprint(load_refiner(stage, settings)) == pinned
 
 
+@pytest.mark.parametrize("semantics", [1, 2])
 @pytest.mark.parametrize("name", REFINEMENTS)
-def test_the_refinements_of_conf_keep_their_fingerprints(name: str) -> None:
-    config = load_config(ROOT / "conf" / f"{name}.yaml")
-    assert refinements.fingerprint(identity(config, Refiners(DOCUMENT, CHUNK))) == REFINEMENTS[name]
+def test_the_refinements_of_conf_keep_their_fingerprints(name: str, semantics: int) -> None:
+    config = load_config(ROOT / "conf" / f"{name}.yaml", [f"execution.semantics={semantics}"])
+    assert refinements.fingerprint(identity(config, Refiners(DOCUMENT, CHUNK))) == REFINEMENTS[name][semantics - 1]
 
 
 def test_a_new_field_of_a_refiner_is_left_out_at_its_default() -> None:

@@ -41,9 +41,10 @@ def stage_plan(stage: Stage, model: Path) -> StagePlan:
         (["remove_lines(start=0, end=1)\nremove_li"], True),
         # One slip is within the budget of a chunk, more void its program; one page that is changed is enough.
         (["Program:\nremove_lines(start=0, end=1)"], True),
-        (["I would remove\nthe menu:\nremove_lines(start=0, end=1)"], False),
-        (["<think>\nIt is\na menu.\n</think>\nremove_lines(start=0, end=1)"], False),
-        (["(a) remove_lines(start=0, end=0)\n(b) remove_lines(start=1, end=1)"], False),
+        (["I would remove\nthe menu:\nremove_lines(start=0, end=1)"], True),
+        (["<think>\nIt is\na menu.\n</think>\nremove_lines(start=0, end=1)"], True),
+        (["(a) remove_lines(start=0, end=0)\n(b) remove_lines(start=1, end=1)"], True),
+        (["foo()\nbar()\nremove_lines(start=0, end=1)"], False),
         (["one\ntwo\nremove_lines(start=0, end=1)", "remove_lines(start=0, end=1)"], True),
         # A loop is void, too.
         (["remove_lines(start=0, end=1)\n" * 9], False),
@@ -74,8 +75,8 @@ def test_a_document_refiner_must_decide_on_one_page(scores: list[float | None], 
 
 def test_the_guards_are_those_of_the_run() -> None:
     rows = [row("I would remove\nthe menu:\nremove_lines(start=0, end=1)")]
-    assert not effective("chunk", rows)
-    assert effective("chunk", rows, ExecutionConfig(error_budget=2))
+    assert not effective("chunk", rows, ExecutionConfig(semantics=1))
+    assert effective("chunk", rows, ExecutionConfig(semantics=1, error_budget=2))
     # Of the published executor, too: two errors void all of a document.
     assert effective("chunk", [row("remove_lines(start=0, end=1)")], ExecutionConfig(mode="compat"))
     wrong = "remove_lines(start=0, end=1)\nremove_lines(start=x, end=2)\nremove_lines 3"
@@ -86,7 +87,7 @@ def test_answers_that_newer_rules_read_pass_with_them_and_the_complaint_says_so(
     rows = [row("<think>\nIt is\na menu.\n</think>\nremove_lines(start=0, end=1)")]
 
     assert effective("chunk", rows, ExecutionConfig(semantics=2))
-    reason, *shown = complaint(stage_plan("chunk", tiny_model), rows).splitlines()
+    reason, *shown = complaint(stage_plan("chunk", tiny_model), rows, ExecutionConfig(semantics=1)).splitlines()
 
     assert "execution.semantics=2 reads these answers as programs" in reason
     assert "</think>" in shown[-1]
@@ -106,7 +107,7 @@ def test_a_document_that_a_chunks_program_empties_has_lost_its_lines() -> None:
 
 
 def test_the_complaint_about_void_programs_says_so_and_shows_what_became_of_the_calls(tiny_model: Path) -> None:
-    rows = [row("I would remove\nthe menu:\nremove_lines(start=0, end=1)"), row("untouch_doc()", 1)]
+    rows = [row("foo()\nbar()\nremove_lines(start=0, end=1)"), row("untouch_doc()", 1)]
 
     reason, *shown = complaint(stage_plan("chunk", tiny_model), rows).splitlines()
 

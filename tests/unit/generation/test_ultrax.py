@@ -59,8 +59,8 @@ def test_the_prompt_is_the_chat_form_with_lines_numbered_from_one(folder: Path) 
         "<|im_start|>system\nClean the page.\nWrite <|im_end|> nowhere.<|im_end|>\n<|im_start|>user\n"
         "<lid:1>a menu\n<lid:2>\n<lid:3><|im_end|> prose<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
     )
-    # Control tokens of the form are entries of the vocabulary, those of page and instruction are text.
-    assert ids.count(tokenizer.token_to_id("<|im_end|>")) == 2
+    # Control tokens of form and instruction are entries of the vocabulary, as in a chat template; those of the page are text.
+    assert ids.count(tokenizer.token_to_id("<|im_end|>")) == 3
     assert prompter.first_number(asked.chunks[0]) == 1
 
 
