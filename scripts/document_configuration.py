@@ -14,8 +14,10 @@ from prox_spark.corpora.formats import CONTAINERS, FORMATS
 
 HEAD = """# Configuration
 
-The configuration is a YAML file with these keys. On the command line, override a key after `--config` with `key.sub=value`; the
-value is YAML. Unknown keys are refused. Overriding `….engine.kind` drops the settings of the old kind.
+The configuration is a YAML file with these keys. On the command line, override a key after `--config` with `key.sub=value`. A
+string is taken as it is, so that a path may be `2024`, `*.jsonl` or `a #b`; other values are YAML, and so are a string in quotes,
+`null`, and a list where the key takes one. Unknown keys are refused. Overriding `….engine.kind` drops the settings of the old
+kind.
 `scripts/document_configuration.py` generates this page from the docstrings.
 
 ## Presets

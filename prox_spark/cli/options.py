@@ -20,7 +20,10 @@ StoreOption = Annotated[str | None, typer.Option("--store", help="Store path or 
 OutputOption = Annotated[Literal["text", "json"], typer.Option("--output", help="text or json.")]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Retry failed requests first.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides of configuration keys; values in YAML.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Overrides of configuration keys; strings as they are, other values in YAML."
+    ),
 ]
 
 

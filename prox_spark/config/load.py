@@ -1,9 +1,10 @@
 """From a YAML file and ``key.sub=value`` overrides to a checked ``Config``."""
 
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,13 +18,17 @@ from prox_spark.suggest import hint
 PRESETS = Library("preset", "presets", ".yaml")
 """Configurations that ship with the package; the subfolder of one is the verb that it is for, ``refine`` where there is none."""
 
+_SCALARS = (bool, int, float, date)
+"""What YAML makes of some words that were meant as names."""
+
 
 def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration and apply ``overrides`` to it.
 
     ``source`` is the name of a preset (``rules``), the path of a YAML file (one without a slash or the ending ``.yaml`` or
-    ``.yml`` only where no preset has that name), or None for overrides alone. Each override is ``key.sub=value`` with the
-    value in YAML; another ``….engine.kind`` removes the settings of the old kind.
+    ``.yml`` only where no preset has that name), or None for overrides alone. Each override is ``key.sub=value``. A string is
+    taken as it stands, with whatever letters it has; other values are YAML. Another ``….engine.kind`` removes the settings of
+    the old kind.
 
     Returns the checked ``Config``, which cannot be changed.
     Raises ``ConfigError`` for an unknown preset or key (the nearest known one is shown), a file that cannot be read, or a
@@ -32,6 +37,8 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
     >>> config = load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
     >>> config.store, config.refinement, config.chunk.engine.kind
     ('my-store', 'rules', 'rules')
+    >>> load_config("rules", ["store=2024", "input.path=a #b/*.jsonl", "input.format=json"]).input.path
+    'a #b/*.jsonl'
     >>> load_config(None, ["store=my-store", "chunk.engine.kind=rules"]).document is None
     True
     """
@@ -42,7 +49,9 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(item) for item in error.errors())) from None
+        # Of a value that fits none of several types, the first reason says enough.
+        problems = dict(reversed([_explain(item) for item in error.errors()]))
+        raise ConfigError(f"{where}: " + "; ".join(reversed(problems.values()))) from None
 
 
 def _read(source: str | Path) -> dict[str, Any]:
@@ -50,14 +59,14 @@ def _read(source: str | Path) -> dict[str, Any]:
         tree = yaml.safe_load(PRESETS.text_of(source))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{source}: is not valid YAML ({_trouble(error)})") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: has no keys; it must be a YAML mapping")
     return tree
 
 
-def _trouble(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+def _trouble(error: yaml.YAMLError | ValueError) -> str:
     """What is wrong and where, without the line itself: it may hold a secret."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
@@ -72,11 +81,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"cannot read override {hidden(override)!r}: write key=value, for example chunk.engine.kind=rules"
         )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"{key}: the value is not valid YAML") from None
-    *parents, last = key.split(".")
+    (*parents, last), kinds = _find(key)
+    value = _value(override, text, kinds)
     node = tree
     for parent in parents:
         if not isinstance(node.get(parent), dict):
@@ -87,18 +93,64 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def _explain(error: Any) -> str:
-    """One problem in one line: the key, what is wrong, and for an unknown key the nearest known one."""
+def _find(key: str) -> tuple[list[str], list[Any]]:
+    """The names of a key, outermost first, and the types that its value may have; no types for an unknown key."""
+    names = key.split(".")
+    kinds: list[Any] = [Config]
+    for index, name in enumerate(names):
+        if dict[str, str] in kinds:
+            # Its names have dots of their own: spark.driver.memory.
+            return [*names[:index], ".".join(names[index:])], [str]
+        models = [model for kind in kinds for model in models_in(kind)]
+        kinds = [model.model_fields[name].annotation for model in models if name in model.model_fields]
+    return names, kinds
+
+
+def _value(override: str, text: str, kinds: list[Any]) -> Any:
+    """The value that ``text`` means: itself where a string is wanted, unless it is empty, in quotes, or a list or null fits."""
+    fitting = {one for kind in kinds for one in _alternatives(kind)}
+    is_string = str in fitting and fitting <= {str, list, type(None)}
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):  # a ValueError is a date that no calendar has
+        if is_string:
+            return text
+        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
+    quoted = isinstance(value, str) and text[:1] in ("'", '"') and text[-1] == text[0]
+    empty = value is None and (not text.strip() or type(None) in fitting)
+    if not is_string or quoted or empty or (isinstance(value, list) and list in fitting):
+        return value
+    return text
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation allows, without what is in them."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        for one in inner:
+            yield from _alternatives(one)
+    elif origin is Annotated:
+        yield from _alternatives(inner[0])
+    elif origin is Literal:
+        yield from map(type, inner)
+    else:
+        yield origin or annotation
+
+
+def _explain(error: Any) -> tuple[str, str]:
+    """A key, and its problem in one line: what is wrong, and for an unknown key the nearest known one."""
     # pydantic puts the tag of a union's branch into the location; it is not a key of the user.
-    location = [part for part in error["loc"] if not (isinstance(part, str) and "[" in part)]
+    location = [part for part in error["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
     known = _known_keys(location[:-1])
     key = ".".join(str(part) for part in _user_location(location))
     if error["type"] == "extra_forbidden":
-        return f"unknown key {key!r} ({hint(str(location[-1]), sorted(known))})"
+        return key, f"unknown key {key!r} ({hint(str(location[-1]), sorted(known))})"
     if error["type"] == "missing":
-        return f"key {key!r} is missing"
+        return key, f"key {key!r} is missing"
     said = str(error["msg"]).removeprefix("Value error, ")
-    return f"{key}: {said}" if key else said
+    if error["type"] == "string_type" and isinstance(error["input"], _SCALARS):
+        said = f"{error['input']} is not a string in YAML: put it in quotes"
+    return key, f"{key}: {said}" if key else said
 
 
 def _user_location(location: list[Any]) -> list[Any]:

@@ -48,6 +48,62 @@ def test_override_values_are_yaml() -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    ["2024", "2024-01-01", "2024-13-45", "*.jsonl", "[ab]*.json", "{a,b}.json", "a #b", "a: b", "@x", "&x", "!x", "on"],
+)
+def test_a_path_on_the_command_line_is_taken_as_it_is(path: str) -> None:
+    config = load_config(None, [f"store={path}", f"input.path={path}", "input.format=json"])
+    assert config.input is not None
+    assert (config.store, config.input.path) == (path, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [("'2024'", "2024"), ('"a #b"', "a #b"), ("[2024, b]", None), ("'a', b", "'a', b"), ("null", "null")],
+)
+def test_quotes_and_lists_are_yaml_where_the_key_takes_a_string(text: str, path: str | None) -> None:
+    given = ["store=s", f"input.path={text}", "input.format=json"]
+    if path is None:
+        with pytest.raises(ConfigError, match=r"input.path.0: 2024 is not a string in YAML: put it in quotes"):
+            load_config(None, given)
+    else:
+        config = load_config(None, given)
+        assert config.input is not None
+        assert config.input.path == path
+
+
+def test_null_is_null_only_where_a_key_may_be_null() -> None:
+    config = load_config(None, ["store=null", "refinement=null"])
+    assert (config.store, config.refinement) == ("null", None)
+
+
+def test_an_empty_string_is_not_a_store() -> None:
+    with pytest.raises(ConfigError, match="store: Input should be a valid string"):
+        load_config(None, ["store="])
+
+
+def test_names_of_columns_and_spark_properties_are_taken_as_they_are() -> None:
+    given = ["store=s", "input.path=p", "input.format=json", "input.columns.text=2024", "spark.spark.driver.memory=4g"]
+    config = load_config(None, given)
+    assert config.input is not None
+    assert (config.input.columns, config.spark) == ({"text": "2024"}, {"spark.driver.memory": "4g"})
+
+
+@pytest.mark.parametrize("override", ["ingest.unit_bytes=*x", "fuse.kept_documents=[0.1"])
+def test_what_is_no_string_has_to_be_yaml(override: str) -> None:
+    with pytest.raises(ConfigError, match="the value is not valid YAML"):
+        load_config(None, ["store=s", override])
+
+
+@pytest.mark.parametrize("value", ["2024", "2024-01-01", "true", "0.5"])
+def test_a_path_in_a_file_that_yaml_reads_as_something_else_is_refused_with_advice(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"store: s\ninput: {{path: {value}, format: json}}\n")
+    with pytest.raises(ConfigError, match=r"c.yaml: input.path: \S+ is not a string in YAML: put it in quotes$"):
+        load_config(file)
+
+
+@pytest.mark.parametrize(
     "key", ["input.format=finewep", "adapt={name: a, output: o, task: selection, target: {path: t, format: finewep}}"]
 )
 def test_an_unknown_format_is_refused_with_its_key_and_the_nearest_name(key: str) -> None:
