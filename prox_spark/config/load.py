@@ -115,7 +115,7 @@ def _value(override: str, text: str, kinds: list[Any]) -> Any:
     except (yaml.YAMLError, ValueError):  # a ValueError is a date that no calendar has
         if is_string:
             return text
-        raise ConfigError(f"{override!r}: the value is not valid YAML") from None
+        raise ConfigError(f"{override.partition('=')[0]}: the value is not valid YAML") from None
     quoted = isinstance(value, str) and text[:1] in ("'", '"') and text[-1] == text[0]
     empty = value is None and (not text.strip() or type(None) in fitting)
     if not is_string or quoted or empty or (isinstance(value, list) and list in fitting):

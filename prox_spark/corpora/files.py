@@ -3,19 +3,26 @@
 import glob
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import quote
 
 import fsspec
 from fsspec.implementations.arrow import ArrowFSWrapper
+from fsspec.registry import known_implementations
 
 from prox_spark.errors import InputError
 
 _MAGIC = frozenset("*?[")
 _MOST_ASKED = 100  # each is a request to an object store
+_PATIENCE = 10
+"""Seconds for which a file system is asked again before its listing fails; pyarrow's for Google Storage asks for 15 minutes."""
+_REASON = 400
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MODIFIED_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
 _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
@@ -62,7 +69,8 @@ def list_files(path: str | list[str]) -> list[FileInfo]:
         local = _local_path(one)
         matches = list(_list_local(local) if local is not None else _list_remote(one))
         if not matches:
-            raise InputError(f"no file matches {one!r}: give a file, a folder with files, or a glob")
+            url = f" (a URL has two slashes: {one.replace(':/', '://', 1)})" if local and _SCHEME.match(local) else ""
+            raise InputError(f"no file matches {one!r}: give a file, a folder with files, or a glob{url}")
         found.update((file.path, file) for file in matches)
     if not found:
         raise InputError("input.path names no file: give a file, a folder or a glob")
@@ -120,10 +128,16 @@ def _local_path(path: str) -> str | None:
     """``path`` without ``file:`` where it is local, else ``None``."""
     if not path:
         raise InputError("the input path is empty: give a file, a folder or a glob")
+    _refuse_databricks(path)
     if path.startswith("file:"):
         rest = path.removeprefix("file:")
         return "/" + rest.lstrip("/")
     return None if "://" in path else path
+
+
+def _refuse_databricks(path: str) -> None:
+    if path.startswith("dbfs:"):
+        raise InputError(f"{path}: use a path that all machines can read, /Volumes/… or /dbfs/…")
 
 
 def _hidden(name: str) -> bool:
@@ -224,18 +238,24 @@ def _local_info(path: str) -> FileInfo:
     return FileInfo(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def file_system(url: str) -> tuple[Any, str]:
+def file_system(url: str, patience: int | None = None) -> tuple[Any, str]:
     """The file system of a URL and the URL's path in it: fsspec's own where its package is there, else pyarrow's.
 
-    A local path is one, too. Raises ``InputError`` where no file system is known for it, or it cannot be reached.
+    A local path is one, too. ``patience``: for how many seconds Google Storage is asked again; pyarrow's 15 minutes unless
+    given. Raises ``InputError`` where no file system is known for it, or it cannot be reached.
     """
+    _refuse_databricks(url)
     try:
         return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
-    except (ImportError, ValueError) as missing:
+    except (ImportError, ValueError, TypeError) as missing:  # a TypeError: it has to be told more than a URL
         from pyarrow import ArrowException, fs
 
         scheme, rest = url.split("://", 1)
-        arrow_url = f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{rest}"
+        authority, slash, path = rest.partition("/")
+        # Names have blanks, '#', '?' and '%' of their own.
+        arrow_url = f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{authority}{slash}{quote(path, errors='surrogateescape')}"
+        if scheme in ("gs", "gcs") and patience is not None:
+            arrow_url += f"?retry_limit_seconds={patience}"
         try:
             found, name = fs.FileSystem.from_uri(arrow_url)
         except (ArrowException, ValueError, OSError) as error:
@@ -245,10 +265,18 @@ def file_system(url: str) -> tuple[Any, str]:
         raise InputError(f"{url}: the file system cannot be reached: {_reason(error)}") from error
 
 
+def _unlisted(url: str, files: Any, error: Exception) -> InputError:
+    """Why a URL cannot be listed, in one line; where pyarrow reads it, also what fsspec would need."""
+    reason = " ".join(_reason(error).split())[:_REASON]
+    known = known_implementations.get(url.partition("://")[0], {})
+    needed = known.get("err") if isinstance(files, ArrowFSWrapper) else None
+    return InputError(f"{url}: cannot be listed: {reason}" + (f"; pyarrow was used: {needed}" if needed else ""))
+
+
 def _list_remote(url: str) -> Iterator[FileInfo]:
-    # pyarrow would read a glob's "?" as a query: the file system is made from what precedes the first magic letter.
+    # The file system is made from what precedes the first magic letter: a glob is no name.
     cut = min((url.index(letter) for letter in _MAGIC if letter in url), default=len(url))
-    files, fixed = file_system(url[:cut].rstrip("/") or url)
+    files, fixed = file_system(url[:cut].rstrip("/") or url, _PATIENCE)
     name = fixed + url[len(url[:cut].rstrip("/")) :] if cut < len(url) else fixed
     files.invalidate_cache()
     try:
@@ -270,8 +298,8 @@ def _list_remote(url: str) -> Iterator[FileInfo]:
                 if file["type"] == "file" and not any(map(_hidden, inner.split("/"))):
                     full = _full_url(url, name, file["name"])
                     yield FileInfo(full, int(file["size"] or 0), modified(file))
-    except OSError as error:
-        raise InputError(f"{url}: cannot be listed: {_reason(error)}") from error
+    except Exception as error:  # what the library of each kind of storage raises, some of which is no OSError
+        raise _unlisted(url, files, error) from error
 
 
 def _full_url(url: str, name: str, found: str) -> str:

@@ -165,8 +165,6 @@ def open_folder(location: str) -> Folder:
     """The folder that a user names. Raises ``UsageError`` for an empty name, ``InputError`` for an unknown file system."""
     if not location.strip():
         raise UsageError("name the folder to write to")
-    if location.startswith("dbfs:"):
-        raise UsageError(f"{location}: use a path that all machines can read, /Volumes/… or /dbfs/…")
     files, path = file_system(location)
     if "file" in ((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
         return Folder(path.rstrip("/") or "/")

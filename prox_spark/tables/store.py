@@ -287,9 +287,10 @@ def store_number(store: Store) -> int | None:
 
     Raises ``StoreError`` for a table of something else, and for a layout that this package cannot read.
     """
+    # A URL, and a path of dbfs:, is for Spark to look at.
     if (
         not store.is_catalog
-        and "://" not in store.location
+        and Path(store.location).is_absolute()
         and _is_local(store)
         and not Path(store.location, "refinements").is_dir()
     ):

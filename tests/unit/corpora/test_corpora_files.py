@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import fsspec
+import pyarrow.fs
 import pytest
 import zstandard
 from corpora_helpers import read, texts
 from warc_helpers import page
 
 from prox_spark.corpora.columns import check_files
-from prox_spark.corpora.files import list_files, open_file, shown
+from prox_spark.corpora.files import file_system, list_files, open_file, shown
 from prox_spark.errors import InputError
 
 
@@ -106,6 +108,74 @@ def test_a_link_back_up_the_tree_ends(corpus: Path) -> None:
 def test_a_scheme_that_no_file_system_knows_is_an_error_that_names_it() -> None:
     with pytest.raises(InputError, match="nosuch"):
         list_files("nosuch://bucket/a.json")
+
+
+@pytest.mark.parametrize("path", ["dbfs:/corpus", "dbfs:///corpus", "dbfs:/corpus/*.json"])
+def test_a_path_of_databricks_is_refused_with_what_to_write(path: str) -> None:
+    with pytest.raises(InputError, match="/Volumes/… or /dbfs/…"):
+        list_files(path)
+
+
+def test_a_url_with_one_slash_is_refused_with_the_url_that_was_meant() -> None:
+    with pytest.raises(InputError, match=r"no file matches 's3:/bucket/a'.* \(a URL has two slashes: s3://bucket/a\)"):
+        list_files("s3:/bucket/a")
+
+
+class Unreachable(fsspec.AbstractFileSystem):
+    """A file system whose library raises errors of its own."""
+
+    protocol = "unreachable"
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        raise RuntimeError("no route\nto host")
+
+
+def test_whatever_a_file_system_raises_is_one_line_that_names_the_url() -> None:
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    with pytest.raises(InputError, match=r"^unreachable://a/b: cannot be listed: no route to host$"):
+        list_files("unreachable://a/b")
+
+
+@pytest.fixture
+def without_gcsfs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """pyarrow in place of fsspec's own file system, with a local folder for each URL; the URLs that it was given."""
+    given: list[str] = []
+
+    def from_uri(url: str) -> tuple[Any, str]:
+        given.append(url)
+        return pyarrow.fs.LocalFileSystem(), str(tmp_path)
+
+    def missing(url: str) -> Any:
+        raise ImportError("Please install gcsfs to access Google Storage")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    monkeypatch.setattr("pyarrow.fs.FileSystem", type("FileSystem", (), {"from_uri": staticmethod(from_uri)}))
+    return given
+
+
+def test_google_storage_is_asked_for_seconds_before_a_listing_fails(without_gcsfs: list[str]) -> None:
+    with pytest.raises(InputError, match="no file matches"):
+        list_files("gs://bucket/corpus")
+    assert without_gcsfs == ["gs://bucket/corpus?retry_limit_seconds=10"]
+
+
+def test_names_in_urls_may_have_any_letters(without_gcsfs: list[str]) -> None:
+    file_system("s3a://user@bucket/a #b?/50%.json")
+    assert without_gcsfs == ["s3://user@bucket/a%20%23b%3F/50%25.json"]
+
+
+def test_the_package_of_a_connector_is_named_where_a_listing_fails(
+    without_gcsfs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("no credentials")
+
+    monkeypatch.setattr("fsspec.implementations.arrow.ArrowFSWrapper.exists", fail)
+    wanted = (
+        "gs://b/x: cannot be listed: no credentials; pyarrow was used: Please install gcsfs to access Google Storage"
+    )
+    with pytest.raises(InputError, match=wanted):
+        list_files("gs://b/x")
 
 
 def test_urls_of_other_file_systems_are_listed_and_opened() -> None:
