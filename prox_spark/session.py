@@ -1,12 +1,14 @@
 """The Spark session of the command line. The library itself never builds one: there a session is always a parameter."""
 
+import atexit
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, TypeAlias
 
 from py4j.protocol import Py4JError
@@ -101,7 +103,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
         }
         if "spark.jars.packages" not in settings:
             defaults["spark.jars"] = ",".join(str(jar) for jar in delta_jars())
-        settings = {**defaults, **settings}
+        settings = {**defaults, **warehouse(settings), **settings}
     for key, value in settings.items():
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
@@ -115,6 +117,25 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
             # Spark tells of each task otherwise, between the few lines of this package.
             session.sparkContext.setLogLevel("WARN")
     return session
+
+
+def warehouse(settings: Mapping[str, str]) -> dict[str, str]:
+    """Where Spark keeps a local session's own tables: a temporary folder, which goes at exit if nothing is in it.
+
+    Spark makes a folder in the current one otherwise, whether there are tables or not. ``settings`` that name a warehouse, or
+    Hive's catalog, whose Derby database has its place by them, stay as they are. No other catalog of Spark needs Derby.
+    """
+    if "spark.sql.warehouse.dir" in settings or settings.get("spark.sql.catalogImplementation") == "hive":
+        return {}
+    folder = Path(mkdtemp(prefix="prox-spark-warehouse-"))
+    atexit.register(_remove_empty, folder)
+    return {"spark.sql.warehouse.dir": str(folder)}
+
+
+def _remove_empty(folder: Path) -> None:
+    # A folder with tables in it stays.
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _submitted() -> bool:
