@@ -1,5 +1,12 @@
 """The ``prox-spark`` command. ``jobs/*.py`` call the same ``main``."""
 
-from prox_spark.cli.main import main
+import sys
+
+try:
+    from prox_spark.cli.main import main
+except KeyboardInterrupt:
+    # It takes a second or more, in which Ctrl-C would print where Python was.
+    sys.stderr.write("prox-spark: interrupted\n")
+    raise SystemExit(130) from None
 
 __all__ = ["main"]

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 import prox_spark
-from prox_spark.cli import groups
+from prox_spark.cli import groups, interrupts
+from prox_spark.cli.causes import cause
 from prox_spark.cli.evaluated import tables
 from prox_spark.cli.exporting import export
 from prox_spark.cli.keeping import forget, optimize, pin, rollback
@@ -259,11 +260,11 @@ for heading, verbs in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0 success, 2 wrong usage or configuration, 1 any other error."""
+    """Run one verb and return its exit code: 0 success, 2 wrong usage or configuration, 130 Ctrl-C, 1 any other error."""
     words = sys.argv[1:] if arguments is None else arguments
     # SQL may begin with a comment, which must not be parsed as an option.
     words = [f" {word}" if word.startswith("-- ") else word for word in words]
-    with logged(words):
+    with logged(words), interrupts.watched():
         return _run(words)
 
 
@@ -271,22 +272,37 @@ def _run(words: Sequence[str]) -> int:
     opened.set(None)
     try:
         code = app(args=words, prog_name="prox-spark", standalone_mode=False)
-    except typer.Abort:
-        return _fail("interrupted", 1)
+    except typer.Abort as error:
+        # Typer makes one of the end of any file, too.
+        return _explained(error.__cause__) if isinstance(error.__cause__, EOFError) else _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
     except _WRONG_ARGUMENTS as error:
         return _fail(error.format_message(), 2)
-    except UsageError as error:
-        return _fail(str(error), 2)
-    except ProxSparkError as error:
-        return _fail(str(error), 1)
     except Exception as error:
-        if os.environ.get("PROX_SPARK_TRACE"):
+        if os.environ.get("PROX_SPARK_TRACE") and not isinstance(error, ProxSparkError):
             raise
-        told = told_conflict(error) or store_damage(error, opened.get())
-        if told is not None:
-            return _fail(str(told), 1)
-        return _fail(f"{type(error).__name__}: {first_line(error)} (set PROX_SPARK_TRACE=1 for a stack trace)", 1)
+        return _explained(error)
+    if code == interrupts.EXIT_CODE:
+        # Newer typers return it, without a word.
+        return _interrupted()
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    return _fail("interrupted", interrupts.EXIT_CODE)
+
+
+def _explained(error: BaseException) -> int:
+    """Say what happened in one line, and return the exit code."""
+    if interrupts.interrupted():
+        # A call into the JVM that Ctrl-C cut off ends with an error of its own.
+        return _interrupted()
+    if isinstance(error, ProxSparkError):
+        return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    known = cause(error) or told_conflict(error) or store_damage(error, opened.get())
+    said = f"{type(error).__name__}: {first_line(error)} (set PROX_SPARK_TRACE=1 for a stack trace)"
+    return _fail(said if known is None else str(known), 1)
 
 
 def _fail(reason: str, code: int) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from prox_spark.cli import interrupts
 from prox_spark.cli.logs import Verbs
 from prox_spark.cli.output import write_facts, write_json, write_line
 from prox_spark.config import Config, load_config
@@ -50,7 +51,9 @@ def start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
 
     # Our error line has the same message.
     quiet_queries()
-    return get_session(settings)
+    session = get_session(settings)
+    interrupts.watch()
+    return session
 
 
 def tell(done: dict[str, Any], output: str) -> None:
