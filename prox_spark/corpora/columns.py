@@ -1,6 +1,7 @@
 """The columns of a corpus: whether they are there, and taking them out of a record."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import IO, Any, cast
 
 import orjson
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prox_spark.corpora.files import WatchedFile, find_delta_table, shown
+from prox_spark.corpora.folders import folder_columns, mapped
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
@@ -52,6 +54,7 @@ def check_columns(path: str, format_name: str, columns: Mapping[str, str] | None
     found = get_format(format_name, columns)
     if found.container not in _CHECKS:
         return
+    found = replace(found, required=found.required - mapped(folder_columns(path), found).keys())
     with WatchedFile(path) as file:
         try:
             _CHECKS[found.container](file, found)

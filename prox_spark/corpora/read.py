@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from prox_spark.corpora.extraction import DEFAULT
 from prox_spark.corpora.files import WatchedFile
+from prox_spark.corpora.folders import adding_columns, folder_columns
 from prox_spark.corpora.formats import Container, Format, get_format
 from prox_spark.corpora.json_lines import read_json_lines
 from prox_spark.corpora.parquet import parquet_rows, read_parquet
@@ -70,8 +71,11 @@ def read_start(
 
 
 def _read(file: WatchedFile, found: Format) -> Iterator[Found]:
+    columns = folder_columns(file.path)
+    add = adding_columns(columns, found)
     try:
-        yield from READERS[found.container](file, found)
+        for one in READERS[found.container](file, found):
+            yield add(one) if columns and isinstance(one, Record) else one
     except (MemoryError, InstallationError):
         raise
     except Exception as error:  # noqa: BLE001 -- recorded: a decoder's surprise costs the rest of this file, never the job
