@@ -14,13 +14,15 @@ from prox_spark.corpora.extraction import DEFAULT
 from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.read import read_start
 from prox_spark.ingestion.task import Task
+from prox_spark.session import cores
 
 SAMPLED = pa.schema([("text", pa.string()), ("read", pa.float64())])
 """A readable record's text; or, in one row for each file, no text and how many bytes of the file were read."""
 
 _PLACES = 64
 _ROWS = 256
-_TASKS = 1024
+_TASK_BYTES = 64 * 1024**2
+"""Bytes of files for each task: small files cost their bytes, not a task each."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,15 @@ def choose_parts(files: Sequence[FileInfo], budget: int) -> list[Part]:
 
 def read_parts(spark: SparkSession, parts: Sequence[Part], source: InputConfig) -> DataFrame:
     """The records of the parts, in the columns of ``SAMPLED``; those that cannot be read are left out."""
-    groups = [parts[start::_TASKS] for start in range(min(len(parts), _TASKS))]
+    groups = group_parts(parts, cores(spark))
     task = _task(groups, source.format, source.columns, source.extract)
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(SAMPLED))
+
+
+def group_parts(parts: Sequence[Part], cores: int) -> list[Sequence[Part]]:
+    """The parts of each task: a task for each core, more where the parts are large."""
+    tasks = max(cores, sum(part.size for part in parts) // _TASK_BYTES)
+    return [parts[start::tasks] for start in range(min(len(parts), tasks))]
 
 
 def _task(groups: Sequence[Sequence[Part]], format_name: str, columns: dict[str, str], extract: str) -> Task:

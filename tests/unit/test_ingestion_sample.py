@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prox_spark.corpora.files import FileInfo, list_files
-from prox_spark.ingestion.sample import SAMPLED, Part, choose_parts, read_part
+from prox_spark.ingestion.sample import SAMPLED, Part, choose_parts, group_parts, read_part
 
 
 def files(*sizes: int) -> list[FileInfo]:
@@ -42,6 +42,14 @@ def test_a_large_file_among_small_ones_is_read_by_its_share_of_the_bytes() -> No
     large, *small = choose_parts(files(600_000, *[4_000] * 100), 64_000)
     assert large.size == pytest.approx(38_400, rel=0.05)
     assert sum(part.size for part in small) == pytest.approx(25_600, rel=0.05)
+
+
+@pytest.mark.parametrize(("count", "size", "tasks"), [(5_000, 700, 4), (100, 16 << 20, 25), (3, 10, 3), (0, 0, 0)])
+def test_small_files_cost_their_bytes_not_a_task_each(count: int, size: int, tasks: int) -> None:
+    parts = [Part(file, size) for file in files(*[size] * count)]
+    groups = group_parts(parts, cores=4)
+    assert len(groups) == tasks
+    assert sorted(part.file.path for group in groups for part in group) == [part.file.path for part in parts]
 
 
 def pages(count: int, seed: int = 0) -> list[str]:
