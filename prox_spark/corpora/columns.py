@@ -1,8 +1,10 @@
 """The columns of a corpus: whether they are there, and taking them out of a record."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import IO, Any, cast
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import IO, Any, Literal, cast
 
 import orjson
 import pyarrow as pa
@@ -13,10 +15,31 @@ from prox_spark.corpora.folders import folder_columns, mapped
 from prox_spark.corpora.formats import Format, get_format
 from prox_spark.corpora.streams import Damaged, decompressed, lines
 from prox_spark.errors import InputError
-from prox_spark.suggest import hint
+from prox_spark.suggest import hint, nearest
 
 _SAMPLE = 100
 _FILES = 5
+_NAMES, _NAME = 200, 30
+"""Characters of the names in a message: of all together, about, and of one."""
+
+_USUAL = (
+    "text",
+    "content",
+    "raw_content",
+    "body",
+    "article",
+    "document",
+    "page_content",
+    "markdown",
+    "passage",
+    "story",
+)
+"""What corpora call their text, the likelier first."""
+
+_LACKS = re.compile(
+    r'no column (?P<wanted>.+) for (?P<ours>\w+); the (?P<what>record|file) has (?P<have>"?.*)', re.DOTALL
+)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def check_files(paths: Sequence[str], format_name: str, columns: Mapping[str, str] | None = None) -> None:
@@ -157,7 +180,58 @@ def _inner(record: dict[str, Any], name: str) -> Any:
     return _inner(record[top], rest)
 
 
+@dataclass(frozen=True)
+class Lacking:
+    """What a record or a file lacks: the columns that were wanted ``for`` one of ours, and the names that it has instead."""
+
+    wanted: tuple[str, ...]
+    ours: str
+    what: Literal["record", "file"]
+    have: tuple[str, ...]
+
+    def message(self) -> str:
+        """The message of its row of quarantine: as many names as fit, likely ones first; what does not print is replaced.
+
+        >>> Lacking(("text",), "text", "record", ("URL", "content")).message()
+        'no column text for text; the record has "content", "URL"'
+        """
+        names: list[str] = []
+        size = 0
+        for name in sorted(self.have, key=lambda name: (name.lower() not in _USUAL, name)):
+            plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+            names.append(json.dumps(plain if len(plain) <= _NAME else f"{plain[: _NAME - 1]}…", ensure_ascii=False))
+            size += len(names[-1]) + 2
+            if size > _NAMES:
+                break
+        more = f" and {len(self.have) - len(names)} more" if len(names) < len(self.have) else ""
+        have = (", ".join(names) or "none") + more
+        return f"no column {' or '.join(self.wanted)} for {self.ours}; the {self.what} has {have}"
+
+    @classmethod
+    def of(cls, message: str) -> "Lacking | None":
+        """What ``message`` was made from, as far as it says; ``None`` for another message."""
+        found = _LACKS.fullmatch(message)
+        if found is None:
+            return None
+        have = tuple(json.loads(name) for name in _QUOTED.findall(found["have"]))
+        what: Any = found["what"]
+        return cls(tuple(found["wanted"].split(" or ")), found["ours"], what, have)
+
+
+def likely_column(ours: str, wanted: str, have: Iterable[str]) -> str | None:
+    """The column among ``have`` that was probably meant; ``None`` where none is likely.
+
+    >>> likely_column("text", "text", ["URL", "content"]), likely_column("doc_id", "key", ["keys", "b"])
+    ('content', 'keys')
+    """
+    names = list(have)
+    by_lower = {name.lower(): name for name in names}
+    usual = [by_lower[name] for name in _USUAL if name in by_lower] if ours == "text" else []
+    return usual[0] if usual else nearest(wanted, names)
+
+
 def _missing(path: str, ours: str, theirs: tuple[str, ...], have: list[str]) -> InputError:
     wanted = " or ".join(map(repr, theirs))
-    advice = f"set input.columns.{ours} or another input.format"
+    likely = likely_column(ours, theirs[0], have)
+    advice = f"set input.columns.{ours}{f'={likely}' if likely else ''} or another input.format"
     return InputError(f"{shown(path)}: no column {wanted} for {ours} ({hint(theirs[0], have)}): {advice}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from prox_spark.corpora.columns import take_column
+from prox_spark.corpora.columns import Lacking, take_column
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Record, unreadable, utf8_or_error, well_formed
@@ -188,6 +188,7 @@ def record_of(
         kind = "array" if isinstance(value, list) else type(value).__name__
         return unreadable(position, "NotAnObject", f"a JSON {kind}, not an object")
     has_text, text = take_column(value, found.text)
+    lacking = None if has_text else Lacking(found.text, "text", "record", tuple(value)).message()
     has_id, doc_id = take_column(value, found.doc_id)
     _, url = take_column(value, found.url)
     _, source = take_column(value, found.source)
@@ -197,15 +198,16 @@ def record_of(
         return None
     if odd and known_id is not None and known_id != well_formed(known_id):
         return unreadable(position, "LoneSurrogate", "a lone surrogate in the id")
-    if not has_text:
-        return unreadable(position, "MissingColumn", f"no column {' or '.join(found.text)} for text", known_id)
+    if lacking is not None:
+        return unreadable(position, "MissingColumn", lacking, known_id)
     if text is None:
         return unreadable(position, "NullText", "the text is null", known_id)
     if not isinstance(text, str):
         kind = "number" if isinstance(text, _Digits) else type(text).__name__
         return unreadable(position, "WrongType", f"the text is a JSON {kind}", known_id)
     if not has_id and "doc_id" in found.required:
-        return unreadable(position, "MissingColumn", f"no column {found.doc_id[0]} for doc_id")
+        lacking = Lacking(found.doc_id, "doc_id", "record", tuple(value)).message()
+        return unreadable(position, "MissingColumn", lacking)
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -6,7 +6,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prox_spark.corpora.columns import is_text
+from prox_spark.corpora.columns import Lacking, is_text
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Found, LeftOut, Record, unreadable, utf8_or_error
@@ -42,7 +42,7 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
         return
     wanted = [name for name in found.text if name.split(".")[0] in names or name in names]
     if not wanted:
-        yield unreadable(None, "MissingColumn", f"no column {' or '.join(found.text)} for text")
+        yield unreadable(None, "MissingColumn", Lacking(found.text, "text", "file", tuple(names)).message())
         return
     needed = {column for ours in _OURS if (column := column_of(getattr(found, ours), names)) is not None}
     doubled = {name for name in names if names.count(name) > 1}

@@ -21,6 +21,7 @@ from pyspark.sql.types import (
 )
 
 from prox_spark.config.models import InputConfig
+from prox_spark.corpora.columns import likely_column
 from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.formats import COLUMNS, FORMATS
 from prox_spark.corpora.records import Record, content_hash, utf8_or_error
@@ -139,8 +140,10 @@ def map_columns(schema: StructType, source: InputConfig) -> dict[str, str]:
     mapping = {ours: source.columns.get(ours, getattr(found, ours)[0]) for ours in COLUMNS}
     for name, column in mapping.items():
         if column not in schema.names and (name == "text" or name in source.columns):
+            likely = likely_column(name, column, schema.names)
+            advice = f": set input.columns.{name}={likely}" if likely else ""
             raise InputError(
-                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(schema.names)}"
+                f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(schema.names)}{advice}"
             )
     kind = schema[mapping["text"]].dataType
     # All texts may be null: a column of nulls alone has no type of its own.
