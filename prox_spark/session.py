@@ -5,10 +5,11 @@ import json
 import logging
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 from typing import Any, TypeAlias
 
 from py4j.protocol import Py4JError
@@ -127,7 +128,9 @@ def warehouse(settings: Mapping[str, str]) -> dict[str, str]:
     """
     if "spark.sql.warehouse.dir" in settings or settings.get("spark.sql.catalogImplementation") == "hive":
         return {}
-    folder = Path(mkdtemp(prefix="prox-spark-warehouse-"))
+    folder = Path(gettempdir(), f"prox-spark-warehouse-{uuid.uuid4().hex}")
+    # For this user alone. A name that nobody can guess is nobody else's.
+    folder.mkdir(mode=0o700)
     atexit.register(_remove_empty, folder)
     return {"spark.sql.warehouse.dir": str(folder)}
 

@@ -52,7 +52,10 @@ def expand(overrides: list[str]) -> list[list[str]]:
     choices: list[list[str]] = []
     for override in overrides:
         key, _, text = override.partition("=")
-        value = yaml.safe_load(text) if key.startswith("execution.") else None
+        try:
+            value = yaml.safe_load(text) if key.startswith("execution.") else None
+        except yaml.YAMLError:  # `load_config` says so
+            value = None
         choices.append([f"{key}={one}" for one in value] if isinstance(value, list) else [override])
     return [list(choice) for choice in product(*choices)]
 
