@@ -123,10 +123,13 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
 def warehouse(settings: Mapping[str, str]) -> dict[str, str]:
     """Where Spark keeps a local session's own tables: a temporary folder, which goes at exit if nothing is in it.
 
-    Spark makes a folder in the current one otherwise, whether there are tables or not. ``settings`` that name a warehouse, or
-    Hive's catalog, whose Derby database has its place by them, stay as they are. No other catalog of Spark needs Derby.
+    Otherwise Spark makes ``spark-warehouse`` in the current folder, whether there are tables or not. One with tables in it stays
+    the warehouse. What the user chose does, too: ``settings`` or a folder of settings that may name a warehouse, and Hive's
+    catalog, whose Derby database is in the current folder. No other catalog of Spark needs Derby.
     """
-    if "spark.sql.warehouse.dir" in settings or settings.get("spark.sql.catalogImplementation") == "hive":
+    own = Path("spark-warehouse")
+    chosen = "spark.sql.warehouse.dir" in settings or settings.get("spark.sql.catalogImplementation") == "hive"
+    if chosen or "SPARK_CONF_DIR" in os.environ or (own.is_dir() and any(own.iterdir())):
         return {}
     folder = Path(gettempdir(), f"prox-spark-warehouse-{uuid.uuid4().hex}")
     # For this user alone. A name that nobody can guess is nobody else's.

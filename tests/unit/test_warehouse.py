@@ -45,3 +45,20 @@ def test_the_warehouse_is_a_temporary_folder_that_goes_unless_something_is_in_it
 )
 def test_a_catalog_that_the_user_chose_keeps_its_place(settings: dict[str, str]) -> None:
     assert warehouse(settings) == {}
+
+
+def test_a_folder_of_settings_is_left_to_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONF_DIR", "/etc/spark")
+    assert warehouse({}) == {}
+
+
+def test_a_warehouse_with_tables_in_the_current_folder_stays_the_warehouse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "spark-warehouse").mkdir()
+    assert warehouse({})["spark.sql.warehouse.dir"].startswith(str(tmp_path / "elsewhere"))
+    (tmp_path / "spark-warehouse" / "schema.db").mkdir()
+    assert warehouse({}) == {}
