@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -18,7 +18,7 @@ from prox_spark.suggest import hint
 PRESETS = Library("preset", "presets", ".yaml")
 """Configurations that ship with the package; the subfolder of one is the verb that it is for, ``refine`` where there is none."""
 
-_SCALARS = (bool, int, float, date)
+_SCALARS = {bool: "true or false", int: "a number", float: "a number", date: "a date", datetime: "a time"}
 """What YAML makes of some words that were meant as names."""
 
 
@@ -82,7 +82,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             f"cannot read override {hidden(override)!r}: write key=value, for example chunk.engine.kind=rules"
         )
     (*parents, last), kinds = _find(key)
-    value = _value(override, text, kinds)
+    value = _value(key, text, kinds)
     node = tree
     for parent in parents:
         if not isinstance(node.get(parent), dict):
@@ -106,7 +106,7 @@ def _find(key: str) -> tuple[list[str], list[Any]]:
     return names, kinds
 
 
-def _value(override: str, text: str, kinds: list[Any]) -> Any:
+def _value(key: str, text: str, kinds: list[Any]) -> Any:
     """The value that ``text`` means: itself where a string is wanted, unless it is empty, in quotes, or a list or null fits."""
     fitting = {one for kind in kinds for one in _alternatives(kind)}
     is_string = str in fitting and fitting <= {str, list, type(None)}
@@ -115,7 +115,7 @@ def _value(override: str, text: str, kinds: list[Any]) -> Any:
     except (yaml.YAMLError, ValueError):  # a ValueError is a date that no calendar has
         if is_string:
             return text
-        raise ConfigError(f"{override.partition('=')[0]}: the value is not valid YAML") from None
+        raise ConfigError(f"{key}: the value is not valid YAML") from None
     quoted = isinstance(value, str) and text[:1] in ("'", '"') and text[-1] == text[0]
     empty = value is None and (not text.strip() or type(None) in fitting)
     if not is_string or quoted or empty or (isinstance(value, list) and list in fitting):
@@ -148,8 +148,9 @@ def _explain(error: Any) -> tuple[str, str]:
     if error["type"] == "missing":
         return key, f"key {key!r} is missing"
     said = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "string_type" and isinstance(error["input"], _SCALARS):
-        said = f"{error['input']} is not a string in YAML: put it in quotes"
+    if error["type"] == "string_type" and type(error["input"]) in _SCALARS:
+        # The value may be a secret in the wrong place.
+        said = f"YAML reads this as {_SCALARS[type(error['input'])]}, not as a string: put it in quotes"
     return key, f"{key}: {said}" if key else said
 
 
