@@ -18,6 +18,7 @@ from prox_spark.corpora.files import FileInfo, list_files
 from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
 from prox_spark.ingestion.accounts import Fate, account, check_committed, file_rows, log_accounts, passed_over
+from prox_spark.ingestion.advice import advice
 from prox_spark.ingestion.sources import read_source, source_batches
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units, text_bytes
@@ -39,6 +40,9 @@ _TASK_BYTES = 64 * 1024**2
 
 _BROADCAST_DOCUMENTS = 500_000
 """Documents that came before whose places are sent to every executor, at about 300 bytes each."""
+
+_MOST_REASONS = 1000
+"""Different messages of a run that are compared: with more there is not one reason."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def ingest(spark: Session, config: Config) -> Ingested:
 
 def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
     """``ingest`` of files that were found before."""
-    source, began = _input(config), time.monotonic()
+    source, began, since = _input(config), time.monotonic(), time.time()
     store = create_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = _ingest(store, config, source, files)
@@ -111,7 +115,20 @@ def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> 
     told = "ingest finished: %d files read, %d already in the store, %d documents, %d quarantined, %d passed over in %s"
     seconds, numbers = time.monotonic() - began, (*astuple(done)[:4], sum(done.passed.values()))
     _log.info(told, *numbers, duration(seconds), extra={**values, "seconds": round(seconds, 1)})
+    _advise(store, source, done, since)
     return done
+
+
+def _advise(store: Store, source: InputConfig, done: Ingested, since: float) -> None:
+    """Say what to do where this run (``since`` a time in seconds) read no document, and all for the same reason."""
+    if done.documents or not done.quarantined:
+        return
+    of_this_run = (F.col("stage") == "ingest") & (F.unix_micros("quarantined_at") >= int(since * 1e6))
+    reasons = store.read("quarantine").where(of_this_run).groupBy("error_class", "message").agg(F.count("*").alias("n"))
+    counts = {(row["error_class"], row["message"] or ""): row["n"] for row in reasons.limit(_MOST_REASONS).collect()}
+    line = advice(counts, done.documents, source.format)
+    if line is not None:
+        _log.warning("ingest: %s", line, extra={"store": store.location})
 
 
 def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileInfo]) -> Ingested:

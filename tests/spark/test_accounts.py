@@ -122,3 +122,11 @@ def test_a_record_that_got_lost_stops_the_ingest(spark: Any, read: Any) -> None:
         account(read.where("kind = 'end'").unionAll(documents.limit(1)), {"arrived": documents.limit(1)})
     with pytest.raises(ConservationError, match="2 documents arrived and 1 were committed"):
         check_committed({"a": replace(whole["a"], there=1)}, 1)
+
+
+def test_a_run_without_a_document_says_what_to_do(
+    spark: Any, configure: Callable[..., Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "b.json").write_text('{"text": 5, "body": "elsewhere"}\n' * 3)
+    assert ingest(spark, configure(path=f"{tmp_path}/b.json")) == Ingested(1, 0, 0, 3)
+    assert "no document was read: all 3 rows of quarantine are WrongType" in caplog.text
