@@ -1,10 +1,10 @@
-# These targets set up everything on a fresh clone. Python 3.11 or 3.12 and Java 17 or 21 are required.
+# These targets set up everything on a fresh clone. Python 3.11, 3.12 or 3.13 and Java 17 or 21 are required.
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-spark study lint format setup constraints clean
+.PHONY: demo test test-all test-spark study lint words format setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -24,11 +24,15 @@ test-spark: setup
 study: setup
 	@$(BIN)/python benchmarks/study.py
 
-lint: setup
+lint: words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Spelling, and words that have a plainer one.
+words: setup
+	@$(BIN)/codespell -D - -D scripts/plain.txt *.md *.toml *.cfg Makefile .ci benchmarks conf docs jobs notebooks prox_spark scripts tests
 
 format: setup
 	@$(BIN)/ruff check --fix .

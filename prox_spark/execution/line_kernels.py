@@ -1,7 +1,7 @@
 """The lines of a document inside compiled code: what ``document.py`` does in Python, for both modes.
 
 A document's lines are rows of a table, which is used again for the next document and only ever grows. Line ``i`` is
-``data[START[i]:START[i + 1] - 1]``. Functions that may have to enlarge a group's arrays return the group anew.
+``data[START[i]:START[i + 1] - 1]``. Functions that may have to enlarge a group's arrays return a new group.
 """
 
 from typing import NamedTuple

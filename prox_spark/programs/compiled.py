@@ -118,7 +118,7 @@ class _Locator:
         self._folder, self._py_file = folder, function.__code__.co_filename
 
     def ensure_cache_path(self) -> None:
-        """Make the folder anew where it is gone."""
+        """Make the folder again where it is gone."""
         _make(self._folder)
 
     def get_cache_path(self) -> str:

@@ -87,7 +87,7 @@ def go_on(work: Work, lease: Lease, reached: Reached) -> Reached | None:
     try:
         heads = {table: settle(work.store, table, reached.heads[table]) for table in RESULT_TABLES}
     except StoreError as error:
-        _log.warning("execute: cannot go on after unit %d, it begins anew: %s", reached.unit, error)
+        _log.warning("execute: cannot go on after unit %d, it starts over: %s", reached.unit, error)
         return None
     quarantine = reached.heads["quarantine"]
     heads["quarantine"] = settle_quarantine(work.store, lease, work.name, quarantine, purpose(work))

@@ -1,6 +1,6 @@
 """What is repeated inside one document: equal lines, paragraphs, and n-grams of words. Compiled; time is linear.
 
-Equal means equal bytes: hashes only find the place in a table. The key of the hashes is drawn anew in every process and
+Equal means equal bytes: hashes only find the place in a table. The key of the hashes is drawn again in every process and
 never shows in a result, so that no page can be written to collide.
 """
 

@@ -1,7 +1,7 @@
 """One corpus refined on a standalone cluster by the built wheel, on ``local-cluster``, on ``local[*]`` and through Spark
 Connect: one reader finds the same rows in all tables.
 
-Slow: four Sparks with a JVM each for driver, executors and daemons, and the wheel's kernels are compiled anew.
+Slow: four Sparks with a JVM each for driver, executors and daemons, and the wheel's kernels are compiled again.
 """
 
 import json

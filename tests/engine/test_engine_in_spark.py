@@ -1,6 +1,6 @@
 """One engine for all tasks of an executor's JVM: it outlives Spark's Python workers and goes with the JVM.
 
-A Spark program of its own, so that its JVM can be killed. Slow: each test starts Spark and an engine anew, and where Spark has
+A Spark program of its own, so that its JVM can be killed. Slow: each test starts Spark and an engine again, and where Spark has
 to reap its workers that takes a minute of idling, and the gap that an engine must outlive is two.
 """
 

@@ -167,7 +167,7 @@ class Endpoint:
         """The body of any answer of status 200 to what ``create`` sends."""
         caught: Exception
         try:
-            # The client's own time-out starts anew with every byte.
+            # The client's own time-out starts again with every byte.
             with fail_after(self._settings.timeout_seconds):
                 return bytes((await create()).http_response.content)
         except (TimeoutError, openai.APIError) as error:
