@@ -68,6 +68,10 @@ def test_every_table_of_a_store_is_documented() -> None:
     assert set(table(page("architecture.md"), "| table |")) == set(schemas.TABLES)
 
 
+def test_the_layout_of_stores_is_documented() -> None:
+    assert f"a layout number (now {schemas.STORE_VERSION})" in page("versions.md")
+
+
 def test_every_column_of_dropped_lines_is_documented_with_its_meaning() -> None:
     said = table(page("architecture.md"), "| column | meaning |")
     assert said == {column.name: [column.about] for column in schemas.LINE_COLUMNS}
