@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-spark study lint words format setup constraints clean
+.PHONY: demo test test-all test-spark study lint words format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -32,11 +32,15 @@ lint: words
 
 # Spelling, and words that have a plainer one.
 words: setup
-	@$(BIN)/codespell -D - -D scripts/plain.txt *.md *.toml *.cfg Makefile .ci benchmarks conf docs jobs notebooks prox_spark scripts tests
+	@$(BIN)/codespell -D - -D scripts/plain.txt *.md *.cff *.toml *.cfg Makefile .ci .github benchmarks conf docs jobs notebooks prox_spark scripts tests
 
 format: setup
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+# The last commit's sdist and wheel in dist, checked. `make package TAG=v1.2.3` also checks version and changelog for a release.
+package: setup
+	@$(BIN)/python scripts/package.py $(if $(TAG),--tag '$(TAG)')
 
 setup: $(VENV)/.ready
 
