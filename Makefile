@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-spark study lint words format package setup constraints clean
+.PHONY: demo test test-all test-spark study lint words forms format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -24,7 +24,7 @@ test-spark: setup
 study: setup
 	@$(BIN)/python benchmarks/study.py
 
-lint: words
+lint: words forms
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -33,6 +33,14 @@ lint: words
 # Spelling, and words that have a plainer one.
 words: setup
 	@$(BIN)/codespell -D - -D scripts/plain.txt *.md *.cff *.toml *.cfg Makefile .ci .github benchmarks conf docs jobs notebooks prox_spark scripts tests
+
+# The project's own files, each by the schema of what reads it.
+forms: setup
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
 format: setup
 	@$(BIN)/ruff check --fix .
