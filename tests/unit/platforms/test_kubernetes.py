@@ -1,4 +1,4 @@
-"""The page of Kubernetes: its image, properties and manifest name files that are there, and say the same."""
+"""The page of Kubernetes: its images, properties and manifest name files that are there, and say the same."""
 
 import re
 from pathlib import Path
@@ -120,18 +120,38 @@ def test_the_account_may_manage_pods_in_its_own_namespace() -> None:
     assert {"pods", "services", "configmaps"} <= set(rule["resources"])
 
 
-def test_the_image_copies_what_the_page_builds() -> None:
-    lines = (FOLDER / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    copied = dict(line.split()[1:] for line in lines if line.startswith(("ADD ", "COPY ")))
-    assert copied == {
-        "build/emr/environment-gpu.tar.gz": HOME,
-        "build/emr/conf.tar.gz": f"{HOME}conf/",
-        "jobs/": f"{HOME}jobs/",
-        "build/emr/delta/": "/opt/spark/jars/",
-    }
+def stages() -> dict[str, list[str]]:
+    """The instructions of each stage of the Dockerfile, each in one line."""
+    text = re.sub(r"^#.*\n", "", (FOLDER / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = re.split(r"^FROM \S+ AS (\w+)$", text.replace("\\\n", " "), flags=re.MULTILINE)
+    return {name: body.strip().splitlines() for name, body in zip(found[1::2], found[2::2], strict=True)}
+
+
+def test_the_images_copy_what_the_page_builds() -> None:
+    found = stages()
+    assert set(found) == {"spark", "cpu", "gpu"}
+    assert found["spark"] == ["COPY build/emr/delta/ /opt/spark/jars/"]
     allowed = re.findall(r"^!(\S+)", (FOLDER / "Dockerfile.dockerignore").read_text(), flags=re.MULTILINE)
-    assert all(any(path.startswith(f"{one}/") for one in allowed) for path in copied)
-    assert read("gpu.conf")["spark.pyspark.python"] == f"{HOME}bin/python3"
+    for kind in ("cpu", "gpu"):
+        words = [line.split() for line in found[kind] if line.startswith(("ADD ", "COPY "))]
+        copied = {source: target for _, *options, source, target in words if not options}
+        assert copied == {
+            f"build/emr/environment-{kind}.tar.gz": HOME,
+            "build/emr/conf.tar.gz": f"{HOME}conf/",
+            "jobs/": f"{HOME}jobs/",
+        }
+        assert all(any(path.startswith(f"{one}/") for one in allowed) for path in copied)
+        assert found[kind][-1 if kind == "cpu" else -2] == "USER 185"
+        assert read(f"{kind}.conf")["spark.pyspark.python"] == f"{HOME}bin/python3"
+
+
+def test_the_image_for_gpus_has_what_vllm_and_spark_call() -> None:
+    found = "\n".join(stages()["gpu"])
+    assert "command -v cc nvcc" in found
+    assert "COPY --from=spark /opt/ /opt/" in found
+    assert all(
+        name in found for name in ("tini", "libnss-wrapper", "JAVA_HOME=/opt/java/openjdk", "/opt/entrypoint.sh")
+    )
 
 
 def test_every_command_of_the_page_is_one() -> None:
@@ -148,8 +168,14 @@ def test_every_command_of_the_page_is_one() -> None:
         check_verb([in_image(words[at]).stem, *words[at + 1 :]])
         assert in_image(words[at]).is_file()
         settings = dict(one.split("=", 1) for one in options(words[:at], "--conf"))
-        assert settings["spark.kubernetes.container.image"] == manifest()["spec"]["image"]
+        kind = Path(options(words, "--properties-file")[0]).stem
+        assert settings["spark.kubernetes.container.image"] == f"registry.example/prox-spark:1-{kind}"
         assert settings["spark.kubernetes.namespace"] == manifest()["metadata"]["namespace"]
-    (built,) = [words for words in found if words[:2] == ["docker", "build"]]
-    assert options(built, "--tag") == [manifest()["spec"]["image"]]
+    built = {
+        options(words, "--target")[0]: options(words, "--tag")[0] for words in found if words[:2] == ["docker", "build"]
+    }
+    assert built == {kind: f"registry.example/prox-spark:1-{kind}" for kind in ("cpu", "gpu")}
+    assert manifest()["spec"]["image"] == built["gpu"]
+    (packed,) = [words for words in found if words[:2] == ["bash", "conf/emr/pack.sh"]]
+    assert set(packed[2:]) == set(built)
     assert all((ROOT / "docs" / target).exists() for target in links("kubernetes.md"))
