@@ -138,13 +138,12 @@ def install(wheel: Path, folder: Path) -> None:
         [_tool("uv"), "pip", "install", "--quiet", "--python", str(python), *constraints, str(wheel)], check=True
     )
     own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    for verb in (["--version"], ["presets"]):
-        done = subprocess.run(
-            [str(python.with_name("prox-spark")), *verb], cwd=folder / "empty", env=own, capture_output=True, text=True
-        )
+    for verb in ("--version", "presets"):
+        command = [str(python.with_name("prox-spark")), verb]
+        done = subprocess.run(command, cwd=folder / "empty", env=own, capture_output=True, text=True)
         if done.returncode != 0:
-            raise ValueError(f"the installed wheel cannot run prox-spark {verb[0]}:\n{done.stderr}")
-        print(done.stdout.partition("\n")[0])
+            raise ValueError(f"the installed wheel cannot run prox-spark {verb}:\n{done.stderr}")
+    print(f"{wheel.name}: works in an environment with its dependencies alone")
 
 
 def _tool(name: str) -> str:
