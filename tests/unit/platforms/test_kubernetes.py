@@ -15,6 +15,8 @@ from prox_spark.supported import SPARKS, minor
 
 FOLDER = ROOT / "conf" / "kubernetes"
 HOME = "/opt/prox-spark/"
+ONE_DRIVER = {"spark.prox_spark.oneDriver": "true"}
+"""Without it, a store on S3 is not written to."""
 
 
 def only(required: tuple[str, ...], **fields: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def test_the_manifest_runs_a_verb_of_the_image_with_the_shipped_properties() -> 
     assert minor(spec["sparkVersion"]) in SPARKS
     executor = spec["executor"]
     of_pods = {f"spark.executor.{name}": str(executor[name]) for name in ("cores", "memory", "memoryOverhead")}
-    assert spec["sparkConf"] | of_pods == read("gpu.conf")
+    assert spec["sparkConf"] | of_pods == read("gpu.conf") | ONE_DRIVER
     # The lease of a dead driver expires after ten minutes.
     assert spec["restartPolicy"]["onFailureRetryInterval"] > 600
     assert spec["driver"]["serviceAccount"] == account()["ServiceAccount"]["metadata"]["name"]
@@ -168,6 +170,7 @@ def test_every_command_of_the_page_is_one() -> None:
         check_verb([in_image(words[at]).stem, *words[at + 1 :]])
         assert in_image(words[at]).is_file()
         settings = dict(one.split("=", 1) for one in options(words[:at], "--conf"))
+        assert settings.items() >= ONE_DRIVER.items()
         kind = Path(options(words, "--properties-file")[0]).stem
         assert settings["spark.kubernetes.container.image"] == f"registry.example/prox-spark:1-{kind}"
         assert settings["spark.kubernetes.namespace"] == manifest()["metadata"]["namespace"]
