@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import prox_spark
+from prox_spark.schemas import STORE_VERSION
 from prox_spark.suggest import either
 from prox_spark.supported import JAVA, PYTHON, SPARKS
 
@@ -107,6 +108,7 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert all(date != "unreleased" for _, date in found[1:])
     versions = [tuple(map(int, version.split("."))) for version, _ in found]
     assert versions == sorted(set(versions), reverse=True)
+    assert f"Stores get layout {STORE_VERSION}." in text
     assert set(re.findall(r"^### (.+)$", text, flags=re.MULTILINE)) <= KINDS_OF_CHANGE
 
 
