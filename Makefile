@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-spark study lint words forms format package setup constraints clean
+.PHONY: demo test test-all test-spark versions study lint words forms format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -15,10 +15,17 @@ test: setup
 test-all: setup
 	@$(BIN)/python -m pytest
 
-# `make test-spark SPARK=3.5`: with another version of Spark, what differs between versions, and a refinement in batches.
+# `make test-spark SPARK=3.5`: with another version of Spark, every verb that needs no model, and what differs between versions.
+# `make test-spark SPARK=3.5 TESTS=tests/spark`: all tests that need neither a model nor another program.
+TESTS ?= tests/spark/test_every_verb.py tests/spark/test_spark_api.py tests/spark/test_delta_log.py
 test-spark: setup
 	@bash scripts/lane.sh $(SPARK)
-	@.venv-spark-$(SPARK)/bin/python -m pytest -m "not slow and not gpu" tests/spark/test_spark_api.py tests/spark/test_batches.py
+	@mkdir -p build/versions
+	@.venv-spark-$(SPARK)/bin/python -m pytest -m "not slow and not gpu and not engine" --junitxml build/versions/$(SPARK).xml $(TESTS)
+
+# What passed with each version, from `make test-spark`, into docs/platforms.md.
+versions: setup
+	@$(BIN)/python scripts/document_versions.py build/versions/*.xml
 
 # benchmarks/study.py: from labelled pages to models, in artifacts/study; resumes after an interruption.
 study: setup
