@@ -31,6 +31,12 @@ _TOKEN = (
     r"|(?<=[Bb]earer )[\w.~+/=-]{8,}"
     r"|(?P<name>(?i:authorization[\"']?\s*[:=]\s*[\"']?(?:basic|digest|token)\s+))[^\s\"',]+"
 )
+# What a setting is refused for has the shape of a real token: a folder may be called hf_datasets or sk-common-crawl.
+_CERTAIN = (
+    r"\b(?:sk-(?:proj-|ant-[a-z0-9]+-)?(?=[\w-]*[A-Z])(?=[\w-]*\d)[A-Za-z0-9][\w-]{31,}|hf_[A-Za-z0-9]{30,}"
+    r"|gh[opsur]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|dapi[0-9a-f]{32}|(?:AKIA|ASIA)[0-9A-Z]{16})\b"
+    + _TOKEN[_TOKEN.index(r"|\beyJ") :]
+)
 _KEY = (
     r"(?:signature|credential|token|password|passwd|secret|(?:api|access|secret|account|private)[_.-]?key|\bsig|\bpwd)"
 )
@@ -39,7 +45,7 @@ _SECRET = re.compile(rf"{_USER}|{_TOKEN}|(?P<key>(?i:{_KEY}=[\"']?))[^&\s;\"']+"
 
 _REASONS = (
     ("a user name and password in a URL", re.compile(_USER)),
-    ("a key or token", re.compile(_TOKEN)),
+    ("a key or token", re.compile(_CERTAIN)),
     # Not anywhere: a folder may be called `token=5`.
     ("a signature or key in a URL", re.compile(rf"(?i:[?&;][^=&;]*{_KEY}=)[^&\s;]+")),
 )

@@ -184,3 +184,16 @@ def test_what_an_older_package_stored_is_shown_without_secrets() -> None:
     shown = stripped(older)
     assert not leaks(json.dumps(shown))
     assert shown["chunk"]["engine"]["options"] == {"my_token": "***", "seed": 1}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/data/hf_datasets_fineweb_edu",
+        "/models/hf_checkpoint_final_v2",
+        "./sk-common-crawl-2024-filtered",
+        "s3://allenai-c4/multilingual/c4-sk-validation-00000-of-00002.json.gz",
+    ],
+)
+def test_a_path_that_begins_as_tokens_do_is_no_secret(path: str) -> None:
+    assert reason(path) is None
