@@ -59,13 +59,13 @@ class InputConfig(Section):
             raise ValueError(str(error)) from None
         return self
 
-    @property
-    def reading(self) -> str:
+    def reading(self, limits: DocumentLimits) -> str:
         """What decides the texts and ids that a file's records get, as JSON: a file is done under the reading that did it.
 
         Settings with their default are left out, so that a new one changes no reading that a store has.
         """
         found = self.model_dump(include={"format", "columns", "extract"}, exclude_defaults=True)
+        found |= limits.model_dump(exclude_defaults=True)
         return json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -18,8 +18,11 @@ _log = logging.getLogger(__name__)
 
 _REASONS_SHOWN = 20
 
-Fate = Literal["read", "arrived", "there", "quarantined"]
-"""``read``: the record was read; ``arrived``: a new document; ``there``: a document that the store has from the same place."""
+Fate = Literal["arrived", "there", "quarantined"]
+"""``arrived``: a new document; ``there``: a document that the store has from the same place."""
+
+_BY_KIND: dict[str, Fate] = {"document": "arrived", "unreadable": "quarantined"}
+"""The fates of records by the reader's word, where no id came before and none was forgotten."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,22 @@ class Account:
 def account(read: DataFrame, fates: Mapping[Fate, DataFrame]) -> dict[str, Account]:
     """The account of each file of ``read`` (columns of ``ingestion.task.READ``), one row of ``fates`` for each record.
 
+    Without ``fates``, every document arrives and every other record is quarantined: then one pass over ``read`` is enough.
     Raises ``ConservationError`` for a file whose records did not all become a document or a row of quarantine, or whose
     reader counted other records than arrived here.
     """
-    named: dict[Fate, DataFrame] = {"read": read.where("kind != 'end'"), **fates}
-    parts = [rows.select("file", F.lit(fate).alias("fate")) for fate, rows in named.items()]
-    together = parts[0]
-    for part in parts[1:]:
-        together = together.unionAll(part)
+    together = read.where("kind != 'end'").select("file", F.col("kind").alias("fate"))
+    for fate, rows in fates.items():
+        together = together.unionAll(rows.select("file", F.lit(fate).alias("fate")))
     counts: dict[str, Counter[str]] = {}
     for row in together.groupBy("file", "fate").agg(F.count("*").alias("n")).collect():
-        counts.setdefault(row["file"], Counter())[row["fate"]] = row["n"]
+        of_file = counts.setdefault(row["file"], Counter())
+        if row["fate"] in _BY_KIND:
+            of_file["read"] += row["n"]
+            if not fates:
+                of_file[_BY_KIND[row["fate"]]] += row["n"]
+        else:
+            of_file[row["fate"]] = row["n"]
     ends = {row["file"]: row for row in read.where("kind = 'end'").select("file", "position", "metadata").collect()}
     found = {file: _account(counts.get(file, Counter()), ends.get(file)) for file in counts.keys() | ends.keys()}
     for file, one in found.items():

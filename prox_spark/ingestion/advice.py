@@ -37,18 +37,18 @@ ADVICE: dict[str, str] = {
 """What to do about each error class."""
 
 
-def advice(counts: Mapping[tuple[str, str], int], documents: int, format_name: str) -> str | None:
+def advice(counts: Mapping[tuple[str, str], int], total: int, documents: int, format_name: str) -> str | None:
     """One line about a run without documents whose rows of quarantine all have the same error class; else ``None``.
 
-    ``counts``: rows of quarantine that the run found, by error class and message; ``documents``: how many documents it found.
+    ``counts``: rows of quarantine that the run found, by error class and message, the most frequent ones of ``total``;
+    ``documents``: how many documents it found.
 
     >>> lacks = 'no column text for text; the record has "content", "id"'
-    >>> advice({("MissingColumn", lacks): 2}, documents=0, format_name="json")
+    >>> advice({("MissingColumn", lacks): 2}, total=2, documents=0, format_name="json")
     'all 2 records lack `text`; the records have `content`: input.columns.text=content'
-    >>> advice({("NotUtf8", "not UTF-8 at byte 1 of 2: invalid start byte"): 1}, documents=1, format_name="json") is None
+    >>> advice({("NotUtf8", "not UTF-8 at byte 1 of 2: invalid start byte"): 1}, total=1, documents=1, format_name="json") is None
     True
     """
-    total = sum(counts.values())
     classes = {error_class for error_class, _ in counts}
     if documents or not total or len(classes) > 1:
         return None

@@ -41,8 +41,8 @@ _TASK_BYTES = 64 * 1024**2
 _BROADCAST_DOCUMENTS = 500_000
 """Documents that came before whose places are sent to every executor, at about 300 bytes each."""
 
-_MOST_REASONS = 1000
-"""Different messages of a run that are compared: with more there is not one reason."""
+_MOST_MESSAGES = 1000
+"""Messages of a run, the most frequent ones, that its advice is taken from."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,13 @@ def _advise(store: Store, source: InputConfig, done: Ingested, since: float) -> 
     if done.documents or not done.quarantined:
         return
     of_this_run = (F.col("stage") == "ingest") & (F.unix_micros("quarantined_at") >= int(since * 1e6))
-    reasons = store.read("quarantine").where(of_this_run).groupBy("error_class", "message").agg(F.count("*").alias("n"))
-    counts = {(row["error_class"], row["message"] or ""): row["n"] for row in reasons.limit(_MOST_REASONS).collect()}
-    line = advice(counts, done.documents, source.format)
+    rows = store.read("quarantine").where(of_this_run)
+    classes = rows.groupBy("error_class").agg(F.count("*").alias("n")).collect()
+    if len(classes) != 1:
+        return
+    messages = rows.groupBy("message").agg(F.count("*").alias("n")).orderBy(F.desc("n")).limit(_MOST_MESSAGES).collect()
+    counts = {(classes[0]["error_class"], row["message"] or ""): row["n"] for row in messages}
+    line = advice(counts, classes[0]["n"], done.documents, source.format)
     if line is not None:
         _log.warning("ingest: %s", line, extra={"store": store.location})
 
@@ -137,7 +141,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     version = store.version("documents")
     if FORMATS[source.format].read_by_spark:
         return _ingest_source(store, config, source)
-    known, otherwise = _known_files(store, source)
+    known, otherwise = _known_files(store, source.format, source.reading(config.limits))
     pending = [file for file in files if _key(file) not in known]
     if other := sum(_key(file) in otherwise for file in files):
         told = "ingest: %d files gave documents with another format, columns or extractor; these stay as they are"
@@ -152,8 +156,9 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     if source.limit:
         # A file that a limit cuts off is never done: only its records tell whether there is anything to do. The limit counts
         # those of files that are done, too.
-        rows = read_files(spark, config, source, files, _next_unit(store))
-        return Ingested(0, len(files) - len(pending), 0, 0) + _ingest_if_new(store, rows, pending, source, version)
+        again = [file for file in files if _key(file) not in otherwise]
+        rows = read_files(spark, config, source, again, _next_unit(store))
+        return Ingested(0, len(files) - len(pending), 0, 0) + _ingest_if_new(store, config, rows, pending, version)
     done = Ingested(len(pending), len(files) - len(pending), 0, 0)
     with (
         Progress("ingest", size, "bytes", running=share_of_tasks(spark), fields={"store": store.location}) as progress,
@@ -164,7 +169,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
             progress.expect(sum(file.size for file in batch))
             rows = read_files(spark, config, source, batch, _next_unit(store))
             with cached(rows) as read:
-                written = _write(store, lease, read, batch, source)
+                written = _write(store, lease, config, read, batch)
             done += written
             size, note = sum(file.size for file in batch), f"{done.documents:,} documents so far"
             progress.advance(size, note, table="documents", rows=written.documents)
@@ -180,18 +185,18 @@ def _ingest_source(store: Store, config: Config, source: InputConfig) -> Ingeste
     for part in parts:
         version = store.version("documents")
         rows = read_source(part, source, _next_unit(store), config.ingest.unit_bytes, config.limits)
-        done += _ingest_if_new(store, rows, [], source, version)
+        done += _ingest_if_new(store, config, rows, [], version)
     return done
 
 
-def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], source: InputConfig, version: int) -> Ingested:
+def _ingest_if_new(store: Store, config: Config, rows: DataFrame, files: list[FileInfo], version: int) -> Ingested:
     """Write what the store does not have yet; no lease is taken and no version written where it has everything.
 
     ``version`` is that of ``documents`` which the units of ``rows`` follow.
     """
     _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
-        good, unreadable = split_forgotten(store, read)
+        good, unreadable, _ = split_forgotten(store, read)
         arrived, _, repeated = split_known(good, first_comers(good, store.read("documents", version)))
         bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
         ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
@@ -202,7 +207,7 @@ def _ingest_if_new(store: Store, rows: DataFrame, files: list[FileInfo], source:
             fence(store, lease, _TABLES)
             if changes(store, "documents", version):
                 raise LeaseError("another ingest has just written documents; run the command again")
-            return _write(store, lease, read, files, source)
+            return _write(store, lease, config, read, files)
 
 
 def _input(config: Config) -> InputConfig:
@@ -215,14 +220,14 @@ _Key = tuple[str, int, int]
 """Path, size and time of a file in microseconds."""
 
 
-def _known_files(store: Store, source: InputConfig) -> tuple[set[_Key], set[_Key]]:
+def _known_files(store: Store, format_name: str, reading: str) -> tuple[set[_Key], set[_Key]]:
     """The files that need not be read: they gave documents, or were read in this way before; and those read in another.
 
-    Where another format or other columns gave no document, this one may.
+    Where another format, other columns or limits gave no document, this one may.
     """
-    # Rows of older packages say neither: they were read in the same way where the format is the same.
     documents = F.coalesce("documents", F.col("records") - F.col("quarantined"))
-    same = F.coalesce(F.col("reading") == source.reading, F.col("format") == source.format)
+    # Rows of older packages do not say how they were read: if they gave documents, in this way as far as anyone can tell.
+    same = F.coalesce(F.col("reading") == reading, (F.col("format") == format_name) & (documents > 0))
     rows = store.read("files").where((documents > 0) | same)
     found = rows.select("path", "size", F.unix_micros("modified_at").alias("modified"), same.alias("same")).collect()
     keys = {
@@ -257,24 +262,25 @@ def read_files(
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
 
 
-def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], source: InputConfig) -> Ingested:
+def _write(store: Store, lease: Lease, config: Config, read: DataFrame, files: list[FileInfo]) -> Ingested:
     """Commit documents, then quarantine, then files: after a crash between them the next run completes the rest.
 
     Raises ``ConservationError`` before anything is committed where a record got lost.
     """
     purpose = Purpose("ingest")
-    good, unreadable = split_forgotten(store, read)
+    good, unreadable, forgets = split_forgotten(store, read)
     # As of a version: an append that reads the table which it writes would conflict with every other.
     with cached(first_comers(good, store.read("documents", store.version("documents")))) as firsts:
         again = firsts.count()
         # Text stays where it was read, a unit's documents together, unless nearly all of them were there before.
         few = F.broadcast(firsts) if again <= _BROADCAST_DOCUMENTS else firsts
         arrived, bad = good, unreadable
-        fates: dict[Fate, DataFrame] = {}
+        there = None
         if again:
             arrived, there, repeated = split_known(good, few)
-            bad, fates = unreadable.unionByName(_duplicates(repeated)), {"there": there}
-        accounts = account(read, {**fates, "arrived": arrived, "quarantined": bad})
+            bad = unreadable.unionByName(_duplicates(repeated))
+        fates: dict[Fate, DataFrame] = {"arrived": arrived, "quarantined": bad} if again or forgets else {}
+        accounts = account(read, fates if there is None else {**fates, "there": there})
         quarantined = sum(one.quarantined for one in accounts.values())
         # Judged by the tables as they are before the documents are appended.
         with cached(_new_quarantine(store, bad)) if quarantined else nullcontext() as new:
@@ -286,7 +292,8 @@ def _write(store: Store, lease: Lease, read: DataFrame, files: list[FileInfo], s
             if new is not None and n_new:
                 commit(store, lease, "quarantine", new, purpose)
     log_accounts(store.location, accounts)
-    rows = file_rows(files, accounts, source.format, source.reading, datetime.now(UTC))
+    source = _input(config)
+    rows = file_rows(files, accounts, source.format, source.reading(config.limits), datetime.now(UTC))
     if rows:
         commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)
     return Ingested(0, 0, documents, n_new, dict(passed_over(accounts)))

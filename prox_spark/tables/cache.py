@@ -28,7 +28,8 @@ def keep(rows: DataFrame) -> DataFrame | None:
 def cached(rows: DataFrame) -> Iterator[DataFrame]:
     """The same rows, kept on the executors' disks for the length of the block where the platform allows it.
 
-    Databricks serverless refuses ``persist``; everything that is kept here is deterministic and may be computed again.
+    Databricks serverless refuses ``persist``; what is kept here may be computed again, with the same
+    result but for pages that an HTML parser was given up on (``corpora.extraction_process``).
     """
     kept = keep(rows)
     if kept is None:

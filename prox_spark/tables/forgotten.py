@@ -11,8 +11,10 @@ def id_hash(doc_id: str) -> Column:
     return F.sha2(doc_id, 256)
 
 
-def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame]:
+def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame, bool]:
     """Divide records into those to append and rows for ``quarantine``: of unreadable ones, and of forgotten ones.
+
+    The last value tells whether anything was ever forgotten: if not, the two are the kinds of ``read``.
 
     The row of a forgotten record has its position, but neither id nor text.
     """
@@ -20,7 +22,7 @@ def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame
     bad = bad.select("doc_id", "file", "position", "error_class", "message")
     hashes = store.read("forgotten").select(F.col("id_hash").alias("forgotten_hash")).distinct()
     if hashes.isEmpty():
-        return good, bad
+        return good, bad, False
     same = id_hash("doc_id") == F.col("forgotten_hash")
     # Ids alone meet the hashes; the few that are found go to where the text is.
     found = F.broadcast(read.select("doc_id").join(hashes, same, "left_semi").distinct())
@@ -33,4 +35,4 @@ def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame
     )
     named = F.when(F.col("forgotten").isNull(), F.col("doc_id")).alias("doc_id")
     unnamed = bad.join(found.withColumn("forgotten", F.lit(True)), "doc_id", "left").select(named, *bad.columns[1:])
-    return good.join(found, "doc_id", "left_anti"), unnamed.unionByName(rows)
+    return good.join(found, "doc_id", "left_anti"), unnamed.unionByName(rows), True

@@ -26,7 +26,7 @@ def advise(path: Path, format_name: str = "json", **options: dict[str, str]) -> 
         row for batch in read_file(str(path), format_name, columns=options.get("columns")) for row in batch.to_pylist()
     ]
     counts = Counter((row["error_class"], row["message"]) for row in rows if row["error_class"])
-    return advice(counts, sum(row["error_class"] is None for row in rows), format_name)
+    return advice(counts, sum(counts.values()), sum(row["error_class"] is None for row in rows), format_name)
 
 
 def lines(folder: Path, *rows: object) -> Path:
@@ -85,7 +85,7 @@ def test_a_column_that_was_mapped_is_named(tmp_path: Path) -> None:
 def test_a_document_or_a_second_reason_needs_no_advice(tmp_path: Path) -> None:
     assert advise(lines(tmp_path, {"content": "a"}, {"text": "b"})) is None
     assert advise(lines(tmp_path, {"content": "a"}, {"text": None})) is None
-    assert advice({}, 0, "json") is None
+    assert advice({}, 0, 0, "json") is None
 
 
 def test_another_reason_is_told_with_an_example_and_what_to_do(tmp_path: Path) -> None:
@@ -95,17 +95,17 @@ def test_another_reason_is_told_with_an_example_and_what_to_do(tmp_path: Path) -
         "map another column with input.columns.text"
     )
     counts = {("NotUtf8", "at 1"): 1, ("NotUtf8", "at 2"): 2}
-    assert advice(counts, 0, "json") == (
+    assert advice(counts, sum(counts.values()), 0, "json") == (
         "no document was read: all 3 rows of quarantine are NotUtf8 (for example at 2); "
         "convert the files to UTF-8 (iconv), or check input.format"
     )
-    assert advice({("Unsupported", "a tar archive: unpack it"): 1}, 0, "json") == (
+    assert advice({("Unsupported", "a tar archive: unpack it"): 1}, 1, 0, "json") == (
         "no document was read: the one row of quarantine is Unsupported (a tar archive: unpack it)"
     )
 
 
 def test_formats_without_columns_get_no_advice_about_them() -> None:
-    assert advice({("DuplicateId", "it exists"): 1}, 0, "warc") == (
+    assert advice({("DuplicateId", "it exists"): 1}, 1, 0, "warc") == (
         "no document was read: the one row of quarantine is DuplicateId (it exists)"
     )
 

@@ -22,6 +22,7 @@ from prox_spark.corpora import extraction, extraction_process
 from prox_spark.corpora.extraction import EXTRACTORS
 from prox_spark.corpora.extraction_process import NoText, end_children, html_to_text
 from prox_spark.errors import InputError, InstallationError
+from prox_spark.limits import DEFAULT, DocumentLimits
 from prox_spark.processes import start_time
 
 PAGE = b"""<!doctype html><html><head><title>Title</title></head><body>
@@ -118,13 +119,18 @@ def test_a_library_that_is_missing_is_told_and_makes_no_row(tmp_path: Path, monk
         read(archive(tmp_path, PAGE), "warc", extract="trafilatura")
 
 
-def test_a_reading_is_its_format_columns_and_extractor() -> None:
-    plain = InputConfig(path="x", format="warc", source="crawl", limit=3)
-    assert plain.reading == InputConfig(path="y", format="warc", extract="text").reading == '{"format":"warc"}'
-    assert InputConfig(path="x", format="warc", extract="main").reading == '{"extract":"main","format":"warc"}'
-    mapped = InputConfig(path="x", format="json", columns={"text": "é", "doc_id": "key"})
-    assert mapped.reading == '{"columns":{"doc_id":"key","text":"é"},"format":"json"}'
-    assert mapped.reading == InputConfig(path="x", format="json", columns={"doc_id": "key", "text": "é"}).reading
+def test_a_reading_is_its_format_columns_extractor_and_limits() -> None:
+    def reading(limits: DocumentLimits = DEFAULT, **settings: Any) -> str:
+        return InputConfig(path="x", **settings).reading(limits)
+
+    assert (
+        reading(format="warc", source="crawl", limit=3) == reading(format="warc", extract="text") == '{"format":"warc"}'
+    )
+    assert reading(format="warc", extract="main") == '{"extract":"main","format":"warc"}'
+    mapped = '{"columns":{"doc_id":"key","text":"é"},"format":"json"}'
+    assert reading(format="json", columns={"text": "é", "doc_id": "key"}) == mapped
+    assert reading(format="json", columns={"doc_id": "key", "text": "é"}) == mapped
+    assert reading(DocumentLimits(max_lines=5), format="json") == '{"format":"json","max_lines":5}'
 
 
 # Hostile pages
