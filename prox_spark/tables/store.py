@@ -19,7 +19,7 @@ from prox_spark import __version__
 from prox_spark.credentials import check_location
 from prox_spark.errors import ConfigError, StoreError, first_line
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
-from prox_spark.session import setting
+from prox_spark.session import is_connect, setting
 from prox_spark.spark_api import activate
 from prox_spark.tables.delta_log import Entry, newest_entries, newest_version
 from prox_spark.tables.writers import why_not_several
@@ -164,6 +164,7 @@ def create_store(spark: SparkSession, location: str) -> Store:
     """
     store = find_store(spark, location)
     if store is not None:
+        check_writers(store)
         return store
     store = store_at(spark, location)
     if store.is_catalog:
@@ -277,7 +278,8 @@ def whole_path(location: str) -> str:
 
 def _is_local(store: Store) -> bool:
     """Whether a path without scheme is certainly on this machine's disk: Hadoop's settings may send it to HDFS."""
-    local = setting(store.spark, "spark.master").startswith("local")
+    # A Connect server's master is its own business: it may run on another machine.
+    local = not is_connect(store.spark) and setting(store.spark, "spark.master").startswith("local")
     hadoop = os.environ.get("HADOOP_CONF_DIR") or os.environ.get("YARN_CONF_DIR")
     return local and not hadoop and not setting(store.spark, "spark.hadoop.fs.defaultFS")
 

@@ -41,6 +41,6 @@ def why_not_several(
         return None
     return (
         f"{location}: Delta's log store for S3 is safe for one driver only, and jobs that write at the same time lose "
-        f"commits: set {key}={_FOR_SEVERAL[0]} and its DynamoDB table (docs/emr.md), or {ONE_DRIVER}=true if only one job "
-        "at a time writes to this store"
+        f"commits: set the Spark property {key}={_FOR_SEVERAL[0]} and its DynamoDB table (docs/emr.md), or {ONE_DRIVER}=true if "
+        f"only one job at a time writes to this store (on the command line of prox-spark: spark.{ONE_DRIVER}=true)"
     )

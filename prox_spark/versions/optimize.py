@@ -12,7 +12,7 @@ from prox_spark.schemas import ADDED_TABLES, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
-from prox_spark.tables.store import Store, open_store
+from prox_spark.tables.store import Store, check_writers, open_store
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     has them, and a new version of that refinement commits the result.
     """
     store = open_store(spark, location)
+    check_writers(store)
     # Programs are compacted while they are generated: appends do not notice, and a MERGE of those that were asked again is
     # repeated. The lease keeps `forget` out, whose rows would live on in the new files.
     held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (

@@ -40,7 +40,7 @@ def test_s3_without_a_log_store_for_several_writers_is_refused_in_one_line(
     said = why(f"{scheme}://bucket/store", settings)
     assert said is not None
     assert "\n" not in said
-    assert f"set spark.delta.logStore.{scheme.lower()}.impl={DYNAMO}" in said
+    assert f"set the Spark property spark.delta.logStore.{scheme.lower()}.impl={DYNAMO}" in said
     assert f"or {ONE_DRIVER}=true if only one job at a time writes" in said
 
 
