@@ -6,6 +6,7 @@ the message as one line: so a message says what was wrong, where, and what to do
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 
 class ProxSparkError(Exception):
@@ -135,13 +136,14 @@ def _lies_in(said: str, store: str | None) -> bool:
     """Whether a path in the text may be one of the store."""
     if store is None:
         return False
-    if re.fullmatch(r"\w+\.\w+", store):
+    if re.fullmatch(r"\w+\.\w+", store) and not Path(store).exists():
         # A catalog's tables have folders that are named after schema and table, or that nobody can tell.
         schema = re.escape(store.rpartition(".")[2])
         return re.search(rf"\b{schema}(?:\.db)?[/`.]", said) is not None
     # Spark writes file:/a, file:///a or /a.
     path = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]*:/*", "/", store).rstrip("/")
-    return f"{path if '://' in store else Path(path).expanduser().absolute()}/" in said
+    folder = f"{path if '://' in store else Path(path).expanduser().absolute()}/"
+    return folder in said or folder in unquote(said)
 
 
 class TrainingError(UsageError):

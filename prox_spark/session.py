@@ -72,8 +72,8 @@ def started(spark: Session) -> SparkSession:
 def get_session(settings: dict[str, str] | None = None) -> SparkSession:
     """The session that is active (``spark-submit``, a notebook), a remote one, or a new local one with Delta.
 
-    ``settings`` are Spark properties of the configuration's ``spark`` section; in a running session only those that
-    Spark lets one change apply. ``SPARK_REMOTE`` selects Spark Connect.
+    ``settings`` are Spark properties of the configuration's ``spark`` section; a session that runs, and a remote one, keep
+    their own. ``SPARK_REMOTE`` selects Spark Connect.
     Raises ``ProxSparkError`` when Java is missing or too old.
     """
     settings = settings or {}
@@ -129,7 +129,9 @@ def warehouse(settings: Mapping[str, str]) -> dict[str, str]:
     """
     own = Path("spark-warehouse")
     chosen = "spark.sql.warehouse.dir" in settings or settings.get("spark.sql.catalogImplementation") == "hive"
-    if chosen or "SPARK_CONF_DIR" in os.environ or (own.is_dir() and any(own.iterdir())):
+    home = Path(os.environ["SPARK_HOME"], "conf") if "SPARK_HOME" in os.environ else None
+    settled = home is not None and any((home / name).is_file() for name in ("spark-defaults.conf", "hive-site.xml"))
+    if chosen or settled or "SPARK_CONF_DIR" in os.environ or (own.is_dir() and any(own.iterdir())):
         return {}
     folder = Path(gettempdir(), f"prox-spark-warehouse-{uuid.uuid4().hex}")
     # For this user alone. A name that nobody can guess is nobody else's.

@@ -54,7 +54,7 @@ def expand(overrides: list[str]) -> list[list[str]]:
         key, _, text = override.partition("=")
         try:
             value = yaml.safe_load(text) if key.startswith("execution.") else None
-        except yaml.YAMLError:  # `load_config` says so
+        except (yaml.YAMLError, ValueError):  # `load_config` says so
             value = None
         choices.append([f"{key}={one}" for one in value] if isinstance(value, list) else [override])
     return [list(choice) for choice in product(*choices)]
