@@ -2,7 +2,7 @@
 # Init script of the GPU cluster: installs vLLM into the runtime's Python on every node, before Spark starts.
 set -euo pipefail
 python=/databricks/python/bin/python
-# The requirement of the wheel's extra `gpu`; Spark and Delta come from the runtime.
-"$python" -m pip install --quiet --disable-pip-version-check "vllm>=0.32"
+# The requirements of the wheel's extra `gpu`; Spark and Delta come from the runtime.
+"$python" -m pip install --quiet --disable-pip-version-check "vllm>=0.32" "accelerate>=1.1"
 "$python" -c "import vllm"
 nvidia-smi --list-gpus

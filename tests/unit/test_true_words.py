@@ -1,6 +1,5 @@
 """Messages say what happened: whose file is gone, whose commit came between, why a job really ended."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from prox_spark.cli.options import opened
 from prox_spark.errors import LeaseError, StoreError, is_passing_conflict, store_damage
 from prox_spark.tables import commits, leases
 from prox_spark.tables.commits import Commit, Purpose
+from prox_spark.tables.delta_log import Entry
 from prox_spark.tables.leases import Lease, Standing, patiently
 from prox_spark.tables.purpose import session_settings
 from prox_spark.tables.store import Store, find_store
@@ -189,14 +189,15 @@ def test_a_lease_whose_answer_was_lost_is_held(monkeypatch: pytest.MonkeyPatch) 
             writing = SimpleNamespace(format=lambda _: SimpleNamespace(mode=lambda _: writer))
             return SimpleNamespace(select=lambda *_: SimpleNamespace(write=writing))
 
-        def sql(self, _: str) -> Any:
-            rows = [(one,) for one in history]
-            return SimpleNamespace(select=lambda _: SimpleNamespace(collect=lambda: rows))
-
     monkeypatch.setattr(leases, "F", SimpleNamespace(lit=lambda _: Anything()))
     monkeypatch.setattr(leases, "_time", lambda *_: None)
     monkeypatch.setattr(leases, "_newest", lambda *_: None)
-    store: Any = SimpleNamespace(spark=Spark(), table=lambda name: name, save=lambda writer, _: writer.save())
+    monkeypatch.setattr(leases, "_last_beat", lambda *_: None)
+
+    def entries(*_: Any) -> list[Entry]:
+        return [Entry(0, mark, "WRITE", 1) for mark in history]
+
+    store: Any = SimpleNamespace(spark=Spark(), entries=entries, save=lambda writer, _: writer.save())
     assert leases._acquire(store, "execute").token == 1
     assert len(history) == 1
 
@@ -215,7 +216,7 @@ class Anything:
 def held(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A lease whose release fails, as where the store is out of reach."""
     monkeypatch.setattr(leases, "_acquire", lambda _, key: Lease(key, 1, "me", contested=False))
-    monkeypatch.setattr(leases, "_append", fails_with(OSError("503 Slow Down")))
+    monkeypatch.setattr(leases, "_renew", fails_with(OSError("503 Slow Down")))
     store: Any = None
     return lambda: leases._held(store, "execute")
 
@@ -283,6 +284,7 @@ def test_the_store_of_one_verb_is_not_that_of_the_next(monkeypatch: pytest.Monke
 
 def test_a_holder_is_named_until_when(monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime.now(UTC)
+    monkeypatch.setattr(leases, "_last_beat", lambda *_: None)
     monkeypatch.setattr(leases, "_newest", lambda *_: Standing(3, "elsewhere:boot:1:2:3:4", now, now + leases.EXPIRY))
     store: Any = None
     with pytest.raises(LeaseError, match=r"another job holds the lease execute \(elsewhere:boot:1:2:3:4, until "):
@@ -290,20 +292,20 @@ def test_a_holder_is_named_until_when(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_heartbeat_takes_back_a_lease_that_was_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that meets another commit is tried again, and by then its job may have ended."""
-    stop, written = threading.Event(), []
+    """One that meets another commit is tried again, and by then its job may have given the lease back."""
+    now, beats, written = datetime.now(UTC), [], []
     lease = Lease("execute", 1, "me")
 
     def set_properties(*_: Any) -> None:
-        written.append(stop.is_set())
-        stop.set()
+        written.append(len(beats))
+        beats.append((1, now, now))
         raise RuntimeError(
             "[DELTA_METADATA_CHANGED] The metadata of the Delta table has been changed by a concurrent update"
         )
 
     monkeypatch.setattr(leases.time, "sleep", lambda _: None)
-    monkeypatch.setattr(leases, "_last_beat", lambda *_: None)
+    monkeypatch.setattr(leases, "_last_beat", lambda *_: beats[-1] if beats else None)
     monkeypatch.setattr(leases, "set_properties", set_properties)
     store: Any = None
-    assert leases._renew(store, lease, stop)
-    assert written == [False]
+    assert not leases._renew(store, lease)
+    assert written == [0]
