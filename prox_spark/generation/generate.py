@@ -191,7 +191,7 @@ def _run_units(
                 written = write(store, lease, answered.rows, batch, Purpose(f"generate {plan.stage}"))
                 seconds, began = time.monotonic() - began, time.monotonic()
                 done = Generated(plan.stage, plan.fingerprint, **answered.counts(), seconds=seconds)
-                _write_metrics(store, done, run, number)
+                _write_metrics(store, lease, done, run, number)
                 total += done
                 rate = f"{total.prompt_tokens / max(total.seconds, 1e-9):,.0f} tokens/s"
                 made = (
@@ -304,7 +304,7 @@ def generate_rows(
     return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED), profile=profile)
 
 
-def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None:
+def _write_metrics(store: Store, lease: Lease, done: Generated, run: str, number: int) -> None:
     row = {
         "run": run,
         "batch": number,
@@ -323,8 +323,7 @@ def _write_metrics(store: Store, done: Generated, run: str, number: int) -> None
     }
     schema = spark_schema("metrics")
     rows = store.spark.createDataFrame([tuple(row.get(name) for name in schema.names)], schema)
-    # No transaction: nothing depends on these rows, and looking for the commit afterwards takes time.
-    store.save(rows.write.format("delta").mode("append"), "metrics")
+    commit(store, lease, "metrics", rows, Purpose(f"generate {done.stage}"))
 
 
 def run_self_test(spark: SparkSession, plan: StagePlan, execution: ExecutionConfig) -> None:
