@@ -64,6 +64,8 @@ _RELEASED = {
     "chunk": _StageFile(template="prox-plain/1", window=1500, max_tokens=256),
 }
 
+_RELEASED_CONTEXT = 2048
+
 
 def model_refiner(stage: Stage, settings: ModelSettings, given: Overrides) -> Refiner:
     """The refiner in the folder of these settings. Reads (and digests) its files. Raises ``RefinerError``."""
@@ -153,7 +155,7 @@ def _read(folder: Folder, stage: Stage) -> tuple[str | None, int, _StageFile]:
     """Name, context and stage settings: of ``refiner.json``, else of the released refiners."""
     file = folder.path / "refiner.json"
     if not file.is_file():
-        return None, folder.context().value, _RELEASED[stage]
+        return None, _released_context(folder), _RELEASED[stage]
     try:
         read = _RefinerFile.model_validate(read_json(file))
     except ValidationError as error:
@@ -163,6 +165,14 @@ def _read(folder: Folder, stage: Stage) -> tuple[str | None, int, _StageFile]:
     if own is None:
         raise RefinerError(f"{file} is not a refiner for the {stage} stage: it has no {stage!r}")
     return read.name, read.context, own
+
+
+def _released_context(folder: Folder) -> int:
+    """The context of a folder without ``refiner.json``: what ``config.json`` itself says under the name that released refiners
+    have, else at most theirs. Programs that stores hold were asked for with it.
+    """
+    found, said = folder.context().value, folder.config.get("max_position_embeddings")
+    return int(said) if isinstance(said, int | float) else min(int(found), _RELEASED_CONTEXT)
 
 
 def _label(folder: Folder, name: str) -> int:
