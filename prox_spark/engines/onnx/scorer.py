@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from prox_spark.engines import folders
 from prox_spark.engines.onnx.modernbert import Shape, Weights, build, read_shape
 from prox_spark.errors import EngineError, RefinerError
 
@@ -92,12 +93,12 @@ def folder_shape(folder: Path) -> Shape:
 
 
 def read_weights(folder: Path) -> Weights:
-    """Every tensor of a folder's safetensors, in single precision. Raises ``RefinerError`` where one cannot be read."""
+    """Every tensor of a folder's weights, in single precision. Raises ``RefinerError`` where one cannot be read."""
     import safetensors
 
     parse: Any = safetensors.deserialize  # It has no types.
     weights: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in (folder / name for name in folders.read_weights(folder).files):
         try:
             tensors = parse(file.read_bytes())
         except (OSError, safetensors.SafetensorError) as error:

@@ -311,8 +311,18 @@ def test_weights_that_are_not_there_are_named(tiny: tuple[Path, Any], tmp_path: 
     with pytest.raises(RefinerError, match=r"the weights lack 'model\.layers\.5\.attn_norm\.weight'"):
         Scorer(tmp_path / "less", context=512, label=1, int8=False)
     (tmp_path / "less" / "model.safetensors").write_bytes(b"\x10" * 40)
-    with pytest.raises(RefinerError, match=r"model\.safetensors cannot be read"):
+    with pytest.raises(RefinerError, match=r"model\.safetensors is cut off"):
         Scorer(tmp_path / "less", context=512, label=1, int8=False)
+
+
+def test_other_files_of_weights_in_the_folder_are_not_read(tiny: tuple[Path, Any], tmp_path: Path) -> None:
+    shutil.copytree(tiny[0], tmp_path / "two")
+    save(tmp_path / "other", initializer_range=0.1)
+    shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "two" / "model-old.safetensors")
+    (tmp_path / "two" / "optimizer.safetensors").write_bytes(b"\x10" * 40)
+    asked = ([9, 8, 7] * 30, [3, 50])
+    plain = Scorer(tiny[0], context=512, label=1, int8=False)
+    assert Scorer(tmp_path / "two", context=512, label=1, int8=False).score(*asked) == plain.score(*asked)
 
 
 def test_a_machine_without_onnxruntime_is_told_what_to_install(
