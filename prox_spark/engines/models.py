@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).parent.parent / "refiners"
 """Refiners that come with the package: a folder each, whose name is the model's name."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+\Z")
-_WANTED = ["*.json", "tokenizer.model", "merges.txt", "chat_template.jinja"]
+_WANTED = ["*.json", "tokenizer.model", "*.txt", "chat_template.jinja"]
 
 
 def resolve_model(model: str, revision: str | None, *, weights: bool = True) -> Path:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import folders_made as made
 import pytest
@@ -12,10 +14,12 @@ from prox_spark.config.engines import OpenaiSettings, TransformersSettings, Vllm
 from prox_spark.config.models import ChunkConfig
 from prox_spark.engines.folders import check_fit, read_folder, read_weights
 from prox_spark.engines.folders.reading import CAUSAL
+from prox_spark.engines.models import resolve_model
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.transformers_backend import TransformersBackend
 from prox_spark.engines.supervised.whole import check_whole
 from prox_spark.errors import RefinerError
+from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import plan_stage
 
 SETTINGS = {"transformers": TransformersSettings, "vllm": VllmSettings}
@@ -145,6 +149,42 @@ def test_causal_classifiers_are_those_that_transformers_has() -> None:
 def test_the_context_is_found_under_each_of_its_names(settings: dict[str, int], context: int, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(settings))
     assert read_folder(tmp_path).context().value == context
+
+
+@pytest.mark.parametrize(
+    ("settings", "context"),
+    [
+        ({"max_position_embeddings": 4096}, 4096),
+        ({"max_position_embeddings": 4096, "text_config": {"max_position_embeddings": 8192}}, 4096),
+        ({"text_config": {"max_position_embeddings": 8192}}, 2048),
+        ({"n_positions": 32768}, 2048),
+        ({"n_positions": 1024}, 1024),
+        ({}, 2048),
+    ],
+)
+def test_the_context_of_a_released_refiner_is_what_stored_programs_were_asked_for(
+    settings: dict[str, Any], context: int, tmp_path: Path
+) -> None:
+    made.plain(tmp_path)
+    (tmp_path / "refiner.json").unlink()
+    made.edit(tmp_path, "config.json", **{"max_position_embeddings": ..., **settings})
+    found = load_refiner("chunk", VllmSettings(kind="vllm", model=str(tmp_path)))
+    assert found.context == context
+
+
+def test_text_files_of_a_repository_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.plain(tmp_path)
+    asked: list[list[str]] = []
+
+    def download(model: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    resolve_model("owner/refiner", None)
+    (patterns,) = asked
+    for name in ("system.txt", "merges.txt", "refiner.json", "model.safetensors"):
+        assert any(fnmatch(name, pattern) for pattern in patterns), name
 
 
 def test_a_window_is_shortened_to_the_context_and_that_is_said(
