@@ -20,6 +20,7 @@ from prox_spark.engines.folders.weights import (
     SINGLE,
     Weights,
     listed,
+    read_index,
     read_weights,
     wrapper,
 )
@@ -78,7 +79,14 @@ def _check_files(folder: Folder, engine: str, weights: Weights) -> None:
             f"{folder.path} has weights under other names ({listed(list(weights.files))}) and no {INDEX}; transformers reads "
             f"only {SINGLE} or the files of an index: rename a single file, or load and save the model"
         )
-    if engine == "vllm" and SINGLE in weights.files and not (folder.path / INDEX).is_file():
+    if engine == "vllm" and SINGLE in weights.files and (folder.path / INDEX).is_file():
+        named = sorted(set(read_index(folder.path).values()))
+        if named != [SINGLE]:
+            raise RefinerError(
+                f"{folder.path} has {SINGLE} and an index of {listed(named)}, which may be two models; vLLM reads the index's "
+                f"files and the other engines {SINGLE}: move one of the two away"
+            )
+    elif engine == "vllm" and SINGLE in weights.files:
         others = sorted(file.name for file in folder.path.glob("*.safetensors") if file.name != SINGLE)
         if others:
             what = "consolidated weights" if any(folder.path.glob(CONSOLIDATED)) else "other weights"

@@ -71,15 +71,21 @@ def listed(names: list[str], most: int = 3) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
+def read_index(folder: Path) -> dict[str, str]:
+    """The file of each tensor as the folder's index has it. Raises ``RefinerError`` where it cannot be read."""
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise RefinerError(f"{folder / INDEX} has no weight_map")
+    return {tensor: str(name) for tensor, name in places.items()}
+
+
 def _files(folder: Path) -> tuple[list[Path], set[str]]:
     """The files with a model's weights, and the tensors that its index names."""
     if (folder / SINGLE).exists():
         return [folder / SINGLE], set()
     if (folder / INDEX).is_file():
-        places = read_json(folder / INDEX).get("weight_map")
-        if not isinstance(places, dict) or not places:
-            raise RefinerError(f"{folder / INDEX} has no weight_map")
-        names = sorted({str(name) for name in places.values()})
+        places = read_index(folder)
+        names = sorted(set(places.values()))
         foreign = [name for name in names if Path(name).name != name]
         if foreign:
             raise RefinerError(f"{folder / INDEX} names a file outside of the folder: {foreign[0]!r}")

@@ -157,6 +157,18 @@ def consolidated_beside(folder: Path) -> None:
     save_file({"tok_embeddings.weight": np.ones((2, 2), np.float32)}, folder / "consolidated.safetensors")
 
 
+def single_beside(folder: Path, *, same: bool = False) -> None:
+    """One whole file beside an index, of other files or of that one."""
+    sharded(folder / "shards")
+    plain(folder)
+    for file in (folder / "shards").glob("model*"):
+        file.rename(folder / file.name)
+    shutil.rmtree(folder / "shards")
+    if same:
+        places = dict.fromkeys(load_file(folder / "model.safetensors"), "model.safetensors")
+        edit(folder, "model.safetensors.index.json", weight_map=places)
+
+
 def own_code(folder: Path) -> None:
     """A model that is code in its folder."""
     plain(folder)
@@ -270,6 +282,8 @@ KINDS: Mapping[str, tuple[Callable[[Path], None], str, str]] = {
     "context of 256 tokens (`n_positions`), no `refiner.json`": (short_context, PLAN, PLAN),
     "`auto_map`, but the engine has the architecture": (known_code, RUNS, PASSES),
     "consolidated file beside shards": (consolidated_beside, RUNS, PASSES),
+    "`model.safetensors` beside an index of other files": (single_beside, RUNS, PLAN),
+    "`model.safetensors` with an index of it": (lambda folder: single_beside(folder, same=True), RUNS, PASSES),
     "head missing": (no_head, PLAN, PLAN),
     "layer missing": (no_layer, START, START),
     "tensor names begin with `module.`": (wrapped, PLAN, PLAN),
