@@ -89,6 +89,7 @@ class SupervisedEngine:
         self._hello = hello
         self._idle_seconds = idle_seconds
         self._where: Place = place(owner or find_owner(), find_slot(gpu))
+        self._owner: Owner | None = None
         self._connection: wire.Connection | None = None
         self._usage = Usage()
         self._heard: wire.Status | None = None
@@ -276,7 +277,7 @@ class SupervisedEngine:
 
     def _owner_is_gone(self) -> bool:
         """Whether the engine ended with its owner, another JVM whose GPU this one shares: no fault of any request."""
-        owner = owner_of(self._where)
+        owner = self._owner
         return owner is not None and owner != self._where.owner and not owner.alive()
 
     def _hung(self, connection: wire.Connection) -> _LostError:
@@ -334,7 +335,7 @@ class SupervisedEngine:
             try:
                 return connection.receive()
             except TimeoutError:
-                if self._state[0] == "waiting" or not is_at_work(connection.peer()):
+                if not is_at_work(connection.peer()):
                     raise
                 self._check_patience()
 
@@ -371,6 +372,8 @@ class SupervisedEngine:
         while time.monotonic() < deadline:
             connected = connect(self._where)
             if connected is not None:
+                # Whoever starts the next engine overwrites this.
+                self._owner = owner_of(self._where)
                 return wire.Connection(connected, _SILENCE_SECONDS)
             lock = try_lock(self._where)
             if lock is not None and started:
