@@ -15,6 +15,7 @@ from pathlib import Path
 from prox_spark.errors import EngineError
 
 _SECONDS = 30
+_REASON_CHARACTERS = 300
 _NONE = ("", "-1", "NoDevFiles")
 _UUID = ("GPU-", "MIG-")
 
@@ -58,28 +59,45 @@ def within(gpu: str, visible: str) -> str:
 
 
 def identity(slot: str) -> str | None:
-    """A name of the device that every process of this host would give it: UUIDs. ``None`` where it is not known."""
+    """A name of the device that every process of this host would give it: UUIDs. ``None`` where it is not known.
+
+    Raises ``EngineError`` where NVIDIA's tool is there but fails.
+    """
     if slot == "cpu":
         return None
     known = _uuids()
-    wanted = list(known) if slot == "gpu" else slot.split(",")
-    found = [one if one.startswith(_UUID) else known.get(one) for one in wanted]
+    # Of devices that nobody narrowed down, an engine takes the first.
+    wanted = list(known)[:1] if slot == "gpu" else slot.split(",")
+    found = [_whole(one, known) if one.startswith(_UUID) else known.get(one) for one in wanted]
     if not found or None in found:
         return None
     return hashlib.sha256(",".join(sorted(map(str, found))).encode()).hexdigest()[:12]
 
 
+def _whole(uuid: str, known: dict[str, str]) -> str:
+    """The UUID that may have been cut short; as it is where none of these, or more than one, begins so."""
+    found = [one for one in known.values() if one.startswith(uuid)]
+    return found[0] if len(found) == 1 else uuid
+
+
 @functools.cache
 def _uuids() -> dict[str, str]:
-    """The UUID of each GPU that this process may see, by index; none without NVIDIA's tool."""
+    """The UUID of each GPU that this process may see, by index; none without NVIDIA's tool.
+
+    Raises ``EngineError`` where the tool fails: an engine without a name would be a second one on its GPU.
+    """
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return {}
     command = [tool, "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError):
-        # Without names an engine belongs to its executor alone.
-        return {}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EngineError(
+            f"which GPUs this host has cannot be found out: {error}; see why {tool} fails there"
+        ) from error
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())[:_REASON_CHARACTERS]
+        raise EngineError(f"which GPUs this host has cannot be found out: {tool} failed with {done.returncode}: {said}")
     rows = [line.split(",") for line in done.stdout.splitlines() if line.count(",") == 1]
     return {index.strip(): uuid.strip() for index, uuid in rows}
