@@ -1,6 +1,8 @@
 """Who shares an engine and who is charged for its death, on real supervisors with an engine that only the test knows."""
 
 import contextlib
+import functools
+import json
 import os
 import signal
 import subprocess
@@ -24,7 +26,7 @@ from prox_spark.processes import Owner, start_time
 
 DEADLY = 77
 FAKE = f"""
-import ctypes, os, sys, types
+import ctypes, os, sys, time, types
 from importlib.machinery import ModuleSpec
 
 name = "prox_spark.engines.supervised.fake_backend"
@@ -45,6 +47,7 @@ class Fake:
 
 
 def load(hello):
+    time.sleep(hello.options.get("before", 0))
     # It keeps the interpreter's lock: nothing else runs in the process, and no pulse is sent.
     ctypes.PyDLL(None).usleep(int(1e6 * hello.options.get("seconds", 0)))
     return Fake()
@@ -129,6 +132,25 @@ def test_a_client_that_waits_is_not_charged_for_anothers_deaths(
         busy.close()
 
 
+def test_a_client_that_waits_lets_another_model_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_SILENCE_SECONDS", 0.5)
+    loading = SupervisedEngine(hello(tmp_path / "model", before=3, seconds=2))
+    waiting = SupervisedEngine(hello(tmp_path / "other"))
+    answers: list[Completion] = []
+    first = threading.Thread(target=lambda: answers.extend(loading.stream(requests(5))))
+    first.start()
+    while loading._state[0] != "loading":
+        first.join(0.05)
+    second = threading.Thread(target=lambda: answers.extend(waiting.stream(requests(5))))
+    second.start()
+    for thread in (first, second):
+        thread.join(60)
+    assert len(answers) == 10
+    assert (loading.usage().restarts, loading.usage().retries, waiting.usage().restarts) == (0, 0, 0)
+    for engine in (loading, waiting):
+        engine.close()
+
+
 def test_deaths_are_forgiven_with_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "RESTARTS", 1)
     monkeypatch.setattr(client, "WINDOW", 8)
@@ -201,8 +223,9 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.parametrize("started_again", [False, True])
 def test_two_owners_share_the_engine_of_a_gpu_and_its_owners_end_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started_again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "RESTARTS", 0)
     command = [sys.executable, "-c", OTHER, str(tmp_path / "model"), tempfile.gettempdir()]
@@ -225,6 +248,10 @@ def test_two_owners_share_the_engine_of_a_gpu_and_its_owners_end_is_no_fault(
     while start_time(pid) is not None:
         assert time.monotonic() < deadline, "the engine outlives its owner"
         time.sleep(0.05)
+    if started_again:
+        another = SupervisedEngine(hello(tmp_path / "model"), gpu="GPU-5f2a9c1e")
+        assert len(list(another.stream(requests(1)))) == 1
+        another.close()
     answers = list(stream)
     assert len(answers) == 399
     assert engine.usage().restarts == 0
@@ -272,18 +299,60 @@ def test_a_gpu_that_the_node_manager_does_not_show_is_refused(gpu: str, visible:
         within(gpu, visible)
 
 
+@pytest.mark.parametrize(
+    ("visible", "addresses"),
+    [
+        (None, ["0", "1"]),
+        ("1", ["1"]),
+        ("GPU-aa, GPU-bb", ["GPU-aa", "GPU-bb"]),
+        ("MIG-GPU-aa/1/0", ["MIG-GPU-aa/1/0"]),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+    ],
+)
+def test_spark_discovers_what_the_node_manager_shows(
+    visible: str | None, addresses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 0\necho 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    script = Path(__file__).parents[3] / "conf" / "gpu" / "discover.sh"
+    done = subprocess.run([script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {"name": "gpu", "addresses": addresses}
+    assert [find_slot(address) for address in addresses] == addresses
+
+
 def test_a_gpu_is_known_on_its_host_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_uuids", lambda: {"0": "GPU-aa", "1": "GPU-bb"})
     assert identity("0") == identity("GPU-aa") != identity("1")
-    assert identity("gpu") == identity("1,0") != identity("0")
+    assert identity("gpu") == identity("0") != identity("1,0") == identity("0,1")
     assert identity("7") is None
     assert identity("cpu") is None
+    monkeypatch.setattr(devices, "_uuids", lambda: {"0": "GPU-aa-11", "1": "GPU-ab-22"})
+    assert identity("GPU-aa") == identity("0") != identity("GPU-ab")
+    assert identity("GPU-a") not in (identity("0"), identity("1"))
     # In a container that sees only the second, by the index 0.
     monkeypatch.setattr(devices, "_uuids", lambda: {"0": "GPU-bb"})
     assert identity("0") == identity("GPU-bb")
     monkeypatch.setattr(devices, "_uuids", dict)
     assert identity("0") is None
     assert identity("gpu") is None
+
+
+def test_a_tool_that_fails_names_no_gpu_and_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'Failed to initialize NVML'\nexit 9\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(devices, "_uuids", functools.cache(devices._uuids.__wrapped__))
+    with pytest.raises(EngineError, match="nvidia-smi failed with 9: Failed to initialize NVML"):
+        identity("0")
+    tool.write_text("#!/bin/sh\necho '0, GPU-aa'\n")
+    assert identity("0") == identity("GPU-aa")
 
 
 def test_no_process_but_a_supervisor_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
