@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from prox_spark import __version__
 from prox_spark.config.engines import (
     ColumnSettings,
     DsirSettings,
@@ -222,6 +223,7 @@ def _open_supervised(settings: TransformersSettings | VllmSettings, refiner: Ref
         context=refiner.context,
         options=dict(settings.options) if isinstance(settings, VllmSettings) else {},
         label=refiner.label,
+        digest=hashlib.sha256(json.dumps([__version__, *refiner.sources]).encode()).hexdigest(),
     )
     return SupervisedEngine(hello, gpu=gpu)
 

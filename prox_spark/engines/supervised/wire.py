@@ -22,6 +22,7 @@ MAX_FRAME = 1 << 30
 class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """Which model the client wants: equal hellos share one engine.
 
+    ``digest`` is of the model's files and this package: an engine that holds what was in the folder before is not shared.
     ``label`` is the class whose probability is asked of a token classifier; ``None`` for a model that writes. ``alone``
     names a stream that wants an engine for itself, at once, to find the request that its engines die of.
     """
@@ -32,6 +33,7 @@ class Hello(msgspec.Struct, frozen=True, tag=True, array_like=True):
     options: dict[str, Any]
     label: int | None = None
     alone: str = ""
+    digest: str = ""
 
 
 class Question(msgspec.Struct, array_like=True):

@@ -8,15 +8,19 @@ import re
 import textwrap
 import tomllib
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+import pytest
 
 from prox_spark.config.engines import ModelSettings
 from prox_spark.config.load import engine_kinds
 from prox_spark.config.models import ChunkConfig
 from prox_spark.doctor.machine import _packages
 from prox_spark.engines.supervised import supervisor
-from prox_spark.generation.kinds import KINDS
+from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.generation.kinds import KINDS, load_refiner, open_engine
 from prox_spark.generation.plan import asked_for
+from prox_spark.generation.refiner import Stage
 
 ROOT = Path(__file__).parents[3]
 
@@ -80,6 +84,29 @@ def test_what_is_asked_for_is_the_same_for_the_same_refiner() -> None:
 
     assert asked(kind="vllm", model="m") == asked(kind="transformers", model="m")
     assert asked(kind="vllm", model="./m") == asked(kind="vllm", model=str(Path.cwd() / "m"))
+    assert asked(kind="vllm", model="m") == asked(kind="onnx", model="m", precision="float32")
     plain = asked(kind="vllm", model="m")
+    assert plain not in (asked(kind="onnx", model="m", precision="int8"), asked(kind="onnx", model="m"))
     assert plain == asked(kind="vllm", model="m", options={"dtype": "auto", "quantization": None})
     assert plain != asked(kind="vllm", model="n")
+
+
+@pytest.mark.parametrize("kind", ["vllm", "transformers"])
+def test_an_engine_is_shared_by_what_reads_the_same_files_of_the_same_package(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build_tiny_model(tmp_path / "model", ["Home\nAbout"])
+    section = ChunkConfig.model_validate({"engine": {"kind": kind, "model": str(folder)}})
+
+    def hello(stage: Stage) -> Any:
+        engine: Any = open_engine(section.engine, load_refiner(stage, section.engine))
+        return engine._hello
+
+    first = hello("chunk")
+    assert first == hello("document")
+    monkeypatch.setattr("prox_spark.generation.kinds.__version__", "9.9.9")
+    assert first != hello("chunk")
+    monkeypatch.undo()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\1\2\3")
+    assert first != hello("chunk")
