@@ -16,7 +16,7 @@ from prox_spark.config.engines import (
     answering_options,
 )
 from prox_spark.config.models import ChunkConfig, Config, DocumentConfig
-from prox_spark.engines.folders import Folder, check_fit, read_folder
+from prox_spark.engines.folders import Folder, check_fit, left_to_vllm, read_folder
 from prox_spark.engines.models import is_local, pinned, refiner_folder
 from prox_spark.errors import ConfigError, RefinerError
 from prox_spark.generation.kinds import kind_of, load_refiner
@@ -136,9 +136,10 @@ def asked_for(section: StageConfig) -> str:
     engine = found["engine"]
     for key in kind.operational:
         engine.pop(key, None)
-    if kind.runs == "executor":
+    if kind.runs == "executor" or engine.get("precision") == "float32":
         # Which of these engines runs a model changes nothing.
         engine["kind"] = "model"
+        engine.pop("precision", None)
     for key in ("model", "refiner"):
         if kind.folder is not None and str(engine.get(key, "")).startswith((".", "~", "/")):
             engine[key] = str(Path(engine[key]).expanduser().absolute())
@@ -208,6 +209,8 @@ def _check_model(
 ) -> None:
     """Refuse a folder that its engine cannot run, or not with the context that ``refiner.json`` says."""
     options = settings.options if isinstance(settings, VllmSettings) else {}
+    if left_to_vllm(options):
+        return
     check_fit(folder, settings.kind, label=refiner.label, options=options)
     context = folder.context()
     if refiner.context > context.value and folder.limited(settings.kind):

@@ -50,6 +50,12 @@ _OTHER_NAMES = {"auto-round", "auto_round", "compressed_tensors", "mxfp8"}
 """Methods that vLLM reads under another name than the folder's."""
 
 
+def left_to_vllm(options: Mapping[str, Any]) -> bool:
+    """Whether ``options`` give vLLM other settings or files than the folder's own, so that only vLLM can judge them."""
+    own_settings = not options.get("hf_overrides") and not options.get("hf_config_path")
+    return not own_settings or options.get("load_format") not in (None, "auto", "safetensors")
+
+
 def check_fit(folder: Folder, engine: str, *, label: int | None, options: Mapping[str, Any]) -> Weights:
     """The weights of a folder that ``engine`` (``onnx``, ``transformers``, ``vllm``) can run; reads headers and settings only.
 
@@ -61,7 +67,7 @@ def check_fit(folder: Folder, engine: str, *, label: int | None, options: Mappin
     _check_names(folder, weights, label)
     _check_method(folder, engine, options)
     _check_code(folder, engine)
-    if folder.marked:
+    if folder.marked and engine != "onnx":
         raise RefinerError(
             f"{folder.path / folder.marked[0]} begins with a byte order mark, which {engine} does not read: save it without"
         )
@@ -121,6 +127,11 @@ def _check_method(folder: Folder, engine: str, options: Mapping[str, Any]) -> No
         raise RefinerError(
             f"{folder.path} is quantised ({method}), which this vLLM does not read: use the model's unquantised weights, or set "
             "engine.options.quantization if a plugin of vLLM reads them"
+        )
+    if engine == "onnx":
+        raise RefinerError(
+            f"{folder.path} is quantised ({method}), and engine.kind onnx reads no quantised weights: use the model's "
+            "unquantised weights"
         )
     if _has("torch"):
         lacking = [name for name in _NEEDED.get(method, ()) if not _has(name)]

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from prox_spark.engines.folders import check_fit, read_folder, stop_ids
+from prox_spark.engines.folders import check_fit, left_to_vllm, read_folder, stop_ids
 from prox_spark.engines.supervised import wire
 from prox_spark.engines.supervised.backend import EngineDiedError
 from prox_spark.engines.supervised.precision import slow_bfloat16
@@ -91,7 +91,8 @@ class VllmBackend:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         folder = read_folder(Path(hello.model))
-        check_whole(folder, check_fit(folder, "vllm", label=hello.label, options=hello.options), hello.label)
+        if not left_to_vllm(hello.options):
+            check_whole(folder, check_fit(folder, "vllm", label=hello.label, options=hello.options), hello.label)
         options: dict[str, Any] = {
             "max_model_len": hello.context,
             "disable_log_stats": True,

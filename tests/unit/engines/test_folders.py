@@ -120,6 +120,33 @@ def test_a_quantisation_that_vllm_reads_is_left_to_it(tmp_path: Path) -> None:
     check_fit(folder, "vllm", label=None, options={"quantization": "bitsandbytes"})
 
 
+OWN: list[tuple[Callable[[Path], None], dict[str, Any]]] = [
+    (made.own_code, {"hf_overrides": {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}}),
+    (made.short_context, {"hf_overrides": {"n_positions": 4096}}),
+    (made.consolidated, {"load_format": "mistral"}),
+    (made.other_shapes, {"hf_config_path": "elsewhere"}),
+]
+
+
+@pytest.mark.parametrize(("build", "options"), OWN, ids=[next(iter(options)) for _, options in OWN])
+def test_what_options_have_vllm_read_in_another_way_is_left_to_it(
+    build: Callable[[Path], None], options: dict[str, Any], tmp_path: Path
+) -> None:
+    build(tmp_path)
+    (tmp_path / "refiner.json").write_text(
+        json.dumps({"name": "m", "context": 2048, "chunk": {"template": "lines/1", "window": 1500}})
+    )
+    engine = VllmSettings(kind="vllm", model=str(tmp_path), options=options)
+    assert plan_stage("chunk", ChunkConfig(engine=engine)).refiner.context == 2048
+
+
+def test_options_at_their_defaults_leave_no_check_out(tmp_path: Path) -> None:
+    made.own_code(tmp_path)
+    for options in ({"load_format": "auto"}, {"load_format": "safetensors", "hf_overrides": {}}):
+        with pytest.raises(RefinerError, match="brings its own code"):
+            plan_stage("chunk", ChunkConfig(engine=VllmSettings(kind="vllm", model=str(tmp_path), options=options)))
+
+
 def test_code_of_a_folder_is_never_run(tmp_path: Path) -> None:
     made.known_code(tmp_path)
     start(tmp_path, "transformers")

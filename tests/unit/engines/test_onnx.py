@@ -13,6 +13,7 @@ import pytest
 from engine_helpers import run
 
 from prox_spark.config.engines import OnnxSettings, TransformersSettings
+from prox_spark.config.models import ChunkConfig
 from prox_spark.engines.models import SHIPPED
 from prox_spark.engines.onnx import scorer
 from prox_spark.engines.onnx.engine import OnnxEngine
@@ -21,6 +22,7 @@ from prox_spark.engines.protocol import Completion, Request
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import EngineError, RefinerError
 from prox_spark.generation.kinds import load_refiner, open_engine
+from prox_spark.generation.plan import plan_stage
 from prox_spark.generation.refiner import fingerprint
 
 pytest.importorskip("onnxruntime")
@@ -301,6 +303,22 @@ def test_a_model_that_it_does_not_run_is_refused_at_planning(
     settings = change(folder, name, **values)
     with pytest.raises(RefinerError, match=said):
         load_refiner("chunk", settings)
+
+
+def test_quantised_weights_are_refused_at_planning(folder: Path) -> None:
+    settings = change(folder, "config.json", quantization_config={"quant_method": "gptq"})
+    with pytest.raises(RefinerError, match=r"quantised \(gptq\), and engine\.kind onnx reads no quantised weights"):
+        plan_stage("chunk", ChunkConfig(engine=settings))
+
+
+def test_settings_with_a_byte_order_mark_are_read(folder: Path) -> None:
+    settings = OnnxSettings(kind="onnx", model=str(folder))
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        file = folder / name
+        file.write_text(file.read_text(), encoding="utf-8-sig")
+    refiner = plan_stage("chunk", ChunkConfig(engine=settings)).refiner
+    (row,) = run("chunk", settings, [PAGE]).values()
+    assert (refiner.window, row["status"]) == (200, "ok")
 
 
 def test_weights_that_are_not_there_are_named(tiny: tuple[Path, Any], tmp_path: Path) -> None:
