@@ -43,4 +43,4 @@ def _weights(folder: Folder) -> str:
     stored = f"{weights.dtype} in {len(weights.files)} file{'s' if len(weights.files) > 1 else ''}"
     said = folder.dtype()
     method = f", quantised by {folder.quantised}" if folder.quantised else ""
-    return f"{stored}{f', run as {said}' if said else ''}{method}"
+    return f"{stored}{f', config.json says {said.value}' if said else ''}{method}"

@@ -135,7 +135,7 @@ sys.exit(main(["doctor", "--config", "nowhere.yaml", "--output", "json"]))
 def test_a_model_folder_is_read_out_with_the_file_that_says_each_thing(tmp_path: Path) -> None:
     build_tiny_model(tmp_path, ["A page has a menu and a footer."])
     plan = plan_stage("chunk", ChunkConfig(engine=TransformersSettings(kind="transformers", model=str(tmp_path))))
-    plain = "architecture LlamaForCausalLM (config.json); weights float32 in 1 file, run as float32 (dtype in config.json); "
+    plain = "architecture LlamaForCausalLM (config.json); weights float32 in 1 file, config.json says float32; "
     plain += (
         "context 2048 (max_position_embeddings in config.json); chat template none; BOS 0 (tokenizer_config.json); "
     )
