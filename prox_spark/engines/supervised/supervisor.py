@@ -1,10 +1,10 @@
 """The supervisor: a separate process that runs one model engine and serves the tasks of its owner.
 
 It starts its watcher first, then listens, then loads the model of the first client. A client with another model waits
-until no request is open (one that wants an engine alone waits for nothing: what is open is asked again later); the
-supervisor then ends, and the waiting client starts a fresh one: a process ends with its model, so that nothing of one is
-left when the next loads. The same way it ends when no client was there for the idle time, when the engine dies, when it
-answers nothing for ``_STALL_SECONDS``, and when its owner has exited.
+until no request is open, at most until the model has had its turn (one that wants an engine alone waits for nothing:
+what is open is asked again later); the supervisor then ends, and the waiting client starts a fresh one: a process ends
+with its model, so that nothing of one is left when the next loads. The same way it ends when no client was there for
+the idle time, when the engine dies, when it answers nothing for ``_STALL_SECONDS``, and when its owner has exited.
 
 usage: python -m prox_spark.engines.supervised.supervisor BASE SLOT OWNER_PID OWNER_STARTED LOCK_FD IDLE_SECONDS
 """
@@ -36,6 +36,8 @@ _STALL_SECONDS = 1800.0
 """No answer for this long while requests are open: the engine hangs. A full window on a slow CPU takes a third of it."""
 _QUIET_SECONDS = 3.0
 """After this long without an open request, another model may be loaded. A new client may not have sent its request yet."""
+_TURN_SECONDS = 600.0
+"""After this long with clients of another model waiting, it is their turn; what is open is asked again later."""
 _FLUSH_SECONDS = 5.0
 
 
@@ -69,6 +71,7 @@ class Supervisor:
         self._loading: asyncio.Task[Backend] | None = None
         self._clients: set[asyncio.StreamWriter] = set()
         self._waiting = 0
+        self._waiting_since = 0.0
         self._pressing = 0
         self._open = 0
         self._ready_since = 0.0
@@ -102,7 +105,9 @@ class Supervisor:
             self._end()
         quiet = not self._open and now - self._last_answer > _QUIET_SECONDS
         alone = self._hello is not None and bool(self._hello.alone)
-        if self._waiting and (quiet or (self._pressing and not alone)) and self._loaded() is not None:
+        # A turn begins with a loaded model: two that load slowly would otherwise only take turns in loading.
+        turn_over = now - max(self._waiting_since, self._ready_since) > _TURN_SECONDS
+        if self._waiting and (quiet or turn_over or (self._pressing and not alone)) and self._loaded() is not None:
             await self._leave("another model was requested, or a separate engine", failed=False)
         backend = self._loaded()
         if backend is not None and (reason := backend.dead()) is not None:
@@ -171,6 +176,8 @@ class Supervisor:
                 task.add_done_callback(self._closed)
 
     async def _wait_for_room(self, writer: asyncio.StreamWriter, *, pressing: bool) -> None:
+        if not self._waiting:
+            self._waiting_since = time.monotonic()
         self._waiting += 1
         self._pressing += pressing
         try:

@@ -26,7 +26,7 @@ from prox_spark.processes import Owner, start_time
 
 DEADLY = 77
 FAKE = f"""
-import ctypes, os, sys, time, types
+import asyncio, ctypes, os, pathlib, sys, time, types
 from importlib.machinery import ModuleSpec
 
 name = "prox_spark.engines.supervised.fake_backend"
@@ -35,9 +35,16 @@ module.__spec__ = ModuleSpec(name, None)
 
 
 class Fake:
+    def __init__(self, options):
+        self.options = options
+
     async def answer(self, asked):
         from prox_spark.engines.supervised import wire
 
+        hung = pathlib.Path(self.options.get("hang_once", __file__))
+        if not hung.exists():
+            hung.touch()
+            await asyncio.Event().wait()
         if {DEADLY} in wire.integers(asked.token_ids):
             os._exit(9)
         return wire.Answer(id=asked.id, token_ids=[os.getpid() & 0xFFFF], token_logprobs=[0.0])
@@ -47,10 +54,13 @@ class Fake:
 
 
 def load(hello):
+    if "later" in hello.options:
+        now, later = time.monotonic, pathlib.Path(hello.options["later"])
+        time.monotonic = lambda: now() + 700 * later.exists()
     time.sleep(hello.options.get("before", 0))
     # It keeps the interpreter's lock: nothing else runs in the process, and no pulse is sent.
     ctypes.PyDLL(None).usleep(int(1e6 * hello.options.get("seconds", 0)))
-    return Fake()
+    return Fake(hello.options)
 
 
 module.load = load
@@ -148,6 +158,29 @@ def test_a_client_that_waits_lets_another_model_load(tmp_path: Path, monkeypatch
     assert len(answers) == 10
     assert (loading.usage().restarts, loading.usage().retries, waiting.usage().restarts) == (0, 0, 0)
     for engine in (loading, waiting):
+        engine.close()
+
+
+def test_models_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "RESTARTS", 0)
+    later = tmp_path / "later"
+    busy = SupervisedEngine(hello(tmp_path / "model", hang_once=str(tmp_path / "hung"), later=str(later)))
+    waiting = SupervisedEngine(hello(tmp_path / "other"))
+    answers: list[Completion] = []
+    first = threading.Thread(target=lambda: answers.extend(busy.stream(requests(5))))
+    first.start()
+    while not (tmp_path / "hung").exists():
+        first.join(0.05)
+    second = threading.Thread(target=lambda: answers.extend(waiting.stream(requests(5))))
+    second.start()
+    while waiting._state[0] != "waiting":
+        second.join(0.05)
+    later.touch()
+    for thread in (first, second):
+        thread.join(60)
+    assert len(answers) == 10
+    assert (busy.usage().restarts, busy.usage().retries, waiting.usage().retries) == (0, 1, 0)
+    for engine in (busy, waiting):
         engine.close()
 
 
@@ -385,9 +418,7 @@ def test_a_log_that_is_too_long_keeps_its_end(tmp_path: Path, monkeypatch: pytes
 
 
 def test_compiled_code_is_only_loaded_from_folders_of_the_user(tmp_path: Path) -> None:
-    own, open_to_all = tmp_path / "own", tmp_path / "open"
-    open_to_all.mkdir()
-    open_to_all.chmod(0o777)
+    own = tmp_path / "own"
     found = caches.private_caches({"TRITON_CACHE_DIR": str(own), "XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "ours")
     assert found == {
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "ours" / "inductor"),
@@ -395,11 +426,28 @@ def test_compiled_code_is_only_loaded_from_folders_of_the_user(tmp_path: Path) -
         "TRITON_CACHE_DIR": str(own),
     }
     assert own.stat().st_mode & 0o077 == 0
-    for variable in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "VLLM_CACHE_ROOT", "CUDA_CACHE_PATH"):
-        with pytest.raises(EngineError, match=f"{variable}: compiled code in .* cannot be trusted"):
-            caches.private_caches({variable: str(open_to_all)}, tmp_path / "ours")
-        with pytest.raises(EngineError, match=variable):
-            caches.private_caches({variable: str(open_to_all / "inside")}, tmp_path / "ours")
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("TORCHINDUCTOR_CACHE_DIR", "inductor"),
+        ("TRITON_CACHE_DIR", "triton"),
+        ("VLLM_CACHE_ROOT", "vllm"),
+        ("CUDA_CACHE_PATH", "cuda"),
+    ],
+)
+def test_a_cache_that_all_users_are_given_is_replaced_by_ones_own(
+    variable: str, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, open_to_all = tmp_path / "ours", tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    for given in (open_to_all, open_to_all / "inside"):
+        assert caches.private_caches({variable: str(given)}, ours)[variable] == str(ours / name)
+        assert f"{variable}: compiled code in {given} cannot be trusted" in caplog.messages[-1]
+    with pytest.raises(EngineError, match=r"compiled code in .* cannot be trusted"):
+        caches.private_caches({variable: str(open_to_all)}, open_to_all)
 
 
 def test_a_frame_that_comes_in_pieces_is_read_though_the_wait_for_it_was_too_long() -> None:
