@@ -39,7 +39,8 @@ Find = Callable[[Stage, str], RefinerId | None]
 class StagePlan:
     """A stage, its engine and its refiner; ``fingerprint`` is what the programs' ``refiner`` column holds.
 
-    A document above ``limits`` is not asked about.
+    A document above ``limits`` is not asked about. ``prefix`` are the ids that prompts begin with, null without a model: BOS may
+    be known to transformers only, which a task's machine need not have.
     """
 
     stage: Stage
@@ -47,6 +48,7 @@ class StagePlan:
     refiner: Refiner
     fingerprint: str
     limits: DocumentLimits = DEFAULT
+    prefix: tuple[int, ...] | None = None
 
     @property
     def id(self) -> RefinerId:
@@ -201,7 +203,7 @@ def plan_stage(stage: Stage, section: StageConfig, limits: DocumentLimits = DEFA
             f"set {stage}.{'window' if stage == 'chunk' else 'max_prompt_tokens'} to "
             f"{refiner.context - prompter.overhead - refiner.max_tokens} or less"
         )
-    return StagePlan(stage, settings, refiner, fingerprint(refiner), limits)
+    return StagePlan(stage, settings, refiner, fingerprint(refiner), limits, prompter.prefix)
 
 
 def _check_model(

@@ -97,11 +97,14 @@ class TextAsker:
 class Prompter:
     """For engines with a model: prompts as token ids, tokenised in batches over many documents."""
 
-    def __init__(self, refiner: Refiner, tokenizer: PromptTokenizer) -> None:
+    def __init__(self, refiner: Refiner, tokenizer: PromptTokenizer, prefix: Sequence[int] | None = None) -> None:
+        """``prefix``: as in ``StagePlan``; by the tokenizer where it is null."""
         chosen = template(refiner.template or "")
         form = chosen.form(refiner.stage)
         tokenizer.entries([token for token in CONTROL if token in form.prefix + form.suffix])
-        self._prefix = tokenizer.prefix(form.prefix.replace("{system}", refiner.system or ""), begin=chosen.begin)
+        if prefix is None:
+            prefix = tokenizer.prefix(form.prefix.replace("{system}", refiner.system or ""), begin=chosen.begin)
+        self._prefix = array("I", prefix)
         self._suffix = tokenizer.suffix(form.suffix)
         self._template = chosen
         self._refiner = refiner
@@ -117,6 +120,11 @@ class Prompter:
         """Tokens before the document's own."""
         self.overhead = len(self._prefix) + len(self._suffix)
         """Tokens of the template."""
+
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """The ids that every prompt begins with."""
+        return tuple(self._prefix)
 
     def ask(self, texts: list[str]) -> list[Asked]:
         """See ``Asker``. A document stage's text is cut at the window; a chunk stage's lines are labelled."""

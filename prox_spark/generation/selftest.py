@@ -119,7 +119,7 @@ def _prompt(plan: StagePlan, page: str) -> str:
     """The page's first prompt as the model gets it, special tokens left out."""
     assert isinstance(plan.settings, ModelSettings)
     tokenizer = PromptTokenizer(refiner_folder(plan.settings))
-    prompter = Prompter(plan.refiner, tokenizer)
+    prompter = Prompter(plan.refiner, tokenizer, plan.prefix)
     (asked,) = prompter.ask([page])
     return tokenizer.decode(prompter.request(0, asked, 0).token_ids or []) if asked.chunks else ""
 

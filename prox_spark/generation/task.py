@@ -197,7 +197,7 @@ class _Stage:
 def _asker(plan: StagePlan) -> tuple[Asker, PromptTokenizer | None]:
     if isinstance(plan.settings, ModelSettings):
         tokenizer = PromptTokenizer(refiner_folder(plan.settings))
-        return Prompter(plan.refiner, tokenizer), tokenizer
+        return Prompter(plan.refiner, tokenizer, plan.prefix), tokenizer
     return TextAsker(plan.refiner), None
 
 

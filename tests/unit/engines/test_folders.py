@@ -12,7 +12,7 @@ import pytest
 
 from prox_spark.config.engines import OpenaiSettings, TransformersSettings, VllmSettings
 from prox_spark.config.models import ChunkConfig
-from prox_spark.engines.folders import check_fit, read_folder, read_weights
+from prox_spark.engines.folders import Said, check_fit, read_folder, read_weights
 from prox_spark.engines.folders.reading import CAUSAL
 from prox_spark.engines.models import resolve_model
 from prox_spark.engines.supervised import wire
@@ -21,6 +21,7 @@ from prox_spark.engines.supervised.whole import check_whole
 from prox_spark.errors import RefinerError
 from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import plan_stage
+from prox_spark.generation.task import _asker
 
 SETTINGS = {"transformers": TransformersSettings, "vllm": VllmSettings}
 
@@ -145,6 +146,21 @@ def test_options_at_their_defaults_leave_no_check_out(tmp_path: Path) -> None:
     for options in ({"load_format": "auto"}, {"load_format": "safetensors", "hf_overrides": {}}):
         with pytest.raises(RefinerError, match="brings its own code"):
             plan_stage("chunk", ChunkConfig(engine=VllmSettings(kind="vllm", model=str(tmp_path), options=options)))
+
+
+def test_tasks_begin_prompts_as_the_run_was_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.plain(tmp_path)
+    section = ChunkConfig(engine=VllmSettings(kind="vllm", model=str(tmp_path)), template="prox-plain/1")
+    monkeypatch.setattr("prox_spark.generation.tokens.begin_token", lambda *_: Said(7, "transformers"))
+    planned = plan_stage("chunk", section)
+    assert planned.prefix is not None
+    assert planned.prefix[0] == 7
+    monkeypatch.setattr("prox_spark.generation.tokens.begin_token", lambda *_: None)
+    asker, _ = _asker(planned)
+    (asked,) = asker.ask(["Home\nAbout"])
+    ids = asker.request(0, asked, 0).token_ids or []
+    assert tuple(ids[: len(planned.prefix)]) == planned.prefix
+    assert planned.fingerprint == plan_stage("chunk", section).fingerprint
 
 
 def test_code_of_a_folder_is_never_run(tmp_path: Path) -> None:
