@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prox_spark.engines.protocol import Completion
+from prox_spark.execution.settings import SEMANTICS
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.templates import template
 from prox_spark.programs import parse, parse_batch
@@ -122,7 +122,7 @@ class Rows:
         offsets = [(start or 0) * from_chunk - first for start in values["line_start"]]
         calls = parse_batch(outputs, pa.array(offsets, pa.int64()))
         calls = _with_confidences(calls, confidences)
-        self._judge(values, calls)
+        self._judge(values, calls, parse_batch(outputs, semantics=SEMANTICS))
         values["calls"] = calls
         values["line_offset"] = offsets
         values["stage"] = [self._plan.stage] * count
@@ -131,33 +131,39 @@ class Rows:
         arrays.insert(PROGRAMS.get_field_index("calls"), calls)
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=PROGRAMS))
 
-    def _judge(self, values: dict[str, list[Any]], calls: pa.ListArray) -> None:
-        """Settle what only the parsed calls tell: a chunk's ``invalid``, a document's ``keep_score`` or failure."""
-        flat = calls.flatten()
-        rows = pc.list_parent_indices(calls).to_numpy(zero_copy_only=False)
-        ok = pc.equal(flat.field("outcome"), "ok").to_numpy(zero_copy_only=False).astype(bool)
+    def _judge(self, values: dict[str, list[Any]], calls: pa.ListArray, newest: pa.ListArray) -> None:
+        """Settle what only the parsed calls tell: a chunk's ``invalid``, a document's ``keep_score`` or failure.
+
+        ``calls`` are those that version 1 of the rules reads. The ``newest`` read more in a chunk's answer; of a document's
+        they alone decide, as they see no call in thoughts or behind the end of the answer.
+        """
         if self._plan.stage == "chunk":
-            good = set(np.unique(rows[ok]).tolist())
+            good = _rows_with(calls) | _rows_with(newest)
             for row, status in enumerate(values["status"]):
                 if status == "ok" and values["output"][row] is not None and row not in good:
                     values["status"][row] = "invalid"
             return
-        operations = flat.field("operation")
-        keep, drop = (
-            set(rows[ok & pc.equal(operations, name).to_numpy(zero_copy_only=False).astype(bool)].tolist())
-            for name in ("keep_doc", "drop_doc")
-        )
+        keep, drop = (_rows_with(newest, operation) for operation in ("keep_doc", "drop_doc"))
         for row, status in enumerate(values["status"]):
             if status not in ("ok", "empty", "truncated") or values["keep_score"][row] is not None:
                 continue
             answer = values["output"][row] or ""
-            said = "drop" if row in drop else "keep" if row in keep else decision(answer)
+            said = "drop" if row in drop else "keep" if row in keep else decision(answer, cut=status == "truncated")
             if said is not None:
                 values["keep_score"][row] = 0.0 if said == "drop" else 1.0
                 values["status"][row] = "ok"
             else:
                 values["status"][row] = "failed"
                 values["error"][row] = f"no keep_doc() or drop_doc() in the answer {answer[:100]!r}"
+
+
+def _rows_with(calls: pa.ListArray, operation: str | None = None) -> set[int]:
+    """The rows with a call that can be executed, of this operation where one is named."""
+    flat = calls.flatten()
+    found = pc.equal(flat.field("outcome"), "ok")
+    if operation is not None:
+        found = pc.and_(found, pc.equal(flat.field("operation"), operation))
+    return set(pc.list_parent_indices(calls).filter(found).to_pylist())
 
 
 def _call_confidences(output: str | None, ends: list[int] | None, logprobs: list[float] | None) -> list[float] | None:

@@ -57,6 +57,7 @@ RULES = (
     Rule("keep", ("keep", "keep_doc"), "ProX's executor keeps a document without the word drop"),
     Rule("drop", ("drop", "drop_doc"), "ProX's executor drops a document with the word"),
     Rule("negation", ("not", "no", "never", "don", "t"), "answers in sentences"),
+    Rule("negation", ("cannot", "nothing", "neither", "nor", "none", "hardly", "without"), "answers in sentences"),
 )
 
 
@@ -121,8 +122,10 @@ def prose_end(text: str, start: int, end: int) -> int:
     return end
 
 
-def decision(answer: str) -> Literal["keep", "drop"] | None:
+def decision(answer: str, *, cut: bool = False) -> Literal["keep", "drop"] | None:
     """What an answer without a call decides about a document, ``None`` where that is not certain.
+
+    ``cut``: the token limit ended the answer. Then its one word decides, and no word of a sentence that goes on.
 
     >>> decision("Drop."), decision("I would not drop it"), decision("keep or drop?")
     ('drop', None, None)
@@ -134,5 +137,8 @@ def decision(answer: str) -> Literal["keep", "drop"] | None:
         position = after
     end = _END.search(answer, position)
     said = answer[position : end.start() if end else len(answer)].translate(_LOWER)
-    kinds = {_DECIDING[word] for word in re.findall(r"[a-z0-9_]+", said) if word in _DECIDING}
+    words = re.findall(r"[a-z0-9_]+", said)
+    if cut and len(words) > 1:
+        return None
+    kinds = {_DECIDING[word] for word in words if word in _DECIDING}
     return "keep" if kinds == {"keep"} else "drop" if kinds == {"drop"} else None

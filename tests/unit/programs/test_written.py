@@ -174,6 +174,9 @@ def test_megabytes_of_dress_are_read_in_time(text: str) -> None:
         ("<think>keep or drop?</think>\n\nkeep", "keep"),
         ("I would drop this page", "drop"),
         ("I would not drop it", None),
+        ("I cannot drop this document.", None),
+        ("There is nothing to drop.", None),
+        ("Hardly a page to keep", None),
         ("Don't keep it", None),
         ("keep or drop", None),
         ("<think>drop", None),
@@ -183,6 +186,13 @@ def test_megabytes_of_dress_are_read_in_time(text: str) -> None:
 )
 def test_a_document_s_answer_decides_by_its_word_where_that_is_certain(answer: str, decided: str | None) -> None:
     assert decision(answer) == decided
+
+
+@pytest.mark.parametrize(
+    ("answer", "decided"), [("drop", "drop"), ("Answer: keep", "keep"), ("Let me think. The rules say to drop", None)]
+)
+def test_a_word_of_a_sentence_that_the_token_limit_cut_decides_nothing(answer: str, decided: str | None) -> None:
+    assert decision(answer, cut=True) == decided
 
 
 def test_every_rule_and_name_is_documented() -> None:
