@@ -35,7 +35,14 @@ from prox_spark.programs.lookup import (
 )
 from prox_spark.programs.operations import MAX_ARGUMENTS, MAX_INDEX
 from prox_spark.programs.word_kernels import after_blanks, after_name, call_follows, function, index, starts_a_name
-from prox_spark.programs.written_kernels import after_stray_thoughts, prose_end, skipped
+from prox_spark.programs.written_kernels import (
+    after_stray_thoughts,
+    ends_here,
+    in_sentence,
+    is_prose,
+    line_end,
+    skipped,
+)
 
 OK, MALFORMED, TRUNCATED, UNKNOWN, PROSE = range(5)
 _NO_KEYWORD = -1
@@ -156,6 +163,8 @@ def _call(
                 kind, position = IS_INTEGER, after
             else:
                 after = after_name(data, position, end)
+                if semantics > 1 and ends_here(data, position, end):
+                    return position, before, MALFORMED
                 if semantics > 1 and expects == _FIRST and not bad and after > position:
                     bracket = after_blanks(data, after, end)
                     same = function(data, position, after, semantics) == form
@@ -194,6 +203,11 @@ def _is_true(data: Bytes, start: int, end: int) -> bool:
 
 
 @inner
+def _end_of_line(data: Bytes, position: int, end: int, semantics: int) -> int:
+    return line_end(data, position, end) if semantics > 1 else find_byte(data, position, end, _NEWLINE)
+
+
+@inner
 def _statement(
     data: Bytes, start: int, end: int, semantics: int, strings: Bytes, used: int, values: Integers, row: Integers
 ) -> tuple[int, int]:
@@ -201,6 +215,7 @@ def _statement(
     row[:] = -1
     row[OPERATION], row[OUTCOME] = 0, UNKNOWN
     stop = after_name(data, start, end)
+    sentence = semantics > 1
     if stop > start:
         form = function(data, start, stop, semantics)
         after = after_blanks(data, stop, end)
@@ -217,15 +232,11 @@ def _statement(
         if after >= end and starts_a_name(data, start, stop, semantics):
             row[OUTCOME] = TRUNCATED
             return end, used
-        if form >= 0:
-            return find_byte(data, start, end, _NEWLINE), used
-    line_end = find_byte(data, start, end, _NEWLINE)
-    if semantics > 1:
-        after = prose_end(data, start, line_end, semantics)
-        if after >= 0:
-            row[OUTCOME] = PROSE
-            return after, used
-    return line_end, used
+        sentence = sentence and (form < 0 or in_sentence(data, after, end))
+    last = _end_of_line(data, start, end, semantics)
+    if sentence and is_prose(data, start, last, semantics):
+        row[OPERATION], row[OUTCOME] = 0, PROSE
+    return last, used
 
 
 @inner
@@ -261,7 +272,7 @@ def parse_programs(programs: Texts, semantics: int) -> Calls:
                 position += 1
                 continue
             if byte == _HASH:
-                position = find_byte(data, position, end, _NEWLINE)
+                position = _end_of_line(data, position, end, semantics)
                 continue
             if (
                 byte == _BACKTICK

@@ -15,6 +15,7 @@ from prox_spark.programs.operations import FLAGS, FORMS, MAX_ARGUMENTS, MAX_INDE
 _SPACE = re.compile(r"[ \t\r\n\v\f]*")
 _BLANK = re.compile(r"[ \t]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORD_OF_A_SENTENCE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_]|[ \t]*=)")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _PLAIN = {'"': re.compile(r'[^"\\\n]*'), "'": re.compile(r"[^'\\\n]*")}
 _ESCAPE = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|([nt\\"']))""")
@@ -52,7 +53,8 @@ _LANGUAGES = {1: _language({name: FORMS[name] for name in SPELLINGS}, False), 2:
 def parse(text: str, semantics: int = 1) -> Program:
     """Read a program. Any string gives a program; text that is not a call is reported as a call with its outcome.
 
-    ``semantics``: the version of the rules. Version 2 reads programs as models write them: the rules of ``written.py``.
+    ``semantics``: the version of the rules, 1 if not given: what the ``calls`` column has. ``execute`` reads by the newest unless
+    its settings say otherwise. Version 2 reads programs as models write them: the rules of ``written.py``.
 
     ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
     starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of
@@ -69,7 +71,7 @@ def parse(text: str, semantics: int = 1) -> Program:
         if position >= length:
             return Program(tuple(calls))
         if text[position] == "#":
-            position = _end_of_line(text, position)
+            position = _end_of_line(text, position, language)
         elif text.startswith("```", position):
             position = _after_fence(text, position)
         elif language.as_written and (after := written.skipped(text, position)) != position:
@@ -90,7 +92,9 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
     return match.end() if match else position
 
 
-def _end_of_line(text: str, position: int) -> int:
+def _end_of_line(text: str, position: int, language: _Language) -> int:
+    if language.as_written:
+        return written.line_end(text, position)
     found = text.find("\n", position)
     return len(text) if found < 0 else found
 
@@ -106,6 +110,8 @@ def _after_fence(text: str, position: int) -> int:
 def _statement(text: str, start: int, language: _Language) -> tuple[Call, int]:
     """One call, or what stands in the place of one, and the position after it."""
     name = _NAME.match(text, start)
+    form: Form | None = None
+    in_sentence = True
     if name is not None:
         word = name.group() if name.end() - start <= language.longest else ""
         after = _end(_BLANK, text, name.end())
@@ -115,12 +121,12 @@ def _statement(text: str, start: int, language: _Language) -> tuple[Call, int]:
         if after >= len(text) and word and any(function.startswith(word) for function in language.forms):
             operation = form.operation if form else "unknown"
             return Call(operation, outcome="truncated", start=start, end=len(text)), len(text)
-        if form is not None:
-            end = _end_of_line(text, start)
-            return Call(form.operation, outcome="malformed", start=start, end=end), end
-    end = _end_of_line(text, start)
-    if language.as_written and (after_prose := written.prose_end(text, start, end)) >= 0:
-        return Call("unknown", outcome="prose", start=start, end=after_prose), after_prose
+        in_sentence = form is None or _WORD_OF_A_SENTENCE.match(text, after) is not None
+    end = _end_of_line(text, start, language)
+    if language.as_written and in_sentence and written.is_prose(text, start, end):
+        return Call("unknown", outcome="prose", start=start, end=end), end
+    if form is not None:
+        return Call(form.operation, outcome="malformed", start=start, end=end), end
     return Call("unknown", outcome="unknown", start=start, end=end), end
 
 
@@ -218,6 +224,8 @@ def _call(text: str, start: int, position: int, function: str, language: _Langua
                 position = after + 1
                 continue
             arguments.word(match.group())
+        elif language.as_written and written.ends_here(text, position):
+            return Call(operation, outcome="malformed", start=start, end=position), position
         else:
             arguments.symbol(character)
             position += 1

@@ -76,6 +76,7 @@ _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz
 _LONGEST_LEAD = max(map(len, LEADS))
 _NUMBER = re.compile(rf"\(?(?:[0-9]{{1,{MAX_NUMBER}}}[.)]|[A-Za-z]\))")
 _END = re.compile("|".join(map(re.escape, ENDS)))
+_LINE_END = re.compile("|".join(map(re.escape, ("\n", *ENDS, *(opening for opening, _ in THOUGHTS)))))
 _MENTION = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(FORMS)})[ \t]*\(")
 _OTHER_CALL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*\(")
 _STRAY: list[tuple[str, Callable[[str], "re.Match[str] | None"]]] = [
@@ -94,6 +95,11 @@ def after_stray_thoughts(text: str) -> int:
     return position
 
 
+def ends_here(text: str, position: int) -> bool:
+    """Whether an end mark stands here."""
+    return _END.match(text, position) is not None
+
+
 def skipped(text: str, position: int) -> int:
     """Where reading goes on: after thoughts or a lead that stand here, at the end after an end mark; else the same position.
 
@@ -103,7 +109,7 @@ def skipped(text: str, position: int) -> int:
         if text.startswith(opening, position):
             found = text.find(closing, position + len(opening))
             return -1 if found < 0 else found + len(closing)
-    if _END.match(text, position):
+    if ends_here(text, position):
         return len(text)
     here = text[position : position + _LONGEST_LEAD].translate(_LOWER)
     for lead in LEADS:
@@ -113,13 +119,15 @@ def skipped(text: str, position: int) -> int:
     return position if number is None else number.end()
 
 
-def prose_end(text: str, start: int, end: int) -> int:
-    """The end of the prose in ``text[start:end]``, the rest of a line; -1 where a call stands in it, of any function."""
-    mark = _END.search(text, start, end)
-    end = end if mark is None else mark.start()
-    if _OTHER_CALL.match(text, start, end) or _MENTION.search(text, start, end):
-        return -1
-    return end
+def line_end(text: str, start: int) -> int:
+    """Where the line ends that goes on here: at its newline, or before an end mark or opened thoughts in it."""
+    found = _LINE_END.search(text, start)
+    return len(text) if found is None else found.start()
+
+
+def is_prose(text: str, start: int, end: int) -> bool:
+    """Whether no call stands in ``text[start:end]``, the rest of a line, of any function."""
+    return not (_OTHER_CALL.match(text, start, end) or _MENTION.search(text, start, end))
 
 
 def decision(answer: str, *, cut: bool = False) -> Literal["keep", "drop"] | None:

@@ -3,14 +3,14 @@
 from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find, find_byte
 from prox_spark.programs.compiled import inner
 from prox_spark.programs.lookup import table
-from prox_spark.programs.word_kernels import after_name, function, is_digit
+from prox_spark.programs.word_kernels import after_blanks, after_name, function, is_digit
 from prox_spark.programs.written import ENDS, LEADS, MAX_NUMBER, THOUGHTS
 
 _OPENINGS, _OPENING_AT = table(tuple(opening for opening, _ in THOUGHTS))
 _CLOSINGS, _CLOSING_AT = table(tuple(closing for _, closing in THOUGHTS))
 _ENDS, _END_AT = table(ENDS)
 _LEADS, _LEAD_AT = table(LEADS)
-_TAB, _NEWLINE, _SPACE, _OPEN, _CLOSE, _DOT, _UNDERSCORE = 9, 10, 32, 40, 41, 46, 95
+_TAB, _NEWLINE, _SPACE, _OPEN, _CLOSE, _DOT, _EQUAL_SIGN, _UNDERSCORE = 9, 10, 32, 40, 41, 46, 61, 95
 _UNCLOSED = -1
 
 
@@ -80,6 +80,12 @@ def after_stray_thoughts(data: Bytes, start: int, end: int) -> int:
 
 
 @inner
+def ends_here(data: Bytes, position: int, end: int) -> bool:
+    """Whether an end mark stands here."""
+    return _stands(data, position, end, _ENDS, _END_AT) >= 0
+
+
+@inner
 def skipped(data: Bytes, position: int, end: int) -> int:
     """Where reading goes on: after thoughts or a lead that stand here, at the end after an end mark; else the same position.
 
@@ -91,23 +97,41 @@ def skipped(data: Bytes, position: int, end: int) -> int:
         after = position + _OPENING_AT[tag + 1] - _OPENING_AT[tag]
         found = find(data, after, end, _CLOSINGS, first, last)
         return _UNCLOSED if found < 0 else found + last - first
-    if _stands(data, position, end, _ENDS, _END_AT) >= 0:
+    if ends_here(data, position, end):
         return end
     length = _lead(data, position, end)
     return position + length if length > 0 else _after_number(data, position, end)
 
 
 @inner
-def prose_end(data: Bytes, start: int, line_end: int, semantics: int) -> int:
-    """The end of the prose in the rest of a line; -1 where a call stands in it, of any function."""
-    end = start
-    while end < line_end and _stands(data, end, line_end, _ENDS, _END_AT) < 0:
-        end += 1
+def line_end(data: Bytes, start: int, end: int) -> int:
+    """Where the line ends that goes on here: at its newline, or before an end mark or opened thoughts in it."""
+    while (
+        start < end
+        and data[start] != _NEWLINE
+        and not ends_here(data, start, end)
+        and _stands(data, start, end, _OPENINGS, _OPENING_AT) < 0
+    ):
+        start += 1
+    return start
+
+
+@inner
+def in_sentence(data: Bytes, start: int, end: int) -> bool:
+    """Whether a word of a sentence stands here: one that no value is given to."""
+    stop = after_name(data, start, end)
+    after = after_blanks(data, stop, end)
+    return stop > start and not (after < end and data[after] == _EQUAL_SIGN)
+
+
+@inner
+def is_prose(data: Bytes, start: int, end: int, semantics: int) -> bool:
+    """Whether no call stands in the rest of a line, of any function."""
     stop = after_name(data, start, end)
     while stop > start and stop < end and data[stop] == _DOT and after_name(data, stop + 1, end) > stop + 1:
         stop = after_name(data, stop + 1, end)
     if stop > start and stop < end and data[stop] == _OPEN:
-        return -1
+        return False
     bracket = find_byte(data, start, end, _OPEN)
     while bracket < end:
         last = bracket
@@ -117,9 +141,9 @@ def prose_end(data: Bytes, start: int, line_end: int, semantics: int) -> int:
         while first > start and _in_name(data[first - 1]):
             first -= 1
         if first < last and function(data, first, last, semantics) >= 0:
-            return -1
+            return False
         bracket = find_byte(data, bracket + 1, end, _OPEN)
-    return end
+    return True
 
 
 @inner

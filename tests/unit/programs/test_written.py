@@ -83,6 +83,9 @@ def test_a_call_in_a_model_s_dress_is_the_call(text: str) -> None:
         f"remove_lines(line_start, line_end)\n{CALL}",
         f"normalize(source_str: str, target_str: str) -> None\n{CALL}",
         f"{CALL} removes the menu",
+        f"remove_lines is what I use\nnormalize is not needed\n{CALL}",
+        f"Okay. <think>\nremove_lines(5, 9)\nno, keep these\n</think>\n{CALL}",
+        f"{CALL}\nremove_lines is all<|im_end|>\nremove_lines(5, 9)",
     ],
 )
 def test_prose_around_calls_is_no_error(text: str) -> None:
@@ -113,6 +116,9 @@ def test_strings_have_the_names_that_models_give_them(names: tuple[str, str]) ->
         ("os.system('rm')", ["unknown"]),
         ("remove_lines(start=x, end=1)", ["malformed"]),
         ("remove_lines 3", ["malformed"]),
+        ("remove_lines start=3, end=5", ["malformed"]),
+        ("remove_lines then remove_lines(0, 1)", ["malformed"]),
+        ("keep_chunk\nhm", ["malformed", "prose"]),
         ("<think>the limit came first", ["truncated"]),
         (f"<think>a\n{CALL}", ["truncated"]),
         ("one\n\ntwo\n# nothing\nthree", ["prose"]),
@@ -120,6 +126,21 @@ def test_strings_have_the_names_that_models_give_them(names: tuple[str, str]) ->
 )
 def test_what_is_not_certain_is_not_read(text: str, expected: list[str]) -> None:
     assert outcomes(text) == expected
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["", "keep_chunk", "keep_chunk is it", "os.system('rm')", f"do not {CALL}", "remove_lines(0, ", "# done", "done"],
+)
+def test_nothing_is_read_after_an_end_mark(before: str) -> None:
+    assert parse(f"{before}</s>\n{CALL}", 2).calls == parse(f"{before}</s>", 2).calls
+    assert good(f"{before}</s>\n{CALL}") == []
+
+
+@pytest.mark.parametrize("before", ["Okay.", "# Let me see", "foo(1)", "keep_chunk 3"])
+def test_thoughts_begin_anywhere_in_a_line(before: str) -> None:
+    assert good(f"{before} <think>\n{CALL}</think>") == []
+    assert good(f"{before} <think>remove_all()</think>\n{CALL}") == [READ]
 
 
 def test_a_string_may_hold_what_is_skipped_elsewhere() -> None:
@@ -154,8 +175,15 @@ def test_a_well_formed_program_means_the_same_in_every_version(rng: Random) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["<think>" * 1_000_000, "1. - doc." * 700_000, "a(" * 3_000_000, "no\n" * 2_000_000, " \t(" * 2_000_000],
-    ids=["tags", "leads", "functions", "prose", "brackets"],
+    [
+        "<think>" * 1_000_000,
+        "a<think></think>" * 300_000,
+        "1. - doc." * 700_000,
+        "a(" * 3_000_000,
+        "no\n" * 2_000_000,
+        " \t(" * 2_000_000,
+    ],
+    ids=["tags", "thoughts", "leads", "functions", "prose", "brackets"],
 )
 def test_megabytes_of_dress_are_read_in_time(text: str) -> None:
     assert parse_batch(pa.array([text]), semantics=2) is not None
