@@ -212,7 +212,7 @@ def _edit(state: _State, step: _Step) -> None:
     hits: dict[int, int] = {}
     # Without its single blanks a text has no words.
     newer, unique = state.settings.semantics > 1, BY_NAME[step.call.operation].unique
-    blank = source == " " and newer and not unique
+    blank = source == " " and newer
     if source and "\n" not in source and not blank:
         for line in state.lines.surviving(step.line_start, step.line_end):
             count = state.lines.current[line].count(source)

@@ -70,6 +70,8 @@ _EDITS_LINES, _EDITS_STRINGS, _EDITS_DOCUMENT = edits_of("lines"), edits_of("str
 _INSERTS = edits_of("inserts")
 _FEW_CALLS = 16
 _NEWLINE, _SPACE = 10, 32
+_ODD = 0x1E3779B97F4A7C15
+"""A large odd number: a product with it loses no bit, and spreads the low ones."""
 _NAN: Any = np.float32(np.nan)
 
 
@@ -94,7 +96,11 @@ class Plan(NamedTuple):
 @inner
 def _hash(calls: Calls, call: int) -> int:
     row = calls.table[call]
-    value: Any = row[OPERATION] * 31 + row[LINE_START] * 1000003 + row[LINE_END] + row[INDEX] * 8191
+    value: Any = np.int64(0)
+    # Mixed after each field, so that no sum of fields, which a program could keep equal, decides on the bucket.
+    for column in (OPERATION, LINE_START, LINE_END, INDEX):
+        value = (value ^ row[column]) * _ODD
+        value ^= value >> 29
     for column in (SOURCE, TARGET):
         value = value * 31 + 7
         for i in range(row[column], row[column + 1]):
@@ -246,7 +252,7 @@ def _edit(
     length = source_end - source
     # Without its single blanks a text has no words.
     unique = semantics > 1 and UNIQUE[call[OPERATION]]
-    blank = semantics > 1 and not unique and length == 1 and calls.strings[source] == _SPACE
+    blank = semantics > 1 and length == 1 and calls.strings[source] == _SPACE
     if (
         length > 0
         and not blank

@@ -231,6 +231,9 @@ def test_an_edit_of_every_single_blank_is_ignored_in_version_2() -> None:
     assert " " not in run(PAGE, 'normalize(" ", "")', max_removed_share=1.0, min_words=0).text
     result = run(PAGE, 'normalize(" ", "")\nnormalize("  ", " ")', semantics=2)
     assert (result.text, result.counts.n_no_match, result.counts.n_errors) == (PAGE, 2, 0)
+    one = f"{PAGE}\nRead more"
+    result = run(one, f'replace_str({PAGE.count(chr(10)) + 1}, " ", "")', semantics=2)
+    assert (result.text, result.counts.n_no_match) == (one, 1)
 
 
 def test_new_lines_come_where_they_are_numbered_to_and_a_removed_line_leaves_them() -> None:
