@@ -83,16 +83,20 @@ def grammar_of(stage: str, template: str) -> str:
 def follows(grammar: str, program: str, *, cut: bool = False) -> bool:
     """Whether a program has no other calls than a grammar allows; ``cut``: the token limit may have ended it in one.
 
-    Stands in for decoding under the grammar where an engine cannot. It is the parser's judgement: other spellings, comments
-    and spaces that mean the same pass. A document's answer is judged where its decision is read, so any passes.
+    Stands in for decoding under the grammar where an engine cannot. It is the judgement of the parser, by its newest rules: other
+    spellings, comments, prose and thoughts around the calls pass. A document's answer is judged where its decision is read, so
+    any passes.
 
-    >>> follows(EBNF, "remove_lines(start=0, end=2)"), follows(EBNF, "Sure! remove_lines(start=0, end=2)")
+    >>> follows(EBNF, "Sure!\\nremove_lines(start=0, end=2)"), follows(EBNF, "Sure! remove_lines(start=0, end=2)")
     (True, False)
     """
     if grammar == DOCUMENT_EBNF:
         return True
     ultrax = grammar == ULTRAX_EBNF
-    calls = parse(program, 2 if ultrax else 1).calls
+    read = parse(program, 2).calls
+    calls = [call for call in read if call.outcome != "prose"]
+    if read and not calls:
+        return False
     if cut and calls and calls[-1].outcome == "truncated":
         calls = calls[:-1]
     names = {call.operation for call in calls}

@@ -130,6 +130,12 @@ def test_the_grammar_takes_its_programs(program: str) -> None:
     assert _is_grammar_accept_string(xgrammar.Grammar.from_ebnf(ULTRAX_EBNF), program)
 
 
+@pytest.mark.parametrize("grammar", [EBNF, ULTRAX_EBNF])
+def test_prose_and_thoughts_around_calls_break_no_grammar(grammar: str) -> None:
+    assert follows(grammar, "<think>\nnothing()\n</think>\nHere it is:\n- remove_lines(0, 3);")
+    assert not follows(grammar, "I cannot do that.")
+
+
 @pytest.mark.parametrize("program", ["keep_all()\nremove_all()", "normalize('a')", "Sure: keep_all()"])
 def test_the_grammar_takes_nothing_else(program: str) -> None:
     assert not follows(ULTRAX_EBNF, program)
