@@ -9,7 +9,8 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from prox_spark.annotation.objects import find_object
 from prox_spark.annotation.prompts import OPERATIONS
-from prox_spark.programs import Call, parse
+from prox_spark.execution.settings import SEMANTICS
+from prox_spark.programs import Call, parse, render
 from prox_spark.programs.grammar import MAX_CALLS
 
 _SHOWN = 80
@@ -91,11 +92,11 @@ def _program(answer: str | None) -> str:
     try:
         program = _read(_Program, answer).program
     except MalformedError:
-        # Without any object: it counts where it is nothing but calls.
-        bare = parse(answer or "").calls
-        if not bare or any(call.outcome != "ok" for call in bare):
+        # Without any object: it counts where it is nothing but calls, as models write them.
+        bare = parse(answer or "", SEMANTICS)
+        if not bare.calls or any(call.outcome != "ok" for call in bare.calls):
             raise
-        return answer or ""
+        return render(bare)
     return _read(_Program, program).program if program.lstrip().startswith("{") else program
 
 

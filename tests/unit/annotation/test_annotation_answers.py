@@ -103,6 +103,7 @@ PROGRAMS = {
     "trailing comma": f'{{"program": {json.dumps(PROGRAM)},}}',
     "bare": PROGRAM,
     "bare in a fence": f"```python\n{PROGRAM}\n```",
+    "bare after thoughts": f"<think>\nkeep_chunk()?\n</think>\n{PROGRAM};",
     "the object in the object": json.dumps({"program": json.dumps({"program": PROGRAM})}),
     "double encoding": json.dumps(json.dumps({"program": PROGRAM})),
     "draft and final": '{"program": "keep_chunk()"}\nBetter:\n' + json.dumps({"program": PROGRAM}),
