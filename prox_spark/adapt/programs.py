@@ -15,6 +15,7 @@ from prox_spark.adapt.scores import epoch_of, lay_out
 from prox_spark.adapt.scoring import Scored, keep_f1
 from prox_spark.adapt.windows import EncodedPage, Window, windows
 from prox_spark.config.adapt import AdaptConfig
+from prox_spark.execution.settings import SEMANTICS
 from prox_spark.generation.prompts import Prompter
 from prox_spark.programs import parse
 from prox_spark.programs.model import Call, Program, render
@@ -46,7 +47,7 @@ def removals(keep: Iterable[float], words: Iterable[float]) -> list[tuple[int, i
 def removed(text: str, first: int, lines: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     """Which of a chunk's lines a program removes; its numbers count from ``first``, the chunk's first line."""
     gone = np.zeros(lines, np.bool_)
-    for call in parse(text).calls:
+    for call in parse(text, SEMANTICS).calls:
         if call.outcome == "ok" and call.operation in _REMOVE_LINES:
             start = 0 if call.line_start is None else call.line_start - first
             end = lines - 1 if call.line_end is None else call.line_end - first

@@ -267,6 +267,7 @@ def test_removals_are_few_runs_and_blank_lines_go_with_their_neighbours() -> Non
     gone = removed("remove_lines(011,012)\nremove_lines(10,900)\nnonsense(", first=10, lines=4)
     assert gone.tolist() == [True, True, True, True]
     assert removed("remove_lines(1,2)", 0, 4).tolist() == [False, True, True, False]
+    assert removed("1. remove_lines(1,2)", 0, 4).tolist() == [False, True, True, False]
 
 
 def test_the_area_under_the_curve_counts_pairs_in_order() -> None:
