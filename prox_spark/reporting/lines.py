@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from prox_spark.programs import Call, Program, render
+from prox_spark.programs import Call, Program, parse, render
 from prox_spark.programs.operations import BY_NAME, names_of
 from prox_spark.reporting.text import clean, shortened
 
@@ -15,7 +15,7 @@ _COMPARED = 10_000
 """Pairs of tokens that a comparison of two lines may look at; beyond, all between what they share is one change."""
 _CALL = 160
 _CALLS_NAMED = 3
-_REMOVE_LINES, _EDIT_STRINGS = names_of("lines"), names_of("strings")
+_REMOVE_LINES, _EDIT_STRINGS, _INSERTS = names_of("lines"), names_of("strings"), names_of("inserts")
 
 Piece = tuple[str, str]
 """``same``, ``removed`` or ``added``, and the text."""
@@ -30,6 +30,21 @@ class Mark:
     call: str
     score: str
     pieces: tuple[Piece, ...] | None
+
+
+def calls_of(program: Mapping[str, Any], semantics: int) -> Sequence[Mapping[str, Any]]:
+    """The calls of a row of ``programs`` as a refinement by this version of the rules reads them, prose left out.
+
+    The stored ``calls`` are version 1's, and the only ones where no ``output`` is stored.
+    """
+    if semantics == 1 or program["output"] is None:
+        return program["calls"] or ()
+    offset = program["line_offset"] or 0
+    found = [asdict(call) for call in parse(program["output"], semantics).calls if call.outcome != "prose"]
+    for call in found:
+        if call["line_start"] is not None:
+            call["line_start"], call["line_end"] = call["line_start"] + offset, call["line_end"] + offset
+    return found
 
 
 def call_text(call: Mapping[str, Any]) -> str:
@@ -77,7 +92,9 @@ def _did(call: Mapping[str, Any], operation: str, number: int, original: str) ->
     if call["outcome"] != "ok" or call["operation"] != operation:
         return False
     if BY_NAME[operation].has_lines:
-        return bool(call["line_start"] <= number <= call["line_end"])
+        # What is put before the first line is logged with it.
+        last = max(call["line_end"], 0) if operation in _INSERTS else call["line_end"]
+        return bool(call["line_start"] <= number <= last)
     return operation not in _EDIT_STRINGS or (call["source"] or "") in original
 
 

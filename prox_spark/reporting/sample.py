@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from prox_spark.reporting.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Found, ReportDocument, document
+from prox_spark.reporting.lines import calls_of
 from prox_spark.tables.units import in_units
 from prox_spark.versions.names import Version, own_rows
 
@@ -88,6 +89,8 @@ def _found(reading: Version, own: Own) -> Callable[[str], Found]:
     with ThreadPoolExecutor(max_workers=2) as pool:
         tables = list(pool.map(lambda read: _by_document(read(reading, own).collect()), reads))
     refined, dropped, quarantined, log, programs = tables
+    compat = json.loads(reading.row["configuration"])["execution"]["mode"] == "compat"
+    semantics = 1 if compat else json.loads(reading.row["identity"])["semantics"]
 
     def of(doc_id: str) -> Found:
         lines = log.get(doc_id, {})
@@ -97,7 +100,10 @@ def _found(reading: Version, own: Own) -> Callable[[str], Found]:
             quarantined.get(doc_id),
             lines.get("lines", ()),
             lines.get("operations", ()),
-            programs.get(doc_id, {}).get("programs", ()),
+            [
+                {**program, "calls": calls_of(program, semantics)[:_CALLS_READ]}
+                for program in programs.get(doc_id, {}).get("programs", ())
+            ],
         )
 
     return of
@@ -134,7 +140,7 @@ def _programs(reading: Version, own: Own) -> DataFrame:
     """A row for each document: its programs in order, as far as they are about lines that can be shown."""
     program = F.struct(
         F.when(F.col("stage") == "chunk", F.col("chunk")).otherwise(-1).alias("order"),
-        *("stage", "line_start", "line_end", "keep_score"),
+        *("stage", "line_start", "line_end", "keep_score", "output", "line_offset"),
         F.slice("calls", 1, _CALLS_READ).alias("calls"),
         F.slice("line_scores", 1, MAX_LINES).alias("line_scores"),
     )

@@ -4,7 +4,7 @@ import report_values as values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prox_spark.reporting.lines import call_text, compared, cut, explain
+from prox_spark.reporting.lines import call_text, calls_of, compared, cut, explain
 from prox_spark.reporting.text import clean, shortened
 
 
@@ -60,6 +60,20 @@ def test_calls_are_short_and_what_was_not_understood_is_said() -> None:
     assert call_text(values.call("remove_lines", outcome="truncated")) == "remove_lines (truncated)"
     assert call_text(values.call("<b>", outcome="unknown")) == "<b> (unknown)"
     assert len(call_text(values.call("normalize", source="x" * 10_000, target="\u202e"))) == 160
+
+
+def test_calls_are_those_that_the_refinement_s_version_of_the_rules_reads() -> None:
+    output = "Program:\n- remove_line(3)\nadd_line(-1, 2, 'a')\nfoo(1)"
+    row = {"output": output, "line_offset": 10, "calls": [values.call("unknown", outcome="unknown")]}
+    assert [call_text(call) for call in calls_of(row, 1)] == ["unknown (unknown)"]
+    read = calls_of(row, 2)
+    assert [call_text(call) for call in read] == ["remove_lines(13, 13)", 'add_line(9, 2, "a")', "unknown (unknown)"]
+    assert calls_of({**row, "output": None}, 2) == row["calls"]
+
+
+def test_a_line_put_before_the_first_is_explained_by_its_call() -> None:
+    [call] = calls_of({"output": 'add_line(-1, 2, "a")', "line_offset": 0, "calls": []}, 2)
+    assert explain(values.line(0, "add_line", to="a\nx"), "x", [values.program(call)], 0.5)[0] == 'add_line(-1, 2, "a")'
 
 
 @given(st.text())
