@@ -73,7 +73,10 @@ def dry_run(spark: SparkSession, config: Config, sample: float = 1.0) -> DryRun:
     covered = identity(config, refiners)
     name = refinement_name(config, fingerprint(covered))
     heads = {f"{table}_version": store.version(table) for table in ("documents", "programs", "refinements")}
-    _log.info("execute --dry-run: executing programs of %.0f%% of the documents", 100 * sample)
+    _log.info(
+        "execute --dry-run: executing programs of %.0f%% of the documents by version %d of the rules",
+        *(100 * sample, config.execution.semantics),
+    )
     work = Work(store, config, refiners, name, 0, covered, last=None, **heads, after_unit=-1, sample=sample)
     parts = batches(work, measure(work))
     sums = _Sums()

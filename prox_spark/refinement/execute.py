@@ -82,7 +82,11 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
     while (work := _prepare(store, config, refiners)) is not None:
         found = interrupted(work)
         begun, reached = (work, None) if found is None else found
-        _log.info("execute: counting the documents and programs of %s:%d", work.name, work.version, extra=_named(work))
+        _log.info(
+            "execute: counting the documents and programs of %s:%d, by version %d of the rules",
+            *(work.name, work.version, work.identity["semantics"]),
+            extra=_named(work),
+        )
         with ThreadPoolExecutor(max_workers=1) as pool:
             # Measured while the lease is taken: that waits for Delta's log most of its time.
             measuring = pool.submit(measure, begun)
