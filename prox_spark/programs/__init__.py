@@ -2,7 +2,7 @@
 
 >>> from prox_spark.programs import parse
 >>> parse("remove_lines(start=3, end=5)").calls[0]
-Call(operation='remove_lines', line_start=3, line_end=5, source=None, target=None, outcome='ok', start=0, end=28)
+Call(operation='remove_lines', line_start=3, line_end=5, source=None, target=None, outcome='ok', index=None, start=0, end=28)
 
 The compiled parser, and numba with it, is imported with ``parse_batch`` and not before.
 """
