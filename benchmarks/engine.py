@@ -4,7 +4,7 @@ Pages of ../shared/gold/train.jsonl.zst, in the released chunk refiner's prompts
 1,500 tokens), by a random Llama of ``--hidden`` dimensions that writes ``--output-tokens`` for each chunk. Three runs over
 the same token ids, one after the other, with the same engine options and threads:
 
-- job: ``prox_spark.generation.generate.generate`` on ``local[2]``, from the question what is pending to the last commit,
+- job: ``prox_spark.generate`` on ``local[2]``, from the question what is pending to the last commit,
 - bare: one ``LLM.generate`` over all prompts, in a process of its own,
 - naive: ``LLM.generate`` once for every ``--batch`` documents, as a UDF that is called with each Arrow batch does.
 

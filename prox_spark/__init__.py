@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prox_spark.config.load import load_config
     from prox_spark.exporting.export import export
-    from prox_spark.generation.generate import generate
     from prox_spark.ingestion.ingest import ingest
-    from prox_spark.pipeline import refine
+    from prox_spark.pipeline import generate, refine
     from prox_spark.refinement.execute import execute
     from prox_spark.reporting.report import report
     from prox_spark.versions.compare import compare
@@ -36,7 +35,7 @@ _MODULES = {
     "compare": "prox_spark.versions.compare",
     "execute": "prox_spark.refinement.execute",
     "export": "prox_spark.exporting.export",
-    "generate": "prox_spark.generation.generate",
+    "generate": "prox_spark.pipeline",
     "history": "prox_spark.versions.history",
     "ingest": "prox_spark.ingestion.ingest",
     "load_config": "prox_spark.config.load",

@@ -1,13 +1,18 @@
-"""``refine``: the three steps from corpus files to a refinement version. Nothing else puts them together."""
+"""``refine``: the three steps from corpus files to a refinement version; and ``generate``, which tests a model as its refinement
+will execute what it writes. Nothing else puts the steps together."""
 
 from dataclasses import asdict, dataclass
 
-from prox_spark.config.models import Config
+from pyspark.sql import SparkSession
+
+from prox_spark.config.models import Config, ExecutionConfig
 from prox_spark.generation.generate import Generated, generate_stages
-from prox_spark.generation.plan import plan_stages
+from prox_spark.generation.plan import Plans, plan_stages
 from prox_spark.ingestion.ingest import Ingested, find_files, ingest_files
 from prox_spark.refinement.execute import execute_refiners
+from prox_spark.refinement.standing import find_standing
 from prox_spark.session import Session, started
+from prox_spark.tables.store import Store
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,30 @@ class Refined:
     version: int
     new: bool
     counts: dict[str, int]
+
+
+def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
+    """Write the programs of both stages for every document of the store that has none yet.
+
+    ``retry_failed`` first retries failed requests; an answer replaces the failed row.
+
+    Returns one entry a stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
+    Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` where there is no store,
+    ``SelfTestError`` for a model that does nothing to pages of boilerplate, ``EngineError`` for an engine that does not start
+    or dies too often, ``LeaseError`` while another job generates with the same refiner.
+
+    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
+    >>> [(stage.stage, stage.documents, stage.failed) for stage in prox_spark.generate(spark, config)]
+    [('document', 3, 0), ('chunk', 2, 0)]
+    """
+    return _generate(spark, config, plan_stages(config), retry_failed)
+
+
+def _generate(spark: SparkSession, config: Config, plans: Plans, retry_failed: bool) -> list[Generated]:
+    def judged_by(store: Store) -> ExecutionConfig:
+        return find_standing(store, config, plans.refiners)[0].execution
+
+    return generate_stages(spark, config, plans, judged_by, retry_failed=retry_failed)
 
 
 def refine(spark: Session, config: Config, *, retry_failed: bool = False) -> Refined:
@@ -52,7 +81,7 @@ def refine(spark: Session, config: Config, *, retry_failed: bool = False) -> Ref
     plans = plan_stages(config)
     session = started(spark)
     read = ingest_files(session, config, files)
-    stages = generate_stages(session, config, plans, retry_failed=retry_failed)
+    stages = _generate(session, config, plans, retry_failed)
     # The refiners that were planned: what they are is not asked of the store, nor of the model hub, a second time.
     done = execute_refiners(session, config, plans.refiners)
     return Refined(config.store, read, stages, **asdict(done))

@@ -24,7 +24,7 @@ from prox_spark.generation.ahead import Answered, answer, in_the_air
 from prox_spark.generation.columns import check_column, with_score
 from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.pending import Choice, Stage, Units, failed, failed_units, not_asked, pending_units
-from prox_spark.generation.plan import Plans, StagePlan, plan_stages
+from prox_spark.generation.plan import Plans, StagePlan
 from prox_spark.generation.recorded import record_refiner
 from prox_spark.generation.scheduling import default_partitions, engines, stage_profile
 from prox_spark.generation.selftest import self_test
@@ -43,6 +43,9 @@ _log = logging.getLogger(__name__)
 
 Write = Callable[[Store, Lease, DataFrame, Batch, Purpose], Commit | None]
 """Returns the commit, or None where there was nothing to write."""
+
+Judged = Callable[[Store], ExecutionConfig]
+"""How the refinement of a store will execute the programs: by its own version of the rules where it exists."""
 
 _KEYS = ("doc_id", "content_hash", "stage", "chunk", "refiner")
 
@@ -85,39 +88,22 @@ class Generated:
         )
 
 
-def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False) -> list[Generated]:
-    """Write the programs of both stages for every document of the store that has none yet.
-
-    ``retry_failed`` first retries failed requests; an answer replaces the failed row.
-
-    Returns one entry a stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
-    Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` where there is no store,
-    ``SelfTestError`` for a model that does nothing to pages of boilerplate, ``EngineError`` for an engine that does not start
-    or dies too often, ``LeaseError`` while another job generates with the same refiner.
-
-    >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
-    >>> [(stage.stage, stage.documents, stage.failed) for stage in prox_spark.generate(spark, config)]
-    [('document', 3, 0), ('chunk', 2, 0)]
-    """
-    return generate_stages(spark, config, plan_stages(config), retry_failed=retry_failed)
-
-
 def generate_stages(
-    spark: SparkSession, config: Config, plans: Plans, *, retry_failed: bool = False
+    spark: SparkSession, config: Config, plans: Plans, judged_by: Judged, *, retry_failed: bool = False
 ) -> list[Generated]:
-    """``generate`` with stages that were planned before."""
+    """``prox_spark.generate`` with stages that were planned before; ``judged_by`` is asked before a model is tested."""
     store = open_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
     done = []
     if plans.document:
-        done.append(_run_stage(store, config, plans.document, None, retry_failed))
+        done.append(_run_stage(store, config, plans.document, None, judged_by, retry_failed))
     if plans.chunk:
-        done.append(_run_stage(store, config, plans.chunk, plans.document, retry_failed))
+        done.append(_run_stage(store, config, plans.chunk, plans.document, judged_by, retry_failed))
     return done
 
 
 def _run_stage(
-    store: Store, config: Config, plan: StagePlan, before: StagePlan | None, retry_failed: bool = False
+    store: Store, config: Config, plan: StagePlan, before: StagePlan | None, judged_by: Judged, retry_failed: bool
 ) -> Generated:
     """Retry failed requests if requested, then process pending ones; one check before the first work."""
 
@@ -127,7 +113,7 @@ def _run_stage(
         if config.generate.self_test:
             if kind_of(plan.settings).has_model:
                 _log.info("generate %s: self-test of %s", plan.stage, plan.refiner.name)
-            run_self_test(store.spark, plan, config.execution)
+            run_self_test(store.spark, plan, judged_by(store))
 
     def look() -> Stage:
         versions = [store.version(table) for table in ("documents", "programs")]

@@ -12,8 +12,8 @@ from claims import PAGE, rows, versions
 from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import SelfTestError
-from prox_spark.generation.generate import generate
 from prox_spark.ingestion.ingest import ingest
+from prox_spark.pipeline import generate
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from prox_spark.config import Config, load_config
 from prox_spark.errors import FuseError, IncompleteError
-from prox_spark.generation.generate import generate
 from prox_spark.ingestion.ingest import ingest
+from prox_spark.pipeline import generate
 from prox_spark.refinement import execute as verb
 from prox_spark.refinement import work, writing
 from prox_spark.refinement.dry_run import dry_run

@@ -22,10 +22,11 @@ from prox_spark.costs.estimate import Estimate, estimate
 from prox_spark.demo.corpus import FILES, write_corpus
 from prox_spark.engines.protocol import Completion, Usage
 from prox_spark.engines.tiny import build_tiny_model
-from prox_spark.generation.generate import Generated, generate
+from prox_spark.generation.generate import Generated
 from prox_spark.generation.plan import plan_stages
 from prox_spark.generation.task import run_stage
 from prox_spark.ingestion.ingest import ingest
+from prox_spark.pipeline import generate
 
 TOLERANCE = 0.15
 

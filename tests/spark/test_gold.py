@@ -14,8 +14,8 @@ from submitting import environment, submit
 
 from prox_spark.config import Config, load_config
 from prox_spark.engines.tiny import build_tiny_model
-from prox_spark.generation.generate import generate
 from prox_spark.ingestion.ingest import find_files, ingest
+from prox_spark.pipeline import generate
 from prox_spark.refinement.execute import execute
 from prox_spark.versions.sql import query
 

@@ -14,7 +14,7 @@ from claims import check_conservation, check_once, check_rederivation, rows, run
 from prox_spark import schemas
 from prox_spark.config import Config, load_config
 from prox_spark.errors import LeaseError, StoreError
-from prox_spark.generation.generate import generate
+from prox_spark.pipeline import generate
 from prox_spark.refinement.execute import execute
 from prox_spark.tables import migrations
 from prox_spark.tables.commits import restore

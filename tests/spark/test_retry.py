@@ -12,7 +12,7 @@ from claims import PAGE, check_conservation, check_once, check_rederivation, row
 
 from prox_spark.config import Config
 from prox_spark.errors import FuseError
-from prox_spark.generation.generate import generate
+from prox_spark.pipeline import generate
 from prox_spark.refinement.execute import execute
 from prox_spark.tables.store import open_store
 from prox_spark.versions.forget import forget

@@ -18,9 +18,9 @@ from prox_spark.config import Config, load_config
 from prox_spark.costs.estimate import estimate
 from prox_spark.errors import ConfigError, TrainingError
 from prox_spark.generation.columns import with_score
-from prox_spark.generation.generate import generate
 from prox_spark.generation.plan import plan_stages
 from prox_spark.ingestion.ingest import ingest
+from prox_spark.pipeline import generate
 from prox_spark.refinement.execute import execute
 from prox_spark.selection.chance import uniform
 from prox_spark.selection.dsir import Dsir, bins, fit_log_ratio, fit_quantiles, noisy_weights

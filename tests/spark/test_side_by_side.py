@@ -10,8 +10,8 @@ import pytest
 from claims import PROSE, check_conservation, check_once, rows
 
 from prox_spark.config import Config
-from prox_spark.generation.generate import generate
 from prox_spark.ingestion.ingest import ingest
+from prox_spark.pipeline import generate
 from prox_spark.refinement.execute import execute
 
 

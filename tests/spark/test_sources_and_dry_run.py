@@ -10,8 +10,8 @@ import pytest
 from prox_spark.cli import main
 from prox_spark.config import Config
 from prox_spark.errors import InputError
-from prox_spark.generation.generate import generate
 from prox_spark.ingestion.ingest import ingest
+from prox_spark.pipeline import generate
 from prox_spark.tables.store import open_store
 
 PROSE = "This is a long and quiet sentence about the tides of a northern bay in winter."
