@@ -18,4 +18,5 @@ def test_a_model_is_tested_as_the_refinement_that_exists_executes(monkeypatch: p
 
     monkeypatch.setattr(pipeline, "generate_stages", generate_stages)
     spark: Any = None
-    assert pipeline.generate(spark, config) == [config, standing.execution]
+    found: list[Any] = pipeline.generate(spark, config)
+    assert found == [config, standing.execution]
