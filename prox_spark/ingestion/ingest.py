@@ -144,7 +144,9 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     known, otherwise = _known_files(store, source.format, source.reading(config.limits))
     pending = [file for file in files if _key(file) not in known]
     if other := sum(_key(file) in otherwise for file in files):
-        told = "ingest: %d files gave documents with another format, columns or extractor; these stay as they are"
+        told = (
+            "ingest: %d files gave documents with another format, columns, extractor or limits; these stay as they are"
+        )
         _log.warning(told, other, extra={"store": store.location, "files": other})
     size = sum(file.size for file in pending)
     values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
