@@ -8,6 +8,7 @@ from typing import Any
 
 import folders_made as made
 import pytest
+import torch
 import transformers
 
 from prox_spark.config.engines import TransformersSettings
@@ -37,6 +38,8 @@ def classifier(folder: Path, kind: str) -> None:
     """A random token classifier of this family, with the refiner.json of a document stage."""
     made.plain(folder)
     (folder / "model.safetensors").unlink()
+    # Weights by which no two pages have the same score to four digits.
+    torch.manual_seed(1)
     size = json.loads((folder / "config.json").read_text())["vocab_size"]
     config = getattr(transformers, f"{kind}Config")(vocab_size=size, **SIZES)
     getattr(transformers, f"{kind}ForTokenClassification")(config).save_pretrained(folder)

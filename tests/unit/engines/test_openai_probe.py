@@ -123,10 +123,11 @@ def test_a_filtered_probe_is_one_failed_row(endpoint: Endpoint) -> None:
 
 
 def test_prose_is_no_program_where_no_grammar_holds(endpoint: Endpoint) -> None:
-    endpoint.behaviours = {1: iter([answers(PROSE)])}
+    prose = "Sure! I would remove_lines(start=0, end=0) first."
+    endpoint.behaviours = {1: iter([answers(prose)])}
     endpoint.usual = answers("remove_lines(start=0, end=0)")
     found = ask(engine(endpoint, UNHELD), 1, 2, grammar=EBNF)
-    assert found[1].error == f"the endpoint ignores the grammar, and the answer is not a program: {PROSE!r}"
+    assert found[1].error == f"the endpoint ignores the grammar, and the answer is not a program: {prose!r}"
     assert found[2].output == "remove_lines(start=0, end=0)"
     assert not endpoint.seen[0].keys() & set(GRAMMARS)
 
@@ -140,7 +141,8 @@ def test_prose_is_no_program_where_no_grammar_holds(endpoint: Endpoint) -> None:
         ("remove_lines(start=0, end=0)\nremove_li", "length", True),
         ("remove_lines(start=0, end=0)\nremove_li", "stop", False),
         ("untouch_doc()\nremove_lines(start=1, end=2)", "stop", False),
-        ("<think>\n</think>\nremove_lines(start=1, end=2)", "stop", False),
+        ("<think>\n</think>\nremove_lines(start=1, end=2)", "stop", True),
+        ("Here you are:\nremove_lines(start=1, end=2)", "stop", True),
         ("remove_lines(start=0, end=0)\n" * 65, "stop", False),
         ("drop_doc()", "stop", False),
     ],
