@@ -136,6 +136,6 @@ def test_messages_are_bounded_and_harmless_whatever_the_names(names: list[str]) 
     short = [name for name in names if name.isprintable() and len(name) <= 30]
     if len(found.have) == len(names):
         assert set(short) <= set(found.have)
-    said = advice({("MissingColumn", message): 2}, 0, "json")
+    said = advice({("MissingColumn", message): 2}, 2, 0, "json")
     assert said is not None
     assert said.isprintable()
