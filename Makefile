@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-spark versions study lint words forms format package setup constraints clean
+.PHONY: demo docs test test-all test-spark versions study lint words forms format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -26,6 +26,10 @@ test-spark: setup
 # What passed with each version, from `make test-spark`, into docs/platforms.md.
 versions: setup
 	@$(BIN)/python scripts/document_versions.py build/versions/*.xml
+
+# The documentation site in build/site, without network; any warning fails.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # benchmarks/study.py: from labelled pages to models, in artifacts/study; resumes after an interruption.
 study: setup
