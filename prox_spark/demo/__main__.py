@@ -1,8 +1,10 @@
 """``make demo``: a corpus of web pages, refined, on one machine without a GPU."""
 
 import logging
+import os
 import shutil
 import sys
+import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,9 +91,19 @@ def _show(spark: SparkSession, corpus: Path) -> None:
     table("Dropped pages", DROPPED)
     table("Records that could not be read", UNREAD)
     table("Ten of the dropped lines", TEN_LINES)
+    page = Path(prox_spark.report(spark, store, FOLDER / "report.html").file)
+    write_line(f"demo: a report with every page and its removed lines: {page}")
+    if _has_display():
+        webbrowser.open(page.resolve().as_uri())
     write_line("Ask further:")
     write_line(f'  .venv/bin/prox-spark sql --store {store} "{FURTHER}"')
     write_line(f"  .venv/bin/prox-spark history --store {store}")
+
+
+def _has_display() -> bool:
+    """Whether a person sees what a browser opens."""
+    graphical = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return sys.stdout.isatty() and bool(graphical)
 
 
 def _config(corpus: Path, format_name: str) -> Config:
