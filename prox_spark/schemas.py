@@ -176,6 +176,7 @@ METRICS = pa.schema(
         ("busy_share", pa.float64()),
         ("restarts", pa.int64()),
         ("retries", pa.int64()),
+        ("repeated", pa.int64()),
         ("created_at", pa.timestamp("us", tz="UTC")),
     ]
 )
@@ -317,6 +318,20 @@ MIGRATIONS = pa.schema(
 )
 """A newer package's change of the store's layout, from one store number to another."""
 
+SIGNATURES = pa.schema(
+    [
+        ("doc_id", pa.string()),
+        ("content_hash", pa.string()),
+        ("unit", pa.int64()),
+        ("method", pa.string()),
+        ("n_characters", pa.int64()),
+        ("text_hash", pa.int64()),
+        ("buckets", pa.list_(pa.int64())),
+    ]
+)
+"""What a document is compared by: the hash of its normalised text, and one hash for each bucket of its MinHash signature.
+Documents with one of them in common, by the same ``method``, are duplicates. ``n_characters`` of the text as it is."""
+
 TABLES = {
     "files": FILES,
     "documents": DOCUMENTS,
@@ -331,19 +346,21 @@ TABLES = {
     "forgotten": FORGOTTEN,
     "receipts": RECEIPTS,
     "annotations": ANNOTATIONS,
+    "signatures": SIGNATURES,
     "refiners": REFINERS,
     "migrations": MIGRATIONS,
     "refinements": REFINEMENTS,
 }
 
-STORE_VERSION = 5
+STORE_VERSION = 6
 """Number of this layout. It rises with what an older package would not understand: a table, a column (``tables.migrations``),
-since 4 heartbeats that are properties of ``leases``, since 5 what became of the records of ``files``."""
+since 4 heartbeats that are properties of ``leases``, since 5 what became of the records of ``files``, since 6
+``signatures`` and the requests that were ``repeated``."""
 
 OLDEST_STORE = 2
 """Stores from this number on are read, and brought to ``STORE_VERSION`` before the first write."""
 
-ADDED_TABLES = ("annotations", "refiners", "migrations")
+ADDED_TABLES = ("annotations", "signatures", "refiners", "migrations")
 """Tables that an older store may lack."""
 
 RECORDS = pa.schema(

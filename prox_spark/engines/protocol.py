@@ -60,13 +60,15 @@ class Usage:
     """How an engine was used while a stream lasted.
 
     ``seconds`` it was ready (its start is not counted), for ``busy_seconds`` of them with a request in flight, of any
-    task. ``restarts`` are engines that died, ``retries`` requests that were sent again.
+    task. ``restarts`` are engines that died, ``retries`` requests that were sent again, ``repeated`` requests that got the
+    answer of an equal one.
     """
 
     seconds: float = 0.0
     busy_seconds: float = 0.0
     restarts: int = 0
     retries: int = 0
+    repeated: int = 0
 
 
 class Engine(Protocol):

@@ -77,6 +77,7 @@ class Generated:
     output_tokens: int = 0
     restarts: int = 0
     retries: int = 0
+    repeated: int = 0
     seconds: float = 0.0
     engine_seconds: float = 0.0
     engine_busy_seconds: float = 0.0
@@ -255,7 +256,10 @@ def _answer(config: Config, stage: Stage, choose: Choice, batch: Batch) -> Answe
             F.count("line_start").alias("chunks"),
             F.count_if(F.col("status") == "failed").alias("failed"),
             *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
-            *(F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name) for name in ("restarts", "retries")),
+            *(
+                F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name)
+                for name in ("restarts", "retries", "repeated")
+            ),
             *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
         ],
     )
@@ -284,7 +288,8 @@ def generate_rows(
         name for name in ("doc_id", "content_hash", "unit", "text", "chunks", "score") if name in documents.columns
     ]
     # Set explicitly: the files of `documents` decide otherwise, and one large file would feed one task.
-    spread = documents.select(*names).repartition(partitions or default_partitions(spark))
+    # Equal texts go to the same task, which asks about them once.
+    spread = documents.select(*names).repartition(partitions or default_partitions(spark), "content_hash")
     if profile is None:
         return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED))
     return spread.mapInArrow(_task(plan), from_arrow_schema(GENERATED), profile=profile)
@@ -305,6 +310,7 @@ def _write_metrics(store: Store, lease: Lease, done: Generated, run: str, number
         "busy_share": done.engine_busy_seconds / done.engine_seconds if done.engine_seconds else None,
         "restarts": done.restarts,
         "retries": done.retries,
+        "repeated": done.repeated,
         "created_at": datetime.now(UTC),
     }
     schema = spark_schema("metrics")

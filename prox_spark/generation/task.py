@@ -5,7 +5,7 @@ leave in batches as their documents are complete. A failure affects only the row
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from prox_spark.config.engines import ModelSettings
 from prox_spark.engines.models import refiner_folder
 from prox_spark.engines.protocol import Completion, Engine, Request, Usage
-from prox_spark.generation.kinds import open_engine
+from prox_spark.generation.kinds import kind_of, open_engine
+from prox_spark.generation.once import AskOnce
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.prompts import Asked, Asker, Prompter, TextAsker
 from prox_spark.generation.rows import Key, Rows
@@ -28,6 +29,7 @@ GENERATED = pa.schema(
         ("engine_busy_seconds", pa.float64()),
         ("engine_restarts", pa.int64()),
         ("engine_retries", pa.int64()),
+        ("engine_repeated", pa.int64()),
     ]
 )
 """Rows of ``programs``, and in one row of each task how its engine was used (``Usage``), null in the others."""
@@ -51,6 +53,8 @@ def generate_programs(
     the engine is beyond its restart budget.
     """
     engine = open_engine(plan.settings, plan.refiner, gpu=gpu)
+    if kind_of(plan.settings).reads == "text":
+        engine = AskOnce(engine)
     try:
         last = None
         for batch in run_stage(batches, plan, engine):
@@ -65,8 +69,8 @@ def generate_programs(
 
 def _with_usage(batch: pa.RecordBatch, usage: Usage | None) -> pa.RecordBatch:
     """The batch with the columns of ``Usage``, filled in its first row."""
-    used = (usage.seconds, usage.busy_seconds, usage.restarts, usage.retries) if usage else (None,) * 4
     fields = list(GENERATED)[len(PROGRAMS) :]
+    used = astuple(usage) if usage else (None,) * len(fields)
     columns = [
         pa.array([value, *([None] * (batch.num_rows - 1))], field.type)
         for value, field in zip(used, fields, strict=True)

@@ -58,6 +58,7 @@ _INDEXED = {
     "dropped_documents": 2,
     "quarantine": 3,
     "annotations": 7,
+    "signatures": 4,
 }
 
 

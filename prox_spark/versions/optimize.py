@@ -48,7 +48,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     # Programs are compacted while they are generated: appends do not notice, and a MERGE of those that were asked again is
     # repeated. The lease keeps `forget` out, whose rows would live on in the new files.
     held_for: tuple[tuple[list[str], tuple[str, ...]], ...] = (
-        (["execute"], (*RESULT_TABLES, "quarantine", "refinements", "programs")),
+        (["execute"], (*RESULT_TABLES, "quarantine", "refinements", "programs", "signatures")),
         (["ingest"], ("documents", "files")),
         (["annotate"], ("annotations",)),
         ([], ("metrics", "leases", "pins", "forgotten", "receipts", "refiners", "migrations")),
