@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 import pyarrow as pa
 
+from prox_spark.duplicates.minhash import sign
 from prox_spark.execution import Mode, execute_batch
 from prox_spark.execution.log_hash import log_hashes
 from prox_spark.programs import parse_batch
@@ -30,6 +31,7 @@ def warm() -> None:
     line_programs([_PAGE], ["c4_few_words"])
     add_counts([_PAGE], np.zeros(BUCKETS, np.int64))
     weigh([_PAGE], np.zeros(BUCKETS))
+    sign([_PAGE], words=5, buckets=2, hashes=2)
 
 
 if __name__ == "__main__":

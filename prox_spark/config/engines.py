@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from prox_spark.credentials import in_options, reason
 from prox_spark.rules.catalogue import known_names
@@ -118,6 +118,33 @@ class ColumnSettings(Section):
         if scale is not None and not (all(map(math.isfinite, scale)) and scale[0] != scale[1]):
             raise ValueError(f"{list(scale)}: give two different numbers: the values that map to 0 and 1")
         return scale
+
+
+class DuplicatesSettings(Section):
+    """Keeps one document of each group with equal or nearly equal text (``docs/duplicates.md``). For the document stage.
+
+    ``keep_score`` is 1 for a document that is kept and 0 for its duplicates. The defaults are those of FineWeb: two texts that
+    share 75% of their shingles are found with a probability of 77%.
+    """
+
+    kind: Literal["duplicates"]
+    keep: Literal["first", "longest", "best_score"] = "first"
+    """Which document of a group is kept: the first in order of arrival, the longest, or the one with the best ``score``. An
+    earlier run's document always stays."""
+    score: str | None = None
+    """For ``best_score``: a column of ``documents``, or a key of ``metadata``, with numbers. More is better."""
+    words: Annotated[int, Field(gt=0, le=100)] = 5
+    """Words of a shingle."""
+    buckets: Annotated[int, Field(ge=0, le=1000)] = 14
+    """Documents with an equal bucket are duplicates; more buckets find less similar ones. 0: only equal normalised texts."""
+    hashes: Annotated[int, Field(gt=0, le=100)] = 8
+    """MinHash values that make a bucket; more of them ask for more similarity."""
+
+    @model_validator(mode="after")
+    def _with_score(self) -> "DuplicatesSettings":
+        if (self.keep == "best_score") != (self.score is not None):
+            raise ValueError("keep: best_score and score go together: set both or neither")
+        return self
 
 
 class ScriptedSettings(Section):
@@ -266,6 +293,7 @@ EngineSettings = Annotated[
     | DsirSettings
     | RandomSettings
     | ColumnSettings
+    | DuplicatesSettings
     | ScriptedSettings
     | OnnxSettings
     | TransformersSettings

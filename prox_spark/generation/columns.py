@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from prox_spark.config.engines import ColumnSettings
+from prox_spark.config.engines import ColumnSettings, DuplicatesSettings
 from prox_spark.errors import ConfigError
 from prox_spark.generation.plan import StagePlan
 from prox_spark.suggest import unknown
@@ -14,23 +14,32 @@ _LOOKED_AT = 1000
 
 def with_score(documents: DataFrame, plan: StagePlan) -> DataFrame:
     """The documents with ``score``, a string, where the stage's refiner reads a column."""
-    if not isinstance(plan.settings, ColumnSettings):
-        return documents
-    return documents.withColumn("score", _score(documents, plan.settings.column))
+    name = _wanted(plan)
+    return documents if name is None else documents.withColumn("score", _score(documents, name))
 
 
 def check_column(documents: DataFrame, plan: StagePlan) -> None:
     """Raises ``ConfigError``, with the nearest names, where not one document has the column that the refiner reads."""
-    if not isinstance(plan.settings, ColumnSettings):
-        return
-    wanted = plan.settings.column
-    if wanted in _columns(documents) or not documents.where(_score(documents, wanted).isNotNull()).isEmpty():
+    wanted = _wanted(plan)
+    if (
+        wanted is None
+        or wanted in _columns(documents)
+        or not documents.where(_score(documents, wanted).isNotNull()).isEmpty()
+    ):
         return
     some = documents.limit(_LOOKED_AT).select(F.explode(F.map_keys("metadata")).alias("name")).distinct()
     keys = sorted(row["name"] for row in some.limit(_LOOKED_AT).collect())
     raise ConfigError(
-        f"document.engine.column: {unknown('column or key of metadata', wanted, [*_columns(documents), *keys])}"
+        f"document.engine.{'column' if isinstance(plan.settings, ColumnSettings) else 'score'}: "
+        f"{unknown('column or key of metadata', wanted, [*_columns(documents), *keys])}"
     )
+
+
+def _wanted(plan: StagePlan) -> str | None:
+    settings = plan.settings
+    if isinstance(settings, ColumnSettings):
+        return settings.column
+    return settings.score if isinstance(settings, DuplicatesSettings) else None
 
 
 def _columns(documents: DataFrame) -> list[str]:

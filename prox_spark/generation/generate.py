@@ -8,25 +8,26 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.config.models import Config, ExecutionConfig
 from prox_spark.generation.ahead import Answered, answer, in_the_air
+from prox_spark.generation.batching import batches_of, one_batch
 from prox_spark.generation.columns import check_column, with_score
 from prox_spark.generation.kinds import kind_of
 from prox_spark.generation.pending import Choice, Stage, Units, failed, failed_units, not_asked, pending_units
 from prox_spark.generation.plan import Plans, StagePlan
 from prox_spark.generation.recorded import record_refiner
-from prox_spark.generation.scheduling import default_partitions, engines, stage_profile
+from prox_spark.generation.scheduling import default_partitions, stage_profile
 from prox_spark.generation.selftest import self_test
 from prox_spark.generation.task import GENERATED, generate_programs
 from prox_spark.logs import chosen, follow
@@ -37,7 +38,7 @@ from prox_spark.tables.commits import Commit, commit, fence, merge
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose, check_transactions
 from prox_spark.tables.store import Store, open_store, spark_schema
-from prox_spark.tables.units import Batch, in_batches, in_units
+from prox_spark.tables.units import Batch, in_units
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +49,6 @@ Judged = Callable[[Store], ExecutionConfig]
 """How the refinement of a store will execute the programs: by its own version of the rules where it exists."""
 
 _KEYS = ("doc_id", "content_hash", "stage", "chunk", "refiner")
-
-_BYTES_PER_MODEL, _BYTES_PER_CORE = 64 * 1024**2, 512 * 1024**2
-"""Stored bytes of a batch for each engine with a model, and for each core where there is none: minutes of work. A model of
-0.3 billion parameters reads about half a megabyte of text a second on a data centre's GPU, rules ten on a core."""
 
 _BROADCAST_DOCUMENTS = 1_000_000
 """Documents of a batch whose keys are sent to every executor, at about 150 bytes each."""
@@ -143,7 +140,8 @@ def _run_units(
     store, plan = stage.store, stage.plan
     _log.info("generate %s: looking for pending documents", plan.stage, extra={"store": store.location})
     units = find(stage)
-    batches = _in_batches(config, stage, units)
+    together = kind_of(plan.settings).runs == "together"
+    batches = one_batch(units) if together else batches_of(config, stage, units)
     _log_start(stage, config, units, batches)
     total = Generated(plan.stage, plan.fingerprint)
     if not batches:
@@ -160,12 +158,14 @@ def _run_units(
         ) as progress,
         hold(store, f"generate/{plan.fingerprint}/{plan.stage}") as lease,
     ):
-        fence(store, lease, ("programs",))
+        fence(store, lease, ("programs", "signatures") if together else ("programs",))
         section = config.document if plan.stage == "document" else config.chunk
         assert section is not None, "a stage that is planned is configured"
         record_refiner(store, lease, plan, section)
         # Look again, now that the lease is held: work that another job committed before is not done twice.
         stage = look()
+        if together:
+            _sign(config, stage, lease, choose, batches[0])
 
         def begin(batch: Batch) -> Answered:
             progress.expect(batch.documents)
@@ -189,16 +189,6 @@ def _run_units(
                 _log_trouble(done)
     _log_end(total)
     return total
-
-
-def _in_batches(config: Config, stage: Stage, units: Units) -> list[Batch]:
-    """The units a batch at a time: as many as are configured, or minutes of work for each engine."""
-    sized = units.sized()
-    if config.generate.batch_units is not None:
-        ones = [(unit, documents, 1) for unit, documents, _ in sized]
-        return list(in_batches(ones, config.generate.batch_units))
-    each = _BYTES_PER_MODEL if kind_of(stage.plan.settings).has_model else _BYTES_PER_CORE
-    return list(in_batches(sized, each * engines(stage.store.spark)))
 
 
 def _log_start(stage: Stage, config: Config, units: Units, batches: Sequence[Batch]) -> None:
@@ -239,30 +229,42 @@ def _log_end(total: Generated) -> None:
     _log.info(told, total.stage, *counts, duration(total.seconds), extra=asdict(total))
 
 
+def _sign(config: Config, stage: Stage, lease: Lease, choose: Choice, batch: Batch) -> None:
+    """Write down what the documents of all units are compared by."""
+    # Compiled code, which only some refiners need.
+    from prox_spark.generation.duplicates import sign_new
+
+    sign_new(config, stage, lease, choose(stage, in_units(batch.units)))
+
+
 def _answer(config: Config, stage: Stage, choose: Choice, batch: Batch) -> Answered:
     """Generate the programs of one batch of units."""
     where = in_units(batch.units)
     todo = choose(stage, where)
+    if kind_of(stage.plan.settings).runs == "together":
+        from prox_spark.generation.duplicates import decide
+
+        with ExitStack() as stack:
+            return answer(decide(config, stage, todo, batch, stack), _counts())
     # Few enough to be everywhere; of more the text, which is spread out anyway, meets them on the way.
     todo = F.broadcast(todo) if batch.documents <= _BROADCAST_DOCUMENTS else todo
     documents = stage.store.read("documents", stage.documents_version).where(where)
     rows = with_score(documents, stage.plan).drop("unit").join(todo, ["doc_id", "content_hash"])
     generated = generate_rows(stage.store.spark, rows, stage.plan, config.generate.partitions)
-    return answer(
-        generated,
-        [
-            # Every document has at most one row of number 0; of one that is asked again for some chunks only that may lack.
-            F.count_if(F.col("chunk") == 0).alias("documents"),
-            F.count("line_start").alias("chunks"),
-            F.count_if(F.col("status") == "failed").alias("failed"),
-            *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
-            *(
-                F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name)
-                for name in ("restarts", "retries", "repeated")
-            ),
-            *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
-        ],
-    )
+    return answer(generated, _counts())
+
+
+def _counts() -> list[Column]:
+    """What is counted of a batch's rows."""
+    return [
+        # Every document has at most one row of number 0; of one that is asked again for some chunks only that may lack.
+        F.count_if(F.col("chunk") == 0).alias("documents"),
+        F.count("line_start").alias("chunks"),
+        F.count_if(F.col("status") == "failed").alias("failed"),
+        *(F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in ("prompt_tokens", "output_tokens")),
+        *(F.coalesce(F.sum(f"engine_{name}"), F.lit(0)).alias(name) for name in ("restarts", "retries", "repeated")),
+        *(F.coalesce(F.sum(name), F.lit(0.0)).alias(name) for name in ("engine_seconds", "engine_busy_seconds")),
+    ]
 
 
 def _append(store: Store, lease: Lease, rows: DataFrame, batch: Batch, purpose: Purpose) -> Commit:

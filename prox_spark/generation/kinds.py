@@ -13,6 +13,7 @@ from prox_spark import __version__
 from prox_spark.config.engines import (
     ColumnSettings,
     DsirSettings,
+    DuplicatesSettings,
     EngineSettings,
     OnnxSettings,
     OpenaiSettings,
@@ -44,16 +45,17 @@ class EngineKind:
 
     ``refiner`` makes the refiner of (stage, settings, what the configuration asks for), ``open`` the engine of (settings,
     refiner, the address of the task's GPU or null). ``runs``: in the ``task`` itself, in a process that an ``executor``'s
-    tasks share, or behind an ``endpoint``. ``folder`` gives the model that ``refiner`` reads files of, null where it reads
-    none. ``has_model``: prompts are token ids, and the self-test asks it. ``reads``: what it needs of a document.
-    ``check`` raises ``ConfigError`` for settings that the engine does not take. ``operational`` are the settings that only
-    say how it runs: they change no answer. ``package`` is what it needs besides this one: the module, and how to install it.
+    tasks share, or behind an ``endpoint``; ``together``: no engine, all documents are compared in Spark. ``folder`` gives the
+    model that ``refiner`` reads files of, null where it reads none. ``has_model``: prompts are token ids, and the self-test
+    asks it. ``reads``: what it needs of a document. ``check`` raises ``ConfigError`` for settings that the engine does not
+    take. ``operational`` are the settings that only say how it runs: they change no answer. ``package`` is what it needs
+    besides this one: the module, and how to install it.
     """
 
     settings: type[Section]
     refiner: Callable[[Stage, Any, Overrides], Refiner]
     open: Callable[[Any, Refiner, str | None], Engine]
-    runs: Literal["task", "executor", "endpoint"]
+    runs: Literal["task", "executor", "endpoint", "together"]
     folder: Callable[[Any], str] | None = None
     has_model: bool = False
     reads: Literal["text", "document"] = "text"
@@ -157,6 +159,28 @@ def _open_selection(settings: Any, refiner: Refiner, gpu: str | None) -> Engine:
     return open_selection(settings)
 
 
+def _duplicates(stage: Stage, settings: DuplicatesSettings, given: Overrides) -> Refiner:
+    _check_stage(stage, "duplicates keeps or drops whole documents")
+    sources = [("method", method(settings)), ("keep", settings.keep)]
+    if settings.score is not None:
+        sources.append(("score", settings.score))
+    return Refiner("document", "duplicates", "duplicates", tuple(sources))
+
+
+def method(settings: DuplicatesSettings) -> str:
+    """What signatures are made by: those by the same method can be compared."""
+    # Compiled code, which only some refiners need.
+    from prox_spark.duplicates.minhash import VERSION
+
+    return f"minhash {VERSION}: {settings.words} words, {settings.buckets} x {settings.hashes}"
+
+
+def _open_nothing(settings: Any, refiner: Refiner, gpu: str | None) -> Engine:
+    raise RefinerError(
+        f"engine.kind {settings.kind} compares the documents of a store; it cannot be asked about one text"
+    )
+
+
 def _scripted(stage: Stage, settings: ScriptedSettings, given: Overrides) -> Refiner:
     table = json.dumps([settings.answers, settings.default], sort_keys=True).encode()
     sources = (("answers", hashlib.sha256(table).hexdigest()),)
@@ -245,6 +269,7 @@ KINDS = {
     "dsir": EngineKind(DsirSettings, _dsir, _open_selection, "task", _model, reads="document"),
     "random": EngineKind(RandomSettings, _random, _open_selection, "task", reads="document"),
     "column": EngineKind(ColumnSettings, _column, _open_selection, "task", reads="document"),
+    "duplicates": EngineKind(DuplicatesSettings, _duplicates, _open_nothing, "together", reads="document"),
     "scripted": EngineKind(ScriptedSettings, _scripted, _open_scripted, "task", operational=_FAULTS),
     "vllm": EngineKind(
         VllmSettings,

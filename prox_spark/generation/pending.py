@@ -15,7 +15,8 @@ from prox_spark.generation.plan import StagePlan
 from prox_spark.tables.store import Store
 from prox_spark.tables.units import by_unit, in_units
 
-_KEYS = ("doc_id", "content_hash")
+KEYS = ("doc_id", "content_hash")
+"""What a document and its programs are matched by."""
 
 Choice = Callable[["Stage", Column], DataFrame]
 """From a stage and a condition on ``unit`` to the documents to ask: doc_id, content_hash, unit, perhaps ``chunks``."""
@@ -41,7 +42,7 @@ class Stage:
         rows = self.store.read("documents", self.documents_version).where(where)
         if self.before is None:
             return rows
-        return rows.join(self.passed(where).select(*_KEYS), list(_KEYS), "left_semi")
+        return rows.join(self.passed(where).select(*KEYS), list(KEYS), "left_semi")
 
     def programs(self, where: Column) -> DataFrame:
         """The stage's own programs."""
@@ -78,13 +79,13 @@ def written(programs: DataFrame, plan: StagePlan) -> DataFrame:
 
 def kept_documents(programs: DataFrame, document: StagePlan, min_keep_score: float) -> DataFrame:
     """doc_id, content_hash and unit of the documents that the document stage passes on to the chunk stage."""
-    return written(programs, document).where(F.col("keep_score") >= min_keep_score).select(*_KEYS, "unit")
+    return written(programs, document).where(F.col("keep_score") >= min_keep_score).select(*KEYS, "unit")
 
 
 def pending(documents: DataFrame, programs: DataFrame, plan: StagePlan) -> DataFrame:
     """doc_id, content_hash and unit of the documents without programs of this refiner and stage."""
-    done = written(programs, plan).select(*_KEYS)
-    return documents.select(*_KEYS, "unit").join(done, list(_KEYS), "left_anti")
+    done = written(programs, plan).select(*KEYS)
+    return documents.select(*KEYS, "unit").join(done, list(KEYS), "left_anti")
 
 
 def not_asked(stage: Stage, where: Column) -> DataFrame:
@@ -100,7 +101,7 @@ def failed(stage: Stage, where: Column) -> DataFrame:
     rows = stage.programs(where).where("status = 'failed'")
     # collect_set leaves null out: a null line_start is that of a row without a chunk.
     chunks = F.when(F.bool_and(F.col("line_start").isNotNull()), F.collect_set("chunk"))
-    return rows.groupBy(*_KEYS, "unit").agg(chunks.alias("chunks"))
+    return rows.groupBy(*KEYS, "unit").agg(chunks.alias("chunks"))
 
 
 def pending_units(stage: Stage) -> Units:
@@ -119,7 +120,12 @@ def pending_units(stage: Stage) -> Units:
 
 def failed_units(stage: Stage) -> Units:
     """The units with documents that have failed rows."""
-    return _sized(stage, _counted(failed(stage, F.lit(True))))
+    return units_of(stage, failed(stage, F.lit(True)))
+
+
+def units_of(stage: Stage, rows: DataFrame) -> Units:
+    """The units of documents: a row of ``rows`` for each."""
+    return _sized(stage, _counted(rows))
 
 
 def _sets(rows: DataFrame) -> dict[int, tuple[int, int]]:

@@ -26,7 +26,7 @@ from prox_spark.private import make_private
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PACKAGES = ("programs", "execution", "rules", "selection")
+PACKAGES = ("programs", "execution", "rules", "selection", "duplicates")
 """The packages that hold kernels, and everything of this project that kernels import."""
 KEPT = 4
 """Folders of this many digests are kept: other checkouts, other versions of Python."""

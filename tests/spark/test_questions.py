@@ -135,6 +135,11 @@ def test_the_threshold_at_which_others_have_the_same_size(ask: Ask) -> None:
     assert found[0]["characters"] == found[0]["characters_kept"] > found[1]["characters_kept"]
 
 
+def test_a_store_without_a_refiner_of_duplicates_has_no_groups(ask: Ask) -> None:
+    # test_duplicates.py has a store with some.
+    assert ask("duplicates") == []
+
+
 def test_every_question_is_tested_says_what_it_answers_and_is_documented() -> None:
     own = Path(__file__).read_text()
     page = (Path(__file__).parents[2] / "docs" / "versions.md").read_text()
