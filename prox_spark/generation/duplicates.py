@@ -49,18 +49,17 @@ _EARLIER, _NEW = "0", "1"
 """First characters of nodes: groups of earlier runs, by their ``cluster``, come before new documents, by their id."""
 
 
-def sign_new(config: Config, stage: Stage, lease: Lease, todo: DataFrame) -> None:
-    """Append the signatures of documents (doc_id, content_hash, unit) that have none by this method."""
+def sign_new(config: Config, stage: Stage, lease: Lease, todo: DataFrame, batch: Batch) -> None:
+    """Append the signatures of a batch's documents (``todo``: doc_id, content_hash, unit) that have none by this method."""
     store, settings = stage.store, _settings(stage.plan)
-    version = store.version("signatures")
-    known = _signed(store, settings, version).select(*KEYS)
+    known = _signed(store, settings, store.version("signatures")).where(in_units(batch.units)).select(*KEYS)
     missing = todo.join(known, list(KEYS), "left_anti")
-    documents = store.read("documents", stage.documents_version).drop("unit")
-    for batch in batches_of(config, stage, units_of(stage, missing)):
-        where = in_units(batch.units)
-        rows = documents.join(missing.where(where), list(KEYS))
+    documents = store.read("documents", stage.documents_version)
+    for part in batches_of(config, stage, units_of(stage, missing)):
+        where = in_units(part.units)
+        rows = documents.where(where).drop("unit").join(missing.where(where), list(KEYS))
         signed = _sign(rows, stage.plan, config.generate.partitions).where("error IS NULL")
-        files = max(1, min(len(batch.units), batch.documents // _DOCUMENTS_PER_FILE))
+        files = max(1, min(len(part.units), part.documents // _DOCUMENTS_PER_FILE))
         commit(store, lease, "signatures", signed.repartition(files, "unit").sortWithinPartitions("unit"), _PURPOSE)
 
 
@@ -151,8 +150,8 @@ def _decided(roots: DataFrame, places: DataFrame, settings: DuplicatesSettings) 
     heads = roots.where(new).select(F.col("root").alias("node"), "root").distinct()
     members = roots.where(F.substring("node", 1, 1) == _NEW).unionByName(heads).select(name, "root")
     longest = (-F.col("n_characters")).alias("size")
-    rule = {"first": [], "longest": [longest], "best_score": [_worst_last()]}[settings.keep]
-    order = F.struct(*rule, "unit", "file", "position", "doc_id").alias("order")
+    rules: dict[str, list[Column]] = {"first": [], "longest": [longest], "best_score": [_worst_last()]}
+    order = F.struct(*rules[settings.keep], "unit", "file", "position", "doc_id").alias("order")
     ordered = members.where(new).join(places.select("doc_id", order), "doc_id")
     best = ordered.groupBy("root").agg(F.min_by("doc_id", "order").alias("best"))
     found = members.join(best, "root", "left")
@@ -181,7 +180,7 @@ def _programs(rows: DataFrame, plan: StagePlan) -> DataFrame:
     status = F.when(F.col("error").isNotNull(), "failed").when(answered, "ok").otherwise("skipped")
     null = F.lit(None)
     call = {"operation": operation, "outcome": F.lit("ok")}
-    calls = F.array(F.struct(*(call.get(name, null).alias(name) for name in CALL.names)))
+    calls = F.array(F.struct(*(call.get(field.name, null).alias(field.name) for field in CALL)))
     values = {
         **{name: F.col(name) for name in (*KEYS, "unit", "error")},
         "stage": F.lit(plan.stage),

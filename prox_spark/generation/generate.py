@@ -234,7 +234,7 @@ def _sign(config: Config, stage: Stage, lease: Lease, choose: Choice, batch: Bat
     # Compiled code, which only some refiners need.
     from prox_spark.generation.duplicates import sign_new
 
-    sign_new(config, stage, lease, choose(stage, in_units(batch.units)))
+    sign_new(config, stage, lease, choose(stage, in_units(batch.units)), batch)
 
 
 def _answer(config: Config, stage: Stage, choose: Choice, batch: Batch) -> Answered:
