@@ -46,7 +46,7 @@ def first_night() -> list[dict[str, Any]]:
         words = prose(group)
         found += [
             {"id": f"{group}-page", "text": " ".join(words), "quality": 0.5},
-            {"id": f"{group}-copy", "text": ", ".join(words).upper() + "!", "quality": "0.9"},
+            {"id": f"{group}-copy", "text": " ".join(words).upper() + "!", "quality": "0.9"},
             {"id": f"{group}-near", "text": near(words, group), "quality": None},
         ]
     found += [{"id": f"alone-{n}", "text": " ".join(prose(1000 + n))} for n in range(GROUPS)]
@@ -196,7 +196,7 @@ def test_a_group_whose_kept_document_was_forgotten_keeps_the_next_one(
 def test_a_run_that_died_between_signatures_and_programs_is_completed(
     spark: Any, configured: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configured("limits.max_bytes=700")
+    config = configured("limits.max_bytes=605")
     loose = configured()
     ingest(spark, loose)
 
