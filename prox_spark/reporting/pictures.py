@@ -1,60 +1,22 @@
 """The pictures of a report: matplotlib figures as inline SVG, each with its numbers as a table."""
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle
-from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from prox_spark.config.shapes import PAPER_SIZES
 from prox_spark.costs.compute import Stage, llama_parameters, refining_flops, training_flops
+from prox_spark.reporting.drawing import LABEL, Picture, Series, axes_of, bars, drawing, legend
 from prox_spark.reporting.figures import BINS, Facts, Model, Operation, VersionFacts, below, rebinned, share
 from prox_spark.reporting.svg import ROLES, inline
 from prox_spark.reporting.text import clean, shortened
 
-_WIDTH = 420
-_POINTS = 72
-_LABEL = 24
 _NAME = 60
 _BARS = 20
 _NEAR = 0.12
-
-_STYLE: dict[Any, Any] = {
-    # Text stays text: it can be read out, and follows the page's font and colours.
-    "svg.fonttype": "none",
-    "svg.hashsalt": "prox_spark",
-    # A source's name may hold dollar signs.
-    "text.parse_math": False,
-    "font.size": 12,
-    "text.color": ROLES["ink"],
-    "axes.edgecolor": ROLES["grid"],
-    "axes.labelcolor": ROLES["muted"],
-    "xtick.color": ROLES["muted"],
-    "ytick.color": ROLES["ink"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "axes.unicode_minus": False,
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """``svg`` is an element; ``columns`` and ``rows`` say the same in numbers, ``note`` what was counted."""
-
-    title: str
-    note: str
-    svg: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def pictures(facts: Facts) -> tuple[Picture, ...]:
@@ -63,23 +25,17 @@ def pictures(facts: Facts) -> tuple[Picture, ...]:
         *(_sources, _operations, _documents, _lines, _sweep, _calls),
         *(_refining, _models),
     )
-    with rc_context(_STYLE), warnings.catch_warnings():
-        # The page's fonts have what matplotlib's, which only measures, lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+    with drawing():
         return tuple(picture for draw in drawn if (picture := draw(facts)) is not None)
-
-
-@contextmanager
-def _axes(height: float) -> Iterator[tuple[Figure, Axes]]:
-    figure = Figure(figsize=(_WIDTH / _POINTS, height / _POINTS), layout="constrained")
-    axes = figure.add_subplot()
-    axes.tick_params(pad=6)
-    yield figure, axes
 
 
 def _colours(facts: Facts) -> list[tuple[VersionFacts, str]]:
     """The last version has the first colour."""
     return list(zip(facts.versions, ("two", "one")[-len(facts.versions) :], strict=True))
+
+
+def _series(facts: Facts) -> list[Series]:
+    return [Series(version.name, colour) for version, colour in _colours(facts)]
 
 
 def _sources(facts: Facts) -> Picture | None:
@@ -88,7 +44,7 @@ def _sources(facts: Facts) -> Picture | None:
     if not names:
         return None
     shares = [[each.get(name) or 0.0 for name in names] for each in kept]
-    svg = _bars(facts, names, shares, "sources", "Share of characters kept, by source", of_all=True)
+    svg = bars(_series(facts), names, shares, "sources", "Share of characters kept, by source", of_all=True)
     rows = tuple(
         (shortened(name, _NAME), *(f"{value:.1%}" for value in values), f"{source.characters:,}")
         for name, source, *values in zip(names, facts.versions[-1].sources, *shares, strict=True)
@@ -106,39 +62,13 @@ def _operations(facts: Facts) -> Picture | None:
         return None
     none = Operation("", 0, 0)
     lines = [[float(each.get(name, none).lines) for name in names] for each in found]
-    svg = _bars(facts, names, lines, "operations", "Lines removed or changed, by operation", of_all=False)
+    svg = bars(_series(facts), names, lines, "operations", "Lines removed or changed, by operation")
     columns = ("Operation", *(f"{what}, {v.name}" for v in facts.versions for what in ("Lines", "Characters")))
     rows = tuple(
         (name, *(f"{n:,}" for each in found for n in (each.get(name, none).lines, each.get(name, none).characters)))
         for name in names
     )
     return Picture("Operations", "Removed or changed lines of kept documents.", svg, columns, rows)
-
-
-def _bars(
-    facts: Facts, names: Sequence[str], values: Sequence[Sequence[float]], name: str, title: str, *, of_all: bool
-) -> str:
-    """Horizontal bars, a group for each name and a bar for each version; shares stand on a track of 100 %."""
-    many = len(facts.versions)
-    thick = 0.62 / many
-    with _axes(44 + len(names) * (22 + 10 * many)) as (figure, axes):
-        top = 1.0 if of_all else max(max(each) for each in values) or 1.0
-        for number, ((version, colour), each) in enumerate(zip(_colours(facts), values, strict=True)):
-            at = [place + (number - (many - 1) / 2) * (thick + 0.04) for place in range(len(names))]
-            if of_all:
-                axes.barh(at, [1.0] * len(at), thick, color=ROLES["track"])
-            axes.barh(at, each, thick, color=ROLES[colour], label=shortened(version.name, _LABEL))
-            for place, value in zip(at, each, strict=True):
-                said = f"{value:.1%}" if of_all else f"{value:,.0f}"
-                axes.text((top if of_all else value) + top * 0.015, place, said, va="center", color=ROLES["muted"])
-        axes.set_yticks(range(len(names)), [shortened(one, _LABEL) for one in names])
-        axes.invert_yaxis()
-        axes.set_xlim(0, top * (1.14 if of_all else 1.18))
-        axes.set_xticks([])
-        axes.spines["bottom"].set_visible(False)
-        axes.margins(y=0.02)
-        _legend(figure, facts)
-        return inline(figure, name, title)
 
 
 def _documents(facts: Facts) -> Picture | None:
@@ -164,17 +94,17 @@ def _histogram(facts: Facts, title: str, note: str, kind: str, label: str, thres
     shown = list(zip(_colours(facts), counts, strict=True))
     shown = shown[-1:] if counts[0] == counts[-1] else shown
     width = 1 / _BARS
-    with _axes(210) as (figure, axes):
+    with axes_of(210) as (figure, axes):
         for number, ((version, colour), each) in enumerate(shown):
             part = width * 0.86 / len(shown)
             at = [(place + 0.07) * width + part * (number + 0.5) for place in range(_BARS)]
-            axes.bar(at, each, part, color=ROLES[colour], label=shortened(version.name, _LABEL))
+            axes.bar(at, each, part, color=ROLES[colour], label=shortened(version.name, LABEL))
         _score_axis(axes, label)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         _thresholds(axes, facts, threshold)
         if len(shown) > 1:
-            _legend(figure, facts)
+            legend(figure, _series(facts))
         svg = inline(figure, f"scores-{kind}", f"{title}: histogram of {label}")
     columns = (label, *(version.name for (version, _), _ in shown))
     rows = tuple(
@@ -192,16 +122,16 @@ def _sweep(facts: Facts) -> Picture | None:
         return None
     curves = curves[-1:] if curves[0][2] == curves[-1][2] else curves
     edges = [edge / BINS for edge in range(BINS + 1)]
-    with _axes(210) as (figure, axes):
+    with axes_of(210) as (figure, axes):
         for version, colour, counts in curves:
-            axes.plot(edges, below(counts), color=ROLES[colour], linewidth=2, label=shortened(version.name, _LABEL))
+            axes.plot(edges, below(counts), color=ROLES[colour], linewidth=2, label=shortened(version.name, LABEL))
         axes.set_ylim(0, 1.02)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         _score_axis(axes, "drop_line_below")
         _thresholds(axes, facts, "drop_line_below")
         if len(curves) > 1:
-            _legend(figure, facts)
+            legend(figure, _series(facts))
         svg = inline(figure, "sweep", "Share of scored lines that each threshold would remove")
     note = "Share of scored lines that each threshold would remove, from stored scores, before guards."
     columns = ("drop_line_below", *(version.name for version, _, _ in curves))
@@ -223,7 +153,7 @@ def _refining(facts: Facts) -> Picture | None:
     names = [f"{name} ({parameters / 1e9:.2g}B)" for name, parameters in sizes.items()]
     tokens = [[(costs[one.name] or 0.0) / training_flops(size, 1) for size in sizes.values()] for one in known.versions]
     title = "Training tokens that cost as much as refining"
-    svg = _bars(known, names, tokens, "refining", title, of_all=False)
+    svg = bars(_series(known), names, tokens, "refining", title)
     rows = tuple(_stage_row(version, stage) for version in facts.versions for stage in version.stages)
     columns = ("Stage", "Refiner", "Parameters", "Tokens read and written", "FLOPs")
     note = (
@@ -249,9 +179,9 @@ def _models(facts: Facts) -> Picture | None:
     shown = [(model, look) for model, look in zip(facts.models, cycle(_LOOKS)) if model.points]
     if not shown:
         return None
-    with _axes(230) as (figure, axes):
+    with axes_of(230) as (figure, axes):
         for model, (role, line) in shown:
-            label = shortened(model.name, _LABEL)
+            label = shortened(model.name, LABEL)
             axes.plot(*zip(*model.points, strict=True), line, color=ROLES[role], marker="o", markersize=3, label=label)
         axes.set_xscale("log")
         axes.set_xlabel("FLOPs of training and of the refining it needed")
@@ -307,9 +237,3 @@ def _whose(facts: Facts, key: str) -> str:
         return ""
     named = (f"{value:g} in {version.name}" for version, value in zip(facts.versions, values, strict=True))
     return f" Dashed: {', '.join(named)}."
-
-
-def _legend(figure: Figure, facts: Facts) -> None:
-    if len(facts.versions) > 1:
-        options: dict[str, Any] = {"frameon": False, "ncols": 2, "handlelength": 1, "handleheight": 1, "borderpad": 0}
-        figure.legend(loc="outside upper left", **options)

@@ -18,9 +18,10 @@ pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 from prox_spark.config.shapes import PAPER_SIZES
 from prox_spark.costs.compute import Stage, llama_parameters
 from prox_spark.errors import UsageError
+from prox_spark.reporting.components import data_block
 from prox_spark.reporting.facts import read_models
 from prox_spark.reporting.figures import BINS, Facts, Scores
-from prox_spark.reporting.page import data_block, render, write
+from prox_spark.reporting.page import page_data, render, write
 from prox_spark.reporting.pictures import pictures
 from prox_spark.schemas import COUNTS
 
@@ -94,7 +95,7 @@ def test_the_policy_allows_the_inlined_style_and_script_alone(hostile: Elements)
 
 def test_the_data_survives_its_escaping() -> None:
     documents = values.hostile(2)
-    block = data_block(values.two(), documents)
+    block = data_block(page_data(values.two(), documents))
     assert not set(block) & set("<>&\u2028\u2029")
     shown = json.loads(block)["documents"]
     assert [one["id"] for one in shown] == [document.doc_id for document in documents]
