@@ -65,6 +65,10 @@ class RefinerError(UsageError):
     """A refiner that cannot be used: model folder incomplete, unsafe weights, unknown template."""
 
 
+class DeadlineError(ProxSparkError):
+    """A query that took longer than it may: Spark's jobs for it were stopped."""
+
+
 class CompatError(ProxSparkError):
     """The published ProX executor raises on this document and program; ``compat`` mode says so instead."""
 

@@ -5,6 +5,7 @@ Each function says which versions need it. When the last of them goes, the funct
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -80,6 +81,25 @@ def stop_tagged(spark: SparkSession, tag: str) -> None:
         spark.interruptTag(tag)
     else:
         spark.sparkContext.cancelJobsWithTag(tag)
+
+
+def remove_tag(spark: SparkSession, tag: str) -> None:
+    """Tag the jobs that this thread starts no longer. See ``add_tag``."""
+    if _SINCE_4:
+        spark.removeTag(tag)
+    else:
+        spark.sparkContext.removeJobTag(tag)
+
+
+def tagged_pool(spark: SparkSession, workers: int) -> ThreadPoolExecutor:
+    """Threads whose jobs have the tags of this one's: what stops its jobs stops theirs. See ``add_tag``."""
+    tags = spark.getTags() if _SINCE_4 else spark.sparkContext.getJobTags()
+
+    def begin() -> None:
+        for tag in tags:
+            add_tag(spark, tag)
+
+    return ThreadPoolExecutor(max_workers=workers, initializer=begin)
 
 
 def takes_profiles() -> bool:

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 from prox_spark.costs.compute import Stage
-from prox_spark.reporting.documents import MAX_CHARACTERS, Found, ReportDocument, document
+from prox_spark.reporting.documents import IN_REPORT, Found, ReportDocument, document
 from prox_spark.reporting.figures import BINS, Drop, Facts, Operation, Scores, Source, VersionFacts
 from prox_spark.schemas import COUNTS
 
@@ -101,7 +101,7 @@ def row(text: str, doc_id: str = "a", source: str | None = "c4", url: str | None
         "doc_id": doc_id,
         "source": source,
         "url": url,
-        "head": text[:MAX_CHARACTERS],
+        "head": text[: IN_REPORT.characters],
         "n_characters": len(text),
         "n_lines": text.count("\n") + 1,
     }

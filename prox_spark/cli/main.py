@@ -18,7 +18,7 @@ from prox_spark.cli.libraries import presets, questions
 from prox_spark.cli.logs import complain, logged
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, RetryOption, app, opened, session, start, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
-from prox_spark.cli.reading import compare, history, report, sql
+from prox_spark.cli.reading import browse, compare, history, report, sql
 from prox_spark.cli.starting import init
 from prox_spark.config import load_config
 from prox_spark.errors import (
@@ -253,7 +253,7 @@ def evaluate(overrides: Overrides = None, config: ConfigOption = None, output: O
 
 for heading, verbs in (
     (groups.START, (init, presets)),
-    (groups.LOOK, (history, sql, questions, compare, report)),
+    (groups.LOOK, (history, sql, questions, compare, report, browse)),
     (groups.KEEP, (export, pin, rollback, optimize, forget)),
 ):
     for verb in verbs:

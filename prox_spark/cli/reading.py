@@ -1,4 +1,4 @@
-"""Verbs that read a store: ``history``, ``sql``, ``compare`` and ``report``."""
+"""Verbs that read a store: ``history``, ``sql``, ``compare``, ``report`` and ``browse``."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 import prox_spark
 from prox_spark.cli.options import ConfigOption, OutputOption, Overrides, StoreOption, session, store_of, tell
 from prox_spark.cli.output import write_facts, write_json, write_line, write_table
-from prox_spark.errors import UsageError
+from prox_spark.errors import InstallationError, UsageError
 from prox_spark.tables.times import utc
 from prox_spark.versions.questions import question
 
@@ -182,3 +182,34 @@ def report(
     asked: dict[str, Any] = {"before": before, "after": after, "sample": sample, "seed": seed, "evaluation": evaluation}
     done = prox_spark.report(session(loaded), location, output_file, **asked)
     tell(asdict(done), output)
+
+
+def browse(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    store: StoreOption = None,
+    output: OutputOption = "text",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on this machine. Default: any free one.")
+    ] = 0,
+    deadline: Annotated[
+        float, typer.Option("--deadline", min=1, metavar="SECONDS", help="Stop the queries of a page after this time.")
+    ] = 120,
+) -> None:
+    """Show the store as a local web page: versions, documents, dropped lines, SQL. Writes nothing."""
+    try:
+        from prox_spark.browsing.site import Site
+    except ModuleNotFoundError as error:
+        raise InstallationError(
+            f"browse needs {error.name}, which is not installed: pip install 'prox-spark[report]'"
+        ) from None
+    from prox_spark.browsing.server import bind
+
+    location, loaded = store_of(store, config, overrides)
+    bound = bind(Site(session(loaded), location, deadline), port)
+    if output == "json":
+        write_json({"url": bound.url})
+    else:
+        write_line(f"Open {bound.url}")
+        write_line("Whoever has this address can read the store. Ctrl-C ends it.")
+    bound.serve()

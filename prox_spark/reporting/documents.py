@@ -8,19 +8,31 @@ from prox_spark.programs.operations import names_of
 from prox_spark.reporting.lines import Mark, call_text, compared, cut, explain
 from prox_spark.reporting.text import clean, shortened
 
-MAX_CHARACTERS = 20_000
-"""Of a document; ``MAX_LINES`` and ``MAX_LINE`` bound it too. The page says what it does not show."""
-MAX_LINES = 400
 MAX_LINE = 2_000
 MAX_CALLS = 40
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a document is shown, from its beginning; ``MAX_LINE`` bounds it too. The page says what it does not show."""
+
+    characters: int
+    lines: int
+
+
+IN_REPORT = Extent(20_000, 400)
+ALONE = Extent(500_000, 5_000)
+"""Of a document that has a page for itself."""
+
 _MAX_NAME = 300
 
-_REASONS = {
+REASONS = {
     "empty": "it is blank",
     "program": "its program says " + " or ".join(f"{name}()" for name in sorted(names_of("document"))),
     "removed_share": "its programs remove too much of it (removed_share)",
     "too_short": "its programs leave too few words (too_short)",
 }
+"""Why a document is dropped, in words; of ``keep_score`` the numbers are said."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +93,18 @@ class Found:
         return next((fate for fate, row in fates if row is not None), "absent")
 
 
-def document(row: Mapping[str, Any], found: Sequence[Found], executions: Sequence[Mapping[str, Any]]) -> ReportDocument:
+def document(
+    row: Mapping[str, Any],
+    found: Sequence[Found],
+    executions: Sequence[Mapping[str, Any]],
+    extent: Extent = IN_REPORT,
+) -> ReportDocument:
     """The view of one document.
 
-    ``row``: doc_id, source, url, ``head`` (the first ``MAX_CHARACTERS`` of its text), n_characters, n_lines.
+    ``row``: doc_id, source, url, ``head`` (the first characters of its text, as many as ``extent`` has), n_characters, n_lines.
     ``found`` and ``executions`` (the ``execution`` settings) have an entry for each version.
     """
-    texts = row["head"].split("\n")[:MAX_LINES]
+    texts = row["head"].split("\n")[: extent.lines]
     whole = len(row["head"]) == row["n_characters"]
     # The last line may go on where the head ends; then nothing can be said about its end.
     open_line = None if whole or len(texts) < row["head"].count("\n") + 1 else len(texts) - 1
@@ -192,7 +209,7 @@ def _why(found: Found, execution: Mapping[str, Any]) -> str:
         if reason == "keep_score" and score is not None:
             because = f"its keep_score {score:.2f} is below {float(execution['drop_document_below']):g}"
         else:
-            because = _REASONS.get(reason, clean(str(reason)))
+            because = REASONS.get(reason, clean(str(reason)))
         return f"Dropped in the {stage} stage: {because}."
     if found.quarantined is not None:
         error, message = (clean(found.quarantined[name] or "") for name in ("error_class", "message"))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from prox_spark.costs.refining import stages_of
 from prox_spark.errors import UsageError
 from prox_spark.reporting.figures import BINS, Drop, Facts, Model, Operation, Scores, Source, VersionFacts
 from prox_spark.reporting.text import clean, shortened
+from prox_spark.spark_api import tagged_pool
 from prox_spark.tables.times import utc
 from prox_spark.versions.names import Version, own_rows
 
@@ -48,13 +49,30 @@ def read_models(file: Path) -> tuple[Model, ...]:
 
 
 def _version(reading: Version, names: Sequence[str]) -> VersionFacts:
-    row = reading.row
-    configuration = json.loads(row["configuration"])
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with tagged_pool(reading.store.spark, 2) as pool:
         sources = pool.submit(read_sources, reading, names)
         operations = pool.submit(_operations, reading)
         drops = pool.submit(read_drops, reading)
         scores = pool.submit(_scores, reading)
+    return replace(
+        counted(reading),
+        sources=sources.result(),
+        operations=operations.result(),
+        drops=drops.result(),
+        scores=scores.result(),
+        stages=tuple(stages_of(reading)),
+    )
+
+
+def counted_facts(readings: Sequence[Version]) -> Facts:
+    """The facts of one or two versions that their rows of ``refinements`` hold: counts and settings."""
+    return Facts(readings[-1].store.location, tuple(map(counted, readings)), _differences(readings))
+
+
+def counted(reading: Version) -> VersionFacts:
+    """What the row of ``refinements`` says of a version; everything else is empty."""
+    row = reading.row
+    configuration = json.loads(row["configuration"])
     return VersionFacts(
         refinement=row["refinement"],
         version=row["version"],
@@ -63,11 +81,6 @@ def _version(reading: Version, names: Sequence[str]) -> VersionFacts:
         counts=row["counts"].asDict(),
         execution=configuration["execution"],
         refiners=described_refiners(row, configuration),
-        sources=sources.result(),
-        operations=operations.result(),
-        drops=drops.result(),
-        scores=scores.result(),
-        stages=tuple(stages_of(reading)),
     )
 
 

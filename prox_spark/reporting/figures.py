@@ -46,9 +46,9 @@ class Scores:
     ``documents``: keep_score; ``lines``: P(keep) of scored lines; ``calls``: confidence of calls.
     """
 
-    documents: tuple[int, ...]
-    lines: tuple[int, ...]
-    calls: tuple[int, ...]
+    documents: tuple[int, ...] = (0,) * BINS
+    lines: tuple[int, ...] = (0,) * BINS
+    calls: tuple[int, ...] = (0,) * BINS
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class VersionFacts:
     counts: dict[str, int]
     execution: dict[str, Any]
     refiners: dict[str, str]
-    sources: tuple[Source, ...]
-    operations: tuple[Operation, ...]
-    drops: tuple[Drop, ...]
-    scores: Scores
-    stages: tuple[Stage, ...]
+    sources: tuple[Source, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    drops: tuple[Drop, ...] = ()
+    scores: Scores = Scores()
+    stages: tuple[Stage, ...] = ()
 
     @property
     def name(self) -> str:

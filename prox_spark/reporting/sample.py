@@ -5,14 +5,14 @@ The same documents are drawn for the same seed, whatever the partitions: those w
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from prox_spark.reporting.documents import MAX_CALLS, MAX_CHARACTERS, MAX_LINES, Found, ReportDocument, document
+from prox_spark.reporting.documents import IN_REPORT, MAX_CALLS, Extent, Found, ReportDocument, document
 from prox_spark.reporting.lines import calls_of
+from prox_spark.spark_api import tagged_pool
 from prox_spark.tables.units import in_units
 from prox_spark.versions.names import Version, own_rows
 
@@ -25,35 +25,52 @@ _CALLS_READ = 50 * MAX_CALLS
 
 def read_sample(readings: Sequence[Version], size: int, seed: int) -> tuple[ReportDocument, ...]:
     """About ``size`` documents of all versions, in the order of their draw, as every version has them."""
-    drawn = _draw(readings, size, seed)
-    executions = [json.loads(reading.row["configuration"])["execution"] for reading in readings]
-    if not drawn:
+    return read_documents(readings, [(row["doc_id"], row["unit"]) for row in _draw(readings, size, seed)])
+
+
+def read_documents(
+    readings: Sequence[Version], places: Sequence[tuple[str, int]], extent: Extent = IN_REPORT
+) -> tuple[ReportDocument, ...]:
+    """The documents with these ids and units, in their order, as every version has them; without those that none has."""
+    if not places:
         return ()
-    chosen = readings[0].store.spark.createDataFrame([(row["doc_id"],) for row in drawn], "doc_id string")
-    units = {row["unit"] for row in drawn}
+    executions = [json.loads(reading.row["configuration"])["execution"] for reading in readings]
+    ids = [doc_id for doc_id, _ in places]
+    units = {unit for _, unit in places}
+    chosen = readings[0].store.spark.createDataFrame([(doc_id,) for doc_id in ids], "doc_id string")
 
     def own(rows: DataFrame) -> DataFrame:
-        """Those of the drawn documents; files of other units are not read."""
+        """Those of the chosen documents; files of other units are not read."""
         pruned = rows.where(in_units(units)) if "unit" in rows.columns else rows
+        if len(ids) == 1:
+            # A condition that files, and parts of them, are left out by.
+            return pruned.where(F.col("doc_id") == ids[0])
         return pruned.join(F.broadcast(chosen), "doc_id", "left_semi")
 
-    texts = _texts(readings, own)
-    found = [_found(reading, own) for reading in readings]
-    return tuple(document(texts[row["doc_id"]], [each(row["doc_id"]) for each in found], executions) for row in drawn)
+    texts = _texts(readings, own, extent)
+    found = [_found(reading, own, extent) for reading in readings]
+    return tuple(
+        document(texts[doc_id], [each(doc_id) for each in found], executions, extent)
+        for doc_id in ids
+        if doc_id in texts
+    )
 
 
-def _documents(readings: Sequence[Version]) -> DataFrame:
-    """The documents of all versions; those of the last come from it."""
-    last = readings[-1].read("documents")
+Own = Callable[[DataFrame], DataFrame]
+
+
+def documents_of(readings: Sequence[Version], own: Own = lambda rows: rows) -> DataFrame:
+    """The documents of all versions, as ``own`` chooses them; those of the last come from it."""
+    last = own(readings[-1].read("documents"))
     if len({reading.row["documents_version"] for reading in readings}) == 1:
         return last
-    gone = readings[0].read("documents").join(last.select("doc_id"), "doc_id", "left_anti")
+    gone = own(readings[0].read("documents")).join(last.select("doc_id"), "doc_id", "left_anti")
     return last.unionByName(gone)
 
 
 def _draw(readings: Sequence[Version], size: int, seed: int) -> list[Row]:
     """doc_id and unit of the drawn documents, in order."""
-    documents = _documents(readings).select("doc_id", "unit")
+    documents = documents_of(readings).select("doc_id", "unit")
 
     def place(column: str) -> Column:
         return F.xxhash64(column, F.lit(seed).cast("long"))
@@ -65,14 +82,11 @@ def _draw(readings: Sequence[Version], size: int, seed: int) -> list[Row]:
     return drawn
 
 
-Own = Callable[[DataFrame], DataFrame]
-
-
-def _texts(readings: Sequence[Version], own: Own) -> dict[str, dict[str, Any]]:
+def _texts(readings: Sequence[Version], own: Own, extent: Extent) -> dict[str, dict[str, Any]]:
     text = F.col("text")
-    rows = own(_documents(readings)).select(
+    rows = documents_of(readings, own).select(
         *("doc_id", "source", "url"),
-        F.substring(text, 1, MAX_CHARACTERS).alias("head"),
+        F.substring(text, 1, extent.characters).alias("head"),
         F.length(text).alias("n_characters"),
         (F.length(text) - F.length(F.replace(text, F.lit("\n"))) + 1).alias("n_lines"),
     )
@@ -83,11 +97,11 @@ def _by_document(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     return {row["doc_id"]: row.asDict(recursive=True) for row in rows}
 
 
-def _found(reading: Version, own: Own) -> Callable[[str], Found]:
+def _found(reading: Version, own: Own, extent: Extent) -> Callable[[str], Found]:
     """What a version made of each drawn document."""
     reads = (_refined, _dropped, _quarantined, _log, _programs)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        tables = list(pool.map(lambda read: _by_document(read(reading, own).collect()), reads))
+    with tagged_pool(reading.store.spark, 2) as pool:
+        tables = list(pool.map(lambda read: _by_document(read(reading, own, extent).collect()), reads))
     refined, dropped, quarantined, log, programs = tables
     compat = json.loads(reading.row["configuration"])["execution"]["mode"] == "compat"
     semantics = 1 if compat else json.loads(reading.row["identity"])["semantics"]
@@ -109,41 +123,41 @@ def _found(reading: Version, own: Own) -> Callable[[str], Found]:
     return of
 
 
-def _refined(reading: Version, own: Own) -> DataFrame:
+def _refined(reading: Version, own: Own, _: Extent) -> DataFrame:
     numbers = ("n_lines_removed", "n_lines_rewritten", "guard")
     return own(reading.read("refined")).select("doc_id", *numbers, F.xxhash64("text").alias("text_hash"))
 
 
-def _dropped(reading: Version, own: Own) -> DataFrame:
+def _dropped(reading: Version, own: Own, _: Extent) -> DataFrame:
     return own(reading.read("dropped_documents")).select("doc_id", "stage", "reason", "keep_score")
 
 
-def _quarantined(reading: Version, own: Own) -> DataFrame:
+def _quarantined(reading: Version, own: Own, _: Extent) -> DataFrame:
     return own(own_rows(reading, "quarantine")).select("doc_id", "error_class", "message")
 
 
-def _log(reading: Version, own: Own) -> DataFrame:
+def _log(reading: Version, own: Own, extent: Extent) -> DataFrame:
     """A row for each document: the logged lines that can be shown, and all operations of its log."""
-    replacement = F.substring("replacement", 1, MAX_CHARACTERS).alias("replacement")
+    replacement = F.substring("replacement", 1, extent.characters).alias("replacement")
     line = F.struct("line_number", "operation", "score", replacement)
     return (
         own(reading.read("dropped_lines"))
         .groupBy("doc_id")
         .agg(
-            F.collect_list(F.when(F.col("line_number") < MAX_LINES, line)).alias("lines"),
+            F.collect_list(F.when(F.col("line_number") < extent.lines, line)).alias("lines"),
             F.sort_array(F.collect_set("operation")).alias("operations"),
         )
     )
 
 
-def _programs(reading: Version, own: Own) -> DataFrame:
+def _programs(reading: Version, own: Own, extent: Extent) -> DataFrame:
     """A row for each document: its programs in order, as far as they are about lines that can be shown."""
     program = F.struct(
         F.when(F.col("stage") == "chunk", F.col("chunk")).otherwise(-1).alias("order"),
         *("stage", "line_start", "line_end", "keep_score", "output", "line_offset"),
         F.slice("calls", 1, _CALLS_READ).alias("calls"),
-        F.slice("line_scores", 1, MAX_LINES).alias("line_scores"),
+        F.slice("line_scores", 1, extent.lines).alias("line_scores"),
     )
-    shown = F.coalesce(F.col("line_start") < MAX_LINES, F.lit(True))
+    shown = F.coalesce(F.col("line_start") < extent.lines, F.lit(True))
     rows = own(own_rows(reading, "programs")).where(shown)
     return rows.groupBy("doc_id").agg(F.sort_array(F.collect_list(program)).alias("programs"))

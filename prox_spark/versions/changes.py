@@ -21,14 +21,7 @@ def document_changes(one: Version, other: Version, *, with_text: bool) -> DataFr
     both = (b == "refined") & (a == "refined")
     log_changed = F.coalesce(both & (F.col("b.log_hash") != F.col("a.log_hash")), F.lit(False))
     text_changed = log_changed & (F.col("b.text_hash") != F.col("a.text_hash")) if with_text else log_changed
-    change = (
-        F.when(b.isNull(), "added")
-        .when(a.isNull(), "removed")
-        .when(both, F.when(text_changed, "changed").otherwise("unchanged"))
-        .when(b == "refined", "newly_dropped")
-        .when(a == "refined", "newly_kept")
-        .otherwise("dropped_in_both")
-    )
+    change = change_class(b, a, text_changed)
 
     def side(name: str) -> Column:
         return F.struct(*(F.col(f"{name}.{column}") for column in ("fate", "reason", "characters")))
@@ -41,6 +34,18 @@ def document_changes(one: Version, other: Version, *, with_text: bool) -> DataFr
         log_changed.alias("log_changed"),
         side("b").alias("before"),
         side("a").alias("after"),
+    )
+
+
+def change_class(before: Column, after: Column, changed: Column) -> Column:
+    """One of ``CHANGES``, from a document's fates in two versions; ``changed``: whether its texts differ where both keep it."""
+    return (
+        F.when(before.isNull(), "added")
+        .when(after.isNull(), "removed")
+        .when((before == "refined") & (after == "refined"), F.when(changed, "changed").otherwise("unchanged"))
+        .when(before == "refined", "newly_dropped")
+        .when(after == "refined", "newly_kept")
+        .otherwise("dropped_in_both")
     )
 
 

@@ -24,8 +24,13 @@ def question(name: str, refinements: Mapping[str, str] | None = None) -> str:
     """
     text = QUESTIONS.read(name)
     given = refinements or {}
-    letters = sorted(set(_LETTER.findall(text)))
+    letters = letters_of(name)
     if letters != sorted(given):
         wanted = " and ".join(f"{letter}=NAME" for letter in letters) or "none"
         raise UsageError(f"question {name}: needs refinements for {wanted}, got {', '.join(sorted(given)) or 'none'}")
     return _LETTER.sub(lambda found: f"@{given[found[1]]}`", text)
+
+
+def letters_of(name: str) -> list[str]:
+    """The letters of a question about several refinements, in order; empty for one about the newest."""
+    return sorted(set(_LETTER.findall(QUESTIONS.read(name))))

@@ -14,7 +14,7 @@ from claims import PAGE, PROSE, run, versions
 from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.refinement.execute import execute
-from prox_spark.reporting.documents import MAX_CHARACTERS
+from prox_spark.reporting.documents import IN_REPORT
 from prox_spark.reporting.facts import read_facts
 from prox_spark.reporting.reading import readings
 from prox_spark.tables.store import open_store
@@ -137,7 +137,7 @@ def test_page_text_is_shown_and_a_long_line_is_cut_and_said_to_be(page: Path) ->
     assert shown["hostile"]["source"] == "<b>bold</b>"
     (line,) = shown["long"]["lines"]
     assert line[1] == "… the line continues"
-    assert f"{MAX_CHARACTERS:,} of {len(TEXTS['long'][1]):,} characters" in shown["long"]["hidden"]
+    assert f"{IN_REPORT.characters:,} of {len(TEXTS['long'][1]):,} characters" in shown["long"]["hidden"]
     text = page.read_text(encoding="utf-8")
     assert "window.hacked = 1</script>" not in text
     assert len(text) < 300_000

@@ -163,7 +163,7 @@ def test_every_key_of_execution_is_documented() -> None:
 
 
 def test_every_reason_has_words_in_the_report() -> None:
-    assert set(REASONS) - {None} <= set(documents._REASONS)
+    assert set(REASONS) - {None} <= set(documents.REASONS)
 
 
 def test_every_rule_is_documented() -> None:

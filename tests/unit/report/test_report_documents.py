@@ -6,10 +6,9 @@ import pytest
 import report_values as values
 
 from prox_spark.reporting.documents import (
+    IN_REPORT,
     MAX_CALLS,
-    MAX_CHARACTERS,
     MAX_LINE,
-    MAX_LINES,
     Found,
     ReportDocument,
     change,
@@ -63,10 +62,10 @@ def test_a_short_document_is_shown_whole() -> None:
     [
         ("x" * 10_000_000, 1, "… the line continues", "Shown: the first 20,000 of 10,000,000 characters."),
         ("x" * 3000, 1, "… 1,000 more characters", ""),
-        ("\n" * 5000, MAX_LINES, "", "Shown: the first 400 of 5,001 lines."),
+        ("\n" * 5000, IN_REPORT.lines, "", "Shown: the first 400 of 5,001 lines."),
         (
             "line\n" * 1_000_000,
-            MAX_LINES,
+            IN_REPORT.lines,
             "",
             "Shown: the first 400 of 1,000,001 lines, the first 20,000 of 5,000,000 characters.",
         ),
@@ -76,14 +75,14 @@ def test_what_is_not_shown_is_said(text: str, lines: int, more: str, hidden: str
     shown = of(text, KEPT)
     assert len(shown.lines) == lines
     assert all(len(line.text) <= MAX_LINE for line in shown.lines)
-    assert sum(len(line.text) for line in shown.lines) <= MAX_CHARACTERS
+    assert sum(len(line.text) for line in shown.lines) <= IN_REPORT.characters
     assert shown.lines[-1].more == more
     assert shown.hidden == hidden
 
 
 def test_the_end_of_a_line_that_goes_on_is_no_change() -> None:
     text = "a " * 50_000
-    shown = of(text, values.found([values.line(0, "normalize", to=text.replace("a ", "b ")[:MAX_CHARACTERS])]))
+    shown = of(text, values.found([values.line(0, "normalize", to=text.replace("a ", "b ")[: IN_REPORT.characters])]))
     assert shown.outcomes[0].marks[0].pieces == (("same", text[:MAX_LINE]),)
 
 
