@@ -80,15 +80,17 @@ class Site:
         except ConnectionError:
             raise
         except (ProxSparkError, PySparkException, Py4JError) as error:
-            return self._failed(shown, error)
+            return self._failed(request, shown, error)
         return found if isinstance(found, Response) else _page(200, found)
 
-    def _failed(self, shown: Shown, error: Exception) -> Response:
+    def _failed(self, request: Request, shown: Shown, error: Exception) -> Response:
         known = error if isinstance(error, ProxSparkError) else store_damage(error, self._store.location)
         if known is None:
-            _log.warning("browse: %s: %s", type(error).__name__, first_line(error))
-            return _page(500, pages.failure(shown, "Failed", f"{type(error).__name__}: {first_line(error)}"))
+            known = ProxSparkError(f"{type(error).__name__}: {first_line(error)}")
+            _log.warning("browse: %s", known)
         status, title = next(said for kind, said in _TITLES.items() if isinstance(known, kind))
+        if request.sent:
+            return _page(status, pages.sql(shown, _questions(), _query(request), problem=f"{title}: {known}"))
         return _page(status, pages.failure(shown, title, str(known)))
 
     def _current(self) -> _Known:
@@ -161,19 +163,22 @@ class Site:
         return pages.lines(shown, request.given, page, _last_unit(readings))
 
     def _sql(self, request: Request, shown: Shown) -> str:
-        questions = [(name, QUESTIONS.about(name)) for name in QUESTIONS.names()]
-        # A form sends its lines with both characters of a line's end.
-        text, name = request.given.get("select", "").replace("\r\n", "\n"), request.given.get("question", "")
+        text, name = _query(request), request.given.get("question", "")
         if request.sent:
-            try:
-                return pages.sql(shown, questions, text, ask(self._spark, self._store.location, text))
-            except (UsageError, DeadlineError) as error:
-                return pages.sql(shown, questions, text, problem=str(error))
+            return pages.sql(shown, _questions(), text, ask(self._spark, self._store.location, text))
         if name:
-            letters = letters_of(name)
             versions = (shown.before or shown.version, shown.version)
-            text = question(name, dict(zip(letters, versions, strict=False)))
-        return pages.sql(shown, questions, text)
+            text = question(name, dict(zip(letters_of(name), versions, strict=False)))
+        return pages.sql(shown, _questions(), text)
+
+
+def _query(request: Request) -> str:
+    """The query that was sent: a form ends its lines with two characters."""
+    return request.given.get("select", "").replace("\r\n", "\n")
+
+
+def _questions() -> list[tuple[str, str]]:
+    return [(name, QUESTIONS.about(name)) for name in QUESTIONS.names()]
 
 
 _TITLES: dict[type[ProxSparkError], tuple[int, str]] = {

@@ -96,7 +96,8 @@ def bars(
     many = len(series)
     thick = 0.62 / many
     with axes_of(44 + len(names) * (22 + 10 * many)) as (figure, axes):
-        top = 1.0 if of_all else max(max(each) for each in values) or 1.0
+        low, high = min(0.0, *map(min, values)), 1.0 if of_all else max(0.0, *map(max, values))
+        span = high - low or 1.0
         for number, (one, each) in enumerate(zip(series, values, strict=True)):
             at = [place + (number - (many - 1) / 2) * (thick + 0.04) for place in range(len(names))]
             if of_all:
@@ -104,11 +105,11 @@ def bars(
             axes.barh(at, each, thick, color=ROLES[one.colour], label=shortened(one.name, LABEL))
             for place, value in zip(at, each, strict=True):
                 said = f"{value:.1%}" if of_all else said_of(value)
-                right = top if of_all else max(value, 0.0)
-                axes.text(right + top * 0.015, place, said, va="center", color=ROLES["muted"])
+                right = high if of_all else max(value, 0.0)
+                axes.text(right + span * 0.015, place, said, va="center", color=ROLES["muted"])
         axes.set_yticks(range(len(names)), [shortened(one, LABEL) for one in names])
         axes.invert_yaxis()
-        axes.set_xlim(min(0.0, *map(min, values)), top * (1.14 if of_all else 1.18))
+        axes.set_xlim(low, high + span * (0.14 if of_all else 0.18))
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         axes.margins(y=0.02)
