@@ -37,7 +37,11 @@ def made(name: str, text: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_text_adds_no_element_and_no_attribute(name: str) -> None:
     page = made(name, browse_values.HOSTILE)
-    shapes = ([(tag, set(own)) for tag, own in Elements(one).found] for one in (page, made(name, "x")))
+    # How many pieces a changed line has depends on its text.
+    shapes = (
+        [(tag, set(own)) for tag, own in Elements(one).found if tag not in ("del", "ins")]
+        for one in (page, made(name, "x"))
+    )
     assert next(shapes) == next(shapes)
     assert "\u202e" not in page
     assert "\x00" not in page
