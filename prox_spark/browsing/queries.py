@@ -41,8 +41,6 @@ def find_documents(readings: Sequence[Version], wanted: asked.Documents, size: i
         rows = texts.select("doc_id", "unit", *_names())
         for number, reading in enumerate(readings):
             rows = rows.join(_fates(reading, near).withColumnRenamed("fate", f"fate_{number}"), "doc_id", "left")
-            if number < len(readings) - 1:
-                rows = rows.select("doc_id", "unit", "source", "url", f"fate_{number}")
         outcome = _change() if len(readings) > 1 else _outcome()
         of_last = F.col(f"fate_{len(readings) - 1}")
         fields = ("reason", "n_lines_removed", "n_lines_rewritten", "characters", "kept")
@@ -197,7 +195,7 @@ def _fates(version: Version, near: Near) -> DataFrame:
         dropped.select("doc_id", row("dropped", F.col("reason"), number, number, F.col("n_characters"), F.lit(0))),
         quarantined.select("doc_id", row("quarantined", F.col("error_class"), *(number,) * 4)).distinct(),
     )
-    return reduce(DataFrame.unionByName, parts)
+    return reduce(lambda all_, part: all_.unionByName(part), parts)
 
 
 def _outcome() -> Column:

@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _form(self) -> str | None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > _MOST_BYTES:
+        if not length.isdecimal() or int(length) > _MOST_BYTES:
             self.close_connection = True
             return None
         return self.rfile.read(int(length)).decode("utf-8", "replace")

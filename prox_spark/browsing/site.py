@@ -150,7 +150,7 @@ class Site:
 
     def _document(self, request: Request, shown: Shown) -> str:
         doc_id, unit = request.given.get("id", ""), request.given.get("unit", "")
-        if not unit.isdigit():
+        if not unit.isdecimal():
             raise UsageError(f"unit={unit!r} is not a number")
         found = read_documents(self._readings(shown), [(doc_id, int(unit))], ALONE)
         if not found:

@@ -37,7 +37,6 @@ def read_documents(
     executions = [json.loads(reading.row["configuration"])["execution"] for reading in readings]
     ids = [doc_id for doc_id, _ in places]
     units = {unit for _, unit in places}
-    chosen = readings[0].store.spark.createDataFrame([(doc_id,) for doc_id in ids], "doc_id string")
 
     def own(rows: DataFrame) -> DataFrame:
         """Those of the chosen documents; files of other units are not read."""
@@ -45,6 +44,7 @@ def read_documents(
         if len(ids) == 1:
             # A condition that files, and parts of them, are left out by.
             return pruned.where(F.col("doc_id") == ids[0])
+        chosen = rows.sparkSession.createDataFrame([(doc_id,) for doc_id in ids], "doc_id string")
         return pruned.join(F.broadcast(chosen), "doc_id", "left_semi")
 
     texts = _texts(readings, own, extent)

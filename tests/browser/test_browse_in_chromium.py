@@ -12,7 +12,7 @@ from browser_helpers import CONTRAST, Watched
 
 pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 
-from prox_spark.browsing.server import bind
+from prox_spark.browsing.server import Request, Response, bind
 
 NAMES = ["", "version", "documents", "lines", "document", "sql", "failure"]
 
@@ -149,6 +149,33 @@ def test_a_query_is_sent_by_ctrl_enter(open_page: Open) -> None:
     with page.expect_request(lambda request: request.method == "POST") as sent:
         page.keyboard.press("Control+Enter")
     assert sent.value.headers["origin"] == page.url.partition("/")[0] + "//" + page.url.split("/")[2]
+
+
+def test_esc_stops_reading_and_the_page_stays(chromium: Any) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def site(request: Request) -> Response:
+        if request.path != "lines":
+            return browse_values.site()(request)
+        asked.set()
+        while not request.gone():
+            threading.Event().wait(0.01)
+        gone.set()
+        raise ConnectionAbortedError("nobody waits")
+
+    bound = bind(site)
+    threading.Thread(target=bound.serve, daemon=True).start()
+    page = chromium.new_page()
+    page.goto(bound.url + "documents")
+    page.keyboard.press("3")
+    page.locator("#busy").get_by_text("Esc stops").wait_for()
+    assert asked.is_set()
+    page.keyboard.press("Escape")
+    assert gone.wait(30)
+    assert page.url.endswith("documents")
+    assert page.locator("#busy").is_hidden()
+    page.context.close()
+    bound.server.shutdown()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -68,7 +68,7 @@ def test_the_next_page_and_a_document_keep_the_filters() -> None:
     links = [own.get("href") or "" for tag, own in Elements(page).found if tag == "a"]
     assert "documents?text=a%26b&source=c4&after=2.-1.page-0049" in links
     assert "documents?text=a%26b&source=c4" in links
-    assert "document?version=careful%3A0&text=a%26b&source=c4&unit=0&id=page-0000" in links
+    assert "document?text=a%26b&source=c4&version=careful%3A0&unit=0&id=page-0000" in links
 
 
 def test_a_document_is_data_for_the_script() -> None:
