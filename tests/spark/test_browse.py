@@ -1,12 +1,16 @@
 """``browse`` over a store: what its pages say is what the tables say, a page at a time and within a limit of time."""
 
+import _thread
+import io
 import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from claims import PAGE, PROSE, run, versions
@@ -19,6 +23,7 @@ from prox_spark.browsing.paging import Page
 from prox_spark.browsing.queries import ask, find_documents, find_lines
 from prox_spark.browsing.server import Request
 from prox_spark.browsing.site import Site
+from prox_spark.cli import main
 from prox_spark.config import load_config
 from prox_spark.errors import DeadlineError
 from prox_spark.refinement.execute import execute
@@ -285,3 +290,25 @@ def test_a_page_that_took_too_long_says_so(spark: Any, store: str) -> None:
     status, text = send(Site(spark, store, seconds=1), select)
     assert status == 504
     assert select in text
+
+
+def test_the_verb_prints_its_address_and_serves_until_ctrl_c(spark: Any, store: str) -> None:
+    printed, answers = io.StringIO(), []
+
+    def visit() -> None:
+        try:
+            while not printed.getvalue().endswith("\n"):
+                threading.Event().wait(0.05)
+            url = json.loads(printed.getvalue())["url"]
+            with urlopen(url) as answer:
+                answers.append(answer.read().decode())
+        finally:
+            _thread.interrupt_main()
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    with redirect_stdout(printed):
+        code = main(["browse", "--store", store, "--output", "json"])
+    visitor.join()
+    assert code == 130
+    assert "strict:0" in answers[0]
