@@ -132,6 +132,46 @@ def test_executors_with_a_gpu_run_an_engine_each_and_one_that_is_killed_takes_it
     assert batches[1] == DOCUMENTS
 
 
+def test_an_executor_on_a_spot_node_that_is_taken_away_hands_its_rows_on_and_its_engine_goes(
+    spark: Any, job: Job, gpu: dict[str, str], tmp_path: Path
+) -> None:
+    """The node manager's signal comes while the engine runs; the properties are those of docs/clusters.md."""
+    model = build_tiny_model(tmp_path / "tiny", [f"{PROSE}\nPage Home About It is page Accept remove_lines\n"])
+    decommission = {
+        "spark.decommission.enabled": "true",
+        "spark.storage.decommission.enabled": "true",
+        "spark.storage.decommission.rddBlocks.enabled": "true",
+        "spark.storage.decommission.shuffleBlocks.enabled": "true",
+    }
+    command, config, environment = job(
+        {"kind": "transformers", "model": str(model)},
+        f"local-cluster[2,{TASKS_PER_GPU},1024]",
+        **gpu,
+        **decommission,
+    )
+    log = tmp_path / "log"
+    with started(command, log, environment) as driver:
+
+        def working() -> dict[int, int]:
+            assert driver.status() != psutil.STATUS_ZOMBIE, log.read_text()
+            found = engines_of(*[process.pid for process in executors()])
+            begun = "generate chunk" in verbs(tmp_path / "store", "programs")
+            return found if len(found) == 2 and begun else {}
+
+        wait_for(working, "both work", DEADLINE_SECONDS)
+        own = working()
+        taken, other = sorted(own)
+        os.kill(taken, signal.SIGPWR)
+        wait_for(lambda: ended(taken), "the executor ends by itself", DEADLINE_SECONDS)
+        wait_for(lambda: ended(own[taken]), "its engine goes with it")
+        assert not ended(own[other])
+        assert driver.wait(DEADLINE_SECONDS) == 0, log.read_text()
+        wait_for(lambda: all(ended(engine) for engine in own.values()), "the other goes with the job")
+    check(spark, config)
+    batches = query(spark, config.store, "SELECT count(*), sum(documents) FROM metrics").first()
+    assert tuple(batches) == (FILES // 2, DOCUMENTS)
+
+
 def test_a_run_killed_in_its_fifth_batch_asks_nothing_of_the_first_four_again(
     spark: Any, job: Job, tmp_path: Path
 ) -> None:
