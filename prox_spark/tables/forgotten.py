@@ -11,6 +11,13 @@ def id_hash(doc_id: str) -> Column:
     return F.sha2(doc_id, 256)
 
 
+def unfinished(store: Store) -> str | None:
+    """The receipt of a ``forget`` that has begun and not finished: it is under way, or died; None without one."""
+    begun = store.read("forgotten").select("receipt").distinct()
+    row = begun.join(store.read("receipts").select("receipt"), "receipt", "left_anti").first()
+    return None if row is None else str(row["receipt"])
+
+
 def split_forgotten(store: Store, read: DataFrame) -> tuple[DataFrame, DataFrame, bool]:
     """Divide records into those to append and rows for ``quarantine``: of unreadable ones, and of forgotten ones.
 

@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -24,6 +24,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict, is_passing_conflict
 from prox_spark.processes import alive, myself
+from prox_spark.tables.forgotten import unfinished
 from prox_spark.tables.migrations import is_older, migrate
 from prox_spark.tables.store import Store, check_writers, get_properties, set_properties, store_number
 from prox_spark.tables.times import utc
@@ -35,6 +36,9 @@ T = TypeVar("T")
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
 WRITES_PER_TOKEN = 2**20
+
+FORGET = "forget"
+"""The lease of ``forget``: nobody else writes while it is held."""
 
 _MIGRATE = "migrate"
 """The lease of whoever brings a store to this package's layout."""
@@ -97,11 +101,20 @@ class Lease:
     writes: dict[str, int] = field(default_factory=dict)
     lost: threading.Event = field(default_factory=threading.Event)
     why_lost: str = ""
+    renewed: float = field(default_factory=time.monotonic)
+    """When the last heartbeat that was written began, by the clock that nobody sets."""
 
-    def next_version(self, table: str) -> int:
-        """The next ``txnVersion`` for a table. Raises ``LeaseError`` if a heartbeat found that the lease was lost."""
+    def check(self) -> None:
+        """Raise ``LeaseError`` if the lease was lost, even before a heartbeat notices: the process may have been stopped."""
+        if time.monotonic() - self.renewed >= EXPIRY.total_seconds():
+            since = f"no heartbeat could be written for {EXPIRY.total_seconds() / 60:.0f} minutes"
+            _lose(self, f"lease {self.key} expired: {since}; run the command again")
         if self.lost.is_set():
             raise LeaseError(self.why_lost)
+
+    def next_version(self, table: str) -> int:
+        """The next ``txnVersion`` for a table. Raises ``LeaseError`` if the lease was lost."""
+        self.check()
         n = self.writes.get(table, 0)
         self.writes[table] = n + 1
         if n >= WRITES_PER_TOKEN:
@@ -111,27 +124,55 @@ class Lease:
         return self.token * WRITES_PER_TOKEN + n
 
 
+def check_held(store: Store, lease: Lease) -> None:
+    """Raise ``LeaseError`` where the lease was lost, as the store says, too: before a command that no transaction fences off."""
+    lease.check()
+    last = _last_beat(store, lease.key)
+    if last is not None and last[0] > lease.token:
+        raise lost(lease.key)
+
+
 def lost(key: str) -> LeaseError:
     """The error of a job whose lease another job took."""
     return LeaseError(f"lost lease {key} to another job; stopped without further writes")
 
 
 @contextmanager
-def hold(store: Store, key: str) -> Iterator[Lease]:
+def hold(store: Store, key: str, *, forgetting: bool = False) -> Iterator[Lease]:
     """Hold the lease ``key`` for the length of the block, with a heartbeat in the background.
 
     Where the block raises after it began to write, a write may still be under way, and where it never fenced off the holder
     before, that one's: the lease is free at once, but stays contested.
-    Raises ``LeaseError`` at once when a job that is alive holds it, ``ConfigError`` where Delta does not order the commits of
-    two drivers. A holder counts as dead when its lease has expired or when it ran on this host and its process is dead. An
-    older package's store is brought to today's layout first: whoever holds a lease writes.
+    Raises ``LeaseError`` at once when a job that is alive holds it, or while documents are being forgotten (``forgetting``: by
+    this job), ``ConfigError`` where Delta does not order the commits of two drivers. A holder counts as dead when its lease
+    has expired or when it ran on this host and its process is dead. An older package's store is brought to today's layout
+    first: whoever holds a lease writes.
     """
     check_writers(store)
     _migrated(store)
     with _held(store, key) as lease:
         # Raises for a layout that a newer package has given the store since it was opened.
         store_number(store)
+        if not forgetting:
+            # Now that the lease is taken: of a `forget` and a job that begin at once, at least one sees the other.
+            _check_forget(store)
         yield lease
+
+
+def _check_forget(store: Store) -> None:
+    """Raise ``LeaseError`` while a ``forget`` is under way, ``StoreError`` where one ended before it was done.
+
+    As a rule its last heartbeat tells that there is none: that takes no Spark task.
+    """
+    if _last_beat(store, FORGET) is None or _given_back(store, FORGET) is not None:
+        return
+    last = _newest(store, FORGET)
+    if last is not None and last.held(datetime.now(UTC)):
+        raise LeaseError(f"documents are being forgotten ({last.holder}); run the command again when that is done")
+    if unfinished(store) is not None:
+        raise StoreError(
+            "a `forget` ended before it was done; run the same `prox-spark forget` again, then this command"
+        )
 
 
 def _migrated(store: Store) -> None:
@@ -202,6 +243,8 @@ def _acquire(store: Store, key: str) -> Lease:
     if given_back is not None:
         lease = Lease(key, given_back + 1, myself(), contested=False)
         if _take(store, lease):
+            if key == FORGET:
+                _renew(store, lease)
             _log_taken(lease, None)
             return lease
     last = _newest(store, key)
@@ -213,8 +256,8 @@ def _acquire(store: Store, key: str) -> Lease:
     lease = Lease(key, 1 if last is None else last.token + 1, myself(), contested=not (last is None or last.released))
     if not _take(store, lease):
         raise LeaseError(f"another job has just taken the lease {key}; run the command again when it is done")
-    if lease.contested:
-        # The holder before may live after all: so it learns at its next heartbeat.
+    if lease.contested or key == FORGET:
+        # The holder before may live after all: so it learns at its next heartbeat. All others look for that of `forget`.
         _renew(store, lease)
     _log_taken(lease, last)
     return lease
@@ -253,8 +296,9 @@ def _newest(store: Store, key: str) -> Standing | None:
     found = [Standing(row["token"], row["holder"], utc(row["heartbeat_at"]), utc(row["expires_at"])) for row in rows]
     newest = max(found, key=lambda one: (one.token, one.heartbeat_at), default=None)
     beat = _last_beat(store, key)
-    # A heartbeat that came too late is of a token that another job's followed.
-    if newest is None or beat is None or beat[0] != newest.token or beat[1] <= newest.heartbeat_at:
+    # A heartbeat that came too late is of a token that another job's followed. One of the same token came after the row,
+    # whatever the time it tells: clocks are set back.
+    if newest is None or beat is None or beat[0] != newest.token:
         return newest
     return replace(newest, heartbeat_at=beat[1], expires_at=beat[2])
 
@@ -262,8 +306,10 @@ def _newest(store: Store, key: str) -> Standing | None:
 def _last_beat(store: Store, key: str) -> tuple[int, datetime, datetime] | None:
     """Token, time and expiry of the last heartbeat of the key's lease. Takes no Spark task."""
     value = get_properties(store, "leases").get(_BEAT + key)
-    if value is None:
-        return None
+    return None if value is None else _parsed(value)
+
+
+def _parsed(value: str) -> tuple[int, datetime, datetime]:
     token, *times = map(int, value.split())
     beat, expiry = (datetime.fromtimestamp(one / 1e6, UTC) for one in times)
     return token, beat, expiry
@@ -323,8 +369,12 @@ def _checkpoint(store: Store) -> None:
     patiently(once)
 
 
-def _renew(store: Store, lease: Lease, left: timedelta = EXPIRY) -> bool:
-    """Write a heartbeat, from which the lease has so much left; False where another job has it. Takes no Spark task."""
+def _renew(store: Store, lease: Lease, left: timedelta | None = None) -> bool:
+    """Write a heartbeat, from which the lease has so much left (``EXPIRY``); False where another job has it.
+
+    Takes no Spark task.
+    """
+    left = EXPIRY if left is None else left
 
     def once() -> bool:
         last = _last_beat(store, lease.key)
@@ -334,7 +384,14 @@ def _renew(store: Store, lease: Lease, left: timedelta = EXPIRY) -> bool:
         now = int(datetime.now(UTC).timestamp() * 1_000_000)
         # Numbers alone: Spark shows no value of a property that contains a word like "token", as a host's name may.
         beat = f"{lease.token} {now} {now + left // timedelta(microseconds=1)}"
-        set_properties(store, "leases", {_BEAT + lease.key: beat})
+        try:
+            set_properties(store, "leases", {_BEAT + lease.key: beat})
+        except Exception:
+            # The answer alone may have been lost.
+            with suppress(Exception):
+                if _last_beat(store, lease.key) == _parsed(beat):
+                    return True
+            raise
         return True
 
     return patiently(once)
@@ -364,14 +421,12 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
     Each heartbeat is a thread of its own. Every tenth commit to a table makes Delta write a checkpoint, which is a Spark job
     and may wait for a free core: the commit itself has been written by then, and the next heartbeat does not wait for it.
     """
-    renewed = time.monotonic()
 
     def renew() -> None:
-        nonlocal renewed
         began = time.monotonic()
         try:
             if _renew(store, lease):
-                renewed = max(renewed, began)
+                lease.renewed = max(lease.renewed, began)
             else:
                 _lose(lease, str(lost(lease.key)))
         except Exception as error:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
@@ -385,9 +440,8 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
         beat.start()
         # As a rule it is done in a moment; the expiry is judged with it.
         beat.join(timeout=min(HEARTBEAT.total_seconds(), 10.0))
-        if time.monotonic() - renewed >= EXPIRY.total_seconds():
-            since = f"no heartbeat could be written for {EXPIRY.total_seconds() / 60:.0f} minutes"
-            _lose(lease, f"lease {lease.key} expired: {since}; run the command again")
+        with suppress(LeaseError):
+            lease.check()
 
 
 def _lose(lease: Lease, why: str) -> None:
