@@ -216,7 +216,7 @@ def _begin(work: Work, lease: Lease) -> Reached:
         # Remove the rows of runs that died before their commit, possibly with other settings.
         stands = None if work.last is None else work.last["quarantine_version"]
         cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, own)
-        heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work), RESULT_TABLES), strict=True))
+        heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work, lease), RESULT_TABLES), strict=True))
     heads["quarantine"] = cleaning.result()
     if work.retried is not None:
         for table in RESULT_TABLES:
@@ -228,11 +228,11 @@ def _begin(work: Work, lease: Lease) -> Reached:
     return Reached(work.after_unit, heads, dict.fromkeys(COUNTS, 0))
 
 
-def _base(work: Work, table: str) -> int:
+def _base(work: Work, lease: Lease, table: str) -> int:
     """Make the table's head the one to write on, and return its version."""
     if work.last is None:
         return work.store.version(table)
-    return settle(work.store, table, work.last[f"{table}_version"])
+    return settle(work.store, lease, table, work.last[f"{table}_version"])
 
 
 def _counts(work: Work, reached: Reached, gone: Mapping[str, int]) -> dict[str, int]:

@@ -85,7 +85,7 @@ def _was_forgotten(work: Work) -> bool:
 def go_on(work: Work, lease: Lease, reached: Reached) -> Reached | None:
     """Make the tables hold what they held at ``reached``; None where they cannot, as VACUUM removed their files."""
     try:
-        heads = {table: settle(work.store, table, reached.heads[table]) for table in RESULT_TABLES}
+        heads = {table: settle(work.store, lease, table, reached.heads[table]) for table in RESULT_TABLES}
     except StoreError as error:
         _log.warning("execute: cannot go on after unit %d, it starts over: %s", reached.unit, error)
         return None

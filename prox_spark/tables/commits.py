@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 
 from prox_spark.cleanup import afterwards
 from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict
-from prox_spark.tables.leases import Lease, lost, patiently
+from prox_spark.tables.leases import Lease, check_held, lost, patiently
 from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
 from prox_spark.tables.purpose import ERASING, TRANSACTION, Purpose, labelled, session_settings
@@ -68,13 +68,16 @@ def commit(
     purpose: Purpose,
     *,
     mode: Literal["append", "overwrite"] = "append",
+    kind: str | None = None,
 ) -> Commit:
     """Write ``rows`` as one Delta commit; again where another job's commit of other rows came between.
+
+    ``kind``: the table of ``schemas.TABLES`` that this one is a copy of, where its name is another.
 
     Rows that are read from the table itself are read from one of its versions: then the append is blind, and none does.
     Raises ``LeaseError`` when the write was skipped because another job holds the lease by now.
     """
-    columns = [rows[field.name].cast(field.dataType).alias(field.name) for field in spark_schema(table)]
+    columns = [rows[field.name].cast(field.dataType).alias(field.name) for field in spark_schema(kind or table)]
     writer = rows.select(*columns).write.format("delta").mode(mode).option("txnAppId", lease.key)
 
     def write() -> Commit:
@@ -185,7 +188,8 @@ def _find(store: Store, table: str, metadata: str) -> Commit | None:
     """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it."""
     for limit in (1, 1000):
         for entry in store.entries(table, limit):
-            if entry.metadata == metadata:
+            # A compaction that a platform lets follow the commit takes over what it says of itself.
+            if entry.metadata == metadata and entry.operation != "OPTIMIZE":
                 return Commit(entry.version, entry.rows)
     return None
 
@@ -198,13 +202,17 @@ def _log_commit(store: Store, table: str, done: Commit, purpose: Purpose) -> Non
     _log.log(level, "%s: committed %s version %d, %d rows", purpose.verb, table, done.version, done.rows, extra=values)
 
 
-def restore(store: Store, table: str, version: int) -> int:
+def restore(store: Store, lease: Lease, table: str, version: int) -> int:
     """Restore the table to one of its versions, as a new version (metadata only), and return that.
 
-    Raises ``StoreError`` where VACUUM removed the version's files.
+    Raises ``LeaseError`` where the lease was lost, ``StoreError`` where VACUUM removed the version's files.
     """
+    check_held(store, lease)
+    command = f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}"
+    purpose = Purpose("restore", details={"command": uuid.uuid4().hex})
     try:
-        store.spark.sql(f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}")
+        with labelled(store.spark, purpose), _answered(store, table, purpose.metadata()):
+            patiently(lambda: store.spark.sql(command))
     except PySparkException as error:
         if "Not all files from version" not in str(error):
             raise
@@ -228,10 +236,14 @@ def compact(store: Store, table: str, order: str | None) -> int:
     return head
 
 
-def vacuum(store: Store, tables: Iterable[str]) -> None:
-    """Delete every file that the newest versions of these tables do not need: no older version can be read any more."""
+def vacuum(store: Store, lease: Lease, tables: Iterable[str]) -> None:
+    """Delete every file that the newest versions of these tables do not need: no older version can be read any more.
+
+    It deletes what another job has not committed yet, too: ``lease`` keeps others out. Raises ``LeaseError`` once it is lost.
+    """
 
     def one(table: str) -> None:
+        check_held(store, lease)
         store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
         _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
@@ -251,19 +263,29 @@ class Change:
 _QUIET_VERBS = ("fence", MIGRATION.verb)
 _QUIET_OPERATIONS = (
     *("OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "UPGRADE PROTOCOL"),
-    *("COMPUTE STATS", "ANALYZE TABLE", "ADD COLUMNS"),
+    *("COMPUTE STATS", "ANALYZE TABLE", "ADD COLUMNS", "CLUSTER BY", "REORG"),
 )
 
 
 def changes(store: Store, table: str, after: int, until: int | None = None) -> list[Change]:
-    """Every commit after version ``after``, up to ``until``, that may have changed rows, whoever made it; newest first."""
+    """Every commit after version ``after``, up to ``until``, that may have changed rows, whoever made it; newest first.
+
+    Commits that change none are no rivals: compaction, VACUUM, statistics, properties. Those of this package are known by
+    their verbs, even where they wrote no row; those of other programs by their operation, else by what they did to files.
+    """
     head = store.version(table)
     if head <= after:
         return []
     entries = takewhile(lambda one: one.version > after, store.entries(table, head - after + _MEANWHILE))
     found = [Change(one.version, _verb(one.metadata), one.operation) for one in entries]
     rows = [one for one in found if until is None or one.version <= until]
-    return [one for one in rows if one.verb not in _QUIET_VERBS and one.operation not in _QUIET_OPERATIONS]
+    return [one for one in rows if _changed(store, table, one)]
+
+
+def _changed(store: Store, table: str, one: Change) -> bool:
+    if one.operation in _QUIET_OPERATIONS or one.verb in _QUIET_VERBS:
+        return False
+    return one.verb is not None or store.changes_rows(table, one.version)
 
 
 _MEANWHILE = 20

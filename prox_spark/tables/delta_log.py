@@ -6,7 +6,8 @@ instead, in a hundredth of that. Everywhere else (catalogs, Spark Connect, Datab
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,26 @@ def newest_entries(spark: SparkSession, table: str, path: str | None, limit: int
             yield Entry(int(row["version"]), row["userMetadata"], row["operation"] or "", rows)
 
 
+def changes_rows(spark: SparkSession, table: str, path: str | None, version: int) -> bool:
+    """Whether a commit may have changed what the table holds, by its actions: one that only moves rows to other files says so.
+
+    True where its actions cannot be read.
+    """
+    try:
+        if path is None:
+            row = spark.sql(f"DESCRIBE DETAIL {table}").select("location").first()
+            path = "" if row is None else str(row["location"])
+        log = _Log.open(spark, path)
+        return log is None or any(map(_changes_rows, log.actions(version)))
+    except _DIRECT_FAILURES:
+        return True
+
+
+def _changes_rows(action: dict[str, Any]) -> bool:
+    files = [action[kind] for kind in ("add", "remove") if kind in action]
+    return any(file.get("dataChange", True) for file in files) or bool({"metaData", "protocol", "cdc"} & action.keys())
+
+
 # What a JVM without these classes, one that hides them, or a file that is not there makes of a call; SQL tells the reason.
 _DIRECT_FAILURES = (Py4JError, PySparkException, TypeError, LookupError)
 
@@ -91,13 +112,19 @@ class _Log:
         # Delta answers -1 for a path without a table.
         return None if version < 0 else cls(jvm, found._1(), version)
 
-    def entry(self, version: int) -> Entry:
-        """Read from the first line of the version's file, where Delta writes ``commitInfo``; raises where another is."""
+    def actions(self, version: int) -> Generator[dict[str, Any]]:
+        """What the version's file says, line by line; raises where there is none."""
         path = self.jvm.org.apache.hadoop.fs.Path(self.log.logPath(), f"{version:020d}.json")
         lines = self.log.store().readAsIterator(path, self.log.newDeltaHadoopConf())
         try:
-            info = json.loads(lines.next())["commitInfo"]
+            while lines.hasNext():
+                yield json.loads(lines.next())
         finally:
             lines.close()
+
+    def entry(self, version: int) -> Entry:
+        """Read from the first line of the version's file, where Delta writes ``commitInfo``; raises where another is."""
+        with closing(self.actions(version)) as actions:
+            info = next(actions)["commitInfo"]
         rows = int(info.get("operationMetrics", {}).get("numOutputRows", 0))
         return Entry(version, info.get("userMetadata"), info.get("operation", ""), rows)

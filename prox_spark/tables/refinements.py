@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
 from prox_spark.tables.commits import changes, commit, delete, restore
+from prox_spark.tables.forgotten import unfinished
 from prox_spark.tables.leases import Lease
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store
@@ -18,15 +19,19 @@ from prox_spark.tables.views import publish
 
 _log = logging.getLogger(__name__)
 
-WRITTEN = (*RESULT_TABLES, "quarantine", "refinements")
+WRITTEN = (*RESULT_TABLES, "quarantine", "pins", "refinements")
 """The tables that belong to the lease ``execute``."""
+
+ORDER = ("refined_version", "version")
+"""The order of the rows of ``refinements`` by their commits, which clocks of several hosts do not tell: no verb commits an
+older version of ``refined`` than the row before, and of equal ones the refinement is the same."""
 
 
 def last_version(store: Store, name: str | None) -> Row | None:
     """The newest row of ``refinements`` of that name; without a name the newest of all."""
     rows = store.read("refinements")
     if name is None:
-        newest: Row | None = rows.orderBy(F.desc("created_at"), F.desc("version")).first()
+        newest: Row | None = rows.orderBy(*map(F.desc, ORDER)).first()
         return newest
     row: Row | None = rows.where(F.col("refinement") == name).orderBy(F.desc("version")).first()
     return row
@@ -43,7 +48,10 @@ def receipt_after(store: Store, row: Row) -> Row | None:
 
 
 def check_unforgotten(store: Store, row: Row) -> None:
-    """Raise ``StoreError`` where the tables of this row of ``refinements`` still hold what was forgotten since."""
+    """Raise ``StoreError`` where the tables of this row of ``refinements`` still hold what was forgotten since, or may."""
+    # Before the receipts are read: a `forget` that ends in between has one by then.
+    if unfinished(store) is not None:
+        raise StoreError("a `forget` is not done; run it again if it ended early, then this command")
     receipt = receipt_after(store, row)
     if receipt is not None:
         raise StoreError(
@@ -53,14 +61,17 @@ def check_unforgotten(store: Store, row: Row) -> None:
         )
 
 
-def settle(store: Store, table: str, version: int) -> int:
+def settle(store: Store, lease: Lease, table: str, version: int) -> int:
     """Make the table's head hold what ``version`` holds, by RESTORE where it does not, and return the head's version."""
     head = store.version(table)
-    if not changes(store, table, version):
+    since = changes(store, table, version)
+    if not since:
         return head
-    # Another refinement's rows, or those of a run that died before its commit.
-    _log.info("%s: head version %d differs from version %d; restoring", table, head, version, extra={"table": table})
-    return restore(store, table, version)
+    # Another refinement's rows, or those of a run that died before its commit. Up to there others may have compacted the
+    # table, and removed the files of `version` itself: that is kept.
+    same = since[-1].version - 1
+    _log.info("%s: head version %d differs from version %d; restoring", table, head, same, extra={"table": table})
+    return restore(store, lease, table, same)
 
 
 def settle_quarantine(store: Store, lease: Lease, name: str, version: int | None, purpose: Purpose) -> int:

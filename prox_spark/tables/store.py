@@ -21,7 +21,7 @@ from prox_spark.errors import ConfigError, StoreError, first_line
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
 from prox_spark.session import is_connect, setting
 from prox_spark.spark_api import activate
-from prox_spark.tables.delta_log import Entry, newest_entries, newest_version
+from prox_spark.tables.delta_log import Entry, changes_rows, newest_entries, newest_version
 from prox_spark.tables.writers import why_not_several
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ _PROPERTIES = {
     "delta.deletedFileRetentionDuration": "interval 3650 days",
     # Some platforms mark deleted rows in a file beside the data: what is forgotten must go from the data itself.
     "delta.enableDeletionVectors": "false",
+    # Each would follow or change commits of this package: rows are written in files of whole units, and compacted by `optimize`.
+    "delta.autoOptimize.autoCompact": "false",
+    "delta.autoOptimize.optimizeWrite": "false",
 }
 
 _OWN_PROPERTIES = {
@@ -122,6 +125,10 @@ class Store:
     def entries(self, name: str, limit: int) -> Iterator[Entry]:
         """At most the newest ``limit`` commits of the table, newest first."""
         return newest_entries(self.spark, self.table(name), self._path(name), limit)
+
+    def changes_rows(self, name: str, version: int) -> bool:
+        """Whether the commit that made this version may have changed what the table holds."""
+        return changes_rows(self.spark, self.table(name), self._path(name), version)
 
     def _path(self, name: str) -> str | None:
         return None if self.is_catalog else f"{self.location}/{name}"

@@ -16,12 +16,12 @@ from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError, StoreError, UsageError
+from prox_spark.errors import StoreError, UsageError
 from prox_spark.schemas import COUNTS, PROGRAM_COUNTS, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import commit, delete, vacuum
 from prox_spark.tables.counts import program_counts, totals
-from prox_spark.tables.forgotten import id_hash
-from prox_spark.tables.leases import Lease, keys
+from prox_spark.tables.forgotten import id_hash, unfinished
+from prox_spark.tables.leases import FORGET, Lease, keys
 from prox_spark.tables.purpose import Purpose, check_transactions
 from prox_spark.tables.refinements import (
     append_refinement,
@@ -30,12 +30,13 @@ from prox_spark.tables.refinements import (
     last_version,
     renewed,
     settle,
+    settle_quarantine,
 )
 from prox_spark.tables.store import Store, analyzed, open_store, spark_schema
 from prox_spark.tables.views import publish
 from prox_spark.versions.names import Version, own_rows
 from prox_spark.versions.optimize import hold_all
-from prox_spark.versions.pin import pinned_tables
+from prox_spark.versions.pin import begun_tables, pinned_tables
 
 _log = logging.getLogger(__name__)
 
@@ -81,32 +82,38 @@ def forget(
     _log.info("forget: looking for the documents", extra={"store": store.location})
     n = chosen.count()
     unknown = _unknown(store, ids)
-    if not n and _unfinished(store) is None and not (history and _has_past(store)):
+    if not n and unfinished(store) is None and not (history and _has_past(store)):
         return Forgotten(None, 0, unknown, {}, history)
     check_transactions(spark, erase=history)
     with ExitStack() as stack:
-        held = hold_all(store, ["execute", "ingest", "annotate", *_generating(store)], stack)
+        # The first of them: a job that begins from now on sees it and stops, one that began before has its own lease.
+        held = hold_all(store, [FORGET], stack, forgetting=True)
+        others = ["execute", "ingest", "annotate", *(key for key in keys(store) if key.startswith("generate/"))]
+        held |= hold_all(store, others, stack, forgetting=True)
         lease = held["execute"]
         newest = last_version(store, None)
         if newest is not None:
             _check_executed(Version(store, newest))
-        receipt = _unfinished(store) or uuid.uuid4().hex
+        receipt = unfinished(store) or uuid.uuid4().hex
         hashes = chosen.select(id_hash("doc_id").alias("id_hash"), F.lit(receipt).alias("receipt"))
         new = hashes.join(store.read("forgotten").select("id_hash"), "id_hash", "left_anti")
         if not new.isEmpty():
-            commit(store, lease, "forgotten", new, _PURPOSE)
+            commit(store, held[FORGET], "forgotten", new, _PURPOSE)
         counts, heads = None, {}
         if newest is not None:
             counts = _left(Version(store, newest))
-            heads = {table: settle(store, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
+            heads = {table: settle(store, lease, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
+            settle_quarantine(store, lease, newest["refinement"], newest["quarantine_version"], _PURPOSE)
         _log.info("forget: deleting %d documents from all tables", n, extra={"store": store.location})
         rows = {table: _delete(store, lease, table) for table in _OWN}
+        for name, table in begun_tables(store).items():
+            # Whoever made them may live after all, and has read what is forgotten now.
+            commit(store, lease, name, store.nothing(table), _PURPOSE, kind=table)
         rows |= {table: _delete(store, lease, table) for table in pinned_tables(store)}
         rows["documents"] = _delete(store, held["ingest"], "documents")
         if history and not rows["documents"]:
             # A version of its own: what stands on the one before is gone afterwards.
             commit(store, held["ingest"], "documents", store.nothing("documents"), _PURPOSE)
-        _check_alone(store, held)
         now = {table: store.version(table) for table in heads}
         check_chain(store, heads, now)
         _renew(store, lease, newest, counts)
@@ -114,9 +121,9 @@ def forget(
         documents_version = store.version("documents")
         if history:
             _log.info("forget: deleting the files of older versions", extra={"store": store.location})
-            vacuum(store, ["documents", *_OWN, *pinned_tables(store)])
+            vacuum(store, held[FORGET], ["documents", *_OWN, *pinned_tables(store)])
         gone = {table: count for table, count in rows.items() if count}
-        _write_receipt(store, lease, receipt, gone, history, documents_version)
+        _write_receipt(store, held[FORGET], receipt, gone, history, documents_version)
     return Forgotten(receipt, rows["documents"], unknown, gone, history)
 
 
@@ -153,30 +160,10 @@ def _unknown(store: Store, ids: Sequence[str]) -> int:
     return unknown
 
 
-def _unfinished(store: Store) -> str | None:
-    """The receipt of a run that died before it wrote it."""
-    begun = store.read("forgotten").select("receipt").distinct()
-    row = begun.join(store.read("receipts").select("receipt"), "receipt", "left_anti").first()
-    return None if row is None else str(row["receipt"])
-
-
 def _has_past(store: Store) -> bool:
     """True where older versions may still hold what was forgotten."""
-    newest = store.read("receipts").orderBy(F.desc("forgotten_at")).first()
+    newest = store.read("receipts").orderBy(F.desc("documents_version"), "history").first()
     return newest is not None and not newest["history"]
-
-
-def _generating(store: Store) -> list[str]:
-    return [key for key in keys(store) if key.startswith("generate/")]
-
-
-def _check_alone(store: Store, held: dict[str, Lease]) -> None:
-    """A job that began before the documents went may still write programs of them; one that begins now cannot."""
-    others = [key for key in _generating(store) if key not in held]
-    if others:
-        raise LeaseError(
-            f"{', '.join(others)} has started in the meantime; run the command again when it is done, to finish"
-        )
 
 
 def _check_executed(version: Version) -> None:

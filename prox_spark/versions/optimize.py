@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from prox_spark.errors import LeaseError
 from prox_spark.schemas import ADDED_TABLES, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
-from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.leases import FORGET, Lease, hold
 from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
 from prox_spark.tables.store import Store, check_writers, open_store
 
@@ -19,7 +19,12 @@ _log = logging.getLogger(__name__)
 _SMALL = 64 * 2**20
 """Tables of two files or more that are smaller than this on average are compacted, which ends that."""
 
-_FENCED = {"execute": WRITTEN, "ingest": ("documents", "quarantine", "files"), "annotate": ("annotations",)}
+_FENCED = {
+    "execute": WRITTEN,
+    "ingest": ("documents", "quarantine", "files"),
+    "annotate": ("annotations",),
+    FORGET: ("forgotten", "receipts"),
+}
 """What a new holder of a lease has to fence off; of generation it is ``programs``."""
 
 
@@ -77,11 +82,11 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     return Optimized(files, busy, name, version)
 
 
-def hold_all(store: Store, needed: Iterable[str], stack: ExitStack) -> dict[str, Lease]:
-    """Hold several leases until the stack is closed, their earlier holders fenced off. Raises ``LeaseError``."""
+def hold_all(store: Store, needed: Iterable[str], stack: ExitStack, *, forgetting: bool = False) -> dict[str, Lease]:
+    """Hold several leases until the stack is closed, their earlier holders fenced off. Raises as ``hold``."""
     leases = {}
     for key in needed:
-        leases[key] = stack.enter_context(hold(store, key))
+        leases[key] = stack.enter_context(hold(store, key, forgetting=forgetting))
         fence(store, leases[key], _FENCED.get(key, ("programs",)))
     return leases
 
@@ -92,7 +97,7 @@ def _compact_results(store: Store, lease: Lease, tables: Iterable[str]) -> None:
     chosen = [table for table in tables if table in RESULT_TABLES]
     if newest is None or not chosen:
         return
-    before = {table: settle(store, table, newest[f"{table}_version"]) for table in chosen}
+    before = {table: settle(store, lease, table, newest[f"{table}_version"]) for table in chosen}
     after = {table: compact(store, table, _order(table)) for table in chosen}
     check_chain(store, before, after)
     changed = {f"{table}_version": version for table, version in after.items()}

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.schemas import VERSIONED
 from prox_spark.tables.commits import commit, fence
-from prox_spark.tables.leases import hold
+from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import WRITTEN, check_unforgotten
 from prox_spark.tables.store import Store, create_table, open_store, spark_schema
@@ -44,12 +44,14 @@ def pin(spark: SparkSession, location: str, name: str, *, copy: bool = False) ->
     with hold(store, "execute") as lease:
         fence(store, lease, WRITTEN)
         if copy:
-            # Under the lease that `forget` holds, too: nothing that it removes may be copied meanwhile, or afterwards.
+            # The first of them is what `forget` finds a copy by that is not pinned.
+            for table in VERSIONED:
+                create_table(store, table, copy_of(digest, table))
+            # Now that the tables exist: where this job lost its lease and a `forget` came, that fenced them off, or its
+            # hashes are seen here.
             check_unforgotten(store, row)
-            # The first of them alone at first: by it `forget` finds what a copy that was cut short left.
-            create_table(store, VERSIONED[0], copy_of(digest, VERSIONED[0]))
             with ThreadPoolExecutor(max_workers=2) as pool:
-                list(pool.map(lambda table: _copy(version, table, copy_of(digest, table)), VERSIONED))
+                list(pool.map(lambda table: _copy(version, lease, table, copy_of(digest, table)), VERSIONED))
         values = (row["refinement"], row["version"], digest if copy else None)
         schema = spark_schema("pins")
         pinned = spark.createDataFrame([values], schema[:3]).withColumn("pinned_at", F.current_timestamp())
@@ -57,20 +59,29 @@ def pin(spark: SparkSession, location: str, name: str, *, copy: bool = False) ->
     return Pinned(row["refinement"], row["version"], digest if copy else None, new=True)
 
 
-def _copy(version: Version, table: str, name: str) -> None:
+def _copy(version: Version, lease: Lease, table: str, name: str) -> None:
     """Write the version's rows of a table; what a copy that was cut short left is overwritten."""
-    create_table(version.store, table, name)
-    version.store.save(own_rows(version, table).write.format("delta").mode("overwrite"), name)
+    purpose = Purpose("pin", version.row["refinement"], version.row["version"])
+    commit(version.store, lease, name, own_rows(version, table), purpose, mode="overwrite", kind=table)
 
 
 def pinned_tables(store: Store) -> list[str]:
     """Every table that holds a pinned copy, or some of one that was cut short."""
-    pins = store.read("pins").where(F.col("copy").isNotNull()).select("copy").distinct().collect()
-    pinned = {row["copy"] for row in pins}
-    others = {_digest(row) for row in store.read("refinements").select("refinement", "version").collect()} - pinned
+    return [*(copy_of(copy, table) for copy in sorted(_pinned(store)) for table in VERSIONED), *begun_tables(store)]
+
+
+def begun_tables(store: Store) -> dict[str, str]:
+    """The tables of copies that are not pinned, under way or cut short: of which table of ``VERSIONED`` each is."""
+    rows = store.read("refinements").select("refinement", "version").collect()
+    others = {_digest(row) for row in rows} - _pinned(store)
     begun = sorted(digest for digest in others if store.has(copy_of(digest, VERSIONED[0])))
-    left = [copy_of(digest, table) for digest in begun for table in VERSIONED]
-    return [*(copy_of(copy, table) for copy in sorted(pinned) for table in VERSIONED), *filter(store.has, left)]
+    tables = {copy_of(digest, table): table for digest in begun for table in VERSIONED}
+    return {name: table for name, table in tables.items() if store.has(name)}
+
+
+def _pinned(store: Store) -> set[str]:
+    rows = store.read("pins").where(F.col("copy").isNotNull()).select("copy").distinct().collect()
+    return {row["copy"] for row in rows}
 
 
 def _digest(row: Row) -> str:

@@ -53,7 +53,7 @@ def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
         if standing is not None:
             return RolledBack(target["refinement"], standing, target["version"], new=False)
         before = {table: store.version(table) for table in RESULT_TABLES}
-        after = {table: settle(store, table, target[f"{table}_version"]) for table in RESULT_TABLES}
+        after = {table: settle(store, lease, table, target[f"{table}_version"]) for table in RESULT_TABLES}
         check_chain(store, before, after)
         changed = {f"{table}_version": version for table, version in after.items()}
         changed["quarantine_version"] = _restore_quarantine(store, lease, target)

@@ -213,7 +213,9 @@ def test_a_pin_is_recorded_once_and_a_copy_outlives_vacuum(
     assert not pin(spark, made.store, "first:0", copy=True).new
     assert versions(Path(made.store)) == before
 
-    vacuum(open_store(spark, made.store), RESULTS)
+    store = open_store(spark, made.store)
+    with hold(store, "execute") as lease:
+        vacuum(store, lease, RESULTS)
 
     assert contents(spark, made.store, "first:0") == then
     assert query(spark, made.store, "SELECT count(*) FROM `documents@first:0`").collect() == [(5,)]

@@ -140,7 +140,8 @@ def test_a_column_that_is_added_is_null_in_old_rows_and_written_in_new_ones(
     assert opened.read("dropped_lines", 1).columns == wider.names
     assert 99 in {row["to_layout"] for row in opened.read("migrations").collect()}
     # RESTORE brings back a version's columns, too.
-    restore(opened, "dropped_lines", 1)
+    with hold(opened, "execute") as lease:
+        restore(opened, lease, "dropped_lines", 1)
     assert spark.sql(f"SELECT * FROM {opened.table('dropped_lines')}").columns == wider.names
 
 
