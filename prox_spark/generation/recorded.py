@@ -1,7 +1,7 @@
 """Which refiner a fingerprint stands for, in the table ``refiners``: written with its first programs, read by execution."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import Column, Row
 from pyspark.sql import functions as F
@@ -12,7 +12,9 @@ from prox_spark.generation.refiner import RefinerId, Stage, definition
 from prox_spark.tables.commits import commit
 from prox_spark.tables.leases import Lease
 from prox_spark.tables.purpose import Purpose
+from prox_spark.tables.refinements import ORDER
 from prox_spark.tables.store import Store, spark_schema
+from prox_spark.tables.times import utc
 
 _LOOKED_AT = 100
 """Refinement versions, newest first, whose configuration is compared."""
@@ -36,7 +38,7 @@ def find_refiner(store: Store, refinement: str | None, stage: Stage, asked: str)
 def _refined_with(store: Store, stage: Stage, asked: str, which: Column) -> RefinerId | None:
     rows = store.read("refinements").where(which & F.col(f"{stage}_refiner").isNotNull())
     columns = ("configuration", f"{stage}_refiner")
-    for row in rows.orderBy(F.desc("created_at")).limit(_LOOKED_AT).select(*columns).collect():
+    for row in rows.orderBy(*map(F.desc, ORDER)).limit(_LOOKED_AT).select(*columns).collect():
         try:
             section = SECTIONS[stage].model_validate(json.loads(row["configuration"])[stage])
         except (ValueError, KeyError):
@@ -53,6 +55,10 @@ def record_refiner(store: Store, lease: Lease, plan: StagePlan, section: StageCo
     newest = _newest(store, plan.stage, asked)
     if newest is not None and newest["refiner"] == plan.fingerprint:
         return
+    created_at = datetime.now(UTC)
+    if newest is not None:
+        # After the row that it follows, whatever this host's clock says.
+        created_at = max(created_at, utc(newest["created_at"]) + timedelta(microseconds=1))
     row = {
         "refiner": plan.fingerprint,
         "stage": plan.stage,
@@ -62,7 +68,7 @@ def record_refiner(store: Store, lease: Lease, plan: StagePlan, section: StageCo
         "asked": asked,
         "definition": definition(plan.refiner),
         "package_version": __version__,
-        "created_at": datetime.now(UTC),
+        "created_at": created_at,
     }
     schema = spark_schema("refiners")
     rows = store.spark.createDataFrame([tuple(row[name] for name in schema.names)], schema)

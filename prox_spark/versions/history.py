@@ -6,6 +6,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from prox_spark.credentials import stripped
+from prox_spark.tables.refinements import ORDER
 from prox_spark.tables.store import open_store
 
 
@@ -22,7 +23,7 @@ def history(spark: SparkSession, store: str) -> list[dict[str, Any]]:
     >>> [(row["refinement"], row["version"]) for row in prox_spark.history(spark, "my-store")]
     [('rules', 0), ('documents', 0)]
     """
-    rows = open_store(spark, store).read("refinements").orderBy("created_at", "version").collect()
+    rows = open_store(spark, store).read("refinements").orderBy(*ORDER).collect()
     return [_plain(row.asDict(recursive=True)) for row in rows]
 
 
