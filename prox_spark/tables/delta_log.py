@@ -125,6 +125,6 @@ class _Log:
     def entry(self, version: int) -> Entry:
         """Read from the first line of the version's file, where Delta writes ``commitInfo``; raises where another is."""
         with closing(self.actions(version)) as actions:
-            info = next(actions)["commitInfo"]
+            info = next(actions, {})["commitInfo"]
         rows = int(info.get("operationMetrics", {}).get("numOutputRows", 0))
         return Entry(version, info.get("userMetadata"), info.get("operation", ""), rows)

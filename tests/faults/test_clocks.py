@@ -15,7 +15,7 @@ from claims import PROSE, run
 
 from prox_spark.config import Config
 from prox_spark.errors import LeaseError
-from prox_spark.generation.plan import plan_stages
+from prox_spark.generation.plan import asked_for, plan_stages
 from prox_spark.generation.recorded import _newest, record_refiner
 from prox_spark.refinement.execute import execute
 from prox_spark.tables import leases
@@ -169,15 +169,13 @@ def test_the_newest_refiner_of_the_same_settings_is_the_one_that_was_recorded_la
     spark: Any, configure: Callable[..., Config]
 ) -> None:
     config = configure("document=null")
-    store, (plan,) = open_store(spark, config.store), [plan_stages(config).chunk]
+    store, plan = open_store(spark, config.store), plan_stages(config).chunk
     assert plan is not None
     with hold(store, "generate/new/chunk") as lease:
         record_refiner(store, lease, plan, config.chunk)
         ahead = f"UPDATE {store.table('refiners')} SET refiner = 'old', created_at = created_at + INTERVAL 1 HOUR"
         spark.newSession().sql(ahead)
         record_refiner(store, lease, plan, config.chunk)
-    from prox_spark.generation.plan import asked_for
-
     newest = _newest(store, "chunk", asked_for(config.chunk))
     assert newest is not None
     assert newest["refiner"] == plan.fingerprint

@@ -38,7 +38,11 @@ def optimize(store: Store, table: str) -> None:
 
 
 def analyze(store: Store, table: str) -> None:
-    store.spark.newSession().sql(f"ANALYZE TABLE {store.table(table)} COMPUTE DELTA STATISTICS")
+    """``COMPUTE STATS``, for which open-source Delta has no SQL."""
+    delta, session = store.spark._jvm.org.apache.spark.sql.delta, store.spark.newSession()._jsparkSession
+    statistics, log = delta.stats.StatisticsCollection, delta.DeltaLog.forTable(session, f"{store.location}/{table}")
+    rest = [getattr(statistics, f"recompute$default${n}")() for n in (4, 5)]
+    statistics.recompute(session, log, store.spark._jvm.scala.Option.empty(), *rest)
 
 
 def vacuum(store: Store, table: str) -> None:

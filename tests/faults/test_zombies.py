@@ -35,7 +35,7 @@ from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import open_store, spark_schema
 
 location, folder, table, *verbs = sys.argv[1:]
-leases.EXPIRY, leases.HEARTBEAT = timedelta(seconds=5), timedelta(seconds=1)
+leases.EXPIRY, leases.HEARTBEAT = timedelta(seconds=20), timedelta(seconds=2)
 spark = get_session({"spark.master": "local[2]", "spark.sql.shuffle.partitions": "2", "spark.driver.memory": "1g"})
 store, schema = open_store(spark, location), spark_schema(table)
 

@@ -8,7 +8,7 @@ import pytest
 from pyspark.errors import AnalysisException
 
 from prox_spark.tables import delta_log
-from prox_spark.tables.delta_log import Entry, newest_entries, newest_version
+from prox_spark.tables.delta_log import Entry, changes_rows, newest_entries, newest_version
 
 VERSIONS = 20
 
@@ -56,6 +56,20 @@ def test_an_entry_that_another_program_wrote_is_read_by_sql(spark: Any, tmp_path
     found = list(newest_entries(spark, f"delta.`{path}`", str(path), 2))
 
     assert [(one.version, one.metadata, one.rows) for one in found] == [(1, "told", 2), (0, "told", 2)]
+
+
+def test_a_commit_that_only_moves_rows_to_other_files_changes_none(spark: Any, tmp_path: Path) -> None:
+    path = str(tmp_path / "moved")
+    name = f"delta.`{path}`"
+    for _ in range(2):
+        spark.range(2).coalesce(1).write.format("delta").mode("append").save(path)
+    rows = spark.read.format("delta").load(path).coalesce(1)
+    rows.write.format("delta").mode("overwrite").option("dataChange", "false").save(path)
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('a.b' = 'c')")
+
+    for location in (path, None):
+        assert [changes_rows(spark, name, location, version) for version in range(4)] == [True, True, False, True]
+    assert changes_rows(spark, name, path, 77), "a commit that is not there"
 
 
 def test_no_table_is_an_error_of_spark(spark: Any, tmp_path: Path) -> None:
