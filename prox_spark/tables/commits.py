@@ -272,14 +272,16 @@ def changes(store: Store, table: str, after: int, until: int | None = None) -> l
 
     Commits that change none are no rivals: compaction, VACUUM, statistics, properties. Those of this package are known by
     their verbs, even where they wrote no row; those of other programs by their operation, else by what they did to files.
+    A commit whose entry is gone may have changed any.
     """
     head = store.version(table)
     if head <= after:
         return []
     entries = takewhile(lambda one: one.version > after, store.entries(table, head - after + _MEANWHILE))
-    found = [Change(one.version, _verb(one.metadata), one.operation) for one in entries]
-    rows = [one for one in found if until is None or one.version <= until]
-    return [one for one in rows if _changed(store, table, one)]
+    found = {one.version: Change(one.version, _verb(one.metadata), one.operation) for one in entries}
+    last = max(found, default=head) if until is None else until
+    wanted = (found.get(version, Change(version, None, "")) for version in range(last, after, -1))
+    return [one for one in wanted if _changed(store, table, one)]
 
 
 def _changed(store: Store, table: str, one: Change) -> bool:

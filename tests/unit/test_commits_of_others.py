@@ -135,12 +135,25 @@ class Told(Logged):
     def entries(self, table: str, limit: int) -> Iterator[Entry]:
         return iter(self._history[:limit])
 
+    def changes_rows(self, table: str, version: int) -> bool:
+        """As where the actions cannot be read."""
+        return True
+
 
 @pytest.mark.parametrize(("verb", "counts"), [("forget", True), ("fence", False)])
 def test_an_empty_commit_of_this_package_counts_unless_it_is_a_fence(verb: str, counts: bool) -> None:
     """By one, `forget` tells `execute` that it has run."""
     told: Any = Told(Entry(2, Purpose(verb).metadata(), "WRITE", 0))
     assert [one.verb for one in changes(told, TABLE, 1)] == [verb] * counts
+
+
+def test_a_commit_whose_entry_is_gone_may_have_changed_rows(restored: list[int]) -> None:
+    own = [Entry(version, Purpose("execute", "first", 0).metadata(), "WRITE", 1) for version in (5, 3, 1)]
+    told: Any = Told(own[0], Entry(4, None, "OPTIMIZE", 0), own[1], own[2])
+    assert [one.version for one in changes(told, TABLE, 1)] == [5, 3, 2]
+    assert [one.version for one in changes(told, TABLE, 1, 4)] == [3, 2]
+    settle(told, LEASE, TABLE, 1)
+    assert restored == [1]
 
 
 def test_a_compaction_that_says_what_its_commit_says_is_not_taken_for_it() -> None:
