@@ -1,9 +1,16 @@
-"""A fault test that hangs fails at its deadline, with the stacks of all threads and of the processes that it started."""
+"""A fault test that hangs fails at its deadline, with the stacks of all threads and of the processes that it started.
+
+Slow: it waits for the deadline.
+"""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).resolve().parent.parent
 
