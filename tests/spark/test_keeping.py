@@ -22,9 +22,9 @@ from prox_spark.config import Config, load_config
 from prox_spark.errors import LeaseError, StoreError, UsageError
 from prox_spark.ingestion.ingest import ingest
 from prox_spark.refinement.execute import execute
-from prox_spark.tables.commits import vacuum
-from prox_spark.tables.leases import hold
-from prox_spark.tables.store import open_store
+from prox_spark.tables.commits import Commit, commit, vacuum
+from prox_spark.tables.leases import Lease, hold
+from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.forget import forget
 from prox_spark.versions.optimize import optimize
 from prox_spark.versions.pin import pin
@@ -288,7 +288,12 @@ def test_forgotten_documents_leave_every_table_and_do_not_come_back(
 
 
 def test_forget_reaches_a_copy_that_was_cut_short(spark: Any, made: Made) -> None:
-    with dying("prox_spark.versions.pin.commit"):
+    def die_at_its_row(store: Store, lease: Lease, table: str, *about: Any, **more: Any) -> Commit:
+        if table == "pins":
+            raise KeyboardInterrupt
+        return commit(store, lease, table, *about, **more)
+
+    with patch("prox_spark.versions.pin.commit", die_at_its_row), pytest.raises(KeyboardInterrupt):
         pin(spark, made.store, "first:0", copy=True)
     copies = [path for path in Path(made.store).iterdir() if path.name.startswith("pinned_")]
     assert len(copies) == 6
