@@ -110,14 +110,23 @@ def content_hash(text: bytes) -> str:
     return blake2b(text, digest_size=_DIGEST).hexdigest()
 
 
-def document_ids(path: str) -> Callable[[str, int, bytes], str]:
+PARTS_IN_IDS = 2
+"""Parts of a file's path that its ids hold: the last folder and the name, so that a corpus that moves keeps its ids."""
+
+
+def file_in_ids(path: str, parts: int) -> bytes:
+    """The last ``parts`` parts of a path, as ids hold them."""
+    return "/".join(PurePosixPath(path).parts[-parts:]).encode("utf-8", "surrogateescape")
+
+
+def document_ids(path: str, parts: int = PARTS_IN_IDS) -> Callable[[str, int, bytes], str]:
     """What names documents of ``path`` that bring no id: (source, position, text) -> hash.
 
-    The hash is BLAKE2b (16 bytes, hexadecimal) over source, folder and name of the file, position and text. Equal pages
-    in one file, or at equal positions of two files, stay apart; only the last folder counts, so that a corpus that
-    moved to another disk or bucket keeps its ids.
+    The hash is BLAKE2b (16 bytes, hexadecimal) over source, the last ``parts`` parts of the path, position and text.
+    Equal pages in one file, or at equal positions of two files, stay apart; where folders have the same name, too,
+    ``ingestion.comparison`` takes more parts.
     """
-    file = "/".join(PurePosixPath(path).parts[-2:]).encode("utf-8", "surrogateescape")
+    file = file_in_ids(path, parts)
     seeds: dict[str, Any] = {}
 
     def document_id(source: str, position: int, text: bytes) -> str:

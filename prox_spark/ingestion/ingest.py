@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -19,6 +19,7 @@ from prox_spark.corpora.formats import FORMATS
 from prox_spark.errors import ConfigError, LeaseError
 from prox_spark.ingestion.accounts import Fate, account, check_committed, file_rows, log_accounts, passed_over
 from prox_spark.ingestion.advice import advice
+from prox_spark.ingestion.comparison import Siblings, compared, duplicates, find_siblings, split_known
 from prox_spark.ingestion.sources import read_source, source_batches
 from prox_spark.ingestion.task import READ, read_task
 from prox_spark.ingestion.units import batches, group_tasks, plan_units, text_bytes
@@ -26,7 +27,6 @@ from prox_spark.progress import Progress, duration, quantity
 from prox_spark.session import Session, cores, log_session, share_of_tasks, started
 from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import changes, commit, fence
-from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store, create_store, spark_schema
@@ -37,9 +37,6 @@ _TABLES = ("documents", "quarantine", "files")
 
 _TASK_BYTES = 64 * 1024**2
 """Text for each task of a batch: small files cost their bytes, not a task each."""
-
-_BROADCAST_DOCUMENTS = 500_000
-"""Documents that came before whose places are sent to every executor, at about 300 bytes each."""
 
 _MOST_MESSAGES = 1000
 """Messages of a run, the most frequent ones, that its advice is taken from."""
@@ -148,6 +145,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
             "ingest: %d files gave documents with another format, columns, extractor or limits; these stay as they are"
         )
         _log.warning(told, other, extra={"store": store.location, "files": other})
+    siblings = find_siblings(files)
     size = sum(file.size for file in pending)
     values = {"store": store.location, "files": len(files), "pending": len(pending), "documents_version": version}
     told = "ingest: store %s, documents version %d; %d of %d %s files are new (%s)"
@@ -160,7 +158,9 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
         # those of files that are done, too.
         again = [file for file in files if _key(file) not in otherwise]
         rows = read_files(spark, config, source, again, _next_unit(store))
-        return Ingested(0, len(files) - len(pending), 0, 0) + _ingest_if_new(store, config, rows, pending, version)
+        return Ingested(0, len(files) - len(pending), 0, 0) + _ingest_if_new(
+            store, config, rows, pending, version, siblings
+        )
     done = Ingested(len(pending), len(files) - len(pending), 0, 0)
     with (
         Progress("ingest", size, "bytes", running=share_of_tasks(spark), fields={"store": store.location}) as progress,
@@ -171,7 +171,7 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
             progress.expect(sum(file.size for file in batch))
             rows = read_files(spark, config, source, batch, _next_unit(store))
             with cached(rows) as read:
-                written = _write(store, lease, config, read, batch)
+                written = _write(store, lease, config, read, batch, siblings)
             done += written
             size, note = sum(file.size for file in batch), f"{done.documents:,} documents so far"
             progress.advance(size, note, table="documents", rows=written.documents)
@@ -187,29 +187,31 @@ def _ingest_source(store: Store, config: Config, source: InputConfig) -> Ingeste
     for part in parts:
         version = store.version("documents")
         rows = read_source(part, source, _next_unit(store), config.ingest.unit_bytes, config.limits)
-        done += _ingest_if_new(store, config, rows, [], version)
+        done += _ingest_if_new(store, config, rows, [], version, {})
     return done
 
 
-def _ingest_if_new(store: Store, config: Config, rows: DataFrame, files: list[FileInfo], version: int) -> Ingested:
+def _ingest_if_new(
+    store: Store, config: Config, rows: DataFrame, files: list[FileInfo], version: int, siblings: Siblings
+) -> Ingested:
     """Write what the store does not have yet; no lease is taken and no version written where it has everything.
 
     ``version`` is that of ``documents`` which the units of ``rows`` follow.
     """
     _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
-        good, unreadable, _ = split_forgotten(store, read)
-        arrived, _, repeated = split_known(good, first_comers(good, store.read("documents", version)))
-        bad = _new_quarantine(store, unreadable.unionByName(_duplicates(repeated)))
-        ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
-        if arrived.isEmpty() and bad.isEmpty() and not ended & {file.name for file in files}:
-            return Ingested(0, 0, 0, 0)
+        with compared(store, read, store.read("documents", version), siblings) as found:
+            arrived, _, repeated = split_known(found.good, found.firsts)
+            bad = _new_quarantine(store, found.unreadable.unionByName(duplicates(repeated)))
+            ended = {row["file"] for row in read.where("kind = 'end'").select("file").collect()}
+            if arrived.isEmpty() and bad.isEmpty() and not ended & {file.name for file in files}:
+                return Ingested(0, 0, 0, 0)
         with hold(store, "ingest") as lease:
             # Before the look: what an earlier holder commits until then is seen, and nothing comes afterwards.
             fence(store, lease, _TABLES)
             if changes(store, "documents", version):
                 raise LeaseError("another ingest has just written documents; run the command again")
-            return _write(store, lease, config, read, files)
+            return _write(store, lease, config, read, files, siblings)
 
 
 def _input(config: Config) -> InputConfig:
@@ -264,24 +266,22 @@ def read_files(
     return spark.range(0, len(groups), 1, len(groups)).mapInArrow(task, from_arrow_schema(READ))
 
 
-def _write(store: Store, lease: Lease, config: Config, read: DataFrame, files: list[FileInfo]) -> Ingested:
+def _write(
+    store: Store, lease: Lease, config: Config, read: DataFrame, files: list[FileInfo], siblings: Siblings
+) -> Ingested:
     """Commit documents, then quarantine, then files: after a crash between them the next run completes the rest.
 
     Raises ``ConservationError`` before anything is committed where a record got lost.
     """
     purpose = Purpose("ingest")
-    good, unreadable, forgets = split_forgotten(store, read)
     # As of a version: an append that reads the table which it writes would conflict with every other.
-    with cached(first_comers(good, store.read("documents", store.version("documents")))) as firsts:
-        again = firsts.count()
-        # Text stays where it was read, a unit's documents together, unless nearly all of them were there before.
-        few = F.broadcast(firsts) if again <= _BROADCAST_DOCUMENTS else firsts
-        arrived, bad = good, unreadable
+    with compared(store, read, store.read("documents", store.version("documents")), siblings) as found:
+        arrived, bad = found.good, found.unreadable
         there = None
-        if again:
-            arrived, there, repeated = split_known(good, few)
-            bad = unreadable.unionByName(_duplicates(repeated))
-        fates: dict[Fate, DataFrame] = {"arrived": arrived, "quarantined": bad} if again or forgets else {}
+        if found.again:
+            arrived, there, repeated = split_known(found.good, found.firsts)
+            bad = bad.unionByName(duplicates(repeated))
+        fates: dict[Fate, DataFrame] = {"arrived": arrived, "quarantined": bad} if found.again or found.forgets else {}
         accounts = account(read, fates if there is None else {**fates, "there": there})
         quarantined = sum(one.quarantined for one in accounts.values())
         # Judged by the tables as they are before the documents are appended.
@@ -299,54 +299,6 @@ def _write(store: Store, lease: Lease, config: Config, read: DataFrame, files: l
     if rows:
         commit(store, lease, "files", store.spark.createDataFrame(rows, spark_schema("files")), purpose)
     return Ingested(0, 0, documents, n_new, dict(passed_over(accounts)))
-
-
-def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
-    """For every id that is in ``documents`` or comes more than once: where it came from first. Shuffles no text.
-
-    Of the documents that are there, only ids are read, and they stay where they are: hashes of what arrives go to them. The
-    other columns are read where an id is there already.
-    """
-    ids = good.select("doc_id", "file", "position", "content_hash")
-    hashed = F.xxhash64("doc_id").alias("hash")
-    arriving = F.broadcast(ids.select(hashed).distinct())
-    known = F.broadcast(documents.select(hashed).join(arriving, "hash", "left_semi").distinct())
-    rows = documents.select(hashed, "doc_id", "file", "position", "content_hash").join(known, "hash", "left_semi")
-    there = rows.join(ids.select("doc_id"), "doc_id", "left_semi")
-    repeats = ids.groupBy("doc_id").agg(F.count("*").alias("n"), F.min(_place(1)).alias("first")).where("n > 1")
-    firsts = there.select("doc_id", _place(0).alias("first")).unionByName(repeats.select("doc_id", "first"))
-    names = ("order", "file", "position", "content_hash")
-    first = firsts.groupBy("doc_id").agg(F.min("first").alias("first"))
-    return first.select("doc_id", *(F.col(f"first.{name}").alias(f"first_{name}") for name in names))
-
-
-def _place(order: int) -> Column:
-    """Where a record came from, to be compared: what the store has (0) came before what is being read (1)."""
-    return F.struct(F.lit(order).alias("order"), "file", "position", "content_hash")
-
-
-def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
-    """Divide readable records into those to append, those that the store has, and those whose id came before from elsewhere.
-
-    The store has a record that came from the same place with the same text.
-    """
-    joined = good.join(firsts, "doc_id", "left")
-    same_place = F.col("file").eqNullSafe(F.col("first_file")) & F.col("position").eqNullSafe(F.col("first_position"))
-    same = same_place & F.col("content_hash").eqNullSafe(F.col("first_content_hash"))
-    # Rows of a table have no places: of equal ones the first is the document, the others are repeats.
-    rank = F.row_number().over(Window.partitionBy("doc_id").orderBy("position"))
-    first = joined.where((F.col("first_order") == 1) & same).withColumn("rank", rank)
-    arrived = joined.where(F.col("first_order").isNull()).unionByName(first.where("rank = 1").drop("rank"))
-    there = joined.where((F.col("first_order") == 0) & same)
-    repeated = joined.where(F.col("first_order").isNotNull() & ~same)
-    return arrived, there, repeated.unionByName(first.where("rank > 1").drop("rank"))
-
-
-def _duplicates(repeated: DataFrame) -> DataFrame:
-    where = ("this id already exists, from", "position")
-    message = F.concat_ws(" ", F.lit(where[0]), "first_file", F.lit(where[1]), "first_position")
-    error = F.lit("DuplicateId").alias("error_class")
-    return repeated.select("doc_id", "file", "position", error, message.alias("message"))
 
 
 def _new_quarantine(store: Store, bad: DataFrame) -> DataFrame:
