@@ -21,13 +21,14 @@ _MOST_AGAIN = 1 << 30
 _LINES = b"\r\n\0 \t"
 _BETWEEN = b"\r\n\r\n"
 _BOM = b"\xef\xbb\xbf"
-_VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n")
-_HEADER_END = re.compile(rb"\n\r?\n")
+# Tools that translate line ends make CR CR LF of CR LF.
+_VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r{0,2}\n")
+_HEADER_END = re.compile(rb"\n\r{0,2}\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"\n([^\s:][^:\n]*):([^\n]*)")
-_FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r?\n[ \t]+")  # a run of blanks is looked at from its start alone
+_FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r{0,2}\n[ \t]+")  # a run of blanks is looked at from its start alone
 # The first field is part of it: pages that tell of WARC hold lines with the version alone.
-_START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
+_START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r{0,2}\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _START_LENGTH = 256
 _MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
 _CUT_OFF = "the archive is cut off inside this record"

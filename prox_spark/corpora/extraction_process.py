@@ -40,6 +40,8 @@ _SMALL_PRODUCT = 10_000_000
 _LARGE_PAGE = 8 << 20  # after one, a new child: what it had taken is given back
 _MEMORY = 512 << 20
 _MEMORY_A_BYTE = 64
+# glibc's settings. By default it gives memory back after each page, and the system clears it again for the next one.
+_KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(32 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 _START_SECONDS = 60
 # A page that waits for a processor is no slow page; a child that does nothing at all is given up some time.
 _WAIT_SECONDS = 300
@@ -121,7 +123,11 @@ class _Child:
         check_extractor(name)
         self.owner = os.getpid()
         # Spark adds a job's Python files to sys.path, which a child does not inherit.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+        environment = {
+            **_KEEP_MEMORY,
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        }
         file = os.memfd_create("prox-spark-page")
         try:
             os.truncate(file, MAX_PAGE)

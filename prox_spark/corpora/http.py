@@ -10,7 +10,7 @@ import zstandard
 from fastwarc.stream_io import BrotliReader
 
 _STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
-_HEAD_END = re.compile(rb"\n\r?\n")
+_HEAD_END = re.compile(rb"\n\r{0,2}\n")
 _MOST_HEAD = 1 << 20
 _MOST_CODINGS = 8  # each of them may go over the whole body
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
@@ -99,6 +99,15 @@ def decode_body(response: HttpResponse, limit: int) -> bytes:
     if len(body) > limit:
         raise TooLarge
     return body
+
+
+def gunzip_again(body: bytes, limit: int) -> bytes:
+    """A page that is gzip although no field says so, or once more than they say, decompressed; others as they are.
+
+    Raises ``TooLarge`` as ``decode_body`` does.
+    """
+    found = _gunzip(body, limit)
+    return body if found is None else found
 
 
 def _dechunk(body: bytes, limit: int) -> bytes | None:

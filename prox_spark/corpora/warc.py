@@ -11,7 +11,7 @@ from prox_spark.corpora.encodings import decode_page
 from prox_spark.corpora.extraction import DEFAULT
 from prox_spark.corpora.extraction_process import MAX_PAGE, NoText, html_to_text
 from prox_spark.corpora.files import WatchedFile
-from prox_spark.corpora.http import TooLarge, decode_body, media_type, parse_response
+from prox_spark.corpora.http import HttpResponse, TooLarge, decode_body, gunzip_again, media_type, parse_response
 from prox_spark.corpora.records import Found, Passed, Record, not_utf8, unreadable
 
 _MOST_TYPE = 64  # characters of a record's type that are kept as a reason
@@ -23,6 +23,22 @@ _LOOKS_LIKE_HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,1000}?-->\s*)?<(?:!doctype html|html|head|script|iframe|h1|div|"
     rb"font|table|a|style|title|b|body|br|p|meta|link)[\s>/]",
     re.IGNORECASE | re.DOTALL,
+)
+# Bytes that begin no text (MIME Sniffing Standard, section 6, and common documents): servers call anything text/html.
+_BINARY = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a.{0,6}[\0-\x08]", re.DOTALL), "image/gif"),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"%PDF-\d"), "application/pdf"),
+    (re.compile(rb"PK\x03\x04"), "application/zip"),
+    (re.compile(rb"\x1f\x8b\x08"), "application/gzip"),
+    (re.compile(rb"Rar!\x1a\x07"), "application/vnd.rar"),
+    (re.compile(rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), "application/msword"),
+    (re.compile(rb"\0\0.{2}ftyp", re.DOTALL), "video/mp4"),
+    (re.compile(rb"\x1aE\xdf\xa3"), "video/webm"),
+    (re.compile(rb"OggS\0"), "application/ogg"),
+    (re.compile(rb".{257}ustar", re.DOTALL), "application/x-tar"),
 )
 _C1_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")  # in UTF-8, where it is found many times as fast as in a string
 # What UTF-8 becomes where it is read as windows-1252.
@@ -79,13 +95,11 @@ def _read_response(extract: str, position: int, entry: Entry, block: bytes) -> F
     if kind is not None and kind not in (*_HTML, _PLAIN):
         return Passed(f"media type {kind}")
     try:
-        body = decode_body(response, MAX_PAGE)
+        kind, body = _sniff(kind, response)
     except TooLarge:
         return _too_large(entry)
-    if kind is None:
-        kind = _HTML[0] if _LOOKS_LIKE_HTML.match(body) else detect_mime(body[:4096]) if body else _PLAIN
-        if kind not in (*_HTML, _PLAIN):
-            return Passed(f"media type {kind}, by its bytes")
+    if kind not in (*_HTML, _PLAIN):
+        return Passed(f"media type {kind}, by its bytes")
     metadata = {"status": str(response.status), "content_type": kind}
     if kind in _HTML:
         try:
@@ -97,6 +111,19 @@ def _read_response(extract: str, position: int, entry: Entry, block: bytes) -> F
     else:
         text = decode_page(body, response.charset, html=False)
     return _page(position, entry, text, text.encode("utf-8", "replace"), metadata)
+
+
+def _sniff(kind: str | None, response: HttpResponse) -> tuple[str, bytes]:
+    """The body without its codings, and its media type: the one that is named, unless the bytes are of another.
+
+    Raises ``TooLarge``.
+    """
+    body = decode_body(response, MAX_PAGE)
+    if kind is None:
+        kind = _HTML[0] if _LOOKS_LIKE_HTML.match(body) else detect_mime(body[:4096]) if body else _PLAIN
+    else:
+        body = gunzip_again(body, MAX_PAGE)
+    return next((binary for magic, binary in _BINARY if magic.match(body)), kind), body
 
 
 def _read_conversion(position: int, entry: Entry, block: bytes) -> Found:
