@@ -18,6 +18,8 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _STEP = 1 << 16
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _SMALL_STEP = 1 << 10  # a step that fails loses what it had read
 
 
@@ -127,7 +129,10 @@ def _dechunk(body: bytes, limit: int) -> bytes | None:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes | None:
-    return _inflate(body, limit, zlib.MAX_WBITS | 16) if body.startswith(b"\x1f\x8b") else None
+    """Gzip, or zlib by the wrong name."""
+    if body.startswith(b"\x1f\x8b"):
+        return _inflate(body, limit, zlib.MAX_WBITS | 16)
+    return _inflate(body, limit, zlib.MAX_WBITS) if body.startswith(_ZLIB) else None
 
 
 def _undeflate(body: bytes, limit: int) -> bytes | None:
@@ -178,8 +183,24 @@ def _unbrotli(body: bytes, limit: int) -> bytes | None:
 
 
 def _unzstd(body: bytes, limit: int) -> bytes | None:
-    reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(body, read_across_frames=True)
-    return _read_all(lambda: reader.read(_SMALL_STEP), limit, zstandard.ZstdError)
+    """The frames that can be read; bytes behind them are passed over, as behind gzip."""
+    context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+    pieces: list[bytes] = []
+    size = 0
+    while body.startswith(_ZSTD):
+        frame = context.decompressobj()
+        try:
+            while body and not frame.eof:
+                # Small steps: the output of one is not limited, and one that fails loses what it had.
+                piece = frame.decompress(body[:_SMALL_STEP])
+                body = frame.unused_data + body[_SMALL_STEP:]
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
+                    raise TooLarge
+        except zstandard.ZstdError:
+            break
+    return b"".join(pieces) if size else None
 
 
 def _read_all(read: Callable[[], bytes], limit: int, failure: type[Exception]) -> bytes | None:

@@ -17,10 +17,12 @@ from prox_spark.corpora.records import Record, unreadable, utf8_or_error, well_f
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed, lines
 
 _BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+# Byte order marks, and how an object begins without one.
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"{\0", b"\0{", b"\0\0\0{")
 _64_BITS = (-(1 << 63), (1 << 64) - 1)
 # A number as orjson writes it whose digits a float may not hold: more than 15 of them, or a large exponent.
-_LONG_NUMBER = re.compile(r"[0-9.]{16,}(?:e-?[0-9]+)?|[0-9]e-?[0-9]+")
+_LONG_NUMBER = re.compile(r"[0-9](?:[0-9.]{15,}(?:e-?[0-9]+)?|e-?[0-9]+)")
+_SHORT_FLOAT = re.compile(r"[0-9]+\.[0-9]+")
 _LONG_NUMBER_OF_LINE = re.compile(_LONG_NUMBER.pattern.encode())
 _ARRAY = "a JSON array over several lines: write one object a line (jq -c '.[]')"
 _PRETTY = "JSON objects over several lines: write each on one line (jq -c .)"
@@ -50,8 +52,8 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
             if line is None:
                 yield unreadable(position, "TooLarge", f"a line is longer than {MAX_RECORD} bytes")
                 continue
-            if position == 0 and line.startswith(_UTF16_BOMS):
-                yield unreadable(None, "NotUtf8", "the file is UTF-16: convert it to UTF-8")
+            if position == 0 and line.startswith(_WIDE):
+                yield unreadable(None, "NotUtf8", "the file is UTF-16 or UTF-32: convert it to UTF-8")
                 return
             # Where files were concatenated, each had its mark.
             line = line.removeprefix(_BOM)
@@ -230,22 +232,36 @@ def record_of(
 class _Numbers:
     """The numbers of a line that a float may not hold, as they are written: found once, and only where one is asked for."""
 
-    __slots__ = ("found", "line")
+    __slots__ = ("floats", "found", "line")
 
     def __init__(self, line: bytes) -> None:
         self.line = line
         self.found: frozenset[bytes] | None = None
+        self.floats: frozenset[float] = frozenset()
 
     def lack(self, value: Any, shown: str | None = None) -> bool:
         """Whether a number in ``value``, shown as ``_plain`` does, is not in the line with the same digits."""
         if type(value) not in (float, list, dict):
             return False
-        numbers = _LONG_NUMBER.findall(shown if shown is not None else _plain(value, odd=False) or "")
-        if not numbers:
+        shown = shown if shown is not None else _plain(value, odd=False) or ""
+        numbers, short = _LONG_NUMBER.findall(shown), _SHORT_FLOAT.findall(shown)
+        # A number with more digits than a float tells apart has zeros or nines where it is shown with up to 12.
+        rounded = bool(short) and (len(max(short, key=len)) > 13 or b"0000" in self.line or b"9999" in self.line)
+        if not (numbers or rounded):
             return False
         if self.found is None:
             self.found = frozenset(_LONG_NUMBER_OF_LINE.findall(self.line))
-        return any(number.encode() not in self.found for number in numbers)
+            self.floats = frozenset(map(_as_float, self.found))
+        if any(number.encode() not in self.found for number in numbers):
+            return True
+        return rounded and any(float(number) in self.floats for number in short if number.encode() not in self.found)
+
+
+def _as_float(digits: bytes) -> float:
+    try:
+        return float(digits)
+    except ValueError:  # no number, but dates or addresses of digits and dots
+        return math.nan
 
 
 def _id(value: Any) -> str | None:

@@ -179,3 +179,35 @@ def test_a_long_number_beside_deep_nesting_does_not_cost_the_page(tmp_path: Path
     deep = '{"text": "a", "n": 0.1234567890123456789, "deep": ' + "[" * 990 + "]" * 990 + "}"
     rows = read(write(tmp_path, deep + "\n" + '{"text": "b"}'))
     assert texts(rows) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", ["0.1000000000000000055", "0.09999999999999999999", "-2.50000000000000000001"])
+@pytest.mark.parametrize("value", ["%s", "[%s]", '{"a":%s}'])
+def test_digits_that_a_float_rounds_away_are_kept(tmp_path: Path, number: str, value: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(f'{{"text": "a", "n": {value % number}, "short": 0.1}}\n')
+    (row,) = read(path)
+    assert row["metadata"] == {"n": value % number, "short": "0.1"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-be"])
+def test_a_file_of_wide_characters_is_one_row(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a"}\n' * 3, encoding)
+    assert [(row["position"], row["error_class"]) for row in read(path)] == [(None, "NotUtf8")]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (lzma.compress(b'{"text": "a"}\n', format=lzma.FORMAT_ALONE), "lzma"),
+        (b"\x89LZO\0\r\n\x1a\n\n\n", "lzop"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n", "git lfs pull"),
+    ],
+)
+def test_other_compressions_and_pointers_are_one_row_that_names_them(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(data)
+    (row,) = read(path)
+    assert (row["position"], row["error_class"]) == (None, "Unsupported")
+    assert says in row["message"]
