@@ -90,6 +90,7 @@ def test_the_paths_in_conf_lead_to_the_same_files() -> None:
     for name in PRESETS.names():
         path = ROOT / "conf" / PRESETS.group(name) / f"{name}.yaml"
         assert path.resolve() == ROOT / "prox_spark" / "presets" / PRESETS.group(name) / f"{name}.yaml"
+    assert {path.stem for path in (ROOT / "conf").glob("*.yaml")} <= set(PRESETS.names())
 
 
 def test_presets_and_questions_are_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
