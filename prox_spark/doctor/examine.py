@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from prox_spark.config import Config, load_config
+from prox_spark.config.models import ExecutionConfig
 from prox_spark.credentials import hidden
 from prox_spark.doctor.check import Check
 from prox_spark.doctor.machine import machine
@@ -19,6 +20,8 @@ from prox_spark.supported import what_to_do
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from prox_spark.generation.plan import Refiners, StagePlan
 
 Start = Callable[[dict[str, str]], "SparkSession"]
 """Gives a Spark session with these properties."""
@@ -175,9 +178,10 @@ def _store(spark: "SparkSession", config: Config) -> Check:
 
 def _stages(spark: "SparkSession", config: Config) -> list[Check]:
     from prox_spark.config.engines import ModelSettings
-    from prox_spark.generation.plan import plan_stage
+    from prox_spark.generation.plan import Plans, plan_stage
 
     checks: list[Check] = []
+    plans: dict[str, StagePlan] = {}
     settings: list[tuple[Any, Any]] = [("document", config.document), ("chunk", config.chunk)]
     for stage, wanted in settings:
         if wanted is None:
@@ -189,23 +193,37 @@ def _stages(spark: "SparkSession", config: Config) -> list[Check]:
         except (ProxSparkError, ImportError, OSError, ValueError) as error:
             checks.append(Check(name, "failed", first_line(error), f"check {stage}.engine and its model"))
             continue
-        refiner = plan.refiner
+        plans[stage], refiner = plan, plan.refiner
         prompt = f", template {refiner.template}, window {refiner.window}" if refiner.template else ""
         found = f"{refiner.name} ({plan.settings.kind}), fingerprint {plan.fingerprint[:8]}{prompt}"
         checks += [Check(name, "ok", found), *reading]
-        if reading:
-            checks.append(_self_test(spark, plan, config))
+    tested = [plan for plan in plans.values() if isinstance(plan.settings, ModelSettings)]
+    if tested:
+        execution = _judged_by(spark, config, Plans(plans.get("document"), plans.get("chunk")).refiners)
+        checks += [_self_test(spark, plan, execution) for plan in tested]
     return checks
 
 
-def _self_test(spark: "SparkSession", plan: Any, config: Config) -> Check:
+def _judged_by(spark: "SparkSession", config: Config, refiners: "Refiners") -> ExecutionConfig:
+    """How the configuration's refinement executes programs: one that exists keeps its version of the rules."""
+    from prox_spark.refinement.standing import find_standing
+    from prox_spark.tables.store import find_store
+
+    try:
+        store = find_store(spark, config.store)
+        return config.execution if store is None else find_standing(store, config, refiners)[0].execution
+    except _errors():  # The store's own row says why.
+        return config.execution
+
+
+def _self_test(spark: "SparkSession", plan: "StagePlan", execution: ExecutionConfig) -> Check:
     """The model answers, through Spark and its engine, as it does before its first batch."""
     from prox_spark.errors import SelfTestError
     from prox_spark.generation.generate import run_self_test
 
     name = f"{plan.stage} self-test"
     try:
-        run_self_test(spark, plan, config.execution)
+        run_self_test(spark, plan, execution)
     except SelfTestError as error:
         found = " | ".join(str(error).splitlines())
         return Check(name, "failed", found, "see the self-test in docs/running.md in the repository")

@@ -11,8 +11,10 @@ import pytest
 from claims import PAGE
 
 from prox_spark.cli import main
+from prox_spark.config import load_config
 from prox_spark.doctor import Check, examine
 from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.pipeline import refine
 from prox_spark.tables.store import create_store
 
 EXAMINE = sys.modules[examine.__module__]
@@ -95,6 +97,27 @@ def test_what_a_configuration_names_wrongly_fails(
     assert "install prox-spark" in rows["store"]["found"]
     assert "is not a folder" in rows["document refiner"]["found"]
     assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
+
+
+def test_a_model_is_tested_by_the_rules_of_the_refinement_that_exists(
+    spark: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pages.jsonl").write_text(json.dumps({"text": PAGE}) + "\n")
+    corpus = [f"input.path={tmp_path / 'pages.jsonl'}", "input.format=json", "input.columns={text: text}"]
+    named = [f"store={tmp_path / 'store'}", "refinement=r"]
+    rules = [*named, *corpus, "chunk.engine.kind=rules", "execution.semantics=1"]
+    refine(spark, load_config(None, rules))
+    tested: list[int] = []
+    monkeypatch.setattr(
+        "prox_spark.generation.generate.run_self_test", lambda spark, plan, by: tested.append(by.semantics)
+    )
+    model = build_tiny_model(tmp_path / "tiny", [PAGE])
+    words = ["chunk.engine.kind=transformers", f"chunk.engine.model={model}"]
+
+    answer(capsys, 0, *named, *words)
+    answer(capsys, 0, f"store={tmp_path / 'other'}", *words)
+    answer(capsys, 0, *named, *words, "execution.semantics=2")
+    assert tested == [1, 2, 2]
 
 
 @pytest.mark.slow
