@@ -35,6 +35,7 @@ def _pages(pages: Mapping[str, Any]) -> Table:
         "removed lines F1",
         "kept words",
         "failed",
+        "rules",
     )
     rows = [
         [
@@ -44,6 +45,7 @@ def _pages(pages: Mapping[str, Any]) -> Table:
             f"{one['remove']['lines']['f1']:.4f}",
             f"{one['kept_words']:.1%}",
             f"{one['chunks']['failed_share']:.2%}",
+            "compat" if one["semantics"] is None else f"version {one['semantics']}",
         ]
         for name, one in pages.items()
     ]

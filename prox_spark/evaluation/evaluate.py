@@ -28,6 +28,7 @@ from prox_spark.evaluation.models import evaluate_models, named_folders, refinem
 from prox_spark.evaluation.pictures import check_drawing, draw_thresholds
 from prox_spark.generation.plan import Plans, StagePlan, plan_stages
 from prox_spark.pipeline import refine
+from prox_spark.tables.refinements import last_version
 from prox_spark.tables.store import Store, open_store, quoted
 from prox_spark.versions.sql import query
 
@@ -123,6 +124,7 @@ def _pages(
     programs = _programs(store, plans.chunk)
     found = judge(ordered, kept) | {"groups": judge_groups(ordered, kept), "chunks": _chunks(programs)}
     found["unread"] = len(labels) - len(names)
+    found["semantics"] = _semantics(store, refined)
     scores = _line_scores(programs, {name: len(labels[name].keep) for name in names})
     if scores is not None:
         keep, words = (np.concatenate([getattr(one, key) for one in ordered]) for key in ("keep", "words"))
@@ -185,6 +187,14 @@ def _refine(spark: SparkSession, run: Config) -> str:
     """Refine, and give the refinement's name and version, as SQL over the store takes it."""
     done = refine(spark, run)
     return f"{done.refinement}:{done.version}"
+
+
+def _semantics(store: Store, refined: str) -> int | None:
+    """The version of the rules that a refinement executes programs by; None where the published executor does."""
+    row = last_version(store, refined.rpartition(":")[0])
+    assert row is not None, "it was refined"
+    identity = json.loads(row["identity"])
+    return None if identity["execution.mode"] == "compat" else int(identity["semantics"])
 
 
 def _chunks(programs: DataFrame) -> dict[str, Any]:
