@@ -1,6 +1,7 @@
 """A document while programs change it, line by line: the plain form that both modes share."""
 
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -39,13 +40,14 @@ class Lines:
     """The lines of a document, their current text, and the cause of each removal or change.
 
     ``alive[i]`` leads to the first line from ``i`` on that is not removed (union-find), so that a million overlapping
-    ranges cost as much as one.
+    ranges cost as much as one. ``joined`` are the lines whose end, the newline, was removed.
     """
 
     original: list[str]
     current: list[str] = field(init=False)
     removed: dict[int, Cause] = field(default_factory=dict)
     rewritten: dict[int, Cause] = field(default_factory=dict)
+    joined: dict[int, Cause] = field(default_factory=dict)
     alive: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,18 +80,46 @@ class Lines:
         self.current[line] = self.current[line].replace(source, target)
         self.rewritten[line] = cause
 
+    def replace_end(self, line: int, source: str, target: str, cause: Cause) -> None:
+        """Replace the end of a line."""
+        self.current[line] = self.current[line][: len(self.current[line]) - len(source)] + target
+        self.rewritten[line] = cause
+
+    def join(self, places: Sequence[int]) -> None:
+        """Give each line without its end the text of the next one that is left, which is removed.
+
+        Not where a new line comes between them; ``places`` are the numbers of the lines before new ones, in order.
+        """
+        for line in sorted(self.joined):
+            if line in self.removed:
+                continue
+            parts, last = [self.current[line]], line
+            while last in self.joined:
+                following = self.next_alive(last + 1)
+                if following == len(self.original) or bisect_left(places, last) < bisect_left(places, following):
+                    break
+                cause = self.joined[last]
+                parts.append(self.current[following])
+                self.remove(following, following, cause)
+                self.rewritten[line] = cause
+                last = following
+            self.current[line] = "".join(parts)
+
     def insert(self, inserted: Mapping[tuple[int, int], tuple[str, Cause]]) -> None:
         """Put new lines, by (number of the line before them, order at that place), where they belong; -1 is before the first.
 
-        The last change of all: the line beside them is rewritten to hold them, without its own text where that was removed.
+        The last change of all: the nearest line that is left, above them if there is one, is rewritten to hold them. Where none
+        is left, the first line is rewritten to them.
         """
+        left = [line for line in range(len(self.original)) if line not in self.removed]
         beside: dict[int, list[tuple[int, str, Cause]]] = {}
         for (after, _), (text, cause) in sorted(inserted.items(), key=lambda item: item[0]):
-            beside.setdefault(max(after, 0), []).append((after, text, cause))
+            place = max(bisect_right(left, after) - 1, 0)
+            beside.setdefault(left[place] if left else 0, []).append((after, text, cause))
         for line, added in beside.items():
             before = [text for after, text, _ in added if after < line]
-            own = [] if line in self.removed else [self.current[line]]
-            behind = [text for after, text, _ in added if after == line]
+            own = [self.current[line]] if left else []
+            behind = [text for after, text, _ in added if after >= line]
             self.current[line] = "\n".join(before + own + behind)
             self.removed.pop(line, None)
             self.rewritten[line] = added[-1][2]

@@ -1,4 +1,5 @@
-"""New lines inside compiled code: what ``Lines.insert`` does in ``document.py``, over the table of lines."""
+"""Joined and new lines inside compiled code: what ``Lines.join`` and ``Lines.insert`` do in ``document.py``, over the table of
+lines."""
 
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from prox_spark.execution.line_kernels import (
     CALL,
     CHUNK,
     FROM,
+    JOINED_BY,
+    JOINED_CHUNK,
+    JOINED_SCORE,
     NOW_END,
     NOW_START,
     REMOVED_BY,
@@ -18,6 +22,8 @@ from prox_spark.execution.line_kernels import (
     START,
     Steps,
     Table,
+    next_alive,
+    remove,
 )
 from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, copy, equal, room
 from prox_spark.programs.compiled import inner
@@ -54,57 +60,125 @@ def note(inserts: Inserts, n: int, steps: Steps, step: int, index: int) -> Inser
 
 
 @inner
-def _line(key: int) -> int:
-    """The line that a new line is beside."""
-    return max(key // (MAX_INDEX + 1) - 1, 0)
+def _own(data: Bytes, table: Table, line: int, rewritten: Bytes, used: int) -> tuple[Bytes, int]:
+    """Write a line's text as it is now after ``used`` bytes of ``rewritten``."""
+    row = table.rows[line]
+    if row[REWRITTEN_BY] != 0:
+        length = row[NOW_END] - row[NOW_START]
+        rewritten = room(rewritten, used, length)
+        return rewritten, copy(rewritten, used, rewritten, row[NOW_START], length)
+    length = table.rows[line + 1, START] - 1 - row[START]
+    rewritten = room(rewritten, used, length)
+    return rewritten, copy(rewritten, used, data, row[START], length)
+
+
+@inner
+def _rewrite(data: Bytes, table: Table, line: int, rewritten: Bytes, begin: int, end: int) -> None:
+    """Store a line's new text; one that is again what it was is not rewritten."""
+    row = table.rows[line]
+    length = table.rows[line + 1, START] - 1 - row[START]
+    row[NOW_START], row[NOW_END] = begin, end
+    if end - begin == length and equal(rewritten, begin, data, row[START], length):
+        row[REWRITTEN_BY] = 0
+
+
+@inner
+def join(
+    data: Bytes, table: Table, n_lines: int, inserts: Inserts, n: int, rewritten: Bytes, used: int
+) -> tuple[Bytes, int, int]:
+    """Give each line without its end the text of the next one: the rewritten lines, bytes used, and lines removed by it."""
+    rows, scores = table.rows, table.scores
+    keys = np.sort(inserts.rows[:n, _KEY])
+    n_joined = 0
+    for line in range(n_lines):
+        if rows[line, JOINED_BY] == 0 or rows[line, REMOVED_BY] != 0:
+            continue
+        begin, last = used, line
+        while rows[last, JOINED_BY] != 0:
+            following = next_alive(rows, last + 1)
+            if following == n_lines:
+                break
+            low, high = (last + 1) * (MAX_INDEX + 1), (following + 1) * (MAX_INDEX + 1)
+            if np.searchsorted(keys, low) < np.searchsorted(keys, high):
+                break
+            by, chunk, score = rows[last, JOINED_BY], rows[last, JOINED_CHUNK], scores[last, JOINED_SCORE]
+            if last == line:
+                rewritten, used = _own(data, table, line, rewritten, used)
+            rewritten, used = _own(data, table, following, rewritten, used)
+            n_joined += remove(table, following, following, by, chunk, score)
+            rows[line, REWRITTEN_BY], rows[line, REWRITTEN_CHUNK] = by, chunk
+            scores[line, REWRITTEN_SCORE] = score
+            last = following
+        if last != line:
+            _rewrite(data, table, line, rewritten, begin, used)
+    return rewritten, used, n_joined
+
+
+@inner
+def _hosts(table: Table, rows: Integers, order: Integers, top: int, left: bool) -> Integers:
+    """The line that each new line is logged with: the last one left above it, or the first that is left (``top``)."""
+    hosts = np.empty(order.shape[0], np.int64)
+    host, line = top, 0
+    for i in range(order.shape[0]):
+        after = rows[order[i], _KEY] // (MAX_INDEX + 1) - 1
+        while left and line <= after:
+            if table.rows[line, REMOVED_BY] == 0:
+                host = line
+            line += 1
+        hosts[i] = host
+    return hosts
 
 
 @inner
 def insert(
-    data: Bytes, table: Table, inserts: Inserts, n: int, calls: Calls, rewritten: Bytes, used: int, n_removed: int
+    data: Bytes,
+    table: Table,
+    n_lines: int,
+    inserts: Inserts,
+    n: int,
+    calls: Calls,
+    rewritten: Bytes,
+    used: int,
+    n_removed: int,
 ) -> tuple[Bytes, int]:
     """Put the new lines where they belong: the rewritten lines, and how many lines are removed now."""
-    rows, lines, strings = inserts.rows, table.rows, calls.strings
+    rows, strings = inserts.rows, calls.strings
     order = np.argsort(rows[:n, _KEY], kind="mergesort")
+    top = next_alive(table.rows, 0)
+    left = top < n_lines
+    hosts = _hosts(table, rows, order, top if left else 0, left)
     first = 0
     while first < n:
-        line = _line(rows[order[first], _KEY])
-        last, needed = first, 0
-        while last < n and _line(rows[order[last], _KEY]) == line:
-            call = calls.table[rows[order[last], _CALL]]
-            needed += call[TARGET_END] - call[TARGET] + 1
+        host, last = hosts[first], first
+        while last < n and hosts[last] == host:
             last += 1
-        row, start = lines[line], lines[line, START]
-        original = lines[line + 1, START] - 1 - start
-        own = row[REMOVED_BY] == 0
-        changed = row[REWRITTEN_BY] != 0
-        own_start, own_length = (row[NOW_START], row[NOW_END] - row[NOW_START]) if changed else (start, original)
-        rewritten = room(rewritten, used, needed + own_length + 1)
-        begin, at, placed = used, used, not own
+        row = table.rows[host]
+        begin, placed = used, not left
         for i in range(first, last):
             key = rows[order[i], _KEY]
-            if not placed and key > MAX_INDEX:
-                at = copy(rewritten, at, rewritten if changed else data, own_start, own_length)
-                rewritten[at] = _NEWLINE
-                at, placed = at + 1, True
+            if not placed and key // (MAX_INDEX + 1) - 1 >= host:
+                rewritten, used = _own(data, table, host, rewritten, used)
+                rewritten, placed = room(rewritten, used, 1), True
+                rewritten[used] = _NEWLINE
+                used += 1
             # The last of those that have the same place is the one that counts.
             if i + 1 < last and rows[order[i + 1], _KEY] == key:
                 continue
             call = calls.table[rows[order[i], _CALL]]
-            at = copy(rewritten, at, strings, call[TARGET], call[TARGET_END] - call[TARGET])
-            rewritten[at] = _NEWLINE
-            at += 1
-        if not placed:
-            at = copy(rewritten, at, rewritten if changed else data, own_start, own_length)
-            at += 1
-        used = at - 1
-        n_removed -= not own
-        row[REMOVED_BY] = 0
-        row[NOW_START], row[NOW_END] = begin, used
+            length = call[TARGET_END] - call[TARGET]
+            rewritten = room(rewritten, used, length + 1)
+            used = copy(rewritten, used, strings, call[TARGET], length)
+            rewritten[used] = _NEWLINE
+            used += 1
+        if placed:
+            used -= 1
+        else:
+            rewritten, used = _own(data, table, host, rewritten, used)
+        n_removed -= row[REMOVED_BY] != 0
         newest = order[last - 1]
+        row[REMOVED_BY] = 0
         row[REWRITTEN_BY], row[REWRITTEN_CHUNK] = rows[newest, _BY], rows[newest, _CHUNK]
-        table.scores[line, REWRITTEN_SCORE] = inserts.scores[newest]
-        if used - begin == original and equal(rewritten, begin, data, start, original):
-            row[REWRITTEN_BY] = 0
+        table.scores[host, REWRITTEN_SCORE] = inserts.scores[newest]
+        _rewrite(data, table, host, rewritten, begin, used)
         first = last
     return rewritten, n_removed

@@ -13,16 +13,19 @@ from prox_spark.execution.words import SPACELESS_RANGES
 from prox_spark.programs.bytes_kernels import Bytes, Floats, Integers, copy, equal, find, find_byte, is_ascii, room
 from prox_spark.programs.compiled import inner
 
-START, ALIVE, REMOVED_BY, REMOVED_CHUNK, REWRITTEN_BY, REWRITTEN_CHUNK, NOW_START, NOW_END = range(8)
-"""Columns of the table of lines. ``ALIVE`` leads to the next line that is not removed; ``REMOVED_BY`` and
-``REWRITTEN_BY`` are codes of operations, 0 for none; a rewritten line is ``rewritten[NOW_START:NOW_END]``."""
-REMOVED_SCORE, REWRITTEN_SCORE = range(2)
+(
+    START, ALIVE, REMOVED_BY, REMOVED_CHUNK, REWRITTEN_BY, REWRITTEN_CHUNK, NOW_START, NOW_END, JOINED_BY, JOINED_CHUNK,
+) = range(10)  # fmt: skip
+"""Columns of the table of lines. ``ALIVE`` leads to the next line that is not removed; ``REMOVED_BY``, ``REWRITTEN_BY`` and
+``JOINED_BY`` (the line's end was removed) are codes of operations, 0 for none; a rewritten line is
+``rewritten[NOW_START:NOW_END]``."""
+REMOVED_SCORE, REWRITTEN_SCORE, JOINED_SCORE = range(3)
 BY, FROM, TO, CALL, CHUNK = range(5)
 """Columns of the table of steps, the calls that are applied: operation, lines, call, chunk. Row 0 is not used."""
 
 
 class Table(NamedTuple):
-    """The lines of a document: a row each, and the scores behind its removal and its last edit."""
+    """The lines of a document: a row each, and the scores behind its removal, its last edit and the removal of its end."""
 
     rows: Integers
     scores: Floats
@@ -59,7 +62,7 @@ _HIGH = np.array([high for _, high in SPACELESS_RANGES], np.int64)
 @inner
 def new_table() -> Table:
     """A table for the lines of the first document."""
-    return Table(np.empty((1024, 8), np.int64), np.empty((1024, 2), np.float32))
+    return Table(np.empty((1024, 10), np.int64), np.empty((1024, 3), np.float32))
 
 
 @inner
@@ -95,6 +98,7 @@ def split_lines(data: Bytes, start: int, end: int, table: Table) -> tuple[int, T
         if n + 2 > rows.shape[0]:
             rows = room(rows, n, 2)
         rows[n, START], rows[n, ALIVE], rows[n, REMOVED_BY], rows[n, REWRITTEN_BY] = position, n, 0, 0
+        rows[n, JOINED_BY] = 0
         n += 1
         position = find_byte(data, position, end, _NEWLINE) + 1
     rows[n, START], rows[n, ALIVE] = end + 1, n

@@ -79,6 +79,7 @@ def execute_strict(text: str, programs: Sequence[ChunkProgram], settings: Execut
     state = _State(text, Lines(text.split("\n")), settings)
     for index, program in enumerate(programs):
         _apply(state, index, program)
+    state.lines.join(sorted(after for after, _ in state.inserted))
     state.lines.insert(state.inserted)
     return _judge(state)
 
@@ -212,6 +213,9 @@ def _edit(state: _State, step: _Step) -> None:
     hits: dict[int, int] = {}
     # Without its single blanks a text has no words.
     newer, unique = state.settings.semantics > 1, BY_NAME[step.call.operation].unique
+    if newer and unique and "\n" in (source[-1:], target[-1:]):
+        _edit_end(state, step, source, target)
+        return
     blank = source == " " and newer
     if source and "\n" not in source and not blank:
         for line in state.lines.surviving(step.line_start, step.line_end):
@@ -223,25 +227,43 @@ def _edit(state: _State, step: _Step) -> None:
     if not hits:
         state.counts["n_no_match"] += 1
         return
-    growth = sum(hits.values()) * (byte_length(target) - byte_length(source))
+    if _may_grow(state, sum(hits.values()) * (byte_length(target) - byte_length(source))):
+        for line in hits:
+            state.lines.replace(line, source, target, step.cause)
+
+
+def _edit_end(state: _State, step: _Step, source: str, target: str) -> None:
+    """Edit the end of a line, written with its newline, as UltraX's models do; without it, the next line is joined to it."""
+    line, lines = step.line_start, state.lines
+    old, new, takes = source.removesuffix("\n"), target.removesuffix("\n"), source.endswith("\n")
+    matches = "\n" not in old and line not in lines.removed and lines.current[line].endswith(old)
+    if takes:
+        matches = matches and line < len(lines.original) - 1 and line not in lines.joined
+    else:
+        matches = matches and old not in ("", " ") and lines.current[line].count(old) == 1
+    if not matches:
+        state.counts["n_no_match"] += 1
+    elif _may_grow(state, byte_length(new) - byte_length(old)):
+        lines.replace_end(line, old, new, step.cause)
+        if takes and not target.endswith("\n"):
+            lines.joined[line] = step.cause
+
+
+def _may_grow(state: _State, growth: int) -> bool:
+    """Whether an edit may lengthen the text by this much; counts it, or the error."""
     if growth > 0:
         if state.growth + growth > state.bytes + GROWTH_BASE:
             state.counts["n_errors"] += 1
-            return
+            return False
         state.growth += growth
-    for line in hits:
-        state.lines.replace(line, source, target, step.cause)
+    return True
 
 
 def _insert(state: _State, step: _Step) -> None:
     """Note a new line, for when everything else is done; a later one takes an earlier one's place."""
     text = step.call.target or ""
-    growth = byte_length(text) + 1
-    if state.growth + growth > state.bytes + GROWTH_BASE:
-        state.counts["n_errors"] += 1
-        return
-    state.growth += growth
-    state.inserted[step.line_start, step.call.index or 0] = (text, step.cause)
+    if _may_grow(state, byte_length(text) + 1):
+        state.inserted[step.line_start, step.call.index or 0] = (text, step.cause)
 
 
 def _judge(state: _State) -> Result:

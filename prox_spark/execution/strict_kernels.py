@@ -6,12 +6,15 @@ import numpy as np
 
 from prox_spark.execution.compat import TOO_COSTLY, ZERO_DIVISION
 from prox_spark.execution.groups import BatchArrays, Chunks, LogColumns
-from prox_spark.execution.insert_kernels import insert, new_inserts, note
+from prox_spark.execution.insert_kernels import insert, join, new_inserts, note
 from prox_spark.execution.line_kernels import (
     BY,
     CALL,
     CHUNK,
     FROM,
+    JOINED_BY,
+    JOINED_CHUNK,
+    JOINED_SCORE,
     REWRITTEN_BY,
     START,
     TO,
@@ -276,6 +279,63 @@ def _edit(
     return replace_all(opened, n_lines, n_hits, length, calls.strings, target, target_end, step), growth
 
 
+@inner
+def _ends_line(calls: Calls, call: Integers) -> bool:
+    """Whether an edit is written with the newline at the end of its line."""
+    source, target = call[SOURCE_END] - 1, call[TARGET_END] - 1
+    return bool(
+        (source >= call[SOURCE] >= 0 and calls.strings[source] == _NEWLINE)
+        or (target >= call[TARGET] >= 0 and calls.strings[target] == _NEWLINE)
+    )
+
+
+@inner
+def _edit_end(
+    calls: Calls,
+    steps: Steps,
+    step: int,
+    opened: Open,
+    n_open: int,
+    table: Table,
+    n_lines: int,
+    growth: int,
+    most_growth: int,
+    counts: Integers,
+) -> tuple[Open, int]:
+    """Apply one step that edits the end of a line to the open lines: the lines, and the growth so far."""
+    call, lines, strings = calls.table[steps.rows[step, CALL]], opened.rows, calls.strings
+    source, source_end, target, target_end = call[SOURCE], call[SOURCE_END], call[TARGET], call[TARGET_END]
+    takes = source_end > source and strings[source_end - 1] == _NEWLINE
+    gives = target_end > target and strings[target_end - 1] == _NEWLINE
+    source_end, target_end = source_end - takes, target_end - gives
+    from_line, to_line = _lines_of_step(lines, n_open, steps.rows[step])
+    length, n_hits, hits = source_end - source, 0, opened.hits
+    if from_line < to_line and find_byte(strings, source, source_end, _NEWLINE) == source_end:
+        start, end = lines[from_line, 1], lines[to_line, 1] - 1
+        if end - start >= length and equal(opened.working, end - length, strings, source, length):
+            if takes:
+                number = lines[from_line, 0]
+                n_hits = number < n_lines - 1 and table.rows[number, JOINED_BY] == 0
+            elif length > 1 or (length == 1 and strings[source] != _SPACE):
+                n_hits, hits = find_all(opened.working, start, end, strings, source, source_end, hits)
+                opened = Open(lines, opened.working, opened.other, hits)
+    if n_hits != 1:
+        counts[_NO_MATCH] += 1
+        return opened, growth
+    added = target_end - target - length
+    if added > 0:
+        if growth + added > most_growth:
+            counts[_ERRORS] += 1
+            return opened, growth
+        growth += added
+    hits[0] = lines[to_line, 1] - 1 - length
+    if takes and not gives:
+        number = lines[from_line, 0]
+        table.rows[number, JOINED_BY], table.rows[number, JOINED_CHUNK] = steps.rows[step, BY], steps.rows[step, CHUNK]
+        table.scores[number, JOINED_SCORE] = steps.scores[step]
+    return replace_all(opened, n_open, 1, length, strings, target, target_end, step), growth
+
+
 @entry
 def confidence_places(first_reading: Calls, calls: Calls) -> Integers:
     """For each call the place of its confidence among its program's: that of the call that version 1 of the rules reads there."""
@@ -364,14 +424,24 @@ def execute_strict_batch(
             edited = True
             n_open, opened = open_lines(data, table, start, end, rewritten, opened)
             for step in range(1, n_steps + 1):
-                if _EDITS_STRINGS[steps.rows[step, BY]]:
+                by = steps.rows[step, BY]
+                if not _EDITS_STRINGS[by]:
+                    continue
+                if limits.semantics > 1 and UNIQUE[by] and _ends_line(calls, calls.table[steps.rows[step, CALL]]):
+                    opened, growth = _edit_end(
+                        calls, steps, step, opened, n_open, table, n_lines, growth, most_growth, counts
+                    )
+                else:
                     opened, growth = _edit(
                         calls, steps, step, opened, n_open, growth, most_growth, limits.semantics, counts
                     )
             rewritten, used = close_lines(data, table, opened, n_open, rewritten, used, steps)
+        if edited and limits.semantics > 1:
+            rewritten, used, n_joined = join(data, table, n_lines, inserts, n_inserts, rewritten, used)
+            n_removed += n_joined
         if n_inserts > 0:
             edited = True
-            rewritten, n_removed = insert(data, table, inserts, n_inserts, calls, rewritten, used, n_removed)
+            rewritten, n_removed = insert(data, table, n_lines, inserts, n_inserts, calls, rewritten, used, n_removed)
         counts[_LINES] = n_lines
         counts[_CHARACTERS_ORIGINAL] = count_characters(data, text_start, text_end)
         changed = n_removed > 0

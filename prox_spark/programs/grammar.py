@@ -66,11 +66,12 @@ _ALONE = " | ".join(f'"{function}()"' for function in _ULTRAX_ALONE.values())
 ULTRAX_EBNF = rf"""root ::= {_ALONE} | call ("\n" call){{0,{MAX_ULTRAX_CALLS - 1}}}
 call ::= {" | ".join(map(_positional, _ULTRAX))}
 number ::= "0" | [1-9] [0-9]{{0,5}}
-string ::= "'" single* "'" | "\"" double* "\""
+string ::= "'" single* "\\n"? "'" | "\"" double* "\\n"? "\""
 single ::= [^'\\\n\r] | "\\" ["'\\t]
 double ::= [^"\\\n\r] | "\\" ["'\\t]
 """
-"""UltraX's programs: ``keep_all()``, ``remove_all()``, or a bounded number of calls, strings quoted as Python prints them."""
+"""UltraX's programs: ``keep_all()``, ``remove_all()``, or a bounded number of calls, strings quoted as Python prints them. A
+line's own newline may be their last character."""
 
 
 def grammar_of(stage: str, template: str) -> str:

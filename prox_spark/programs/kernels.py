@@ -32,6 +32,8 @@ from prox_spark.programs.lookup import (
     TRUE_AT,
     TRUE_WORDS,
     TYPES,
+    UNIQUE,
+    edits_of,
 )
 from prox_spark.programs.operations import MAX_ARGUMENTS, MAX_INDEX
 from prox_spark.programs.word_kernels import after_blanks, after_name, call_follows, function, index, starts_a_name
@@ -49,6 +51,7 @@ _NO_KEYWORD = -1
 _FIRST, _ARGUMENT, _VALUE, _EQUALS, _SEPARATOR = range(5)
 _KEYWORD, _TYPE, _FROM, _TO, _SLOT = range(5)
 _SPACE, _NEWLINE, _QUOTE, _HASH, _APOSTROPHE, _OPEN, _CLOSE = 32, 10, 34, 35, 39, 40, 41
+_INSERTS = edits_of("inserts")
 _COMMA, _EQUAL_SIGN, _BACKSLASH, _BACKTICK = 44, 61, 92, 96
 
 
@@ -114,8 +117,15 @@ def _build(form: int, values: Integers, n_values: int, strings: Bytes, semantics
                 row[column], row[column + 1] = values[i, _FROM], values[i, _TO]
     if not 0 <= row[INDEX] <= MAX_INDEX:
         return False
-    # A newline in a target would renumber the lines of the document.
-    return bool(find_byte(strings, row[TARGET], row[TARGET_END], _NEWLINE) >= row[TARGET_END])
+    newline = find_byte(strings, row[TARGET], row[TARGET_END], _NEWLINE)
+    if newline >= row[TARGET_END]:
+        return True
+    # Elsewhere than at its end a newline in a target would renumber the lines of the document.
+    if semantics == 1 or newline != row[TARGET_END] - 1 or not (_INSERTS[operation] or UNIQUE[operation]):
+        return False
+    if _INSERTS[operation]:
+        row[TARGET_END] = newline
+    return True
 
 
 @inner

@@ -55,7 +55,8 @@ class Operation:
 
     ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
     ``inserts`` puts the line ``target`` after its line, ``document`` drops the document. The range is the chunk where no
-    argument is a line. ``unique``: since version 2 it edits only where ``source`` occurs once.
+    argument is a line. ``unique``: since version 2 it edits only where ``source`` occurs once, and either string may end with the
+    line's newline, as UltraX's models write it.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from prox_spark.programs import written
 from prox_spark.programs.model import MAX_LINE, Call, Program
-from prox_spark.programs.operations import FLAGS, FORMS, MAX_ARGUMENTS, MAX_INDEX, SPELLINGS, Form
+from prox_spark.programs.operations import BY_NAME, FLAGS, FORMS, MAX_ARGUMENTS, MAX_INDEX, SPELLINGS, Form
 
 _SPACE = re.compile(r"[ \t\r\n\v\f]*")
 _BLANK = re.compile(r"[ \t]*")
@@ -321,8 +321,17 @@ def _build(function: str, arguments: list[tuple[str | None, Value]], language: _
     if not all(argument.optional or slot in values for slot, argument in enumerate(taken)):
         return None
     fields: dict[str, Any] = {field: values[slot] for slot in sorted(values) for field in taken[slot].sets}
-    if "\n" in fields.get("target", ""):
-        return None  # it would renumber the lines of the document
+    target = fields.get("target", "")
+    if "\n" in target:
+        edits = BY_NAME[form.operation]
+        if (
+            not language.as_written
+            or target.find("\n") != len(target) - 1
+            or not (edits.edits == "inserts" or edits.unique)
+        ):
+            return None  # it would renumber the lines of the document
+        if edits.edits == "inserts":
+            fields["target"] = target[:-1]
     if not 0 <= fields.get("index", 0) <= MAX_INDEX:
         return None
     return Call(form.operation, **fields)

@@ -104,10 +104,12 @@ def random_call(rng: Random, text: str, numbers: tuple[str, ...]) -> str:
         return f"normalize({first}{_string(rng, text)}{target})"
     if kind < 0.72:
         return f"remove_str({number()}, {_string(rng, text)})"
-    if kind < 0.75:
+    if kind < 0.74:
         return f"add_line({number()}, {rng.choice((0, 1, 2, 10000))}, {_string(rng, text)})"
-    if kind < 0.79:
+    if kind < 0.77:
         return f"replace_str(line={number()}, old={_string(rng, text)}, new={_string(rng, text)})"
+    if kind < 0.81:
+        return random_ultrax_call(rng, text)
     return rng.choice(
         (
             *("keep_chunk()", "untouch_doc()", "keep_all()", "keep_doc()", "drop_doc()", "remove_all()"),
@@ -122,6 +124,18 @@ def random_call(rng: Random, text: str, numbers: tuple[str, ...]) -> str:
             ),
         )
     )
+
+
+def random_ultrax_call(rng: Random, text: str) -> str:
+    """A call as UltraX's models are trained to write it: positional, strings as Python prints them, lines with their ends."""
+    lines = text.split("\n")
+    line = rng.randrange(len(lines))
+    whole = lines[line] + "\n" * (line < len(lines) - 1 or rng.random() < 0.2)
+    if rng.random() < 0.3:
+        return f"add_line({line + rng.choice((-1, 0, 0))}, {rng.choice((0, 1, 2))}, {whole[:9] + rng.choice(('', chr(10)))!r})"
+    start = rng.randrange(max(len(whole) - 3, 0), len(whole) + 1)
+    end = rng.choice(("", "\n", "\n", " ", "x\n", "y", whole[start:]))
+    return f"replace_str({line}, {whole[start:]!r}, {end!r})"
 
 
 def random_program(rng: Random, text: str, numbers: tuple[str, ...]) -> str | None:

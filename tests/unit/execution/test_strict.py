@@ -243,13 +243,76 @@ def test_new_lines_come_where_they_are_numbered_to_and_a_removed_line_leaves_the
     result = run(PAGE, program, semantics=2)
     first, *middle, _ = PAGE.split("\n")
     assert result.text == "\n".join(["top", first, *middle[:2], "a", "b", middle[2], "x"])
-    assert [(line.line_number, line.replacement) for line in result.dropped_lines] == [
+    assert logged(result) == [
         (0, f"top\n{first}"),
         (2, f"{middle[1]}\na\nb"),
-        (4, "x"),
+        (3, f"{middle[2]}\nx"),
+        (4, None),
     ]
-    assert (result.counts.n_lines_removed, result.counts.n_lines_rewritten) == (0, 3)
+    assert (result.counts.n_lines_removed, result.counts.n_lines_rewritten) == (1, 3)
     assert run(PAGE, program).text == PAGE
+
+
+def logged(result: Result) -> list[tuple[int, str | None]]:
+    return [(line.line_number, line.replacement) for line in result.dropped_lines]
+
+
+def test_new_lines_beside_removed_ones_are_logged_with_the_nearest_line_that_is_left() -> None:
+    result = run(PAGE, 'remove_lines(0, 1)\nadd_line(0, 1, "a")\nadd_line(1, 1, "b")', semantics=2)
+    lines = PAGE.split("\n")
+    assert result.text == "\n".join(["a", "b", *lines[2:]])
+    assert logged(result) == [(0, None), (1, None), (2, f"a\nb\n{lines[2]}")]
+    guards = {"max_removed_share": 1.0, "min_words": 0}
+    result = run(PAGE, 'remove_lines(0, 4)\nadd_line(2, 1, "a")\nadd_line(-1, 1, "b")', semantics=2, **guards)
+    assert (result.text, logged(result)) == ("b\na", [(0, "b\na"), *((line, None) for line in range(1, 5))])
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        # As UltraX's models are trained to write: a new line has its newline, and so has the end of a line that is edited.
+        ("add_line(0, 1, 'new\\n')", "a b\nnew\nc d\ne f"),
+        ("replace_str(0, ' b\\n', '\\n')", "a\nc d\ne f"),
+        ("replace_str(0, 'b\\n', 'x y\\n')", "a x y\nc d\ne f"),
+        ("replace_str(0, '\\n', ' z\\n')", "a b z\nc d\ne f"),
+        ("replace_str(0, 'b', 'x\\n')", "a x\nc d\ne f"),
+        ("replace_str(0, '\\n', ' ')", "a b c d\ne f"),
+        ("replace_str(0, ' b\\n', ', ')", "a, c d\ne f"),
+        ("replace_str(0, '\\n', '')\nreplace_str(1, '\\n', '')", "a bc de f"),
+        ("replace_str(1, ' d\\n', '')\nremove_lines(2, 2)", "a b\nc"),
+        ("replace_str(0, '\\n', ' ')\nremove_lines(1, 1)", "a b e f"),
+        ("replace_str(0, '\\n', ' ')\nadd_line(0, 1, 'new\\n')", "a b \nnew\nc d\ne f"),
+        ("replace_str(0, '\\n', ' ')\nadd_line(1, 1, 'new\\n')", "a b c d\nnew\ne f"),
+        ("replace_str(0, '\\n', ' ')\nremove_lines(1, 1)\nadd_line(1, 1, 'new\\n')", "a b \nnew\ne f"),
+    ],
+)
+def test_line_ends_are_written_as_ultrax_writes_them(program: str, expected: str) -> None:
+    result = run("a b\nc d\ne f", program, semantics=2, max_removed_share=1.0)
+    assert (result.text, result.counts.n_errors, result.counts.n_no_match) == (expected, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "replace_str(0, 'x\\n', '\\n')",
+        "replace_str(2, 'f\\n', 'x\\n')",
+        "replace_str(0, 'a', 'x\\n')",
+        "replace_str(0, '\\n ', 'x\\n')",
+        "normalize('b\\n', 'x')",
+    ],
+)
+def test_what_is_no_end_of_its_line_matches_nothing(program: str) -> None:
+    result = run("a b\nc d\ne f", program, semantics=2)
+    assert (result.text, result.counts.n_errors, result.counts.n_no_match) == ("a b\nc d\ne f", 0, 1)
+
+
+def test_a_line_that_was_joined_to_another_is_logged_as_removed() -> None:
+    result = run("a b\nc d\ne f", "replace_str(0, '\\n', ' ')", semantics=2)
+    assert logged(result) == [(0, "a b c d"), (1, None)]
+    assert {line.operation for line in result.dropped_lines} == {"replace_str"}
+    for program in ("replace_str(0, 'b', 'x\\ny')", "normalize('b', 'x\\n')", "add_line(0, 1, 'x\\ny\\n')"):
+        assert run("a b\nc d", program, semantics=2).counts.n_errors == 1
+    assert run("a b\nc d", "replace_str(0, 'b', 'x\\n')").counts.n_errors == 1
 
 
 def test_of_new_lines_at_the_same_place_the_last_one_counts() -> None:

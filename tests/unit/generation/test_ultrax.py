@@ -25,7 +25,10 @@ from prox_spark.programs.grammar import EBNF, ULTRAX_EBNF, follows
 
 WORDS = "one two three four five six seven eight nine ten eleven"
 PAGE = f"Home | Login\n{WORDS}\nRead more &amp; more\n{WORDS} twelve\nFooter"
-PROGRAM = "remove_lines(1, 1)\nreplace_str(3, '&amp;', '&')\nadd_line(4, 1, 'A new line.')\nremove_lines(5, 5)"
+PROGRAM = (
+    "remove_lines(1, 1)\nreplace_str(3, '&amp;', '&')\nreplace_str(4, 'twelve\\n', '')\n"
+    "add_line(4, 1, 'A new line.\\n')\nremove_lines(5, 5)"
+)
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_a_program_becomes_the_text_that_it_says(folder: Path) -> None:
 
     chunk = ChunkProgram(row["output"], row["line_start"], row["line_end"], row["line_offset"])
     result = execute(PAGE, [chunk], settings=ExecutionSettings(semantics=2))
-    assert result.text == f"{WORDS}\nRead more & more\n{WORDS} twelve\nA new line."
+    assert result.text == f"{WORDS}\nRead more & more\n{WORDS} \nA new line."
 
 
 def test_calls_about_lines_that_are_only_shown_do_nothing(folder: Path) -> None:
@@ -136,7 +139,9 @@ def test_prose_and_thoughts_around_calls_break_no_grammar(grammar: str) -> None:
     assert not follows(grammar, "I cannot do that.")
 
 
-@pytest.mark.parametrize("program", ["keep_all()\nremove_all()", "normalize('a')", "Sure: keep_all()"])
+@pytest.mark.parametrize(
+    "program", ["keep_all()\nremove_all()", "normalize('a')", "Sure: keep_all()", "add_line(0, 1, 'a\\nb')"]
+)
 def test_the_grammar_takes_nothing_else(program: str) -> None:
     assert not follows(ULTRAX_EBNF, program)
 
