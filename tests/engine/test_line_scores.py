@@ -4,18 +4,22 @@ Slow: vLLM starts once for each stage.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from engine_helpers import end_engine, run
 
-from prox_spark.config.engines import TransformersSettings, VllmSettings
+from prox_spark.config.engines import EngineSettings, OnnxSettings, TransformersSettings, VllmSettings
 from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.errors import RefinerError
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
+ENGINES: dict[str, Callable[[str], EngineSettings]] = {
+    "onnx": lambda folder: OnnxSettings(kind="onnx", model=folder),
+    "vllm": lambda folder: VllmSettings(kind="vllm", model=folder, options={"dtype": "float32"}),
+}
 TEXT = "Home About Contact\n\nThis page tells of a house by the sea, and of who lived there.\nWe use cookies. Accept"
 
 
@@ -52,11 +56,12 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     end_engine()
 
 
+@pytest.mark.parametrize("kind", ["onnx", "vllm"])
 @pytest.mark.parametrize("stage", ["chunk", "document"])
-def test_vllm_scores_as_transformers_does(scorer: Path, stage: str) -> None:
+def test_every_engine_scores_as_transformers_does(scorer: Path, stage: str, kind: str) -> None:
     texts = [TEXT, "\n".join([TEXT] * 12), "one line"]
     expected = run(stage, TransformersSettings(kind="transformers", model=str(scorer)), texts)
-    found = run(stage, VllmSettings(kind="vllm", model=str(scorer), options={"dtype": "float32"}), texts)
+    found = run(stage, ENGINES[kind](str(scorer)), texts)
     assert found.keys() == expected.keys()
     for key, row in found.items():
         assert row["status"] == "ok"
