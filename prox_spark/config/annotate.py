@@ -37,7 +37,8 @@ class AnnotateConfig(Section):
     structured: bool = True
     """Send the JSON schema of the answer (``response_format``). The prompts request the same JSON in any case."""
     parameters: dict[str, Any] = {"temperature": 0.0, "max_tokens": 1024}
-    """Other parameters of every request. Some models need ``max_completion_tokens`` and no ``temperature``."""
+    """Other parameters of every request. Some models need ``max_completion_tokens`` and no ``temperature``. On the command line,
+    ``annotate.parameters.top_p=0.9`` adds one; ``null`` leaves one out."""
     batch_documents: Annotated[int, Field(gt=0)] = 256
     """Documents per commit. An interrupted run loses at most this much work."""
 
@@ -56,4 +57,4 @@ class AnnotateConfig(Section):
                 raise ValueError(f"annotate sets {name} itself; remove it from parameters")
         if (why := in_options(parameters)) is not None:
             raise ValueError(why)
-        return parameters
+        return {name: value for name, value in parameters.items() if value is not None}

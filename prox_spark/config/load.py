@@ -84,9 +84,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     (*parents, last), kinds = _find(key)
     value = _value(key, text, kinds)
     node = tree
-    for parent in parents:
+    for depth, parent in enumerate(parents, start=1):
         if not isinstance(node.get(parent), dict):
-            node[parent] = {}
+            node[parent] = {} if parent in node else _default(parents[:depth])
         node = node[parent]
     if last == "kind" and parents[-1:] == ["engine"] and node.get("kind") != value:
         node.clear()
@@ -104,6 +104,16 @@ def _find(key: str) -> tuple[list[str], list[Any]]:
         models = [model for kind in kinds for model in models_in(kind)]
         kinds = [model.model_fields[name].annotation for model in models if name in model.model_fields]
     return names, kinds
+
+
+def _default(names: list[str]) -> dict[str, Any]:
+    """The default of a key that holds a mapping: an override of one entry keeps the others."""
+    models: list[type[BaseModel]] = [Config]
+    fields: list[Any] = []
+    for name in names:
+        fields = [model.model_fields[name] for model in models if name in model.model_fields]
+        models = [inner for field in fields for inner in models_in(field.annotation)]
+    return dict(next((field.default for field in fields if isinstance(field.default, dict)), {}))
 
 
 def _value(key: str, text: str, kinds: list[Any]) -> Any:

@@ -1,6 +1,7 @@
 """Configuration: what is refused, and how overrides work."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,3 +153,19 @@ def test_an_override_without_value_is_refused() -> None:
 def test_the_shipped_configurations_load() -> None:
     for file in (Path(__file__).parents[2] / "conf").glob("*.yaml"):
         assert load_config(file).chunk is not None
+
+
+def test_an_override_of_one_parameter_keeps_the_others() -> None:
+    def parameters(*overrides: str) -> dict[str, Any]:
+        given = [f"annotate.parameters{override}" for override in overrides]
+        annotate = load_config("large-model", given).annotate
+        assert annotate is not None
+        return annotate.parameters
+
+    assert parameters() == {"temperature": 0.0, "max_tokens": 1024}
+    assert parameters(".top_p=0.9") == {"temperature": 0.0, "max_tokens": 1024, "top_p": 0.9}
+    assert parameters(".temperature=null", ".max_tokens=null", ".max_completion_tokens=9") == {
+        "max_completion_tokens": 9
+    }
+    assert parameters("={max_completion_tokens: 9}") == {"max_completion_tokens": 9}
+    assert parameters("={}", ".top_p=0.9") == {"top_p": 0.9}
