@@ -1,10 +1,12 @@
-"""The first line of a failed start says what the cause is, wherever in the engine's log it stands."""
+"""What an engine's log keeps, and what it says first of a failed start: the cause, wherever in the log it stands."""
 
 from pathlib import Path
 
 import pytest
 
+from prox_spark.engines.supervised import place
 from prox_spark.engines.supervised.engine_log import cause, last_words
+from prox_spark.engines.supervised.place import Place, bound_log, find_owner
 
 POINTING = (
     "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}"
@@ -103,3 +105,18 @@ def test_a_log_without_a_cause_leaves_the_reason(text: str | None, tmp_path: Pat
     if text is not None:
         log.write_text(text)
     assert cause(POINTING, log) == POINTING
+
+
+def test_a_log_that_is_too_long_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "LOG_BYTES", 1000)
+    monkeypatch.setattr(place, "_LOG_KEPT", 100)
+    where = Place(find_owner(), "cpu", tmp_path / "key")
+    bound_log(where)
+    with where.log.open("ab", buffering=0) as log:
+        for number in range(500):
+            log.write(f"line {number}\n".encode())
+            bound_log(where)
+    assert where.log.stat().st_size <= 1100
+    lines = where.log.read_text().splitlines()
+    assert lines[0] == "(the beginning was cut off)"
+    assert lines[-3:] == ["line 497", "line 498", "line 499"]

@@ -1,8 +1,6 @@
 """Who shares an engine and who is charged for its death, on real supervisors with an engine that only the test knows."""
 
 import contextlib
-import functools
-import json
 import os
 import signal
 import subprocess
@@ -17,10 +15,9 @@ from typing import Any
 import pytest
 
 from prox_spark.engines.protocol import Completion, Request
-from prox_spark.engines.supervised import caches, client, devices, place, watcher, wire
+from prox_spark.engines.supervised import client, place, watcher, wire
 from prox_spark.engines.supervised.client import SupervisedEngine
-from prox_spark.engines.supervised.devices import find_slot, identity, within
-from prox_spark.engines.supervised.place import Place, bound_log, find_owner, is_at_work, is_supervisor, owner_of
+from prox_spark.engines.supervised.place import Place, find_owner, is_at_work, is_supervisor, owner_of
 from prox_spark.errors import EngineError
 from prox_spark.processes import Owner, start_time
 
@@ -299,95 +296,6 @@ def test_engines_without_a_gpu_belong_to_their_executor(tmp_path: Path) -> None:
     assert place.place(me, "GPU-1").base != place.place(me, "GPU-2").base
 
 
-@pytest.mark.parametrize(
-    ("gpu", "visible", "device"),
-    [
-        ("0", "0,1", "0"),
-        ("1", "0,1", "1"),
-        ("3", "2,3", "3"),
-        ("0", "2,3", "2"),
-        ("1", " 2, 3 ", "3"),
-        ("1", "GPU-aa,GPU-bb", "GPU-bb"),
-        ("GPU-bb-cc", "GPU-aa,GPU-bb-cc", "GPU-bb-cc"),
-        ("GPU-bb-cc", "GPU-aa,GPU-bb", "GPU-bb"),
-        ("GPU-bb", "GPU-aa,GPU-bb-cc", "GPU-bb-cc"),
-        ("0", "MIG-11", "MIG-11"),
-        ("MIG-GPU-aa/1/0", "MIG-GPU-aa/1/0,MIG-GPU-aa/2/0", "MIG-GPU-aa/1/0"),
-    ],
-)
-def test_the_node_managers_devices_are_respected(
-    gpu: str, visible: str, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert within(gpu, visible) == device
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert find_slot(gpu) == device
-
-
-@pytest.mark.parametrize(
-    ("gpu", "visible"),
-    [("2", "0,1"), ("0", ""), ("0", "-1"), ("0", "NoDevFiles"), ("GPU-aa", "GPU-bb"), ("GPU-aa", "0")],
-)
-def test_a_gpu_that_the_node_manager_does_not_show_is_refused(gpu: str, visible: str) -> None:
-    with pytest.raises(EngineError, match=f"GPU {gpu}, but CUDA_VISIBLE_DEVICES={visible} does not show it"):
-        within(gpu, visible)
-
-
-@pytest.mark.parametrize(
-    ("visible", "addresses"),
-    [
-        (None, ["0", "1"]),
-        ("1", ["1"]),
-        ("GPU-aa, GPU-bb", ["GPU-aa", "GPU-bb"]),
-        ("MIG-GPU-aa/1/0", ["MIG-GPU-aa/1/0"]),
-        ("", []),
-        ("-1", []),
-        ("NoDevFiles", []),
-    ],
-)
-def test_spark_discovers_what_the_node_manager_shows(
-    visible: str | None, addresses: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 0\necho 1\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    script = Path(__file__).parents[3] / "conf" / "gpu" / "discover.sh"
-    done = subprocess.run([script], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"name": "gpu", "addresses": addresses}
-    assert [find_slot(address) for address in addresses] == addresses
-
-
-def test_a_gpu_is_known_on_its_host_by_its_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_uuids", lambda: {"0": "GPU-aa", "1": "GPU-bb"})
-    assert identity("0") == identity("GPU-aa") != identity("1")
-    assert identity("gpu") == identity("0") != identity("1,0") == identity("0,1")
-    assert identity("7") is None
-    assert identity("cpu") is None
-    monkeypatch.setattr(devices, "_uuids", lambda: {"0": "GPU-aa-11", "1": "GPU-ab-22"})
-    assert identity("GPU-aa") == identity("0") != identity("GPU-ab")
-    assert identity("GPU-a") not in (identity("0"), identity("1"))
-    # In a container that sees only the second, by the index 0.
-    monkeypatch.setattr(devices, "_uuids", lambda: {"0": "GPU-bb"})
-    assert identity("0") == identity("GPU-bb")
-    monkeypatch.setattr(devices, "_uuids", dict)
-    assert identity("0") is None
-    assert identity("gpu") is None
-
-
-def test_a_tool_that_fails_names_no_gpu_and_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\necho 'Failed to initialize NVML'\nexit 9\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(devices, "_uuids", functools.cache(devices._uuids.__wrapped__))
-    with pytest.raises(EngineError, match="nvidia-smi failed with 9: Failed to initialize NVML"):
-        identity("0")
-    tool.write_text("#!/bin/sh\necho '0, GPU-aa'\n")
-    assert identity("0") == identity("GPU-aa")
-
-
 def test_no_process_but_a_supervisor_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr(client.os, "kill", lambda pid, _: killed.append(pid))
@@ -400,65 +308,3 @@ def test_no_process_but_a_supervisor_is_killed(tmp_path: Path, monkeypatch: pyte
     assert not is_at_work(0)
     with pytest.raises(SystemExit, match="process group 1, which it does not own"):
         watcher.main([str(tmp_path / "key"), "cpu", "1", "1", "1", "1"])
-
-
-def test_a_log_that_is_too_long_keeps_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "LOG_BYTES", 1000)
-    monkeypatch.setattr(place, "_LOG_KEPT", 100)
-    where = Place(find_owner(), "cpu", tmp_path / "key")
-    bound_log(where)
-    with where.log.open("ab", buffering=0) as log:
-        for number in range(500):
-            log.write(f"line {number}\n".encode())
-            bound_log(where)
-    assert where.log.stat().st_size <= 1100
-    lines = where.log.read_text().splitlines()
-    assert lines[0] == "(the beginning was cut off)"
-    assert lines[-3:] == ["line 497", "line 498", "line 499"]
-
-
-def test_compiled_code_is_only_loaded_from_folders_of_the_user(tmp_path: Path) -> None:
-    own = tmp_path / "own"
-    found = caches.private_caches({"TRITON_CACHE_DIR": str(own), "XDG_CACHE_HOME": str(tmp_path)}, tmp_path / "ours")
-    assert found == {
-        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "ours" / "inductor"),
-        "VLLM_CACHE_ROOT": str(tmp_path / "vllm"),
-        "TRITON_CACHE_DIR": str(own),
-    }
-    assert own.stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize(
-    ("variable", "name"),
-    [
-        ("TORCHINDUCTOR_CACHE_DIR", "inductor"),
-        ("TRITON_CACHE_DIR", "triton"),
-        ("VLLM_CACHE_ROOT", "vllm"),
-        ("CUDA_CACHE_PATH", "cuda"),
-    ],
-)
-def test_a_cache_that_all_users_are_given_is_replaced_by_ones_own(
-    variable: str, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    ours, open_to_all = tmp_path / "ours", tmp_path / "open"
-    open_to_all.mkdir()
-    open_to_all.chmod(0o777)
-    for given in (open_to_all, open_to_all / "inside"):
-        assert caches.private_caches({variable: str(given)}, ours)[variable] == str(ours / name)
-        assert f"{variable}: compiled code in {given} cannot be trusted" in caplog.messages[-1]
-    with pytest.raises(EngineError, match=r"compiled code in .* cannot be trusted"):
-        caches.private_caches({variable: str(open_to_all)}, open_to_all)
-
-
-def test_a_frame_that_comes_in_pieces_is_read_though_the_wait_for_it_was_too_long() -> None:
-    import socket
-
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        connection = wire.Connection(ours, 0.05)
-        whole = wire.frame(wire.Status("loading"))
-        for piece in (whole[:2], whole[2:6], whole[6:]):
-            with pytest.raises(TimeoutError):
-                connection.receive()
-            theirs.sendall(piece)
-        assert connection.receive() == wire.Status("loading")

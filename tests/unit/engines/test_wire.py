@@ -58,3 +58,15 @@ def test_silence_has_a_limit() -> None:
     with theirs, pytest.raises(TimeoutError):
         wire.Connection(ours, 0.01).receive()
     ours.close()
+
+
+def test_a_frame_that_comes_in_pieces_is_read_though_the_wait_for_it_was_too_long() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = wire.Connection(ours, 0.05)
+        whole = wire.frame(wire.Status("loading"))
+        for piece in (whole[:2], whole[2:6], whole[6:]):
+            with pytest.raises(TimeoutError):
+                connection.receive()
+            theirs.sendall(piece)
+        assert connection.receive() == wire.Status("loading")
