@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from prox_spark.config.engines import ModelSettings, OnnxSettings, OpenaiSettings, VllmSettings, answering_options
 from prox_spark.engines.digests import file_digest
-from prox_spark.engines.folders import Folder, read_folder, read_json
+from prox_spark.engines.folders import OLDER, Folder, read_folder, read_json
 from prox_spark.engines.models import refiner_folder
 from prox_spark.errors import RefinerError
 from prox_spark.generation.refiner import Numbering, Overrides, Refiner, Stage
@@ -208,6 +208,8 @@ def _options(settings: ModelSettings, own: _StageFile) -> tuple[tuple[str, str],
 
 def folder_digests(folder: Path, *, weights: bool = True) -> tuple[tuple[str, str], ...]:
     """(name, sha256) of the files in a model's folder that change what it answers."""
-    patterns = (*_DIGESTED, *_DIGESTED_OLD, *([_WEIGHTS] if weights else []))
+    # Beside a tokenizer.json they are not read.
+    older = () if (folder / "tokenizer.json").is_file() else OLDER
+    patterns = (*_DIGESTED, *_DIGESTED_OLD, *older, *([_WEIGHTS] if weights else []))
     files = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
     return tuple((file.name, file_digest(file)) for file in sorted(files))

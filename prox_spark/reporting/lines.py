@@ -72,8 +72,12 @@ def explain(
     own = [p for p in programs if p["line_start"] is not None and p["line_start"] <= number <= p["line_end"]]
     if score is not None and operation == "remove_lines" and any(_scored_below(p, number, below) for p in own):
         return "", f"P(keep) {score:.2f} < {below:g}"
+    if operation in _INSERTS:
+        # They are logged with a line that is left, which may be in another chunk.
+        own = []
     calls = [call for program in own or programs for call in program["calls"] or ()]
-    found = [call for call in calls if _did(call, operation, number, original)]
+    new = (line["replacement"] or "").split("\n")
+    found = [call for call in calls if _did(call, operation, number, original, new)]
     # The first call that removes a line has removed it; of edits, any may have.
     named = found[:1] if operation in _REMOVE_LINES else found[:_CALLS_NAMED]
     more = f" and {len(found) - _CALLS_NAMED} more" if len(found) > _CALLS_NAMED and len(named) > 1 else ""
@@ -87,14 +91,14 @@ def _scored_below(program: Mapping[str, Any], number: int, below: float) -> bool
     return place < len(scores) and scores[place] is not None and scores[place] < below
 
 
-def _did(call: Mapping[str, Any], operation: str, number: int, original: str) -> bool:
-    """Whether a call is one of those that can have done this to the line."""
+def _did(call: Mapping[str, Any], operation: str, number: int, original: str, new: Sequence[str]) -> bool:
+    """Whether a call is one of those that can have done this to the line, which became the lines ``new``."""
     if call["outcome"] != "ok" or call["operation"] != operation:
         return False
+    if operation in _INSERTS:
+        return call["target"] in new
     if BY_NAME[operation].has_lines:
-        # What is put before the first line is logged with it.
-        last = max(call["line_end"], 0) if operation in _INSERTS else call["line_end"]
-        return bool(call["line_start"] <= number <= last)
+        return bool(call["line_start"] <= number <= call["line_end"])
     return operation not in _EDIT_STRINGS or (call["source"] or "") in original
 
 

@@ -4,7 +4,6 @@ token after all before it, again and again.
 Slow: vLLM starts once. Token classifiers, which ``onnx`` runs too, are compared in ``test_line_scores.py``.
 """
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -139,7 +138,7 @@ def test_every_engine_writes_and_decides_by_the_likeliest_token(model: Model, en
     assert [rows[f"d{number}", 0]["output"] for number in range(len(TEXTS))] == expected
 
     rows = run("document", engine, TEXTS)
-    keep, drop = tokenizer.entries(json.loads((model.folder / "refiner.json").read_text())["document"]["decision"])
+    keep, drop = tokenizer.decision_ids(("keep", "drop"))
     for number, prompt in enumerate(prompts(model.folder, "document")):
         row = model.next(prompt)
         score = 1 / (1 + math.exp(float(row[drop] - row[keep])))

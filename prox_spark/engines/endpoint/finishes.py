@@ -58,6 +58,8 @@ FINISHES: dict[str, Finish] = {
     "insufficient_system_resource": "broken",
     # Amazon Titan (completionReason).
     "finish": "stop",
+    # vLLM, where it was asked to end answers that repeat themselves: the same would come again.
+    "repetition": "length",
     # vLLM and SGLang, where a request is aborted or its engine fails.
     "abort": "broken",
     "error": "broken",

@@ -10,6 +10,8 @@ from prox_spark.errors import RefinerError
 _log = logging.getLogger(__name__)
 
 _FILE = "tokenizer.json"
+OLDER = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
+"""Vocabularies in formats that transformers makes a ``tokenizer.json`` of."""
 
 
 def serialised(folder: Path) -> str:
@@ -23,7 +25,7 @@ def serialised(folder: Path) -> str:
             return file.read_text(encoding="utf-8-sig")
         except ValueError as error:
             raise RefinerError(f"{file} is not UTF-8: {error}") from None
-    if not any((folder / name).is_file() for name in ("tokenizer.model", "vocab.json")):
+    if not any((folder / name).is_file() for name in OLDER):
         raise RefinerError(f"{folder} has no tokenizer (tokenizer.json)")
     made = _transformers(folder, f"{folder} has no tokenizer.json, and transformers is not installed to make one")
     return str(made.backend_tokenizer.to_str())

@@ -63,6 +63,7 @@ FINISHED = {
     "MAX_TOKENS": "length",
     "length": "length",
     "model_length": "length",
+    "repetition": "length",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prox_spark.engines.tiny import build_tiny_model
+from prox_spark.generation.model_refiner import folder_digests
 from prox_spark.generation.prompts import Prompter
 from prox_spark.generation.refiner import Refiner, Stage
 from prox_spark.generation.templates import template
@@ -196,6 +197,19 @@ def test_a_slow_folder_has_the_authors_second_token(sentencepiece: Path, tmp_pat
     form = template("prox-plain/1").chunk
     written = f"<s>{form.prefix}[000]a page\n{form.suffix}"
     assert prompt(tmp_path, "prox-plain/1", "chunk", "a page") == theirs(written, add_special_tokens=False).input_ids
+
+
+def test_a_folder_with_a_list_of_words_alone_is_read_as_transformers_reads_it(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "page", "has", "men", "##u", "##s", "."]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    write(tmp_path, "config.json", {"model_type": "bert"})
+    write(tmp_path, "tokenizer_config.json", {"tokenizer_class": "BertTokenizer"})
+    [found] = PromptTokenizer(tmp_path).pieces(["A page has menus."])
+    assert list(found) == by_transformers(tmp_path)("A page has menus.", add_special_tokens=False)["input_ids"]
+    assert list(found) == [words.index(word) for word in ("a", "page", "has", "men", "##u", "##s", ".")]
+    before = folder_digests(tmp_path, weights=False)
+    (tmp_path / "vocab.txt").write_text("\n".join([*words, "more"]))
+    assert folder_digests(tmp_path, weights=False) != before
 
 
 @pytest.fixture(scope="session")
