@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prox_spark.errors import UsageError
+from prox_spark.failpoints import around
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ def whole_file(target: Path, *, shared: bool = False) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}{own}.partial")
     try:
         yield partial
-        partial.replace(target)
+        with around("file", "replace"):
+            partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -62,7 +64,8 @@ def whole_folder(target: Path, key: str | None = None) -> Iterator[Path]:
 
 def _rename(work: Path, target: Path) -> None:
     try:
-        work.rename(target)
+        with around("folder", "rename"):
+            work.rename(target)
     except OSError as error:
         if not target.exists():
             raise

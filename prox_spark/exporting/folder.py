@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from prox_spark.corpora.files import file_system, modified
 from prox_spark.errors import UsageError
+from prox_spark.failpoints import around
 
 _LOCAL = "file"
 _ATOMIC = (_LOCAL, "hdfs", "viewfs")
@@ -79,20 +80,22 @@ class Folder:
 
     def write(self, name: str, content: bytes) -> None:
         """A new file with this content."""
-        with self.create(name) as file:
+        with around("file", "put"), self.create(name) as file:
             file.write(content)
 
     def delete(self, name: str) -> None:
         """Delete a file."""
         files, path = self._system()
-        files.rm(f"{path}/{name}")
+        with around("file", "delete"):
+            files.rm(f"{path}/{name}")
 
     def move(self, name: str, there: "Folder", new_name: str) -> None:
         """Move a file to another folder of the same file system."""
         files, path = self._system()
         _, other = there._system()
         files.makedirs(f"{other}/{new_name}".rpartition("/")[0], exist_ok=True)
-        _move(self, files, f"{path}/{name}", f"{other}/{new_name}")
+        with around("file", "move"):
+            _move(self, files, f"{path}/{name}", f"{other}/{new_name}")
 
     def rename(self, there: "Folder") -> None:
         """Give the folder another name in one step (see ``atomic``). Raises ``OSError`` where that holds files."""
@@ -103,13 +106,15 @@ class Folder:
                 raise FileExistsError(f"{there.url} contains files")
             # HDFS would put it inside an empty folder.
             files.rmdir(other)
-        _move(self, files, path, other)
+        with around("folder", "rename"):
+            _move(self, files, path, other)
 
     def remove(self) -> None:
         """Delete the folder and all that it holds, where it exists."""
         files, path = self._system()
         if files.exists(path):
-            files.rm(path, recursive=True)
+            with around("folder", "remove"):
+                files.rm(path, recursive=True)
 
     def _system(self) -> tuple[Any, str]:
         files, path = file_system(self.url)

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 
 from prox_spark.cleanup import afterwards
 from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict
+from prox_spark.failpoints import around
 from prox_spark.tables.leases import Lease, check_held, lost, patiently
 from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
@@ -167,7 +168,11 @@ def _merge(
     condition = " AND ".join(f"there.`{key}` <=> here.`{key}`" for key in keys) + within
 
     def write() -> Commit:
-        with _transaction(store, lease, table, purpose) as metadata, _answered(store, table, metadata):
+        with (
+            _transaction(store, lease, table, purpose) as metadata,
+            _answered(store, table, metadata),
+            around("merge", table),
+        ):
             store.spark.sql(f"MERGE INTO {store.table(table)} there USING {view} here ON {condition} {actions}")
         return _committed(store, lease, table, metadata, purpose)
 
@@ -211,7 +216,11 @@ def restore(store: Store, lease: Lease, table: str, version: int) -> int:
     command = f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}"
     purpose = Purpose("restore", details={"command": uuid.uuid4().hex})
     try:
-        with labelled(store.spark, purpose), _answered(store, table, purpose.metadata()):
+        with (
+            around("restore", table),
+            labelled(store.spark, purpose),
+            _answered(store, table, purpose.metadata()),
+        ):
             patiently(lambda: store.spark.sql(command))
     except PySparkException as error:
         if "Not all files from version" not in str(error):
@@ -228,7 +237,7 @@ def restore(store: Store, lease: Lease, table: str, version: int) -> int:
 def compact(store: Store, table: str, order: str | None) -> int:
     """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
-    with labelled(store.spark, Purpose("optimize")):
+    with labelled(store.spark, Purpose("optimize")), around("optimize", table):
         patiently(lambda: store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}"))
     head = store.version(table)
     values = {"store": store.location, "table": table, "version": head}
@@ -244,7 +253,8 @@ def vacuum(store: Store, lease: Lease, tables: Iterable[str]) -> None:
 
     def one(table: str) -> None:
         check_held(store, lease)
-        store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+        with around("vacuum", table):
+            store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
         _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
     with session_settings(store.spark, ERASING), ThreadPoolExecutor(max_workers=4) as pool:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StructField, StructType
 
 from prox_spark import __version__
+from prox_spark.failpoints import around
 from prox_spark.schemas import STORE_VERSION, TABLES
 from prox_spark.tables.purpose import Purpose, labelled
 from prox_spark.tables.store import Store, create_table, set_number, set_own_properties, spark_schema, store_number
@@ -54,7 +55,7 @@ def add_columns(store: Store, table: str) -> None:
     missing = list(_missing(spark_schema(table), found))
     if missing:
         listed = ", ".join(f"{path} {kind.simpleString()} {place}" for path, kind, place in missing)
-        with labelled(store.spark, PURPOSE):
+        with labelled(store.spark, PURPOSE), around("columns", table):
             store.spark.sql(f"ALTER TABLE {store.table(table)} ADD COLUMNS ({listed})")
 
 

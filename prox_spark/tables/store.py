@@ -18,6 +18,7 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 from prox_spark import __version__
 from prox_spark.credentials import check_location
 from prox_spark.errors import ConfigError, StoreError, first_line
+from prox_spark.failpoints import around
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
 from prox_spark.session import is_connect, setting
 from prox_spark.spark_api import activate
@@ -104,11 +105,12 @@ class Store:
     def save(self, writer: DataFrameWriter, name: str) -> None:
         """Let a configured writer write to the table; its columns are the table's, in their order."""
         activate(self.spark)
-        if self.is_catalog:
-            # `saveAsTable` would replace the table where it overwrites, its properties and all.
-            writer.insertInto(self.table(name))
-        else:
-            writer.save(f"{self.location}/{name}")
+        with around("write", name):
+            if self.is_catalog:
+                # `saveAsTable` would replace the table where it overwrites, its properties and all.
+                writer.insertInto(self.table(name))
+            else:
+                writer.save(f"{self.location}/{name}")
 
     def has(self, name: str) -> bool:
         """Whether there is a table of this name."""
@@ -177,7 +179,8 @@ def create_store(spark: SparkSession, location: str) -> Store:
     store = store_at(spark, location)
     if store.is_catalog:
         catalog, schema = location.split(".")
-        spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
+        with around("create", "schema"):
+            spark.sql(f"CREATE SCHEMA IF NOT EXISTS `{catalog}`.`{schema}`")
     check_writers(store)
     _log.info("making the tables of a new store at %s", store.location, extra={"store": store.location})
     *others, last = TABLES
@@ -214,7 +217,9 @@ def create_table(store: Store, kind: str, name: str | None = None) -> None:
     if kind in _INDEXED:
         properties["delta.dataSkippingNumIndexedCols"] = str(_INDEXED[kind])
     table = store.table(name or kind)
-    store.spark.sql(f"CREATE TABLE IF NOT EXISTS {table} ({columns}) USING delta TBLPROPERTIES ({_listed(properties)})")
+    made = f"CREATE TABLE IF NOT EXISTS {table} ({columns}) USING delta TBLPROPERTIES ({_listed(properties)})"
+    with around("create", name or kind):
+        store.spark.sql(made)
 
 
 def set_number(store: Store) -> None:
@@ -230,7 +235,8 @@ def set_own_properties(store: Store, table: str) -> None:
 
 def set_properties(store: Store, table: str, properties: dict[str, str]) -> None:
     """Set properties of a table, as one commit by the driver alone: it takes no Spark task."""
-    store.spark.sql(f"ALTER TABLE {store.table(table)} SET TBLPROPERTIES ({_listed(properties)})")
+    with around("properties", table):
+        store.spark.sql(f"ALTER TABLE {store.table(table)} SET TBLPROPERTIES ({_listed(properties)})")
 
 
 def get_properties(store: Store, table: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ versions that the newest row of ``refinements`` lists.
 from collections.abc import Mapping
 from typing import Any
 
+from prox_spark.failpoints import around
 from prox_spark.schemas import VERSIONED
 from prox_spark.tables.store import Store, quoted
 
@@ -20,7 +21,10 @@ def publish(store: Store, row: Mapping[str, Any]) -> None:
         return
     for table in VERSIONED:
         source = f"SELECT * FROM {store.table(table)} VERSION AS OF {int(row[f'{table}_version'])}"
-        store.spark.sql(f"CREATE OR REPLACE VIEW {store.table(PREFIX + table)} AS {source} WHERE {_own(table, row)}")
+        with around("view", table):
+            store.spark.sql(
+                f"CREATE OR REPLACE VIEW {store.table(PREFIX + table)} AS {source} WHERE {_own(table, row)}"
+            )
 
 
 def _own(table: str, row: Mapping[str, Any]) -> str:

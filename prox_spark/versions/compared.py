@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.credentials import check_location
 from prox_spark.errors import UsageError
+from prox_spark.failpoints import around
 from prox_spark.tables.store import analyzed, quoted, whole_path
 from prox_spark.versions.compare import Comparison
 
@@ -57,10 +58,11 @@ def save(comparison: Comparison, table: str) -> Compared:
     writer = rows.write.format("delta")
     # Replacing what is not there: two runs at once do not double it.
     writer = writer.mode("overwrite").option("replaceWhere", own) if there is not None else writer.mode("error")
-    if is_catalog:
-        writer.saveAsTable(name)
-    else:
-        writer.save(path)
+    with around("write", "compared"):
+        if is_catalog:
+            writer.saveAsTable(name)
+        else:
+            writer.save(path)
     done = Compared(table, spark.sql(f"SELECT * FROM {name}").where(own).count(), new=True)
     _log.info("compare: wrote %d rows to %s", done.documents, table, extra={"table": table, "rows": done.documents})
     return done

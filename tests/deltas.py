@@ -1,0 +1,135 @@
+"""What a store's tables hold, read from their files alone: no Spark, so that hundreds of stores can be compared."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow.parquet as pq
+
+from prox_spark.schemas import VERSIONED
+
+Rows = Counter[str]
+
+APART = ("leases", "metrics")
+"""Tables about runs, not about documents: each run adds its own rows, and one that dies takes its measurements with it."""
+
+_OF_A_RUN = {
+    *("created_at", "forgotten_at", "pinned_at", "migrated_at", "quarantined_at", "read_at"),
+    *("receipt", "timings", "configuration"),
+    *(f"{table}_version" for table in VERSIONED),
+}
+"""Columns with clocks, random names, the store's path, and versions of tables: a run that starts again makes more of those."""
+
+
+def head(table: Path) -> int:
+    """The newest version of a table."""
+    return max(int(path.stem) for path in (table / "_delta_log").glob("*.json"))
+
+
+def files(table: Path, version: int | None = None) -> set[str]:
+    """The names of the data files of a table's version."""
+    found: set[str] = set()
+    for entry in sorted((table / "_delta_log").glob("*.json")):
+        if version is not None and int(entry.stem) > version:
+            break
+        for action in map(json.loads, entry.read_text().splitlines()):
+            if "add" in action:
+                found.add(unquote(action["add"]["path"]))
+            if "remove" in action:
+                found.discard(unquote(action["remove"]["path"]))
+    return found
+
+
+def read(table: Path, version: int | None = None) -> list[dict[str, Any]]:
+    """The rows of a table's version; columns that a file lacks are missing."""
+    return [row for name in sorted(files(table, version)) for row in pq.read_table(table / name).to_pylist()]
+
+
+def contents(store: Path) -> dict[str, Rows]:
+    """The rows of every table, and of every table as the newest refinement names it: equal for stores that hold the same."""
+    tables = [path.parent for path in store.glob("*/_delta_log")]
+    found = {table.name: _rows(read(table)) for table in tables if table.name not in APART}
+    newest = newest_refinement(store)
+    if newest is not None:
+        named = {table: newest[f"{table}_version"] for table in VERSIONED}
+        found |= {f"{table}, as named": _rows(read(store / table, version)) for table, version in named.items()}
+    return found
+
+
+def newest_refinement(store: Path) -> dict[str, Any] | None:
+    """The newest row of ``refinements``."""
+    if not (store / "refinements" / "_delta_log").is_dir():
+        return None
+    rows = read(store / "refinements")
+    return max(rows, key=lambda row: (row["created_at"], row["version"]), default=None)
+
+
+def differences(expected: dict[str, Rows], found: dict[str, Rows]) -> list[str]:
+    """A line for each table whose rows differ: how many are lost, how many are too many, and one of them."""
+    told = []
+    for table in sorted(expected.keys() | found.keys()):
+        lost = expected.get(table, Counter()) - found.get(table, Counter())
+        more = found.get(table, Counter()) - expected.get(table, Counter())
+        if lost or more:
+            told.append(f"{table}: {lost.total()} lost, {more.total()} too many: {next(iter([*lost, *more]))[:300]}")
+    return told
+
+
+def _rows(rows: list[dict[str, Any]]) -> Rows:
+    return Counter(
+        json.dumps({k: v for k, v in row.items() if k not in _OF_A_RUN}, default=str, sort_keys=True) for row in rows
+    )
+
+
+def store_faults(store: Path, forgotten: Iterable[str] = ()) -> list[str]:
+    """What is wrong with a store at rest: rows lost or doubled, a refinement that is not what its row says, a forgotten id."""
+    documents, programs = read(store / "documents"), read(store / "programs")
+    told = _doubled("documents", documents, ("doc_id",))
+    told += _doubled("programs", programs, ("doc_id", "content_hash", "stage", "chunk", "refiner"))
+    rows = read(store / "refinements")
+    told += _doubled("refinements", rows, ("refinement", "version"))
+    for name in {row["refinement"] for row in rows}:
+        numbers = sorted(row["version"] for row in rows if row["refinement"] == name)
+        if numbers != list(range(len(numbers))):
+            told.append(f"refinements: {name} has versions {numbers}")
+    newest = newest_refinement(store)
+    told += [] if newest is None else _fates(store, newest)
+    for table in store.glob("*/_delta_log"):
+        held = {row.get("doc_id") for row in read(table.parent)} & set(forgotten)
+        told += [f"{table.parent.name}: forgotten {doc_id} is there" for doc_id in sorted(held)]
+        # Files of older versions, too: they are what VACUUM deletes.
+        for path in table.parent.glob("*.parquet"):
+            columns = pq.read_schema(path).names
+            if "doc_id" in columns and forgotten:
+                kept = set(pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist()) & set(forgotten)
+                told += [f"{table.parent.name}/{path.name}: forgotten {doc_id} is there" for doc_id in sorted(kept)]
+    return told
+
+
+def _doubled(table: str, rows: list[dict[str, Any]], key: tuple[str, ...]) -> list[str]:
+    counted = Counter(tuple(row[name] for name in key) for row in rows)
+    return [f"{table}: {found} is there {n} times" for found, n in counted.items() if n > 1]
+
+
+def _fates(store: Path, row: dict[str, Any]) -> list[str]:
+    """Whether each document of a refinement has one fate, in the versions of the tables that its row names."""
+    named = {table: read(store / table, row[f"{table}_version"]) for table in VERSIONED}
+    covered = Counter(one["doc_id"] for one in named["documents"] if one["unit"] <= row["last_unit"])
+    own = [one for one in named["quarantine"] if one["refinement"] == row["refinement"]]
+    fates = Counter(one["doc_id"] for one in [*named["refined"], *named["dropped_documents"], *own])
+    name = f"{row['refinement']}:{row['version']}"
+    told = [] if covered == fates else [f"{name}: lost {covered - fates}, too many {fates - covered}"]
+    counted = {table: len(named[table]) for table in ("refined", "dropped_documents")}
+    counted |= {"documents": covered.total(), "quarantined": len(own), "lines_removed": len(named["dropped_lines"])}
+    wrong = {key: (row["counts"][key], n) for key, n in counted.items() if row["counts"][key] != n}
+    told += [f"{name}: counts say {said} {key}, there are {n}" for key, (said, n) in wrong.items()]
+    head_rows = {table: _rows(read(store / table)) for table in ("refined", "dropped_lines", "dropped_documents")}
+    told += [
+        f"{table}: its head is not what {name} names"
+        for table, rows in head_rows.items()
+        if rows != _rows(named[table])
+    ]
+    return told

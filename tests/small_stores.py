@@ -1,0 +1,187 @@
+"""Small stores in every stage of their life, and the command lines of the verbs that write to them.
+
+Two units of documents; one page is dropped by the document refiner, one fails at first and is asked again, one record is damaged.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from claims import PROSE
+from deltas import Rows, contents
+from drivers import Drivers
+
+PAGE = "\n".join(["Home | About", *[f"{PROSE} Number {i}." for i in range(6)], "Privacy policy"])
+TEXTS = {"d0": f"Page 0\n{PAGE}", "d1": f"Page 1\n{PAGE}", "spam": f"Spam\n{PAGE}", "poison": f"Poison\n{PAGE}"}
+LATER = {"d4": f"Page 4\n{PAGE}", "d5": f"Page 5\n{PAGE}"}
+UNIT_BYTES = 1200
+"""Of text: two documents make a unit."""
+
+FAULTS = ("document.engine.error_on=Poison",)
+MORE = "more"
+"""The folder with the files that come later."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with a store and what is exported from it, and the corpus that belongs to it."""
+
+    folder: Path
+    corpus: Path
+    endpoint: str = ""
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def config(self, *more: str, refinement: str = "first", files: str = "first/*.json") -> list[str]:
+        """The configuration of a refinement by scripted refiners."""
+        return [
+            *(f"store={self.store}", f"refinement={refinement}", "fuse.min_documents=1000"),
+            *(f"input.path={self.corpus}/{files}", "input.format=json", f"ingest.unit_bytes={UNIT_BYTES}"),
+            *("generate.batch_units=1", "generate.partitions=1", "execute.batch_bytes=1", "execution.min_words=3"),
+            *("document.engine.kind=scripted", "document.engine.answers={Spam: 0.1}"),
+            *("chunk.engine.kind=scripted", "chunk.engine.default='remove_lines(line_start=1, line_end=1)'"),
+            *more,
+        ]
+
+    @property
+    def at(self) -> list[str]:
+        """The option of verbs that need no configuration."""
+        return ["--store", str(self.store)]
+
+    @property
+    def labels(self) -> str:
+        """What ``annotate`` needs."""
+        return (
+            f"annotate={{endpoint: {{model: large, base_url: '{self.endpoint}'}}, output: '{self.out / 'labels'}', "
+            "batch_documents: 2}"
+        )
+
+    def copy(self, folder: Path) -> "Place":
+        """The same in another folder."""
+        folder.mkdir(parents=True)
+        if self.folder.is_dir():
+            shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return replace(self, folder=folder)
+
+    def contents(self) -> dict[str, Rows]:
+        """Everything that the folder holds, to be compared with ``deltas.differences``."""
+        outside = [path for path in self.folder.rglob("*") if path.is_file() and self.store not in path.parents]
+        return contents(self.store) | {"files outside": Counter(self._described(path) for path in outside)}
+
+    def _described(self, path: Path) -> str:
+        """Name and content of an exported file; of those with a date or the folder's name in them the name alone."""
+        name = str(path.relative_to(self.folder))
+        dated = path.name in ("manifest.json", "README.md", "report.html") or path.suffix in (".crc", ".json")
+        return name if dated else f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+Words = Callable[[Place], list[str]]
+
+INGEST: Words = lambda place: ["ingest", *place.config()]  # noqa: E731 -- a list of them
+GENERATE: Words = lambda place: ["generate", *place.config()]  # noqa: E731
+EXECUTE: Words = lambda place: ["execute", *place.config()]  # noqa: E731
+RETRY: Words = lambda place: ["generate", "--retry-failed", *place.config()]  # noqa: E731
+REFINE_MORE: Words = lambda place: ["refine", *place.config(files="*/*.json")]  # noqa: E731
+ANNOTATE: Words = lambda place: ["annotate", *place.config(place.labels)]  # noqa: E731
+
+STAGES: dict[str, tuple[str, Words]] = {
+    "ingested": ("", INGEST),
+    "annotated": ("ingested", ANNOTATE),
+    "generated": ("annotated", lambda place: ["generate", *place.config(*FAULTS)]),
+    "executed": ("generated", EXECUTE),
+    "retried": ("executed", RETRY),
+    "second": ("retried", EXECUTE),
+    "pinned": ("second", lambda place: ["pin", "first", "--copy", *place.at]),
+    "grown": ("pinned", REFINE_MORE),
+    "forgotten": ("grown", lambda place: ["forget", "d0", *place.at]),
+    "marked": ("forgotten", lambda place: ["pin", "first", *place.at]),
+    "aged": ("marked", lambda place: ["forget", "d4", *place.at]),
+}
+"""Each stage of a store's life: the stage before and the verb that leads to it."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb, and the stage of the store that it begins with."""
+
+    stage: str
+    words: Words
+
+
+VERBS = {
+    "ingest": Verb("", INGEST),
+    "annotate": Verb("ingested", ANNOTATE),
+    "generate": Verb("ingested", GENERATE),
+    "execute": Verb("generated", EXECUTE),
+    "generate --retry-failed": Verb("executed", RETRY),
+    "execute after a retry": Verb("retried", EXECUTE),
+    "refine": Verb("second", REFINE_MORE),
+    "rollback": Verb("second", lambda place: ["rollback", "first:0", *place.at]),
+    "pin": Verb("executed", lambda place: ["pin", "first", *place.at]),
+    "pin --copy": Verb("second", lambda place: ["pin", "first", "--copy", *place.at]),
+    "forget": Verb("pinned", lambda place: ["forget", "d0", *place.at]),
+    "forget --history": Verb("pinned", lambda place: ["forget", "d0", "poison", "--history", *place.at]),
+    "optimize": Verb("aged", lambda place: ["optimize", *place.at]),
+    "export": Verb(
+        "second", lambda place: ["export", "first", "--to", f"{place.out}/export", "--format", "jsonl", *place.at]
+    ),
+    "compare": Verb(
+        "second",
+        lambda place: [
+            "compare",
+            "--from",
+            "first:0",
+            "--to",
+            "first:1",
+            "--table",
+            f"{place.out}/compared",
+            *place.at,
+        ],
+    ),
+    "report": Verb("second", lambda place: ["report", "--output-file", f"{place.folder}/report.html", *place.at]),
+}
+"""Every verb that writes, as it is run once."""
+
+
+@dataclass
+class Stages:
+    """Makes the stages that are asked for, each once."""
+
+    drivers: Drivers
+    folder: Path
+    endpoint: str
+
+    @property
+    def corpus(self) -> Path:
+        return self.folder / "corpus"
+
+    def write_corpus(self) -> None:
+        """The files of the corpus, those that come later in a folder of their own."""
+        for name, texts, damaged in (("first", TEXTS, True), (MORE, LATER, False)):
+            (self.corpus / name).mkdir(parents=True)
+            lines = [json.dumps({"id": key, "text": text}) for key, text in texts.items()]
+            (self.corpus / name / "pages.json").write_text(
+                "\n".join([*lines, *(["{no json"] if damaged else [])]) + "\n"
+            )
+
+    def at(self, stage: str) -> Place:
+        """The place with a store at this stage; to be copied, not to be worked on."""
+        place = Place(self.folder / (stage or "nothing"), self.corpus, self.endpoint)
+        if stage and not place.folder.is_dir():
+            before, words = STAGES[stage]
+            made = self.at(before).copy(self.folder / "making" / stage)
+            log = self.folder / f"{stage}.log"
+            code = self.drivers.run(words(made), log)
+            assert code == 0, f"{stage}: {log.read_text()}"
+            made.folder.rename(place.folder)
+        return place
