@@ -39,7 +39,7 @@ STEPS = {
     "vacuum": ("documents", *_ROWS, *_PINNED),
     "view": VERSIONED,
     "properties": ("leases", "refinements"),
-    "columns": ("documents",),
+    "columns": ("files",),
     "file": ("put", "move", "delete", "replace"),
     "folder": ("rename", "remove"),
 }

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
-from prox_spark.schemas import VERSIONED
+from prox_spark.schemas import RESULT_TABLES, VERSIONED
 
 Rows = Counter[str]
 
@@ -18,10 +18,11 @@ APART = ("leases", "metrics")
 
 _OF_A_RUN = {
     *("created_at", "forgotten_at", "pinned_at", "migrated_at", "quarantined_at", "read_at"),
-    *("receipt", "timings", "configuration"),
+    *("receipt", "rows", "timings", "configuration"),
     *(f"{table}_version" for table in VERSIONED),
 }
-"""Columns with clocks, random names, the store's path, and versions of tables: a run that starts again makes more of those."""
+"""Columns with clocks, random names, the store's path, and versions of tables: a run that starts again makes more of those.
+A receipt's ``rows`` are what its own run deleted."""
 
 
 def head(table: Path) -> int:
@@ -51,11 +52,11 @@ def read(table: Path, version: int | None = None) -> list[dict[str, Any]]:
 def contents(store: Path) -> dict[str, Rows]:
     """The rows of every table, and of every table as the newest refinement names it: equal for stores that hold the same."""
     tables = [path.parent for path in store.glob("*/_delta_log")]
-    found = {table.name: _rows(read(table)) for table in tables if table.name not in APART}
+    found = {table.name: rows_of(table) for table in tables if table.name not in APART}
     newest = newest_refinement(store)
     if newest is not None:
         named = {table: newest[f"{table}_version"] for table in VERSIONED}
-        found |= {f"{table}, as named": _rows(read(store / table, version)) for table, version in named.items()}
+        found |= {f"{table}, as named": rows_of(store / table, version) for table, version in named.items()}
     return found
 
 
@@ -76,6 +77,11 @@ def differences(expected: dict[str, Rows], found: dict[str, Rows]) -> list[str]:
         if lost or more:
             told.append(f"{table}: {lost.total()} lost, {more.total()} too many: {next(iter([*lost, *more]))[:300]}")
     return told
+
+
+def rows_of(table: Path, version: int | None = None) -> Rows:
+    """How often each row is in a table's version, without what a clock wrote."""
+    return _rows(read(table, version))
 
 
 def _rows(rows: list[dict[str, Any]]) -> Rows:
@@ -126,10 +132,8 @@ def _fates(store: Path, row: dict[str, Any]) -> list[str]:
     counted |= {"documents": covered.total(), "quarantined": len(own), "lines_removed": len(named["dropped_lines"])}
     wrong = {key: (row["counts"][key], n) for key, n in counted.items() if row["counts"][key] != n}
     told += [f"{name}: counts say {said} {key}, there are {n}" for key, (said, n) in wrong.items()]
-    head_rows = {table: _rows(read(store / table)) for table in ("refined", "dropped_lines", "dropped_documents")}
+    heads = {table: rows_of(store / table) for table in RESULT_TABLES}
     told += [
-        f"{table}: its head is not what {name} names"
-        for table, rows in head_rows.items()
-        if rows != _rows(named[table])
+        f"{table}: its head is not what {name} names" for table, rows in heads.items() if rows != _rows(named[table])
     ]
     return told

@@ -6,22 +6,30 @@ Two units of documents; one page is dropped by the document refiner, one fails a
 import hashlib
 import json
 import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from claims import PROSE
-from deltas import Rows, contents
+from deltas import Rows, contents, rows_of
 from drivers import Drivers
+
+from prox_spark.schemas import OLDEST_STORE
 
 PAGE = "\n".join(["Home | About", *[f"{PROSE} Number {i}." for i in range(6)], "Privacy policy"])
 TEXTS = {"d0": f"Page 0\n{PAGE}", "d1": f"Page 1\n{PAGE}", "spam": f"Spam\n{PAGE}", "poison": f"Poison\n{PAGE}"}
-LATER = {"d4": f"Page 4\n{PAGE}", "d5": f"Page 5\n{PAGE}"}
+LATER = {"d4": f"Page 4\n{PAGE}", "spam2": f"Spam\n{PAGE}"}
 UNIT_BYTES = 1200
 """Of text: two documents make a unit."""
 
 FAULTS = ("document.engine.error_on=Poison",)
+OLD = "old"
+"""The stage of a store that the oldest package wrote which can still be read: the first write brings it to today's layout."""
+
+_OLD_STORE = Path(__file__).parent / "stores" / f"{OLDEST_STORE}.tar.gz"
+
 MORE = "more"
 """The folder with the files that come later."""
 
@@ -75,8 +83,16 @@ class Place:
 
     def contents(self) -> dict[str, Rows]:
         """Everything that the folder holds, to be compared with ``deltas.differences``."""
-        outside = [path for path in self.folder.rglob("*") if path.is_file() and self.store not in path.parents]
-        return contents(self.store) | {"files outside": Counter(self._described(path) for path in outside)}
+        tables = [path.parent for path in self.out.glob("*/_delta_log")]
+        found = contents(self.store) | {f"out/{table.name}": rows_of(table) for table in tables}
+        inside = (self.store, *tables)
+        outside = [path for path in self.folder.rglob("*") if path.is_file() and not {*inside} & {*path.parents}]
+        found["files outside"] = Counter(self._described(path) for path in outside)
+        # Rows name their own store, as those of `compare` do.
+        return {
+            table: Counter({row.replace(str(self.folder), ""): n for row, n in rows.items()})
+            for table, rows in found.items()
+        }
 
     def _described(self, path: Path) -> str:
         """Name and content of an exported file; of those with a date or the folder's name in them the name alone."""
@@ -101,7 +117,7 @@ STAGES: dict[str, tuple[str, Words]] = {
     "executed": ("generated", EXECUTE),
     "retried": ("executed", RETRY),
     "second": ("retried", EXECUTE),
-    "pinned": ("second", lambda place: ["pin", "first", "--copy", *place.at]),
+    "pinned": ("second", lambda place: ["pin", "first:0", "--copy", *place.at]),
     "grown": ("pinned", REFINE_MORE),
     "forgotten": ("grown", lambda place: ["forget", "d0", *place.at]),
     "marked": ("forgotten", lambda place: ["pin", "first", *place.at]),
@@ -130,7 +146,7 @@ VERBS = {
     "pin": Verb("executed", lambda place: ["pin", "first", *place.at]),
     "pin --copy": Verb("second", lambda place: ["pin", "first", "--copy", *place.at]),
     "forget": Verb("pinned", lambda place: ["forget", "d0", *place.at]),
-    "forget --history": Verb("pinned", lambda place: ["forget", "d0", "poison", "--history", *place.at]),
+    "forget --history": Verb("pinned", lambda place: ["forget", "d0", "spam", "poison", "--history", *place.at]),
     "optimize": Verb("aged", lambda place: ["optimize", *place.at]),
     "export": Verb(
         "second", lambda place: ["export", "first", "--to", f"{place.out}/export", "--format", "jsonl", *place.at]
@@ -148,6 +164,7 @@ VERBS = {
             *place.at,
         ],
     ),
+    "pin in an old store": Verb(OLD, lambda place: ["pin", "first", *place.at]),
     "report": Verb("second", lambda place: ["report", "--output-file", f"{place.folder}/report.html", *place.at]),
 }
 """Every verb that writes, as it is run once."""
@@ -167,17 +184,18 @@ class Stages:
 
     def write_corpus(self) -> None:
         """The files of the corpus, those that come later in a folder of their own."""
-        for name, texts, damaged in (("first", TEXTS, True), (MORE, LATER, False)):
+        for name, texts in (("first", TEXTS), (MORE, LATER)):
             (self.corpus / name).mkdir(parents=True)
             lines = [json.dumps({"id": key, "text": text}) for key, text in texts.items()]
-            (self.corpus / name / "pages.json").write_text(
-                "\n".join([*lines, *(["{no json"] if damaged else [])]) + "\n"
-            )
+            (self.corpus / name / "pages.json").write_text("\n".join([*lines, "{no json"]) + "\n")
 
     def at(self, stage: str) -> Place:
         """The place with a store at this stage; to be copied, not to be worked on."""
         place = Place(self.folder / (stage or "nothing"), self.corpus, self.endpoint)
-        if stage and not place.folder.is_dir():
+        if stage == OLD and not place.folder.is_dir():
+            with tarfile.open(_OLD_STORE) as packed:
+                packed.extractall(place.store, filter="data")
+        elif stage and not place.folder.is_dir():
             before, words = STAGES[stage]
             made = self.at(before).copy(self.folder / "making" / stage)
             log = self.folder / f"{stage}.log"

@@ -23,7 +23,7 @@ from prox_spark.exporting.folder import Folder, open_folder
 from prox_spark.exporting.formats import Format
 from prox_spark.exporting.manifest import check_same, encoded, manifest
 from prox_spark.exporting.shards import MOST_SHARDS, SHARD_CHARACTERS, WRITTEN, ShardPlan, shard_task
-from prox_spark.exporting.staging import MANIFEST, look, staging
+from prox_spark.exporting.staging import MANIFEST, look, remove_dead, staging
 from prox_spark.exporting.tokens import ChosenTokenizer, read_tokenizer
 from prox_spark.exporting.writers import COLUMNS
 from prox_spark.progress import Progress, duration, quantity
@@ -161,6 +161,7 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
     if there is not None:
         found = check_same(there, what, tokenizer, documents, request.target.url)
         _check_files(request.target, found)
+        remove_dead(request.target)
         return _exported(request, found, new=False)
     if documents == 0:
         raise UsageError(f"refinement {version.name} keeps no documents: nothing to export")

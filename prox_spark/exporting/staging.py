@@ -81,11 +81,10 @@ class Staging:
 @contextmanager
 def staging(target: Folder) -> Iterator[Staging]:
     """A staging folder for the length of the block; what dead runs to the same target left is removed first."""
-    prefix = f".{target.name}.export-"
-    for left in (*target.parent.children(prefix), *([target] if _holder(target) is not None else ())):
-        if _is_dead(left):
-            left.remove()
-    made = Staging(target, target.parent.child(f"{prefix}{uuid.uuid4().hex[:12]}"), myself())
+    remove_dead(target)
+    if _holder(target) is not None and _is_dead(target):
+        target.remove()
+    made = Staging(target, target.parent.child(f"{_prefix(target)}{uuid.uuid4().hex[:12]}"), myself())
     made.folder.write(_MARK, made.holder.encode())
     with afterwards(made.folder.remove):
         try:
@@ -93,6 +92,17 @@ def staging(target: Folder) -> Iterator[Staging]:
         except BaseException:
             with afterwards(made.withdraw):
                 raise
+
+
+def remove_dead(target: Folder) -> None:
+    """Remove the staging folders of dead runs to this target, of those too that died when they had only to tidy up."""
+    for left in target.parent.children(_prefix(target)):
+        if _is_dead(left):
+            left.remove()
+
+
+def _prefix(target: Folder) -> str:
+    return f".{target.name}.export-"
 
 
 def look(target: Folder) -> bytes | None:

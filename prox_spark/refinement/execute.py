@@ -34,6 +34,7 @@ from prox_spark.tables.refinements import (
     append_refinement,
     check_chain,
     check_conservation,
+    publish_newest,
     receipt_after,
     settle,
     settle_quarantine,
@@ -101,7 +102,10 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
         if (begun.documents_version, begun.programs_version) == (work.documents_version, work.programs_version):
             return done
         # A run that died is finished; what came since is the next version's.
-    return done or _standing(store, config, refiners)
+    if done is not None:
+        return done
+    publish_newest(store)
+    return _standing(store, config, refiners)
 
 
 def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:

@@ -9,13 +9,13 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import ConservationError, LeaseError, StoreError
 from prox_spark.schemas import RESULT_TABLES
-from prox_spark.tables.commits import changes, commit, delete, restore
+from prox_spark.tables.commits import changes, commit, delete, fence, restore
 from prox_spark.tables.forgotten import unfinished
-from prox_spark.tables.leases import Lease
+from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.store import Store
 from prox_spark.tables.times import utc
-from prox_spark.tables.views import publish
+from prox_spark.tables.views import is_published, publish
 
 _log = logging.getLogger(__name__)
 
@@ -122,13 +122,32 @@ def check_conservation(name: str, counts: Mapping[str, int]) -> None:
 def append_refinement(store: Store, lease: Lease, row: dict[str, Any]) -> None:
     """Append a row of ``refinements`` (all columns but ``created_at``): it commits the versions that it names.
 
-    A catalog's views follow; where a job dies in between they show the version before until the next commit.
+    A catalog's views follow; where a job dies in between they show the version before until a verb that commits
+    refinements is run again (``publish_newest``).
     """
     schema = store.read("refinements").drop("created_at").schema
     rows = store.spark.createDataFrame([tuple(row[name] for name in schema.names)], schema)
     purpose = Purpose(row["verb"], row["refinement"], row["version"])
     commit(store, lease, "refinements", rows.withColumn("created_at", F.current_timestamp()), purpose)
     publish(store, row)
+
+
+def publish_newest(store: Store) -> None:
+    """Let a catalog's views read the newest refinement where a job died between its row and them."""
+    newest = last_version(store, None)
+    if newest is None or is_published(store, newest.asDict(recursive=True)):
+        return
+    try:
+        with hold(store, "execute") as lease:
+            fence(store, lease, ("refinements",))
+            # Asked again, now that nobody else may change the answer.
+            newest = last_version(store, None)
+            assert newest is not None, "rows of refinements stay"
+            publish(store, newest.asDict(recursive=True))
+            _log.info("the views read %s:%d now", newest["refinement"], newest["version"])
+    except LeaseError as error:
+        # Whoever holds the lease publishes what it commits.
+        _log.info("the views do not read the newest refinement yet: %s", error)
 
 
 def renewed(store: Store, row: Row, verb: str, changed: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ versions that the newest row of ``refinements`` lists.
 from collections.abc import Mapping
 from typing import Any
 
+from pyspark.errors import AnalysisException
+
 from prox_spark.failpoints import around
 from prox_spark.schemas import VERSIONED
 from prox_spark.tables.store import Store, quoted
@@ -20,11 +22,26 @@ def publish(store: Store, row: Mapping[str, Any]) -> None:
     if not store.is_catalog:
         return
     for table in VERSIONED:
-        source = f"SELECT * FROM {store.table(table)} VERSION AS OF {int(row[f'{table}_version'])}"
         with around("view", table):
-            store.spark.sql(
-                f"CREATE OR REPLACE VIEW {store.table(PREFIX + table)} AS {source} WHERE {_own(table, row)}"
-            )
+            store.spark.sql(f"CREATE OR REPLACE VIEW {store.table(PREFIX + table)} AS {_select(store, table, row)}")
+
+
+def is_published(store: Store, row: Mapping[str, Any]) -> bool:
+    """Whether the views read this row's version: a job may have died between its row and its views."""
+    if not store.is_catalog:
+        return True
+    # The view that is made last.
+    table = VERSIONED[-1]
+    try:
+        described = store.spark.sql(f"DESCRIBE TABLE EXTENDED {store.table(PREFIX + table)}").collect()
+    except AnalysisException:
+        return False
+    return _select(store, table, row) in [one["data_type"] for one in described if one["col_name"] == "View Text"]
+
+
+def _select(store: Store, table: str, row: Mapping[str, Any]) -> str:
+    source = f"SELECT * FROM {store.table(table)} VERSION AS OF {int(row[f'{table}_version'])}"
+    return f"{source} WHERE {_own(table, row)}"
 
 
 def _own(table: str, row: Mapping[str, Any]) -> str:

@@ -11,7 +11,15 @@ from prox_spark.errors import LeaseError
 from prox_spark.schemas import ADDED_TABLES, RESULT_TABLES, TABLES
 from prox_spark.tables.commits import compact, fence
 from prox_spark.tables.leases import FORGET, Lease, hold
-from prox_spark.tables.refinements import WRITTEN, append_refinement, check_chain, last_version, renewed, settle
+from prox_spark.tables.refinements import (
+    WRITTEN,
+    append_refinement,
+    check_chain,
+    last_version,
+    publish_newest,
+    renewed,
+    settle,
+)
 from prox_spark.tables.store import Store, check_writers, open_store
 
 _log = logging.getLogger(__name__)
@@ -62,6 +70,8 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
     busy: list[str] = []
     for needed, tables in held_for:
         before = {table: n for table in tables if (n := _small_files(store, table)) > 1}
+        if needed == ["execute"]:
+            before |= {table: _files(store, table) for table in _unnamed(store) if table not in before}
         if not before:
             continue
         with ExitStack() as stack:
@@ -77,6 +87,7 @@ def optimize(spark: SparkSession, location: str) -> Optimized:
                 if table not in RESULT_TABLES:
                     compact(store, table, _order(table))
         files |= {table: {"before": n, "after": _files(store, table)} for table, n in before.items()}
+    publish_newest(store)
     newest = last_version(store, None)
     name, version = (None, None) if newest is None else (newest["refinement"], newest["version"])
     return Optimized(files, busy, name, version)
@@ -102,6 +113,20 @@ def _compact_results(store: Store, lease: Lease, tables: Iterable[str]) -> None:
     check_chain(store, before, after)
     changed = {f"{table}_version": version for table, version in after.items()}
     append_refinement(store, lease, renewed(store, newest, "optimize", changed))
+
+
+def _unnamed(store: Store) -> list[str]:
+    """Result tables that a run compacted which died before its row: readers still see the small files."""
+    newest = last_version(store, None)
+    if newest is None:
+        return []
+    found = []
+    for table in RESULT_TABLES:
+        named, head = newest[f"{table}_version"], store.version(table)
+        since = [entry for entry in store.entries(table, head - named) if entry.version > named]
+        if any(entry.operation == "OPTIMIZE" for entry in since):
+            found.append(table)
+    return found
 
 
 def _order(table: str) -> str | None:

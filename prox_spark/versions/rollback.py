@@ -15,6 +15,7 @@ from prox_spark.tables.refinements import (
     check_chain,
     check_unforgotten,
     last_version,
+    publish_newest,
     renewed,
     settle,
     settle_quarantine,
@@ -44,6 +45,7 @@ def rollback(spark: SparkSession, location: str, name: str) -> RolledBack:
     target = find_refinement(store, name)
     standing = _standing(store, target)
     if standing is not None:
+        publish_newest(store)
         return RolledBack(target["refinement"], standing, target["version"], new=False)
     with hold(store, "execute") as lease:
         fence(store, lease, WRITTEN)

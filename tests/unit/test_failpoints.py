@@ -1,10 +1,10 @@
 """Failpoints: without effect unless the environment names them, and an error where it names one that does not exist."""
 
-import multiprocessing
 import threading
 from pathlib import Path
 
 import pytest
+from drivers import FORKS
 from processes import wait_for
 
 from prox_spark import failpoints
@@ -74,7 +74,7 @@ def _three_steps(record: str) -> None:
 
 
 def test_a_process_is_killed_at_the_time_that_is_named(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("forkserver").Process(target=_three_steps, args=(str(tmp_path / "points"),))
+    process = FORKS.Process(target=_three_steps, args=(str(tmp_path / "points"),))
     process.start()
     process.join(60)
 
