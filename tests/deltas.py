@@ -90,11 +90,13 @@ def _rows(rows: list[dict[str, Any]]) -> Rows:
     )
 
 
-def store_faults(store: Path, forgotten: Iterable[str] = ()) -> list[str]:
-    """What is wrong with a store at rest: rows lost or doubled, a refinement that is not what its row says, a forgotten id."""
-    documents, programs = read(store / "documents"), read(store / "programs")
-    told = _doubled("documents", documents, ("doc_id",))
-    told += _doubled("programs", programs, ("doc_id", "content_hash", "stage", "chunk", "refiner"))
+def store_faults(store: Path, *, at_rest: bool = True) -> list[str]:
+    """What is wrong with a store: rows lost or doubled, a refinement that is not what its row says.
+
+    ``at_rest``: no job died without being run again, so that the heads of the result tables are the newest refinement's.
+    """
+    told = _doubled("documents", read(store / "documents"), ("doc_id",))
+    told += _doubled("programs", read(store / "programs"), ("doc_id", "content_hash", "stage", "chunk", "refiner"))
     rows = read(store / "refinements")
     told += _doubled("refinements", rows, ("refinement", "version"))
     for name in {row["refinement"] for row in rows}:
@@ -102,16 +104,24 @@ def store_faults(store: Path, forgotten: Iterable[str] = ()) -> list[str]:
         if numbers != list(range(len(numbers))):
             told.append(f"refinements: {name} has versions {numbers}")
     newest = newest_refinement(store)
-    told += [] if newest is None else _fates(store, newest)
-    for table in store.glob("*/_delta_log"):
-        held = {row.get("doc_id") for row in read(table.parent)} & set(forgotten)
-        told += [f"{table.parent.name}: forgotten {doc_id} is there" for doc_id in sorted(held)]
-        # Files of older versions, too: they are what VACUUM deletes.
-        for path in table.parent.glob("*.parquet"):
-            columns = pq.read_schema(path).names
-            if "doc_id" in columns and forgotten:
-                kept = set(pq.read_table(path, columns=["doc_id"])["doc_id"].to_pylist()) & set(forgotten)
-                told += [f"{table.parent.name}/{path.name}: forgotten {doc_id} is there" for doc_id in sorted(kept)]
+    if newest is None:
+        return told
+    told += _fates(store, newest)
+    for table in RESULT_TABLES if at_rest else ():
+        if rows_of(store / table) != rows_of(store / table, newest[f"{table}_version"]):
+            told.append(f"{table}: its head is not what the newest refinement names")
+    return told
+
+
+def places_of(store: Path, ids: Iterable[str], *, history: bool = False) -> list[str]:
+    """Where rows of these documents are: in the tables, and with ``history`` in any file of them."""
+    told = []
+    for table in (path.parent for path in store.glob("*/_delta_log")):
+        names = {path.name for path in table.glob("*.parquet")} if history else files(table)
+        for name in sorted(names):
+            if "doc_id" in pq.read_schema(table / name).names:
+                held = {*pq.read_table(table / name, columns=["doc_id"])["doc_id"].to_pylist()}
+                told += [f"{table.name}/{name}: {doc_id}" for doc_id in sorted(held & {*ids})]
     return told
 
 
@@ -132,8 +142,4 @@ def _fates(store: Path, row: dict[str, Any]) -> list[str]:
     counted |= {"documents": covered.total(), "quarantined": len(own), "lines_removed": len(named["dropped_lines"])}
     wrong = {key: (row["counts"][key], n) for key, n in counted.items() if row["counts"][key] != n}
     told += [f"{name}: counts say {said} {key}, there are {n}" for key, (said, n) in wrong.items()]
-    heads = {table: rows_of(store / table) for table in RESULT_TABLES}
-    told += [
-        f"{table}: its head is not what {name} names" for table, rows in heads.items() if rows != _rows(named[table])
-    ]
     return told

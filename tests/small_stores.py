@@ -112,12 +112,12 @@ ANNOTATE: Words = lambda place: ["annotate", *place.config(place.labels)]  # noq
 
 STAGES: dict[str, tuple[str, Words]] = {
     "ingested": ("", INGEST),
-    "annotated": ("ingested", ANNOTATE),
-    "generated": ("annotated", lambda place: ["generate", *place.config(*FAULTS)]),
+    "generated": ("ingested", lambda place: ["generate", *place.config(*FAULTS)]),
     "executed": ("generated", EXECUTE),
     "retried": ("executed", RETRY),
     "second": ("retried", EXECUTE),
-    "pinned": ("second", lambda place: ["pin", "first:0", "--copy", *place.at]),
+    "annotated": ("second", ANNOTATE),
+    "pinned": ("annotated", lambda place: ["pin", "first:0", "--copy", *place.at]),
     "grown": ("pinned", REFINE_MORE),
     "forgotten": ("grown", lambda place: ["forget", "d0", *place.at]),
     "marked": ("forgotten", lambda place: ["pin", "first", *place.at]),
@@ -164,7 +164,7 @@ VERBS = {
             *place.at,
         ],
     ),
-    "pin in an old store": Verb(OLD, lambda place: ["pin", "first", *place.at]),
+    "pin in an old store": Verb(OLD, lambda place: ["pin", "first", "--copy", *place.at]),
     "report": Verb("second", lambda place: ["report", "--output-file", f"{place.folder}/report.html", *place.at]),
 }
 """Every verb that writes, as it is run once."""

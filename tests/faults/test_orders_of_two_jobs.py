@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from annotator import annotator
-from deltas import store_faults
+from deltas import places_of, store_faults
 from drivers import Drivers, ended
 from processes import wait_for
 from small_stores import EXECUTE, GENERATE, MORE, Place, Stages, Words
@@ -164,4 +164,5 @@ def test_two_jobs_in_any_order_lose_no_row_and_double_none(
             assert "run the command again" in one.log.read_text() or "another job" in one.log.read_text()
             again = tmp_path / f"{name}-again.log"
             assert stages.drivers.run(jobs[name].words(place), again) == 0, again.read_text()
-    assert store_faults(place.store, given.forgotten) == []
+    assert store_faults(place.store) == []
+    assert places_of(place.store, given.forgotten, history=True) == []
