@@ -144,7 +144,7 @@ def _start(stages: Stages, place: Place, job: Job, name: str) -> Running:
     return Running(stages.drivers.start(job.words(place), log, failpoints), folder, log, list(job.points))
 
 
-@pytest.mark.parametrize(("pair", "order"), _cases())
+@pytest.mark.parametrize(("pair", "order"), list(_cases()))
 def test_two_jobs_in_any_order_lose_no_row_and_double_none(
     stages: Stages, tmp_path: Path, pair: str, order: str
 ) -> None:
