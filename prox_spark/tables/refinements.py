@@ -134,7 +134,7 @@ def append_refinement(store: Store, lease: Lease, row: dict[str, Any]) -> None:
 
 def publish_newest(store: Store) -> None:
     """Let a catalog's views read the newest refinement where a job died between its row and them."""
-    newest = last_version(store, None)
+    newest = last_version(store, None) if store.is_catalog else None
     if newest is None or is_published(store, newest.asDict(recursive=True)):
         return
     try:
