@@ -4,6 +4,7 @@ Hypothesis chooses the histories; what it prints of a failure repeats it. Slow, 
 """
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class AnyHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.place: Place = self.stages.at("executed").copy(self.folder)
+        # A name of its own: Delta remembers the log of a path, in the JVM that all drivers share.
+        self.place: Place = self.stages.at("executed").copy(self.folder / uuid.uuid4().hex)
         self.documents = {row["doc_id"] for row in read(self.place.store / "documents")}
         self.forgotten: set[str] = set()
         self.erased: set[str] = set()
@@ -48,7 +49,7 @@ class AnyHistory(RuleBasedStateMachine):
 
     def run(self, words: list[str], kill: tuple[str, int] | None = None) -> bool:
         """Run a verb; whether it succeeded. A verb may refuse, in a line that this package wrote."""
-        log = self.folder.with_suffix(".log")
+        log = self.place.folder.with_suffix(".log")
         point = None if kill is None else f"{kill[0]}#{kill[1]}=kill"
         code = self.stages.drivers.run(words, log, point)
         self.died |= code == KILLED
@@ -58,6 +59,9 @@ class AnyHistory(RuleBasedStateMachine):
 
     def config(self, name: str, *more: str) -> list[str]:
         return self.place.config(*REFINERS[name], *more, refinement=name, files="*/*.json")
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.place.folder)
 
     @rule(kill=kills)
     def ingest(self, kill: tuple[str, int] | None) -> None:
@@ -128,7 +132,7 @@ def machine(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ty
     with annotator() as server:
         stages = Stages(Drivers.of(spark), tmp_path_factory.mktemp("stages"), server.url)
         stages.write_corpus()
-        values = {"stages": stages, "spark": spark, "folder": tmp_path_factory.mktemp("history") / "store"}
+        values = {"stages": stages, "spark": spark, "folder": tmp_path_factory.mktemp("histories")}
         yield type("OneHistory", (AnyHistory,), values)
 
 

@@ -5,6 +5,7 @@ but for a few points: some hundred processes are killed, each verb is run again 
 """
 
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -64,7 +65,8 @@ class Proof:
     def after_a_kill(self, verb: str, point: str) -> list[str]:
         """What is wrong with the store after the verb was killed at a point and run again."""
         expected, _ = self.undisturbed(verb)
-        folder = self.stages.folder / "killed"
+        # A name of its own: Delta remembers the log of a path, in the JVM that all drivers share.
+        folder = self.stages.folder / "killed" / uuid.uuid4().hex
         place = self.stages.at(VERBS[verb].stage).copy(folder)
         words, log = VERBS[verb].words(place), folder.with_suffix(".log")
         try:
