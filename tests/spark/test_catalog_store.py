@@ -15,6 +15,9 @@ from prox_spark.cli import main
 from prox_spark.config import Config, load_config
 from prox_spark.refinement.execute import execute
 from prox_spark.schemas import RESULT_TABLES
+from prox_spark.tables.refinements import last_version
+from prox_spark.tables.store import open_store
+from prox_spark.tables.views import publish
 from prox_spark.versions.sql import query
 
 pytestmark = pytest.mark.slow
@@ -74,6 +77,19 @@ def test_views_do_not_show_what_is_not_committed(spark: Any, config: Config) -> 
     before = of_views(spark, "refined")
     spark.sql(f"DELETE FROM {STORE}.refined WHERE doc_id = 'd0'")
     assert of_views(spark, "refined") == before
+
+
+def test_a_run_with_nothing_to_do_updates_the_views_that_a_dead_one_left_behind(spark: Any, config: Config) -> None:
+    store = open_store(spark, STORE)
+    loose = last_version(store, "loose")
+    assert loose is not None
+    publish(store, loose.asDict(recursive=True))
+    assert of_views(spark, "refined") != of_versions(spark, "refined")
+
+    assert not execute(spark, config).new
+
+    for table in RESULT_TABLES:
+        assert of_views(spark, table) == of_versions(spark, table)
 
 
 def test_every_verb_works_on_a_schema(

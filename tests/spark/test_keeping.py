@@ -22,7 +22,7 @@ from prox_spark.config import Config, load_config
 from prox_spark.errors import LeaseError, StoreError, UsageError
 from prox_spark.ingestion.ingest import ingest
 from prox_spark.refinement.execute import execute
-from prox_spark.tables.commits import Commit, commit, vacuum
+from prox_spark.tables.commits import Commit, commit, compact, vacuum
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.forget import forget
@@ -190,6 +190,20 @@ def test_optimize_compacts_changes_no_row_and_finds_nothing_the_second_time(spar
     assert (done.version, done.counts["documents"]) == (3, 8)
     assert verbs(Path(made.store), "refined")[-2:] == ["optimize", "execute"]
     check_conservation(spark, made.config())
+
+
+def test_optimize_commits_what_a_run_compacted_that_died_before_its_row(spark: Any, made: Made) -> None:
+    store = open_store(spark, made.store)
+    before = contents(spark, made.store, "first:1")
+    compacted = {table: compact(store, table, "unit") for table in RESULTS}
+
+    done = optimize(spark, made.store)
+
+    assert (done.refinement, done.version) == ("first", 2)
+    row = newest(spark, made)
+    assert {table: row[f"{table}_version"] for table in RESULTS} == compacted
+    assert contents(spark, made.store, "first:2") == before
+    assert optimize(spark, made.store).version == 2
 
 
 def test_what_another_job_may_replace_is_left_alone(spark: Any, made: Made) -> None:
