@@ -1,12 +1,18 @@
 """Failpoints: without effect unless the environment names them, and an error where it names one that does not exist."""
 
+import ast
+import os
+import re
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drivers import FORKS
 from processes import wait_for
 
+import prox_spark
 from prox_spark import failpoints
 from prox_spark.errors import ConfigError, ProxSparkError
 from prox_spark.failpoints import KILLED, NAMES, VARIABLE, around, failpoint
@@ -65,20 +71,19 @@ def test_points_are_recorded_in_order_with_how_often_they_were_reached(
     ]
 
 
-def _three_steps(record: str) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, f"write documents after#2=kill;*=record:{record}")
-        for _ in range(3):
-            with around("write", "documents"):
-                pass
+THREE_STEPS = """
+from prox_spark.failpoints import around
+for _ in range(3):
+    with around("write", "documents"):
+        pass
+"""
 
 
 def test_a_process_is_killed_at_the_time_that_is_named(tmp_path: Path) -> None:
-    process = FORKS.Process(target=_three_steps, args=(str(tmp_path / "points"),))
-    process.start()
-    process.join(60)
+    given = f"write documents after#2=kill;*=record:{tmp_path / 'points'}"
+    done = subprocess.run([sys.executable, "-c", THREE_STEPS], env={**os.environ, VARIABLE: given}, check=False)
 
-    assert process.exitcode == KILLED
+    assert done.returncode == KILLED
     points = (tmp_path / "points").read_text().splitlines()
     assert points == ["write documents before#1", "write documents after#1", "write documents before#2"]
 
@@ -105,3 +110,31 @@ def test_a_barrier_that_nobody_opens_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(failpoints, "_WAIT_SECONDS", 0.0)
     with pytest.raises(ProxSparkError, match="nobody opened the barrier"):
         failpoint("restore refined before")
+
+
+CHANGES = re.compile(r"\s*(MERGE|CREATE|RESTORE|OPTIMIZE|VACUUM|ALTER|DELETE|UPDATE|INSERT|DROP|TRUNCATE)\b")
+
+
+def _changes(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[ast.Call, bool]]:
+    """Every call that changes a table, and whether it is between two failpoints."""
+    for node in ast.iter_child_nodes(tree):
+        within = inside
+        if isinstance(node, ast.With):
+            within |= any(ast.unparse(item.context_expr).startswith("around(") for item in node.items)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name, of = node.func.attr, ast.unparse(node.func.value)
+            sql = ast.unparse(node.args[0]).lstrip("f").strip("'\"") if name == "sql" and node.args else ""
+            if name in ("insertInto", "saveAsTable") or (name == "save" and "writer" in of) or CHANGES.match(sql):
+                yield node, within
+        yield from _changes(node, inside=within)
+
+
+def test_every_change_of_a_table_is_between_two_points() -> None:
+    package = Path(prox_spark.__file__).parent
+    found = [
+        (f"{path.relative_to(package)}:{call.lineno}", within)
+        for path in sorted(package.rglob("*.py"))
+        for call, within in _changes(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert len(found) >= 10
+    assert [place for place, within in found if not within] == []
