@@ -28,7 +28,7 @@ KILLED = 86
 """Exit status of a process that a failpoint ended; no verb has it."""
 
 _PINNED = tuple(f"pinned_{table}" for table in VERSIONED)
-_ROWS = ("annotations", "programs", *RESULT_TABLES, "quarantine")
+_ROWS = ("annotations", "programs", "signatures", *RESULT_TABLES, "quarantine")
 
 STEPS = {
     "create": ("schema", *TABLES, *_PINNED),
@@ -39,7 +39,7 @@ STEPS = {
     "vacuum": ("documents", *_ROWS, *_PINNED),
     "view": VERSIONED,
     "properties": ("leases", "refinements"),
-    "columns": ("files",),
+    "columns": ("files", "metrics"),
     "file": ("put", "move", "delete", "replace"),
     "folder": ("rename", "remove"),
 }
