@@ -103,6 +103,8 @@ def write_archive(path: Path, count: int) -> None:
             for kind, data in (("request", b"GET / HTTP/1.1\r\n\r\n"), ("response", block)):
                 head = (
                     f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:x:{kind}:{number}>\r\n"
+                    f"WARC-Target-URI: https://a.example/{number}\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+                    "WARC-Identified-Payload-Type: text/html\r\n"
                     f"Content-Type: application/http; msgtype={kind}\r\nContent-Length: {len(data)}\r\n\r\n"
                 )
                 file.write(gzip.compress(head.encode() + data + b"\r\n\r\n", mtime=0))
