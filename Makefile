@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-all test-spark versions study lint words forms format package setup constraints clean
+.PHONY: demo docs test test-all test-spark versions bench study lint words forms format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -30,6 +30,10 @@ versions: setup
 # The documentation site in build/site, without network; any warning fails.
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# The quick figures of benchmarks/floors.toml; fails where one fell below its floor. `make bench ALL=1`: all of them.
+bench: setup
+	@$(BIN)/python benchmarks/bench.py $(if $(ALL),--all)
 
 # benchmarks/study.py: from labelled pages to models, in artifacts/study; resumes after an interruption.
 study: setup

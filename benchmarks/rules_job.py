@@ -88,7 +88,7 @@ def main() -> None:
     marginal = (whole["documents"] - tenth["documents"]) / (whole["seconds"] - tenth["seconds"])
     figures = {
         "documents_per_second_per_core": whole["documents"] / whole["seconds"] / cores,
-        "documents_per_second_per_core_start_up_apart": marginal / cores,
+        "documents_per_second_per_core_without_start": marginal / cores,
         "memory_ratio": {kind: whole["peak_mib"][kind] / max(size, 1) for kind, size in tenth["peak_mib"].items()},
         **runs,
     }
