@@ -1,7 +1,7 @@
 """Run the benchmarks of floors.toml and say what fell: exit code 1 where a figure is below its floor or above its ceiling.
 
-Without arguments the quick ones; ``--all`` runs the others, too, and names of scripts run those of them. A script that fails counts
-as fallen; one that says that the measurement data is missing is skipped.
+Without arguments the quick ones; ``--all`` runs the others, too, and names of scripts run those of them. A script that fails
+counts as fallen; one that says that the measurement data is missing is skipped.
 """
 
 import argparse

@@ -8,14 +8,14 @@ Works:
 - programs: execution of stored programs over 500 MB of text, Parquet in, files out,
 - html: text out of WARC files.
 
-Pages are those of ``corpus.py``. Each project is a script in ``peers/``, which says in a PEP 723 block what it needs; uv makes an
-environment for each in its cache. A project that does not install or fails is skipped with the reason. Scripts without a block
-run in this environment.
+Pages are those of ``corpus.py``. Each project is a script in ``peers/``, which says in a PEP 723 block what it needs; uv makes
+an environment for each in its cache. A project that does not install or fails is skipped with the reason. Scripts without a
+block run in this environment.
 
 Every script runs twice, over a tenth of the pages and over all. ``pages_per_core_second`` (processor time) and
-``pages_per_second_per_core`` (the clock) are of the difference; ``start_*`` is what is left for a run without pages. Time and memory
-are of all processes that a script starts, also those that leave its process tree, looked at four times a second. ``peak_mib`` is
-the sum of their proportional set sizes: what they share counts once.
+``pages_per_second_per_core`` (the clock) are of the difference; ``start_*`` is what is left for a run without pages. Time and
+memory are of all processes that a script starts, also those that leave its process tree, looked at four times a second.
+``peak_mib`` is the sum of their proportional set sizes: what they share counts once.
 """
 
 import json
@@ -47,7 +47,7 @@ _MARK = "PEER_RUN"
 _LOOKS = 0.25
 
 
-class Skipped(Exception):
+class SkippedError(Exception):
     """Why there is no figure of a project."""
 
 
@@ -64,7 +64,7 @@ def interpreter(file: Path) -> str:
     for command in (["sync", "--script", file, "--python", sys.executable], ["python", "find", "--script", file]):
         done = subprocess.run([uv, *command], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Skipped(f"does not install: {_end(done.stderr)}")
+            raise SkippedError(f"does not install: {_end(done.stderr)}")
     return done.stdout.strip()
 
 
@@ -124,9 +124,9 @@ def run(command: list[str], limit: float) -> dict[str, Any]:
         out.seek(0)
         errors.seek(0)
         if not ended:
-            raise Skipped(f"not done after {limit:.0f} s")
+            raise SkippedError(f"not done after {limit:.0f} s")
         if process.returncode:
-            raise Skipped(_end(errors.read()))
+            raise SkippedError(_end(errors.read()))
         said = json.loads(out.read().strip().splitlines()[-1])
     processor = sum(watch.processor.values())
     return {"seconds": seconds, "processor": processor, "peak_mib": watch.peak >> 20, "said": said}
@@ -142,14 +142,16 @@ def measure(work: str, peer: str, inputs: dict[int, Path], limit: float) -> dict
             with tempfile.TemporaryDirectory() as target:
                 asked = f"html-{peer}" if file.stem == "run_extractor" else work
                 found[pages] = run([python, str(file), asked, str(source), target], limit)
-    except Skipped as reason:
+    except SkippedError as reason:
         return {"peer": peer, "skipped": str(reason)}
     (few, small), (many, whole) = found.items()
     figures: dict[str, Any] = {"peer": peer}
     for name, key in (("processor", "pages_per_core_second"), ("seconds", "pages_per_second_per_core")):
         each = max((whole[name] - small[name]) / (many - few), 1e-9)
         figures[key] = 1 / each / (1 if name == "processor" else os.cpu_count() or 1)
-        figures["start_processor_seconds" if name == "processor" else "start_seconds"] = max(small[name] - few * each, 0.0)
+        figures["start_processor_seconds" if name == "processor" else "start_seconds"] = max(
+            small[name] - few * each, 0.0
+        )
     return {**figures, "peak_mib": whole["peak_mib"], **whole["said"]}
 
 

@@ -1,8 +1,9 @@
 """The whole job with the ``rules`` engine, corpus files to commit, as one process: documents/s for each core, and memory.
 
-The figure is ``documents_per_second_per_core``: ``prox-spark refine`` over ``--documents`` documents of about 3 kB in
-C4-like gzip files, start-up of Python, Java and Spark included. A tenth of them is refined, too: peak memory (resident
-sets, summed over processes of a kind) must not grow with the corpus.
+``prox-spark refine`` over ``--documents`` documents of about 3 kB in C4-like gzip files, and over a tenth of them.
+``documents_per_second_per_core`` includes the start of Python, Java and Spark; ``…_without_start`` is of the difference of both
+runs.
+Peak memory (resident sets, summed over processes of a kind) must not grow with the corpus.
 """
 
 import gzip

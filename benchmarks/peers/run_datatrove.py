@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader, WarcReader
@@ -45,12 +46,10 @@ async def ask(document, generate):
 def endpoint(source, target):
     from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 
-    address = open(f"{source}/address").read()
+    address = Path(source, "address").read_text()
     config = InferenceConfig("endpoint", "model", endpoint_url=address, max_concurrent_generations=64)
     writer = JsonlWriter(f"{target}/answers", output_filename="${rank}_${chunk_index}.jsonl", compression=None)
-    runner = InferenceRunner(
-        ask, config, writer, checkpoints_local_dir=f"{target}/checkpoints", records_per_chunk=1000
-    )
+    runner = InferenceRunner(ask, config, writer, checkpoints_local_dir=f"{target}/checkpoints", records_per_chunk=1000)
     return [JsonlReader(f"{source}/prompts"), runner]
 
 

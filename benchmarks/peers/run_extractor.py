@@ -27,7 +27,7 @@ def main():
             return extract_plain_text(page.decode("utf-8", "replace"), main_content=True)
 
         name = "resiliparse"
-    with open(f"{target}/pages.jsonl", "w") as out:
+    with Path(target, "pages.jsonl").open("w") as out:
         for archive in sorted(Path(source, "html").iterdir()):
             with archive.open("rb") as stream:
                 for record in ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True):

@@ -24,7 +24,13 @@ def strings(script: str) -> set[str]:
 def test_every_figure_names_a_script_and_a_key_of_its_result(figure: dict[str, Any]) -> None:
     assert (BENCHMARKS / figure["script"]).is_file()
     assert figure["key"] in strings(figure["script"])
-    assert figure.keys() - {"arguments"} == {"script", "key", "aim", "quick", "floor" if "floor" in figure else "ceiling"}
+    assert figure.keys() - {"arguments"} == {
+        "script",
+        "key",
+        "aim",
+        "quick",
+        "floor" if "floor" in figure else "ceiling",
+    }
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: f"{figure['script']} {figure['key']}")
@@ -54,7 +60,9 @@ def test_every_figure_of_a_script_with_the_same_arguments_is_of_one_run() -> Non
         ({"ceiling": 2, "aim": 1}, 1, "at its aim"),
     ],
 )
-def test_a_figure_falls_below_its_floor_or_above_its_ceiling(limits: dict[str, float], value: float, outcome: str) -> None:
+def test_a_figure_falls_below_its_floor_or_above_its_ceiling(
+    limits: dict[str, float], value: float, outcome: str
+) -> None:
     assert bench["judge"](limits, value) == outcome
 
 
@@ -82,7 +90,9 @@ def test_bench_ends_with_1_where_a_figure_fell(tmp_path: Path, floor: int, code:
 def test_a_script_that_fails_has_fallen_and_one_without_its_data_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "bench.py").write_text((BENCHMARKS / "bench.py").read_text())
     (tmp_path / "fails.py").write_text("raise SystemExit('no memory')")
-    (tmp_path / "lacks.py").write_text("raise SystemExit('the measurement data (../shared) is not beside this checkout')")
+    (tmp_path / "lacks.py").write_text(
+        "raise SystemExit('the measurement data (../shared) is not beside this checkout')"
+    )
     entry = '[[figure]]\nscript = "{}.py"\nkey = "x"\nfloor = 1\naim = 1\nquick = true\n'
     (tmp_path / "floors.toml").write_text(entry.format("fails") + entry.format("lacks"))
 
