@@ -49,7 +49,7 @@ def main():
     for path in sorted(Path(source, "pages").iterdir()):
         with gzip.open(path, "rt") as lines:
             pages = pd.DataFrame([json.loads(line) for line in lines])
-        batch = DocumentBatch(task_id=path.name, dataset_name="pages", data=pages)
+        batch = DocumentBatch(dataset_name=path.name, data=pages)
         for step in steps:
             batch = step.process(batch) if batch is not None else None
         if batch is not None:

@@ -43,6 +43,25 @@ def test_marks_tell_length_ending_repeats_place_and_shape() -> None:
     assert page_marks([LONG])[0] != page_marks(["Home"] * 20)[0]
 
 
+@given(
+    st.lists(
+        st.text("aB3²٣ΣİA.,|\u3000\x1c", min_size=1, max_size=8) | st.sampled_from(("Policy.", "READ", "(rss)")),
+        min_size=1,
+    )
+)
+def test_marks_of_shape_and_prose_count_characters_and_words_one_by_one(words: list[str]) -> None:
+    text = " ".join(words).strip()
+    found = names(text)
+
+    split = text.split()
+    digits = sum(character.isdigit() for character in text) / max(len(text), 1)
+    capitals = sum(word[0].isupper() for word in split) / max(len(split), 1)
+    frame = any(word.strip(".,:;!?()[]|").lower() in {"policy", "read", "rss"} for word in split)
+    shape = (sum(capitals >= edge for edge in (0.3, 0.75)) * 3 + sum(digits >= edge for edge in (0.02, 0.2))) * 2
+    assert found[1] == f"<|shape {shape + ('|' in text)}|>"
+    assert int(found[2].split()[1].removesuffix("|>")) % 2 == frame
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=40), min_size=1, max_size=30))
 def test_every_line_of_any_page_has_four_marks_of_the_vocabulary(lines: list[str]) -> None:
     page, marks = page_marks(lines)
