@@ -16,6 +16,7 @@ import io
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -153,7 +154,10 @@ def main() -> None:
     if not (SHARED / "gold").is_dir():
         raise SystemExit("the measurement data (../shared) is not beside this checkout")
     pages = labelled()[: options.pages]
-    found = {kind: measure(kind, options, pages) for kind in options.engines}
+    found = {}
+    for kind in options.engines:
+        found[kind] = measure(kind, options, pages)
+        print(json.dumps({kind: found[kind]}), file=sys.stderr, flush=True)
     result: dict[str, Any] = {"benchmark": "cpu_engine", "pages": options.pages, "tasks": options.tasks, **found}
     if {"onnx", "vllm"} <= found.keys():
         apart = abs(found["onnx"]["f1"] - found["vllm"]["f1"])

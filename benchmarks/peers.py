@@ -14,7 +14,7 @@ block run in this environment.
 
 Every script runs twice, over a tenth of the pages and over all. ``pages_per_core_second`` (processor time) and
 ``pages_per_second_per_core`` (the clock) are of the difference; ``start_*`` is what is left for a run without pages. Time and
-memory are of all processes that a script starts, also those that leave its process tree, looked at four times a second.
+memory are of all processes that a script starts, also those that leave its process tree, looked at twice a second.
 ``peak_mib`` is the sum of their proportional set sizes: what they share counts once.
 """
 
@@ -44,7 +44,7 @@ WORKS: dict[str, tuple[int, tuple[str, ...]]] = {
 """Of each work: its pages, and the projects that do it."""
 
 _MARK = "PEER_RUN"
-_LOOKS = 0.25
+_LOOKS = 0.5
 
 
 class SkippedError(Exception):
