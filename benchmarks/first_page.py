@@ -25,10 +25,10 @@ PAGE = (
 )
 
 
-def install(environment: Path, *extras: str) -> None:
-    """This checkout with ``extras``, in the versions of constraints.txt."""
+def install(environment: Path, wheel: Path, *extras: str) -> None:
+    """A wheel with ``extras``, in the versions of constraints.txt."""
     uv, python = Path(sys.executable).with_name("uv"), environment / "bin" / "python"
-    package = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
+    package = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
     asked = ["pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "constraints.txt", package]
     subprocess.run([uv, *asked], check=True, cwd=ROOT)
 
@@ -59,14 +59,17 @@ def processor() -> float:
 
 def main() -> None:
     options = arguments(__doc__).parse_args()
+    sys.path.insert(0, str(ROOT / "tests"))
+    from wheel_of_checkout import build_wheel
+
     result: dict[str, Any] = {"benchmark": "first_page"}
     with tempfile.TemporaryDirectory() as scratch:
         folder, environment = Path(scratch), Path(scratch, "environment")
         uv = Path(sys.executable).with_name("uv")
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
-        took, sizes = 0.0, []
+        took, sizes, wheel = 0.0, [], build_wheel(folder / "wheel")
         for extras in ((), ("onnx",), ("onnx", "local")):
-            took += seconds(lambda extras=extras: install(environment, *extras))  # type: ignore[misc]
+            took += seconds(lambda extras=extras: install(environment, wheel, *extras))  # type: ignore[misc]
             sizes.append(megabytes(environment))
         result |= {"install_seconds": took, "install_mb": sizes[2]}
         result |= {"onnx_mb": sizes[1] - sizes[0], "local_mb": sizes[2] - sizes[1]}
