@@ -67,7 +67,7 @@ def main() -> None:
         folder, environment = Path(scratch), Path(scratch, "environment")
         uv = Path(sys.executable).with_name("uv")
         subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
-        took, sizes, wheel = 0.0, [], build_wheel(folder / "wheel")
+        took, sizes, wheel = 0.0, [], build_wheel(folder)
         for extras in ((), ("onnx",), ("onnx", "local")):
             took += seconds(lambda extras=extras: install(environment, wheel, *extras))  # type: ignore[misc]
             sizes.append(megabytes(environment))
