@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-all test-spark versions bench study lint words forms format package setup constraints clean
+.PHONY: demo docs test test-all test-spark test-sparks smoke versions bench study lint words forms format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -12,7 +12,8 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest -m "not slow and not gpu"
 
-test-all: setup
+# The other versions of Spark come first: one test compares what all of them write.
+test-all: test-sparks
 	@$(BIN)/python -m pytest
 
 # `make test-spark SPARK=3.5`: with another version of Spark, every verb that needs no model, and what differs between versions.
@@ -22,6 +23,15 @@ test-spark: setup
 	@bash scripts/lane.sh $(SPARK)
 	@mkdir -p build/versions
 	@.venv-spark-$(SPARK)/bin/python -m pytest -m "not slow and not gpu and not engine" --junitxml build/versions/$(SPARK).xml $(TESTS)
+
+# `make test-spark` with each other version of Spark that runs with this Python. One that cannot be installed is a failure.
+test-sparks: setup
+	@set -e; sparks=$$($(BIN)/python scripts/lanes.py); for spark in $$sparks; do \
+	    $(MAKE) --no-print-directory test-spark SPARK=$$spark TESTS='$(TESTS)'; done
+
+# The same with little: every verb, on a store at a path.
+smoke: TESTS := tests/spark/test_every_verb.py -k path
+smoke: test-sparks
 
 # What passed with each version, from `make test-spark`, into docs/platforms.md.
 versions: setup

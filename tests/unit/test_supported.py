@@ -1,6 +1,8 @@
 """The versions that go together: ``doctor`` knows them, and what installs, tests and documents them names the same ones."""
 
 import re
+import runpy
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -65,6 +67,20 @@ def test_each_supported_spark_has_a_lane_whose_pins_go_together() -> None:
     for spark, pins in lanes.items():
         assert minor(pins["pyspark"]) == spark
         assert what_to_do(pins["pyspark"], pins["delta-spark"], "3.11.7") == ""
+
+
+def test_lanes_are_those_that_this_python_runs() -> None:
+    lanes = runpy.run_path(str(ROOT / "scripts" / "lanes.py"))["lanes"]
+    assert lanes("3.11.7") == ["3.5", "4.0", "4.2"]
+    assert lanes("3.13.0") == ["4.0", "4.2"]
+    assert "make smoke" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_lane_that_cannot_be_made_is_a_failure() -> None:
+    command = ["bash", "scripts/lane.sh", "4.9"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no pins for Spark 4.9" in done.stderr
 
 
 def test_what_installs_the_package_names_the_same_versions() -> None:
