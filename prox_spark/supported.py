@@ -31,6 +31,9 @@ SPARKS = {
 }
 """By Spark's major and minor version."""
 
+PROTOCOL = {"minReaderVersion": 1, "minWriterVersion": 2}
+"""The protocol of every Delta table of a store: without table features, so each of these versions reads and writes it."""
+
 
 def minor(version: str) -> str:
     """Major and minor version: ``4.1`` of ``4.1.4`` and of ``4.1.1-amzn-0``."""
