@@ -5,7 +5,6 @@ Slow: four Sparks with a JVM each for driver, executors and daemons, and the whe
 """
 
 import json
-import random
 import re
 import subprocess
 import zipfile
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claims import PROSE, versions
+from claims import versions
 from cluster_processes import environment, fake_gpu, remote, standalone
 from processes import COMMAND
+from same_rows import FILES, IDENTITY, TABLES, keys, read, write_corpus
 from submitting import ROOT, command
 from wheel_of_checkout import build_wheel
 
@@ -23,18 +23,7 @@ from prox_spark.tables.store import open_store
 
 pytestmark = pytest.mark.slow
 
-FILES, PAGES = 6, 40
 STAMP = "9.9.9"
-TABLES = {
-    "documents": (),
-    "programs": (),
-    "refined": (),
-    "dropped_lines": (),
-    "dropped_documents": (),
-    "quarantine": ("quarantined_at",),
-    "files": ("read_at",),
-}
-"""What is compared, and the columns that say when it was written."""
 
 PROBE = """
 import json, sys
@@ -58,47 +47,7 @@ print(json.dumps({"driver": prox_spark.__file__, "tasks": [list(r) for r in rows
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Small pages in several files; among them what no page should be."""
-    folder = tmp_path_factory.mktemp("corpus")
-    draw = random.Random(0)
-    odd: list[Any] = [
-        None,
-        "",
-        " \n\t\n ",
-        "\u2028\r\n",
-        "x" * 20_000,
-        "北方海湾的潮汐\n" * 9,
-        "a\x00b\ud83d\ude00\nMenu\r\nend",
-    ]
-    menu = ["Home | About | Contact", "Log in | Register", "Accept all cookies", "Share this", "© 2026", "lorem ipsum"]
-    for file in range(FILES):
-        rows: list[dict[str, Any]] = []
-        for page in range(PAGES):
-            lines = [f"{PROSE} It is number {draw.randrange(40)}." for _ in range(draw.randrange(1, 12))]
-            for _ in range(draw.randrange(5)):
-                lines.insert(draw.randrange(len(lines) + 1), draw.choice(menu))
-            row = {"id": f"{file}/{page}", "url": f"https://site{page % 3}.example/{page}", "text": "\n".join(lines)}
-            rows.append({**row, "tags": [page, None], "source": None if page % 2 else "web"})
-        for number, text in enumerate(odd):
-            rows.insert(draw.randrange(PAGES), {"id": f"odd {file}/{number}", "text": text})
-        # Twice in one file, once more in the next with another text, and twice without an id.
-        rows += [rows[3], {**rows[4], "id": f"{file + 1}/7"}, {"text": rows[5]["text"]}, {"text": rows[5]["text"]}]
-        written = [json.dumps(row) for row in rows]
-        written.insert(9, '{"id": "half", "text": ')
-        (folder / f"{file}.json").write_text("\n".join(written) + "\n")
-    return str(folder / "*.json")
-
-
-def keys(store: Path, corpus: str) -> list[str]:
-    return [
-        f"store={store}",
-        "refinement=same",
-        f"input.path={corpus}",
-        "input.format=json",
-        # A file is a unit; two commits of each verb.
-        *("ingest.unit_bytes=1000", "ingest.batch_bytes=160000", "generate.batch_units=3"),
-        *("document.engine.kind=rules", "chunk.engine={kind: rules, rules: [all]}", "--output", "json"),
-    ]
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def done(words: list[str], own: dict[str, str], folder: Path) -> dict[str, Any]:
@@ -192,12 +141,6 @@ def there(request: pytest.FixtureRequest) -> Path:
     return store
 
 
-def read(spark: Any, store: Path, table: str) -> list[str]:
-    """The rows of a table as text, sorted; without the columns that say when they were written."""
-    rows = open_store(spark, str(store)).read(table).drop(*TABLES[table]).collect()
-    return sorted(json.dumps(row.asDict(recursive=True), sort_keys=True, default=str) for row in rows)
-
-
 def test_the_job_ran_from_the_wheel_and_its_tasks_have_a_share_of_a_gpu(
     spark: Any, on_standalone: Standalone, wheel: Path
 ) -> None:
@@ -261,8 +204,7 @@ def test_every_table_is_the_same(spark: Any, local_store: Path, there: Path, tab
 
 
 def test_the_refinement_is_the_same(spark: Any, local_store: Path, there: Path) -> None:
-    own = ("refinement", "version", "verb", "last_unit", "fingerprint", "identity", "document_refiner", "chunk_refiner")
-    rows = [open_store(spark, str(store)).read("refinements").select(*own, "counts") for store in (local_store, there)]
+    rows = [open_store(spark, str(store)).read("refinements").select(*IDENTITY) for store in (local_store, there)]
     assert rows[0].collect() == rows[1].collect()
 
 
