@@ -220,8 +220,9 @@ def _where(spark: SparkSession) -> dict[str, Any]:
 
 
 def application(spark: SparkSession) -> str:
-    """The application's id; empty on Spark Connect, some of whose servers do not show their settings."""
-    return "" if is_connect(spark) else spark.sparkContext.applicationId
+    """The application's id; on Spark Connect the session's, as some servers do not show their settings."""
+    found: Any = spark
+    return str(found.session_id if is_connect(spark) else found.sparkContext.applicationId)
 
 
 def share_of_tasks(spark: SparkSession) -> Callable[[], float | None]:

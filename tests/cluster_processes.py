@@ -12,6 +12,8 @@ import submitting
 from processes import started, wait_for
 
 from prox_spark.session import DELTA, LOCAL
+from prox_spark.spark_api import spark_version
+from prox_spark.supported import SPARKS
 
 ENDPOINT_KEY = "sk-of-the-endpoint-4711"
 
@@ -26,7 +28,7 @@ def environment(home: Path) -> dict[str, str]:
     home.mkdir()
     for entry in Path(pyspark.__file__).parent.iterdir():
         (home / entry.name).symlink_to(entry)
-    spark = {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": "2.13"}
+    spark = {"SPARK_HOME": str(home), "SPARK_SCALA_VERSION": SPARKS[spark_version()].scala}
     return submitting.environment() | spark | {"PYSPARK_DRIVER_PYTHON": sys.executable}
 
 
@@ -54,7 +56,7 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def standalone(folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
+def standalone(folder: Path, settings: dict[str, str] | None = None, cores: int = 1) -> Iterator[str]:
     """A standalone cluster of two workers with these properties, on two of this machine's loopback addresses; its URL.
 
     Spark gives a task's copy to another host only, and all executors of ``local-cluster`` are on one.
@@ -72,14 +74,16 @@ def standalone(folder: Path, settings: dict[str, str] | None = None) -> Iterator
     with ExitStack() as stack:
         stack.enter_context(daemon("Master", _MASTER, "--port", url.rpartition(":")[2]))
         for host in _WORKERS:
-            more = ["-c", "1", "-m", "1g", "--properties-file", str(properties), url]
+            more = ["-c", str(cores), "-m", "1g", "--properties-file", str(properties), url]
             stack.enter_context(daemon("Worker", host, *more))
         yield url
 
 
 @contextmanager
-def connect_server(folder: Path, **environment: str) -> Iterator[str]:
-    """A Spark Connect server with Delta and this checkout's package, its tasks with this environment; its URL."""
+def connect_server(
+    folder: Path, master: str = "local[2]", more: dict[str, str] | None = None, **environment: str
+) -> Iterator[str]:
+    """A Spark Connect server with Delta, this checkout's package, ``more`` properties and this environment; its URL."""
     port = free_port()
     settings = {
         **LOCAL,
@@ -87,19 +91,36 @@ def connect_server(folder: Path, **environment: str) -> Iterator[str]:
         "spark.sql.shuffle.partitions": "2",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
+        "spark.driver.memory": "2g",
+        **(more or {}),
     }
-    command = submitting.command("local[2]", {**settings, "spark.driver.memory": "2g"})
+    command = submitting.command(master, settings)
     command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
-    log = folder / "connect.log"
     own = submitting.environment() | {"SPARK_LOCAL_HOSTNAME": "localhost", "PYTHONPATH": str(submitting.ROOT)}
-    with started(command, log, own | environment) as server:
+    with listening(command, folder / "connect.log", own | environment, port):
+        yield f"sc://127.0.0.1:{port}"
+
+
+@contextmanager
+def refusing(url: str, folder: Path) -> Iterator[str]:
+    """A Spark Connect server that takes few session settings (``refusing_server``), before the one at this URL; its URL."""
+    port = free_port()
+    command = [sys.executable, str(Path(__file__).with_name("refusing_server.py")), str(port), url]
+    with listening(command, folder / "refusing.log", submitting.environment(), port):
+        yield f"sc://127.0.0.1:{port}"
+
+
+@contextmanager
+def listening(command: list[str], log: Path, own: dict[str, str], port: int) -> Iterator[None]:
+    """A process for the length of the block, which begins once it listens at the port."""
+    with started(command, log, own) as server:
 
         def ready() -> bool:
             assert server.status() != psutil.STATUS_ZOMBIE, log.read_text()[-3000:]
             return listens(port)
 
         wait_for(ready, "the server listens", 120)
-        yield f"sc://127.0.0.1:{port}"
+        yield
 
 
 def remote(url: str) -> dict[str, str]:

@@ -10,8 +10,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from prox_spark.errors import first_line
 from prox_spark.session import application, cores, is_connect, setting
 from prox_spark.spark_api import spark_version, takes_profiles
 
@@ -32,8 +34,6 @@ _WAVES = 3
 
 def why_not(spark: SparkSession) -> list[str]:
     """Why tasks of a stage with a model get no share of a GPU; empty where they do."""
-    if is_connect(spark):
-        return ["stage-level scheduling is off: this is Spark Connect; GPU stages need a classic cluster"]
     if not takes_profiles():
         return _why_no_share(spark)
     reasons = []
@@ -88,6 +88,13 @@ def share_advice(spark: SparkSession) -> str:
 def _refused(spark: SparkSession) -> str:
     """Why Spark would refuse the profile when the stage starts; empty where it takes it, or may not be asked."""
     profile: Any = _profile(application(spark))
+    if is_connect(spark):
+        try:
+            # The server makes the profile when its number is asked for.
+            _ = profile.id
+        except PySparkException as error:
+            return first_line(error)
+        return ""
     context: Any = spark.sparkContext
     try:
         context._jsc.sc().resourceProfileManager().isSupported(profile._java_resource_profile)

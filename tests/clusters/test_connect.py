@@ -179,7 +179,7 @@ def test_doctor_asks_for_no_java(store: str, ask: Ask, keys: list[str]) -> None:
     assert rows["java"]["status"] == "ok"
     assert rows["session"]["status"] == "ok"
     assert rows["store"]["found"] == store
-    assert "Spark Connect" in rows["scheduling"]["found"]
+    assert "the master is local[2]" in rows["scheduling"]["found"]
 
 
 def test_a_large_model_labels_documents(store: str, ask: Ask, tmp_path: Path) -> None:
