@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-all test-spark test-sparks smoke versions bench study lint words forms format package setup constraints clean
+.PHONY: demo docs test test-all test-spark test-sparks smoke test-vllm versions bench study lint words forms format package setup constraints clean
 
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
@@ -32,6 +32,11 @@ test-sparks: setup
 # The same with little: every verb, on a store at a path.
 smoke: TESTS := tests/spark/test_every_verb.py -k path
 smoke: test-sparks
+
+# `make test-vllm VLLM=0.32.0`: the engine with another version of vLLM's CPU build.
+test-vllm: setup
+	@bash scripts/vllm_lane.sh $(VLLM)
+	@.venv-vllm-$(VLLM)/bin/python -m pytest tests/engine/test_supervised_engine.py tests/engine/test_line_scores.py
 
 # What passed with each version, from `make test-spark`, into docs/platforms.md.
 versions: setup

