@@ -90,6 +90,33 @@ def test_a_profile_that_spark_would_refuse_is_not_used(
     assert [reason in message for message in caplog.messages] == [True] * bool(reason)
 
 
+@pytest.mark.parametrize(
+    "refuses", [None, AnalysisException("TaskResourceProfiles are only supported for some clusters")]
+)
+def test_a_spark_connect_server_is_asked_for_the_profile_once(
+    monkeypatch: pytest.MonkeyPatch, refuses: Exception | None
+) -> None:
+    asked = []
+
+    class Profile:
+        @property
+        def id(self) -> int:
+            asked.append(self)
+            if refuses is not None:
+                raise refuses
+            return 7
+
+    monkeypatch.setattr(scheduling, "is_connect", lambda _: True)
+    monkeypatch.setattr("prox_spark.session.is_connect", lambda _: True)
+    monkeypatch.setattr("pyspark.resource.ResourceProfileBuilder.require", lambda *_: SimpleNamespace(build=Profile()))
+    session: Any = Settings(spark__master="yarn", **GPU)
+    session.session_id = f"session-{next(NUMBERS)}"
+    profile = stage_profile(session)
+    assert (profile is None) == (refuses is not None)
+    assert [str(refuses) in reason for reason in why_not(session)] == [True] * (refuses is not None)
+    assert len(set(map(id, asked))) == 1
+
+
 SHARE = "spark__task__resource__gpu__amount"
 
 
