@@ -76,7 +76,7 @@ def test_a_verb_that_needs_one_is_refused_in_one_line_before_it_writes(run: Answ
     before = versions(Path(place.store))
     found = answers(place, url, {verb: words(place) for verb, words in REFUSED.items()})
     for verb, answer in found.items():
-        assert answer["code"] == 2, (verb, answer)
+        assert answer["code"] == 1, (verb, answer)
         assert answer["out"] == ""
         (line,) = [line for line in answer["err"].splitlines() if "Spark refuses here" in line]
         assert "run it on a classic cluster" in line
