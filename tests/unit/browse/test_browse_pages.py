@@ -66,8 +66,8 @@ def test_no_script_makes_markup_from_text() -> None:
 def test_the_next_page_and_a_document_keep_the_filters() -> None:
     page = browse_values.documents(given={"text": "a&b", "source": "c4", "after": "0.-1.x"})
     links = [own.get("href") or "" for tag, own in Elements(page).found if tag == "a"]
-    assert "documents?text=a%26b&source=c4&after=2.-1.page-0049" in links
-    assert "documents?text=a%26b&source=c4" in links
+    assert "documents?text=a%26b&source=c4&after=2.-1.page-0049&version=careful%3A0" in links
+    assert "documents?text=a%26b&source=c4&version=careful%3A0" in links
     assert "document?text=a%26b&source=c4&version=careful%3A0&unit=0&id=page-0000" in links
 
 
