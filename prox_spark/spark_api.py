@@ -93,7 +93,7 @@ def remove_tag(spark: SparkSession, tag: str) -> None:
 
 def tagged_pool(spark: SparkSession, workers: int) -> ThreadPoolExecutor:
     """Threads whose jobs have the tags of this one's: what stops its jobs stops theirs. See ``add_tag``."""
-    tags = spark.getTags() if _SINCE_4 else spark.sparkContext.getJobTags()
+    tags = spark.getTags() if hasattr(spark, "getTags") else spark.sparkContext.getJobTags()
 
     def begin() -> None:
         for tag in tags:
