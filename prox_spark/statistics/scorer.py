@@ -14,7 +14,7 @@ FILE = "statistics.json"
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """``weights`` in the order of ``NAMES``, a bucket further up adds its weight once more."""
+    """``weights`` in the order of ``NAMES``, each step to a higher bucket adds the weight once."""
 
     weights: tuple[float, ...]
     intercept: float
@@ -33,7 +33,7 @@ def save_scorer(scorer: Scorer, folder: Path) -> None:
 
 
 def load_scorer(folder: Path) -> Scorer:
-    """The scorer of a folder. Raises ``RefinerError`` if it is not a scorer, or was fitted with other statistics."""
+    """Load the scorer from a folder. Raises ``RefinerError`` if it is not a scorer, or was fitted with other statistics."""
     file = folder / FILE
     try:
         read: Any = json.loads(file.read_bytes())

@@ -1,8 +1,8 @@
 """Twenty-four statistics of a document's text, each in buckets.
 
-They cover sentences, pronouns, repeats and phrases of a page's frame. The statistics and their
-buckets are numbered (``VERSION``): weights that were fitted to others are refused. The word lists are English: a text in
-another language looks like a list of names.
+They cover sentences, pronouns, repetition and boilerplate phrases. The statistics and their buckets have a version
+(``VERSION``): weights that were fitted to another version are refused. The word lists are English: a text in another
+language looks like a list of names.
 """
 
 import math
@@ -102,13 +102,13 @@ _FURNITURE = (
     *("copyright", "all rights reserved", "post a comment", "no comments", "read more", "click here", "sign up"),
     *("log in", "login", "privacy", "subscribe", "\u00a9", "powered by", "add to cart", "shipping", "reply"),
 )
-"""What a page's frame says, in English."""
+"""English boilerplate phrases."""
 _AROUND = ".,;:!?\"'()[]\u201c\u201d\u2019\u2018*|-"
 _QUOTES = "\"'\u201d\u2019)"
 _BULLETS = frozenset("-\u2022*|>\u00b7")
 _FEW, _MANY, _HEAD = 4, 10, 200
 _LABEL = 3
-"""Words of a line that is left out, at most, unless it ends a sentence."""
+"""A line with at most this many words is left out, unless it ends a sentence."""
 
 _EDGES: dict[str, tuple[float, ...]] = {
     "words": (3.04, 3.57, 4.1, 4.63, 5.16, 5.69, 6.22, 6.75, 7.28, 7.81),
@@ -136,12 +136,12 @@ _EDGES: dict[str, tuple[float, ...]] = {
     "punctuation": (0.00259, 0.0102, 0.0178, 0.0254, 0.033, 0.0405, 0.0481, 0.0557, 0.0633, 0.0709),
     "in_long_lines": (0.381, 0.484, 0.587, 0.69, 0.793, 0.896, 0.999),
 }
-"""Where each statistic's buckets begin: in steps of half a standard deviation around the mean of DCLM's labelled documents."""
+"""Lower bounds of each statistic's buckets: steps of half a standard deviation around the mean of DCLM's labelled documents."""
 
 NAMES = tuple(_EDGES)
 """The statistics, in order."""
 VERSION = 1
-"""Changes with any statistic, word list or bucket."""
+"""Increase it when a statistic, a word list or a bucket changes."""
 
 
 def buckets(text: str) -> list[int]:
