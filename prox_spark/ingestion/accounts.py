@@ -1,4 +1,4 @@
-"""What became of every record of a file: counted, checked, and kept in ``files``."""
+"""Accounts of files: the fate of every record is counted, checked, and stored in ``files``."""
 
 import json
 import logging
@@ -19,10 +19,10 @@ _log = logging.getLogger(__name__)
 _REASONS_SHOWN = 20
 
 Fate = Literal["arrived", "there", "quarantined"]
-"""``arrived``: a new document; ``there``: a document that the store has from the same place."""
+"""``arrived``: a new document; ``there``: a document that the store already has from the same place."""
 
 _BY_KIND: dict[str, Fate] = {"document": "arrived", "unreadable": "quarantined"}
-"""The fates of records by the reader's word, where no id came before and none was forgotten."""
+"""Fates as the reader reports them, valid where no id is a duplicate and none was forgotten."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def account(read: DataFrame, fates: Mapping[Fate, DataFrame]) -> dict[str, Accou
 
     Without ``fates``, every document arrives and every other record is quarantined: then one pass over ``read`` is enough.
     Raises ``ConservationError`` for a file whose records did not all become a document or a row of quarantine, or whose
-    reader counted other records than arrived here.
+    reader counted a different number of records.
     """
     together = read.where("kind != 'end'").select("file", F.col("kind").alias("fate"))
     for fate, rows in fates.items():
@@ -100,7 +100,7 @@ def check_committed(accounts: Mapping[str, Account], documents: int) -> None:
 def file_rows(
     files: Sequence[FileInfo], accounts: Mapping[str, Account], format_name: str, reading: str, now: datetime
 ) -> list[tuple[Any, ...]]:
-    """Rows of ``files`` for those that were read to their end."""
+    """Rows of ``files`` for the files that were read to their end."""
     found = ((file, accounts.get(file.name, Account())) for file in files)
     return [
         (
@@ -113,7 +113,7 @@ def file_rows(
 
 
 def log_accounts(store: str, accounts: Mapping[str, Account]) -> None:
-    """What the readers passed over, by reason, and which columns they left out of how many files."""
+    """Log the skipped records by reason, and for each column left out of the metadata, in how many files."""
     left_out = Counter(f"{name}: {why}" for one in accounts.values() for name, why in one.left_out.items())
     for told, counts in (
         ("records passed over", passed_over(accounts)),
@@ -126,7 +126,7 @@ def log_accounts(store: str, accounts: Mapping[str, Account]) -> None:
 
 
 def passed_over(accounts: Mapping[str, Account]) -> Counter[str]:
-    """Records that are no documents, by reason."""
+    """The number of records that are not documents, by reason."""
     passed: Counter[str] = Counter()
     for one in accounts.values():
         passed.update(one.passed)

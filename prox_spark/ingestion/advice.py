@@ -1,4 +1,4 @@
-"""What to do where a run read no document because all that it found is in quarantine for the same reason."""
+"""Advice for a run that read no document because all its records are in quarantine for the same reason."""
 
 import shlex
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _OTHER_TEXT = "map another column with input.columns.text"
 _AGAIN = "fetch or write the files again"
 _FORMAT = "check input.format"
 _IN_MESSAGE = ""
-"""The message says what to do, or nothing can be done."""
+"""No advice: the message already has it, or nothing can be done."""
 
 ADVICE: dict[str, str] = {
     "AmbiguousColumn": "map input.columns to other columns, or rename one of the two",
@@ -34,14 +34,14 @@ ADVICE: dict[str, str] = {
     "WrongFormat": _IN_MESSAGE,
     "WrongType": _OTHER_TEXT,
 }
-"""What to do about each error class."""
+"""The advice for each error class."""
 
 
 def advice(counts: Mapping[tuple[str, str], int], total: int, documents: int, format_name: str) -> str | None:
     """One line about a run without documents whose rows of quarantine all have the same error class; else ``None``.
 
-    ``counts``: rows of quarantine that the run found, by error class and message, the most frequent ones of ``total``;
-    ``documents``: how many documents it found.
+    ``counts``: the run's rows of quarantine by error class and message, the most frequent ones of ``total``;
+    ``documents``: the number of documents that the run found.
 
     >>> lacks = 'no column text for text; the record has "content", "id"'
     >>> advice({("MissingColumn", lacks): 2}, total=2, documents=0, format_name="json")
@@ -67,7 +67,7 @@ def advice(counts: Mapping[tuple[str, str], int], total: int, documents: int, fo
 
 
 def _of_columns(found: list[Lacking], total: int) -> str:
-    """All lack the same column: what they have in common may be what was meant."""
+    """All records lack the same column: suggest one that they have in common."""
     first = found[0]
     wanted = " or ".join(f"`{name}`" for name in first.wanted)
     common = [name for name in first.have if all(name in one.have for one in found)]

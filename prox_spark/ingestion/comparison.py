@@ -1,4 +1,4 @@
-"""Records that arrive, compared with the store: which are new, which it has, and which have an id of another record."""
+"""Compares new records with the store: which are new, which it already has, and which repeat the id of another record."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,12 +17,12 @@ from prox_spark.tables.forgotten import split_forgotten
 from prox_spark.tables.store import Store
 
 _BROADCAST_DOCUMENTS = 500_000
-"""Documents whose places or ids are sent to every executor, at about 300 bytes each."""
+"""Maximum documents whose places or ids are broadcast to every executor, at about 300 bytes each."""
 
 _NAMES = "file string, position long, longer string"
 
 Siblings = Mapping[str, str]
-"""Files that ids by hash do not tell apart from another one of the same input: their paths by name."""
+"""Paths, by name, of files whose hash ids may equal those of another file of the same input."""
 
 
 def find_siblings(files: Iterable[FileInfo]) -> Siblings:
@@ -40,9 +40,9 @@ def find_siblings(files: Iterable[FileInfo]) -> Siblings:
 
 @dataclass(frozen=True)
 class Compared:
-    """Records that arrive. ``good`` and ``unreadable`` are those of ``split_forgotten``, which ``forgets`` where it found any.
+    """Records of one ingest. ``good`` and ``unreadable`` come from ``split_forgotten``; ``forgets``: it found forgotten ones.
 
-    ``firsts``: for each of their ``again`` ids that came before, where it came from first.
+    ``firsts``: the first place of each id that already existed; ``again`` is the number of these ids.
     """
 
     good: DataFrame
@@ -56,8 +56,8 @@ class Compared:
 def compared(store: Store, read: DataFrame, documents: DataFrame, siblings: Siblings) -> Iterator[Compared]:
     """``read`` (columns of ``ingestion.task.READ``) compared with the store's ``documents`` and with itself.
 
-    An id by hash that a sibling has already becomes one by more of the path. So the ids of a store never change,
-    and reading the same files again gives the same ids.
+    If a sibling already has a hash id, the new record's id is hashed from more parts of its path. So the ids of a store
+    never change, and reading the same files again gives the same ids.
     """
     with ExitStack() as kept:
         for parts in count(PARTS_IN_IDS + 1):
@@ -74,7 +74,7 @@ def compared(store: Store, read: DataFrame, documents: DataFrame, siblings: Sibl
             doc_id = F.when(is_longer, F.col("longer")).otherwise(F.col("doc_id"))
             joined = read.join(_few(longer, found), ["file", "position"], "left")
             read = joined.withColumn("doc_id", doc_id).select(*read.columns)
-        # Text stays where it was read, a unit's documents together, unless nearly all of them were there before.
+        # Do not shuffle text: a unit's documents stay together, unless the store already has nearly all of them.
         yield Compared(good, unreadable, forgets, _few(firsts, again), again)
 
 
@@ -83,7 +83,7 @@ def _few(rows: DataFrame, n: int) -> DataFrame:
 
 
 def _longer_ids(good: DataFrame, firsts: DataFrame, siblings: Siblings, parts: int) -> DataFrame:
-    """(file, position, id by ``parts`` parts of the path) of records whose id, by one part less, a sibling had first."""
+    """(file, position, id from ``parts`` path parts) of records whose id from one part less already belongs to a sibling."""
     others = {row["first_file"] for row in firsts.select("first_file").distinct().collect()} & siblings.keys()
     groups = {file_in_ids(siblings[name], PARTS_IN_IDS) for name in others}
     paths = {name: path for name, path in siblings.items() if file_in_ids(path, PARTS_IN_IDS) in groups}
@@ -106,9 +106,10 @@ def _longer_ids(good: DataFrame, firsts: DataFrame, siblings: Siblings, parts: i
 
 
 def longer_id(path: str | None, row: Mapping[str, Any], parts: int) -> str | None:
-    """The id of a record (columns ``doc_id``, ``position``, ``source``, ``text``) by ``parts`` parts of its file's path.
+    """The id of a record (columns ``doc_id``, ``position``, ``source``, ``text``) from ``parts`` parts of its file's path.
 
-    ``None`` where its id is not that by one part less: it is the record's own, or as long as the path.
+    ``None`` where its present id is not the hash from one part less: the record brought its id, or the path has no more
+    parts.
     """
     if path is None:
         return None
@@ -118,10 +119,10 @@ def longer_id(path: str | None, row: Mapping[str, Any], parts: int) -> str | Non
 
 
 def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
-    """For every id that is in ``documents`` or comes more than once: where it came from first. Shuffles no text.
+    """The first place of every id that is in ``documents`` or occurs more than once. Shuffles no text.
 
-    Of the documents that are there, only ids are read, and they stay where they are: hashes of what arrives go to them. The
-    other columns are read where an id is there already.
+    Of the stored documents, only ids are read, and they are not shuffled: hashes of the new ids are sent to them. The other
+    columns are read only for ids that match.
     """
     ids = good.select("doc_id", "file", "position", "content_hash")
     hashed = F.xxhash64("doc_id").alias("hash")
@@ -137,19 +138,19 @@ def first_comers(good: DataFrame, documents: DataFrame) -> DataFrame:
 
 
 def _place(order: int) -> Column:
-    """Where a record came from, to be compared: what the store has (0) came before what is being read (1)."""
+    """A record's place, for comparison: stored records (0) come before new ones (1)."""
     return F.struct(F.lit(order).alias("order"), "file", "position", "content_hash")
 
 
 def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFrame, DataFrame]:
-    """Divide readable records into those to append, those that the store has, and those whose id came before from elsewhere.
+    """Divide readable records into those to append, those that the store has, and those whose id exists from another place.
 
-    The store has a record that came from the same place with the same text.
+    The store has a record if it contains the same text from the same place.
     """
     joined = good.join(firsts, "doc_id", "left")
     same_place = F.col("file").eqNullSafe(F.col("first_file")) & F.col("position").eqNullSafe(F.col("first_position"))
     same = same_place & F.col("content_hash").eqNullSafe(F.col("first_content_hash"))
-    # Rows of a table have no places: of equal ones the first is the document, the others are repeats.
+    # Rows of a table have no positions: of equal rows the first is the document, the others are repeats.
     rank = F.row_number().over(Window.partitionBy("doc_id").orderBy("position"))
     first = joined.where((F.col("first_order") == 1) & same).withColumn("rank", rank)
     arrived = joined.where(F.col("first_order").isNull()).unionByName(first.where("rank = 1").drop("rank"))
@@ -159,7 +160,7 @@ def split_known(good: DataFrame, firsts: DataFrame) -> tuple[DataFrame, DataFram
 
 
 def duplicates(repeated: DataFrame) -> DataFrame:
-    """The rows for ``quarantine`` of records whose id came before from elsewhere."""
+    """The rows for ``quarantine`` of records whose id exists from another place."""
     where = ("this id already exists, from", "position")
     message = F.concat_ws(" ", F.lit(where[0]), "first_file", F.lit(where[1]), "first_position")
     error = F.lit("DuplicateId").alias("error_class")

@@ -36,10 +36,10 @@ _log = logging.getLogger(__name__)
 _TABLES = ("documents", "quarantine", "files")
 
 _TASK_BYTES = 64 * 1024**2
-"""Text for each task of a batch: small files cost their bytes, not a task each."""
+"""Bytes of text for each task of a batch: small files share a task."""
 
 _MOST_MESSAGES = 1000
-"""Messages of a run, the most frequent ones, that its advice is taken from."""
+"""A run's advice is based on this many of its most frequent messages."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Ingested:
     documents: int
     quarantined: int
     passed: dict[str, int] = field(default_factory=dict)
-    """Records that are no documents, such as requests and images of an archive, by reason."""
+    """Records that are not documents, such as requests and images of an archive, by reason."""
 
     def __add__(self, other: "Ingested") -> "Ingested":
         return Ingested(
@@ -66,8 +66,8 @@ class Ingested:
 def find_files(config: Config) -> list[FileInfo]:
     """The files that ``config.input`` names; empty for a Spark source. No Spark needed.
 
-    Raises ``ConfigError`` without an input, ``InputError`` where nothing matches or a column is missing,
-    ``InstallationError`` where the extractor is not installed.
+    Raises ``ConfigError`` without an input, ``InputError`` if no file matches or a column is missing,
+    ``InstallationError`` if the extractor is not installed.
     """
     source = _input(config)
     if FORMATS[source.format].read_by_spark:
@@ -79,17 +79,17 @@ def find_files(config: Config) -> list[FileInfo]:
 
 
 def ingest(spark: Session, config: Config) -> Ingested:
-    """Read the files of ``config.input`` that the store does not have yet, and append their documents; makes the store.
+    """Read the files of ``config.input`` that the store does not have yet, and append their documents; creates the store.
 
-    A file that the store has (same path, size and modification time) is skipped. A document whose id came before from
-    elsewhere is quarantined, and so is one that was forgotten.
+    A file that the store has (same path, size and modification time) is skipped. A document is quarantined if its id exists
+    from another place, or if it was forgotten.
 
-    ``spark``: a session, or a function that returns one. It is called when the files have been found, so that wrong input
+    ``spark``: a session, or a function that returns one. It is called after the files have been found, so that wrong input
     fails before Spark starts.
 
-    Returns how many files were read and skipped, how many documents were added, how many records quarantined, and how many
-    passed over by reason. Every record that was read is a document or a row of quarantine, which is checked for each file.
-    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` where no file matches or a column is
+    Returns the numbers of files read and skipped, documents added, records quarantined, and records passed over by reason.
+    Every record that was read becomes a document or a row of quarantine; this is checked for each file.
+    Raises ``ConfigError`` without an input or for an unknown format, ``InputError`` if no file matches or a column is
     missing, ``LeaseError`` while another job ingests into this store.
 
     >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
@@ -103,7 +103,7 @@ def ingest(spark: Session, config: Config) -> Ingested:
 
 
 def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> Ingested:
-    """``ingest`` of files that were found before."""
+    """``ingest`` for the result of ``find_files``."""
     source, began, since = _input(config), time.monotonic(), time.time()
     store = create_store(spark, config.store)
     log_session(spark, config.model_dump(mode="json", exclude_defaults=True))
@@ -117,7 +117,7 @@ def ingest_files(spark: SparkSession, config: Config, files: list[FileInfo]) -> 
 
 
 def _advise(store: Store, source: InputConfig, done: Ingested, since: float) -> None:
-    """Say what to do where this run (``since`` a time in seconds) read no document, and all for the same reason."""
+    """Log advice if this run (started at ``since``, in seconds) read no document, all for the same reason."""
     if done.documents or not done.quarantined:
         return
     of_this_run = (F.col("stage") == "ingest") & (F.unix_micros("quarantined_at") >= int(since * 1e6))
@@ -134,7 +134,7 @@ def _advise(store: Store, source: InputConfig, done: Ingested, since: float) -> 
 
 def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileInfo]) -> Ingested:
     spark = store.spark
-    # Before the units are numbered: an ingest that comes between the two is seen.
+    # Read before the units are numbered, so that an ingest in between is noticed.
     version = store.version("documents")
     if FORMATS[source.format].read_by_spark:
         return _ingest_source(store, config, source)
@@ -154,8 +154,8 @@ def _ingest(store: Store, config: Config, source: InputConfig, files: list[FileI
     if not pending:
         return Ingested(0, len(files), 0, 0)
     if source.limit:
-        # A file that a limit cuts off is never done: only its records tell whether there is anything to do. The limit counts
-        # those of files that are done, too.
+        # A file cut off by the limit is never marked as read: only its records tell whether there is anything to do. The
+        # limit also counts records of files that are already read.
         again = [file for file in files if _key(file) not in otherwise]
         rows = read_files(spark, config, source, again, _next_unit(store))
         return Ingested(0, len(files) - len(pending), 0, 0) + _ingest_if_new(
@@ -194,9 +194,9 @@ def _ingest_source(store: Store, config: Config, source: InputConfig) -> Ingeste
 def _ingest_if_new(
     store: Store, config: Config, rows: DataFrame, files: list[FileInfo], version: int, siblings: Siblings
 ) -> Ingested:
-    """Write what the store does not have yet; no lease is taken and no version written where it has everything.
+    """Write the rows that the store does not have yet; if there are none, take no lease and write no version.
 
-    ``version`` is that of ``documents`` which the units of ``rows`` follow.
+    ``version``: the version of ``documents`` after which the units of ``rows`` are numbered.
     """
     _log.info("ingest: reading the source and comparing it with the store", extra={"store": store.location})
     with cached(rows) as read:
@@ -207,7 +207,7 @@ def _ingest_if_new(
             if arrived.isEmpty() and bad.isEmpty() and not ended & {file.name for file in files}:
                 return Ingested(0, 0, 0, 0)
         with hold(store, "ingest") as lease:
-            # Before the look: what an earlier holder commits until then is seen, and nothing comes afterwards.
+            # Take the lease before checking: earlier commits are seen, and no others follow.
             fence(store, lease, _TABLES)
             if changes(store, "documents", version):
                 raise LeaseError("another ingest has just written documents; run the command again")
@@ -225,12 +225,12 @@ _Key = tuple[str, int, int]
 
 
 def _known_files(store: Store, format_name: str, reading: str) -> tuple[set[_Key], set[_Key]]:
-    """The files that need not be read: they gave documents, or were read in this way before; and those read in another.
+    """The files to skip: they gave documents, or were read in this way before; and those of them read in another way.
 
-    Where another format, other columns or limits gave no document, this one may.
+    A file that gave no document with another format, other columns or other limits is read again.
     """
     documents = F.coalesce("documents", F.col("records") - F.col("quarantined"))
-    # Rows of older packages do not say how they were read: if they gave documents, in this way as far as anyone can tell.
+    # Rows of older packages do not record how they were read: assume this way if they gave documents.
     same = F.coalesce(F.col("reading") == reading, (F.col("format") == format_name) & (documents > 0))
     rows = store.read("files").where((documents > 0) | same)
     found = rows.select("path", "size", F.unix_micros("modified_at").alias("modified"), same.alias("same")).collect()
@@ -247,8 +247,8 @@ def _key(file: FileInfo) -> _Key:
 
 
 def _next_unit(store: Store) -> int:
-    # A unit that was forgotten whole is not used again: refinements cover units by their numbers.
-    # Two questions, each of which Delta may answer from its log alone.
+    # The number of a completely forgotten unit is not used again: refinements cover units by their numbers.
+    # Two queries, because Delta can answer each from its log alone.
     newest = [store.read("documents").agg(F.max("unit")), store.read("refinements").agg(F.max("last_unit"))]
     return max(-1 if row is None or row[0] is None else int(row[0]) for row in (rows.first() for rows in newest)) + 1
 
@@ -258,7 +258,7 @@ def read_files(
 ) -> DataFrame:
     """The files' records in the columns of ``READ``, in units from number ``first`` on; up to the input's limit."""
     plans = plan_units(files, first, config.ingest.unit_bytes)
-    # A limit counts records over all files in order, which one task alone can do.
+    # A limit counts records over all files in order: only a single task can do that.
     tasks = 1 if source.limit else max(cores(spark), sum(map(text_bytes, files)) // _TASK_BYTES)
     groups = group_tasks(plans, tasks)
     sizes = (config.ingest.unit_bytes, source.limit, config.limits)
@@ -271,10 +271,10 @@ def _write(
 ) -> Ingested:
     """Commit documents, then quarantine, then files: after a crash between them the next run completes the rest.
 
-    Raises ``ConservationError`` before anything is committed where a record got lost.
+    Raises ``ConservationError`` before anything is committed if a record got lost.
     """
     purpose = Purpose("ingest")
-    # As of a version: an append that reads the table which it writes would conflict with every other.
+    # Read at a fixed version: an append that reads the table it writes to would conflict with every other append.
     with compared(store, read, store.read("documents", store.version("documents")), siblings) as found:
         arrived, bad = found.good, found.unreadable
         there = None
@@ -284,10 +284,10 @@ def _write(
         fates: dict[Fate, DataFrame] = {"arrived": arrived, "quarantined": bad} if found.again or found.forgets else {}
         accounts = account(read, fates if there is None else {**fates, "there": there})
         quarantined = sum(one.quarantined for one in accounts.values())
-        # Judged by the tables as they are before the documents are appended.
+        # Computed from the tables before the documents are appended.
         with cached(_new_quarantine(store, bad)) if quarantined else nullcontext() as new:
             n_new = 0 if new is None else new.count()
-            # An append of nothing would be a version, too.
+            # An empty append would also create a version.
             some = any(one.arrived for one in accounts.values())
             documents = commit(store, lease, "documents", arrived, purpose).rows if some else 0
             check_committed(accounts, documents)
@@ -302,7 +302,7 @@ def _write(
 
 
 def _new_quarantine(store: Store, bad: DataFrame) -> DataFrame:
-    """Rows for ``quarantine`` that are not there yet: a run that was cut short is completed, not repeated."""
+    """Rows that ``quarantine`` does not have yet, so that an interrupted run is completed without repeating rows."""
     there = store.read("quarantine", store.version("quarantine"))
     old = there.where("stage = 'ingest'").select("file", "position", "error_class", "doc_id")
     same = F.lit(True)

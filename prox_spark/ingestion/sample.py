@@ -17,27 +17,27 @@ from prox_spark.ingestion.task import Task
 from prox_spark.session import cores
 
 SAMPLED = pa.schema([("text", pa.string()), ("read", pa.float64())])
-"""A readable record's text; or, in one row for each file, no text and how many bytes of the file were read."""
+"""The text of a readable record; one further row for each file has no text, but the number of bytes read from it."""
 
 _PLACES = 64
 _ROWS = 256
 _TASK_BYTES = 64 * 1024**2
-"""Bytes of files for each task: small files cost their bytes, not a task each."""
+"""Bytes of files for each task: small files share a task."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The first ``size`` bytes of a file: all of it where that is its size."""
+    """The first ``size`` bytes of a file, which can be the whole file."""
 
     file: FileInfo
     size: int
 
 
 def choose_parts(files: Sequence[FileInfo], budget: int) -> list[Part]:
-    """All files where they have at most ``budget`` bytes; else about so many, at places spread evenly over all bytes.
+    """All files if they have at most ``budget`` bytes in all; else about ``budget`` bytes, spread evenly over the corpus.
 
-    At each place, its file is read from the start, and the next files if it is too short, because compressed files can only be
-    read from the start. A file with several places is read further.
+    The file at each place is read from its start, because compressed files can only be read from the start; if it is too
+    short, the next files follow. From a file with several places, more is read.
     """
     ends = list(accumulate(file.size for file in files))
     total = ends[-1] if ends else 0
@@ -80,13 +80,13 @@ def _task(groups: Sequence[Sequence[Part]], format_name: str, columns: dict[str,
 def read_part(
     part: Part, format_name: str, columns: dict[str, str] | None = None, extract: str = DEFAULT
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of ``SAMPLED`` of one file's part; the last row tells how many bytes that was."""
+    """Batches of ``SAMPLED`` from part of a file; the last row has the number of bytes read."""
     size = part.file.size
     limit = part.size / size if part.size < size else None
     texts: list[bytes | None] = []
     read = 0.0
     for record, share in read_start(part.file.path, format_name, size, columns=columns or None, extract=extract):
-        # Records that were decoded with the last bytes still belong to them.
+        # Records decoded from the same last bytes still belong to the part.
         if limit is not None and read >= limit and share > read:
             break
         read = share

@@ -33,7 +33,7 @@ from prox_spark.limits import DocumentLimits
 from prox_spark.spark_api import condition
 from prox_spark.tables.store import analyzed
 
-# Partitions have their own numbers of units, so that tasks need not know of each other.
+# Each partition has its own range of unit numbers, so that tasks need no coordination.
 _UNITS_PER_PARTITION = 2**20
 
 _KEPT = (StringType, BinaryType, NumericType, BooleanType, StructType, ArrayType)
@@ -45,7 +45,7 @@ _UNKNOWN = datetime.fromtimestamp(0, UTC)
 def source_batches(spark: SparkSession, source: InputConfig, batch_bytes: int) -> list[DataFrame]:
     """The source's rows as they are, about ``batch_bytes`` of text at a time by the sizes of its files.
 
-    A view without files, and a source with a limit, is one batch. Raises as ``open_source`` does.
+    A view without files, or a source with a limit, is one batch. Raises the errors of ``open_source``.
     """
     rows, _ = open_source(spark, source)
     if source.limit:
@@ -66,7 +66,7 @@ def source_batches(spark: SparkSession, source: InputConfig, batch_bytes: int) -
 def read_source(
     rows: DataFrame, source: InputConfig, first_unit: int, unit_bytes: int, limits: DocumentLimits
 ) -> DataFrame:
-    """Rows of ``open_source`` in the columns of ``READ``. A row without an id column is known by a hash of its text."""
+    """Rows of ``open_source`` in the columns of ``READ``. Without an id column, a row's id is a hash of its text."""
     mapping = _mapping(rows, source)
     others = [field for field in rows.schema.fields if field.name not in mapping.values()]
 
@@ -76,7 +76,7 @@ def read_source(
     pairs = [
         (
             F.lit(field.name),
-            # Numbers as they stand in the metadata of files.
+            # Numbers in the same format as in the metadata of files.
             quoted(field.name).cast("string")
             if isinstance(field.dataType, StringType | NumericType | BooleanType)
             else F.to_json(F.struct(quoted(field.name))),
@@ -86,7 +86,7 @@ def read_source(
     metadata = F.create_map(*(item for pair in pairs for item in pair)) if pairs else F.lit(None)
     kinds = {field.name: field.dataType for field in rows.schema.fields}
     doc_id, text = ours("doc_id"), ours("text")
-    # Ids and texts go to Python as they are: Spark writes numbers otherwise than files do, and hides what is not UTF-8.
+    # Ids and texts go to Python unconverted: Spark formats numbers differently from files, and hides invalid UTF-8.
     if not isinstance(kinds.get(mapping["doc_id"]), _KEPT):
         doc_id = doc_id.cast("string")
     if not isinstance(kinds[mapping["text"]], BinaryType):
@@ -102,14 +102,14 @@ def read_source(
 
 
 def quoted(name: str) -> Column:
-    """The column of this name, whatever letters it has."""
+    """The column with this name, which may contain any characters."""
     return F.col("`{}`".format(name.replace("`", "``")))
 
 
 def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, dict[str, str]]:
-    """The source's rows as they are, up to its limit, and the source's column for each of ours.
+    """The source's rows as they are, up to its limit, and the source's column for each prox_spark column.
 
-    Raises ``InputError`` where the table or a mapped column does not exist, or the text is no string.
+    Raises ``InputError`` if the table or a mapped column does not exist, or the text is not a string.
     """
     if not isinstance(source.path, str):
         raise ConfigError(f"input.path: one table at a time for format {source.format}")
@@ -127,14 +127,14 @@ def open_source(spark: SparkSession, source: InputConfig) -> tuple[DataFrame, di
 
 
 def _mapping(rows: DataFrame, source: InputConfig) -> dict[str, str]:
-    """The source's column for each of ours. Raises ``InputError`` where one does not exist, or the text is no string."""
+    """The source's column for each prox_spark column. Raises the errors of ``map_columns``."""
     return map_columns(rows.schema, source)
 
 
 def map_columns(schema: StructType, source: InputConfig) -> dict[str, str]:
-    """The source's column for each of ours, by its schema.
+    """The source's column for each prox_spark column, from its schema.
 
-    Raises ``InputError`` where one that is needed does not exist, or the text is neither string nor binary.
+    Raises ``InputError`` if a required column does not exist, or the text is neither string nor binary.
     """
     found = FORMATS[source.format]
     mapping = {ours: source.columns.get(ours, getattr(found, ours)[0]) for ours in COLUMNS}
@@ -146,7 +146,7 @@ def map_columns(schema: StructType, source: InputConfig) -> dict[str, str]:
                 f"input.columns.{name}: {source.path} has no column {column!r}; it has {', '.join(schema.names)}{advice}"
             )
     kind = schema[mapping["text"]].dataType
-    # All texts may be null: a column of nulls alone has no type of its own.
+    # All texts may be null: a column of only nulls has the void type.
     if not isinstance(kind, StringType | CharType | VarcharType | BinaryType | NullType):
         raise InputError(
             f"{source.path}: column {mapping['text']!r} for text contains {kind.simpleString()}, not strings: "
@@ -174,9 +174,9 @@ def _task(path: str, first_unit: int, unit_bytes: int, limits: DocumentLimits) -
 def convert(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:
     """Rows of a table, with columns ``doc_id``, ``source``, ``url``, ``metadata`` and ``text``, in the columns of ``READ``.
 
-    The rules are those of files: a text that is null or not UTF-8 is unreadable, '' and NaN are no ids, and what is beside
-    the text has U+FFFD for what is not UTF-8. Rows of a table have no positions; those without an id are known by a hash of
-    their text.
+    The rules are those of files: a text that is null or not UTF-8 is unreadable, '' and NaN are not valid ids, and in the
+    other columns U+FFFD replaces invalid UTF-8. Rows of a table have no positions; without an id, a hash of the text is the
+    id.
     """
     n = batch.num_rows
     texts, valid = utf8_values(batch.column("text"))
@@ -208,7 +208,7 @@ def convert(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:
 
 
 def _sound(column: pa.Array) -> pa.Array:
-    """A column of strings with U+FFFD for what is not UTF-8: Spark checks it no more than Parquet does."""
+    """A column of strings with U+FFFD in place of invalid UTF-8: neither Spark nor Parquet checks it."""
     values, valid = utf8_values(column)
     if valid:
         return column
@@ -218,7 +218,7 @@ def _sound(column: pa.Array) -> pa.Array:
 def _sound_map(column: pa.Array) -> pa.Array:
     if pa.types.is_null(column.type) or (_is_sound(column.keys) and _is_sound(column.items)):
         return column
-    column = column.take(pa.array(range(len(column))))  # a map of its own: a slice cannot be put together again
+    column = column.take(pa.array(range(len(column))))  # copy the map: a slice cannot be reassembled
     keys, values = _sound(column.keys), _sound(column.items)
     return pa.MapArray.from_arrays(column.offsets, keys, values, mask=column.is_null() if column.null_count else None)
 

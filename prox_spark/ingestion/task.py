@@ -13,9 +13,9 @@ from prox_spark.limits import DocumentLimits, too_large
 from prox_spark.schemas import RECORDS
 
 READ = pa.schema([("kind", pa.string()), ("file", pa.string()), ("unit", pa.int64()), *RECORDS])
-"""``kind``: ``document``, ``unreadable``, or ``end``: a file read to its end, whose ``position`` counts its rows. Its
-``metadata`` accounts for what has no row, each as a JSON object, where there is any: ``passed``, records passed over by reason,
-and ``left_out``, columns that metadata lacks, with the reason. The records of a file = ``position`` + all of ``passed``."""
+"""``kind``: ``document``, ``unreadable``, or ``end`` for a file read to its end, whose ``position`` is its number of rows. Its
+``metadata`` can have two JSON objects: ``passed``, the number of records passed over by reason, and ``left_out``, the reason
+for each column that metadata lacks. The records of a file = ``position`` + all of ``passed``."""
 
 Task = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 

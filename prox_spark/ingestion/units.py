@@ -1,4 +1,4 @@
-"""Which files are read together, and which numbers their units get. Pure: no Spark."""
+"""Groups files into batches and tasks, and numbers their units. Pure: no Spark."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from heapq import heapreplace
 from prox_spark.corpora.files import FileInfo
 
 # Bytes of text for each byte of a file: measured on the gold's files (C4 and RedPajama-V2 gzip 2.5 to 3, DCLM zstd 3,
-# FineWeb Parquet 2; bzip2 and xz by compressing the same texts). Only the size of units depends on it, never what they hold.
+# FineWeb Parquet 2; bzip2 and xz by compressing the same texts). Only the size of units depends on it.
 _EXPANSION = {".gz": 3.0, ".zst": 3.5, ".parquet": 2.0, ".bz2": 3.5, ".xz": 3.5}
 
 
@@ -21,7 +21,7 @@ class FilePlan:
 
 
 def text_bytes(file: FileInfo) -> int:
-    """About how many bytes of text the file holds."""
+    """The approximate bytes of text in the file."""
     return int(file.size * next((f for suffix, f in _EXPANSION.items() if file.path.endswith(suffix)), 1.0))
 
 
@@ -40,7 +40,7 @@ def batches(files: Iterable[FileInfo], batch_bytes: int, batch_files: int = 20_0
 
 
 def plan_units(files: Iterable[FileInfo], first_unit: int, unit_bytes: int) -> list[FilePlan]:
-    """Give every file its units: small files share one until it is full, a large file has several of its own."""
+    """Give every file its units: small files share one until it is full, a large file has several to itself."""
     plans: list[FilePlan] = []
     unit, filled = first_unit, 0
     for file in files:
