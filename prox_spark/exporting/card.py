@@ -111,7 +111,7 @@ def read_card_facts(version: Version) -> CardFacts:
 
 
 def card(facts: CardFacts, manifest: Mapping[str, Any]) -> str:
-    """The card (Markdown with YAML before it) of what the manifest describes."""
+    """The card (Markdown after a YAML header) of the dataset that the manifest describes."""
     name = f"{manifest['refinement']}:{manifest['version']}"
     raw, counts = manifest["raw"], manifest["counts"]
     front = {
@@ -144,7 +144,7 @@ def card(facts: CardFacts, manifest: Mapping[str, Any]) -> str:
 
 
 def size_category(documents: int) -> str:
-    """The Hub's word for so many rows."""
+    """The Hub's size category for this number of rows."""
     return next((word for limit, word in _SIZES if documents < limit), _LARGEST)
 
 
@@ -158,6 +158,6 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A name that comes from a corpus or a configuration, as code: no markup, and no end of the table's cell."""
+    """A name from a corpus or a configuration as inline code: it can neither add markup nor end the table cell."""
     plain = clean(" ".join(text.split())).replace("`", "'").replace("|", "¦")
     return f"`{plain}`" if plain else "(empty)"

@@ -47,7 +47,7 @@ _PLACES = "documents-{number:05d}.parquet"
 
 @dataclass(frozen=True)
 class Request:
-    """What to export to where, checked as far as that goes without Spark."""
+    """What to export and where to; checked as far as possible without Spark."""
 
     target: Folder
     format: str
@@ -58,10 +58,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Exported:
-    """An export in ``folder``; ``new`` is False if it was there already.
+    """An export in ``folder``; ``new`` is False if it existed already.
 
-    ``tokens`` counts the end token of each document, too; of ``verified`` documents the ids of ``inexact`` give another
-    text. All three are None for other formats than ``tokens``.
+    ``tokens`` includes the end token of each document. ``verified`` documents were decoded again; ``inexact`` of them gave
+    a different text. All three are None for formats other than ``tokens``.
     """
 
     folder: str
@@ -95,14 +95,14 @@ def export(
 
     ``spark``: a session, or a function that returns one, called when the request has been checked. ``store``: a path or a
     catalog's ``schema``. ``name``: ``NAME`` (its newest version), ``NAME:VERSION``, or ``@N`` for
-    version N of the table ``refined``. ``folder``: what to make, a path or a URL. ``format``: ``parquet``, ``jsonl``,
-    ``huggingface`` or ``tokens``. ``tokenizer``, for tokens: a folder, or a repository on the model hub. ``seed``: of the
-    documents' order. ``raw``: write the original documents that the version covers instead.
+    version N of the table ``refined``. ``folder``: the path or URL to create. ``format``: ``parquet``, ``jsonl``,
+    ``huggingface`` or ``tokens``. ``tokenizer``, for tokens: a folder, or a repository on the model hub. ``seed``: for the
+    order of the documents. ``raw``: write the original documents that the version covers instead.
 
-    Returns what is in the folder: documents, characters, files, bytes, tokens.
+    Returns the numbers of documents, characters, files, bytes and tokens in the folder.
     Raises ``UsageError`` for an unknown name or format, a tokenizer that is missing or not wanted, a version without
-    documents and a folder with something else; ``RefinerError`` for a tokenizer that cannot be read; ``StoreError`` for a
-    version that is gone or holds documents that were forgotten; ``ConservationError`` where not all documents were written.
+    documents and a folder with other content; ``RefinerError`` for a tokenizer that cannot be read; ``StoreError`` for a
+    version that was deleted or contains forgotten documents; ``ConservationError`` if not all documents were written.
 
     >>> done = prox_spark.export(spark, "my-store", "rules", "rules-jsonl", "jsonl")
     >>> done.refinement, done.version, done.documents, done.files, done.new
@@ -115,10 +115,10 @@ def export(
 def make_request(
     folder: str | Path, format: str, *, tokenizer: str | None = None, seed: int = 0, raw: bool = False
 ) -> Request:
-    """A request that can be carried out as far as is known without Spark.
+    """A request that is valid, as far as can be checked without Spark.
 
     Raises ``UsageError`` for an unknown format, a tokenizer that is missing or not wanted, lacks an end token or cannot be
-    read (``RefinerError``), a seed out of range, and a folder that holds something else.
+    read (``RefinerError``), a seed out of range, and a folder with other content.
     """
     if format not in get_args(Format):
         raise UsageError(unknown("format", format, get_args(Format)))
@@ -137,11 +137,11 @@ def make_request(
 
 
 def write(spark: SparkSession, location: str, name: str, request: Request) -> Exported:
-    """Carry out a request, or find that it is done.
+    """Carry out a request, unless its export exists already.
 
-    Raises ``UsageError`` for an unknown name, a version without documents and a folder that holds another export,
-    ``StoreError`` for a version that is gone or holds documents that were forgotten, ``ConservationError`` where fewer or
-    more documents were written than the version has.
+    Raises ``UsageError`` for an unknown name, a version without documents and a folder with another export,
+    ``StoreError`` for a version that was deleted or contains forgotten documents, ``ConservationError`` if the number of
+    documents written is not the version's.
     """
     version = _open(spark, location, name)
     row, counts = version.row, version.row["counts"].asDict()
@@ -204,7 +204,7 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
 
 
 def shuffle(rows: DataFrame, seed: int, shards: int) -> DataFrame:
-    """The documents in ``shards`` partitions, one a shard, each in its seeded order: shard and ``COLUMNS``."""
+    """The documents (shard and ``COLUMNS``) in ``shards`` partitions, one per shard, each in its seeded order."""
     key = F.xxhash64(F.lit(seed).cast("long"), "doc_id").alias("key")
     keyed = rows.select(key, *COLUMNS.names).withColumn("shard", F.pmod("key", F.lit(shards).cast("long")).cast("int"))
     ordered = repartition_by_id(keyed, shards, "shard").sortWithinPartitions("key", "doc_id")
@@ -214,19 +214,19 @@ def shuffle(rows: DataFrame, seed: int, shards: int) -> DataFrame:
 def _open(spark: SparkSession, location: str, name: str) -> Version:
     store = open_store(spark, location)
     version = open_version(store, name)
-    # A pinned copy has lost what was forgotten; the version's own tables have not.
+    # A pinned copy no longer has the forgotten documents; the version's tables still do.
     if version.copy is None:
         check_unforgotten(store, version.row)
     return version
 
 
 def _name_files(format: str, written: list[Row]) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, int]]:
-    """Entries of the manifest, the final name of every file of an attempt, and its bytes."""
+    """The manifest's file entries, and the final name and the bytes of every file of an attempt."""
     entries: list[dict[str, Any]] = []
     moved: dict[str, str] = {}
     sizes: dict[str, int] = {}
     for number, row in enumerate(written):
-        # Numbered as they are there: a shard that got no document has no file.
+        # Number only files that exist: a shard without documents has no file.
         name = _NAMES[format].format(number=number, total=len(written))
         counts = {key: row[key] for key in ("documents", "characters", "tokens")}
         entry = {"name": name, **counts, "bytes": row["file"]["bytes"], "sha256": row["file"]["sha256"]}
@@ -240,7 +240,7 @@ def _name_files(format: str, written: list[Row]) -> tuple[list[dict[str, Any]], 
 
 
 def _check_files(target: Folder, found: dict[str, Any]) -> None:
-    """Raise ``UsageError`` where a file of a finished export is not there as its manifest says."""
+    """Raise ``UsageError`` if a file of a finished export is missing or differs from its manifest entry."""
     sizes = target.sizes()
     for file in found["files"]:
         if sizes.get(file["name"]) != file["bytes"]:

@@ -19,7 +19,7 @@ _ATOMIC = (_LOCAL, "hdfs", "viewfs")
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder by its absolute path or URL, which need not exist; names of files in it may hold ``/``."""
+    """A folder by its absolute path or URL; it need not exist. Names of files in it may contain ``/``."""
 
     url: str
 
@@ -52,7 +52,7 @@ class Folder:
         return {name: int(info["size"] or 0) for name, info in self._found().items()}
 
     def changed_at(self) -> datetime | None:
-        """When a file below it was changed last; None where it holds none."""
+        """The time of the last change to a file below it; None if it has no files."""
         return max(map(modified, self._found().values()), default=None)
 
     def children(self, prefix: str) -> list["Folder"]:
@@ -98,19 +98,19 @@ class Folder:
             _move(self, files, f"{path}/{name}", f"{other}/{new_name}")
 
     def rename(self, there: "Folder") -> None:
-        """Give the folder another name in one step (see ``atomic``). Raises ``OSError`` where that holds files."""
+        """Rename the folder in one step (see ``atomic``). Raises ``OSError`` if the target contains files."""
         files, path = self._system()
         _, other = there._system()
         if self.scheme != _LOCAL and files.exists(other):
             if there.sizes():
                 raise FileExistsError(f"{there.url} contains files")
-            # HDFS would put it inside an empty folder.
+            # HDFS would move the folder into an empty target.
             files.rmdir(other)
         with around("folder", "rename"):
             _move(self, files, path, other)
 
     def remove(self) -> None:
-        """Delete the folder and all that it holds, where it exists."""
+        """Delete the folder and its contents, if it exists."""
         files, path = self._system()
         if files.exists(path):
             with around("folder", "remove"):
@@ -126,7 +126,7 @@ class Folder:
         if not files.exists(path):
             return {}
         found = files.find(path, detail=True).values()
-        # Some file systems name what they list with a leading slash, others without.
+        # Some file systems list names with a leading slash, others without.
         return {
             info["name"].lstrip("/").removeprefix(path.lstrip("/")).lstrip("/"): info
             for info in found
@@ -135,7 +135,7 @@ class Folder:
 
 
 class HashedFile(io.RawIOBase):
-    """A file that knows the SHA-256 (hex) and the number of the bytes that were written to it."""
+    """A file that computes the SHA-256 (hex) and the number of the bytes written to it."""
 
     def __init__(self, file: Any) -> None:
         super().__init__()

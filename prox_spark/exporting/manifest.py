@@ -8,13 +8,13 @@ from prox_spark import __version__
 from prox_spark.errors import UsageError
 
 _WHAT = ("format", "refinement", "version", "fingerprint", "raw", "seed", "counts")
-"""What two exports share whose files are the same but for the package's version and the tokenizer."""
+"""Keys that must be equal in two exports for their files to be the same, apart from package version and tokenizer."""
 
 
 def manifest(
     what: Mapping[str, Any], tokenizer: Mapping[str, Any] | None, dtype: str | None, files: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """The manifest as an object. ``what`` has the keys that say what was exported, ``files`` those of ``file_entry``."""
+    """The manifest as an object. ``what`` has the keys that identify the export, ``files`` the file entries."""
     tokens = tokenizer is not None
     return {
         **{name: what[name] for name in _WHAT},
@@ -31,14 +31,14 @@ def manifest(
 
 
 def encoded(found: Mapping[str, Any]) -> bytes:
-    """The manifest as it is written."""
+    """The bytes of the manifest file."""
     return (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def check_same(
     written: bytes, what: Mapping[str, Any], tokenizer: Mapping[str, Any] | None, documents: int, where: str
 ) -> dict[str, Any]:
-    """The manifest of a finished export, which is of the very same. Raises ``UsageError`` where it is of something else."""
+    """The manifest of a finished export of the same request. Raises ``UsageError`` if the export is a different one."""
     try:
         there = json.loads(written)
         digests = (there["tokenizer"] or {}).get("sha256")

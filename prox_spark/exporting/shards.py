@@ -1,6 +1,6 @@
 """The Spark task of ``export``: the rows of one shard in, one file out, and a row about the file.
 
-No Spark here. Files of a shard have a name that no other attempt of the task has: of several attempts one counts.
+No Spark here. Every attempt of a task gives its files unique names; only one attempt counts.
 """
 
 import uuid
@@ -19,7 +19,7 @@ SHARD_CHARACTERS = 256_000_000
 """Approximate characters of text in a shard."""
 
 MOST_SHARDS = 10_000
-"""From so many on, shards become larger: each takes a block of each task that reads the documents."""
+"""Maximum number of shards; beyond it shards become larger, because each takes a block from every task that reads documents."""
 
 _FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
 
@@ -35,7 +35,7 @@ WRITTEN = pa.schema(
         ("inexact", pa.int64()),
     ]
 )
-"""A written shard; the last four are null where it holds no tokens (``writers.Finished``)."""
+"""A written shard; the last four are null for formats without tokens (``writers.Finished``)."""
 
 _GROUP_ROWS = 10_000
 _GROUP_BYTES = 32 << 20
@@ -46,7 +46,7 @@ Writer = ParquetWriter | JsonWriter | TokenWriter
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """Where the attempts go and what they write; ``tokenizing`` for the format ``tokens``."""
+    """The folder for the attempts, and what they write; ``tokenizing`` only for the format ``tokens``."""
 
     attempts: str
     format: str
@@ -54,7 +54,7 @@ class ShardPlan:
 
 
 def shard_task(plan: ShardPlan) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for ``mapInArrow`` over partitions that hold the rows of one shard each: its number and ``COLUMNS``."""
+    """A function for ``mapInArrow`` over partitions of one shard each (rows: shard number and ``COLUMNS``)."""
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         groups = grouped(batches)
@@ -94,7 +94,7 @@ def _open_writer(plan: ShardPlan, shard: int) -> Writer:
 
 
 def grouped(batches: Iterator[pa.RecordBatch], rows: int = _GROUP_ROWS, size: int = _GROUP_BYTES) -> Iterator[pa.Table]:
-    """The same rows in groups whose ends follow from the rows, however they are cut into batches."""
+    """The same rows in groups whose boundaries depend only on the rows, not on the incoming batches."""
     schema = pa.schema([("shard", pa.int64()), *COLUMNS])
     pending: list[pa.RecordBatch] = []
     n = filled = 0
@@ -113,7 +113,7 @@ def grouped(batches: Iterator[pa.RecordBatch], rows: int = _GROUP_ROWS, size: in
 
 
 def _table(batches: list[pa.RecordBatch]) -> pa.Table:
-    # In one piece: Parquet's pages end where the pieces of a column do.
+    # In one piece, because Parquet ends a page where a column's piece ends.
     return pa.Table.from_batches(batches).combine_chunks()
 
 

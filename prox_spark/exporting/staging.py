@@ -1,9 +1,9 @@
 """A folder of files that is written atomically.
 
-Tasks write to a *staging* folder beside the target, whose name begins with a dot. Where a folder can be renamed in one step
-(local disks, HDFS) the finished one gets the target's name. An object store has no such step: the objects are moved one by
-one, the manifest last, and a mark in the target says until then that it is not finished. Whoever writes leaves its name in
-the staging folder, so that the next run to the same target knows what a dead one left.
+Tasks write to a *staging* folder beside the target, whose name begins with a dot. If a folder can be renamed in one step
+(local disks, HDFS), the finished one is renamed to the target. Object stores cannot rename: the objects are moved one by
+one, the manifest last, and a marker file in the target says until then that it is unfinished. A run writes its process name
+into the staging folder, so that the next run to the same target can recognise the leftovers of a dead run.
 """
 
 import uuid
@@ -19,7 +19,7 @@ from prox_spark.exporting.folder import Folder
 from prox_spark.processes import alive, myself
 
 MANIFEST = "manifest.json"
-"""The file that a finished folder has, and that is written last."""
+"""The file that is written last: a folder that has it is finished."""
 
 _MARK = ".exporting"
 _ABANDONED = timedelta(days=1)
@@ -28,7 +28,7 @@ _ABANDONED = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Staging:
-    """Where one run writes. ``attempts`` is for the tasks: each attempt of a task has files of its own there."""
+    """The staging folder of one run. Tasks write to ``attempts``, where each attempt of a task has separate files."""
 
     target: Folder
     folder: Folder
@@ -39,10 +39,10 @@ class Staging:
         return self.folder.child("attempts")
 
     def publish(self, moved: Mapping[str, str], sizes: Mapping[str, int], written: Iterable[tuple[str, bytes]]) -> None:
-        """Make the target of the attempts in ``moved`` (their name and the final one) and of the files ``written``.
+        """Create the target from the attempts in ``moved`` (attempt name: final name) and the files ``written``.
 
         ``sizes`` are the bytes of each attempt; the last of ``written`` is the manifest. Files of other attempts are removed.
-        Raises ``ProxSparkError`` where an attempt's file is not there as it was written, ``UsageError`` if another process
+        Raises ``ProxSparkError`` if an attempt's file is missing or has another size, ``UsageError`` if another process
         created the target.
         """
         found = self.attempts.sizes()
@@ -57,7 +57,7 @@ class Staging:
             if whole.sizes():
                 raise _made_meanwhile(whole)
             whole.write(_MARK, self.holder.encode())
-        # An object store copies each, which takes a second or more.
+        # An object store copies each file, which takes a second or more.
         with ThreadPoolExecutor(max_workers=16) as pool:
             list(pool.map(lambda one: self.attempts.move(one[0], whole, one[1]), moved.items()))
         for name, content in written:
@@ -73,7 +73,7 @@ class Staging:
             raise _made_meanwhile(self.target) from error
 
     def withdraw(self) -> None:
-        """Remove what this run has put into a target that it did not finish: one without a manifest."""
+        """Remove this run's files from an unfinished target (one without a manifest)."""
         if _holder(self.target) == self.holder and MANIFEST not in self.target.sizes():
             self.target.remove()
 
@@ -106,14 +106,14 @@ def _prefix(target: Folder) -> str:
 
 
 def look(target: Folder) -> bytes | None:
-    """The manifest of a finished folder; None where there is nothing, or what a run left that died while it published.
+    """The manifest of a finished folder; None if it is empty, or has only leftovers of a run that died while publishing.
 
-    Raises ``UsageError`` where the target holds anything else.
+    Raises ``UsageError`` if the target has other content.
     """
     names = target.sizes()
     if MANIFEST in names:
         if _MARK in names and _is_dead(target):
-            # Its run died between the two.
+            # The run died between these two steps.
             target.delete(_MARK)
         return target.read(MANIFEST)
     if names and not (_MARK in names and _is_dead(target)):
@@ -123,7 +123,7 @@ def look(target: Folder) -> bytes | None:
 
 
 def _is_dead(folder: Folder) -> bool:
-    """Whether the run that writes there is dead."""
+    """Whether the run that writes to the folder is dead."""
     holder = _holder(folder)
     if holder is not None and not alive(holder):
         return True
@@ -132,7 +132,7 @@ def _is_dead(folder: Folder) -> bool:
 
 
 def _holder(folder: Folder) -> str | None:
-    """Who writes there, as ``processes.myself`` names a process; None where nobody says so."""
+    """The process that writes to the folder, as ``processes.myself`` names it; None if it is not recorded."""
     try:
         return folder.read(_MARK).decode("utf-8", "replace")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Documents as token ids: which tokenizer, and how a document of any length becomes ids that decode to its exact text."""
+"""Documents as token ids: loads the tokenizer, and turns documents of any length into ids that decode to the exact text."""
 
 import hashlib
 import re
@@ -35,7 +35,7 @@ Ids = npt.NDArray[np.unsignedinteger[Any]]
 
 @dataclass(frozen=True)
 class Tokenizing:
-    """What a task needs to tokenise documents; ``name`` is what errors call it."""
+    """The tokenizer data that a task needs; ``name`` is for error messages."""
 
     name: str
     serialised: str
@@ -45,7 +45,7 @@ class Tokenizing:
 
 @dataclass(frozen=True)
 class ChosenTokenizer:
-    """A tokenizer as it was read. ``vocabulary`` is one more than its largest id; ``files`` are its own, by name."""
+    """A loaded tokenizer. ``vocabulary`` is one more than its largest id; ``files`` are its files by name."""
 
     name: str
     serialised: str
@@ -56,7 +56,7 @@ class ChosenTokenizer:
 
     @property
     def dtype(self) -> str:
-        """The smallest of uint16 and uint32 that holds every id."""
+        """uint16 if it fits every id, else uint32."""
         return "uint16" if self.vocabulary <= 1 << 16 else "uint32"
 
     @property
@@ -64,7 +64,7 @@ class ChosenTokenizer:
         return Tokenizing(self.name, self.serialised, self.end_id, self.dtype)
 
     def described(self) -> dict[str, Any]:
-        """As the manifest has it."""
+        """The tokenizer's entry in the manifest."""
         return {
             "name": self.name,
             "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in sorted(self.files.items())},
@@ -77,8 +77,8 @@ class ChosenTokenizer:
 def read_tokenizer(name: str) -> ChosenTokenizer:
     """The tokenizer of a folder or of a repository on the model hub.
 
-    Raises ``RefinerError`` where there is none, ``UsageError`` where it has no end token: documents that follow each other
-    in a shard could not be told apart.
+    Raises ``RefinerError`` if there is none, ``UsageError`` if it has no end token: nothing would separate the documents
+    of a shard.
     """
     folder = resolve_tokenizer(name)
     whole = serialised(folder)
@@ -93,21 +93,21 @@ def read_tokenizer(name: str) -> ChosenTokenizer:
             "choose a tokenizer with an end token, or set one there"
         )
     files = {file: (folder / file).read_bytes() for file in _FILES if (folder / file).is_file()}
-    # What tokenised the documents, where the folder has an older format only.
+    # The tokenizer as used, if the folder has it only in an older format.
     files.setdefault("tokenizer.json", whole.encode())
     known = Path(name).name if Path(name).expanduser().is_dir() else name
     return ChosenTokenizer(known, whole, max(vocabulary.values()) + 1, end, vocabulary[end], files)
 
 
 class DocumentTokenizer:
-    """Ids of documents, without special tokens; what looks like one in a page is tokenised as text."""
+    """Ids of documents, without special tokens; text in a page that looks like one is tokenised as text."""
 
     def __init__(self, tokenizing: Tokenizing) -> None:
         self._dtype = tokenizing.dtype
         self._first, self._next = open_tokenizers(tokenizing.serialised, tokenizing.name)
 
     def pieces(self, texts: Sequence[str]) -> Iterator[tuple[int, Ids]]:
-        """The number of a text and ids of it, in order; several pieces of a text of more than ``SLAB`` characters."""
+        """Pairs of a text's index and ids, in order; a text of more than ``SLAB`` characters comes in several pieces."""
         start = 0
         for number, text in enumerate(texts):
             if len(text) > SLAB:
@@ -117,7 +117,7 @@ class DocumentTokenizer:
         yield from self._short(texts, start, len(texts))
 
     def decode(self, ids: Ids) -> str:
-        """The text that ids of a whole document stand for."""
+        """The text that the ids of a whole document decode to."""
         return str(self._first.decode(ids.tolist(), skip_special_tokens=False))
 
     def _short(self, texts: Sequence[str], start: int, end: int) -> Iterator[tuple[int, Ids]]:
@@ -131,9 +131,9 @@ class DocumentTokenizer:
 
 
 def cut(text: str, size: int = SLAB) -> Iterator[str]:
-    """A long text in pieces of at most ``size`` characters, cut where tokenizers see an end anyhow.
+    """A long text in pieces of at most ``size`` characters, cut where tokenizers end a token anyway.
 
-    That is behind a line end between two letters that are no white space, in the last quarter of a piece; else behind any
+    That is after a line end between two characters that are not white space, in the last quarter of a piece; else after any
     line end there; else anywhere.
     """
     start = 0

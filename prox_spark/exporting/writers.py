@@ -25,10 +25,10 @@ COLUMNS = pa.schema(
         ("metadata", pa.map_(pa.string(), pa.string())),
     ]
 )
-"""What an export holds of each document, in this order."""
+"""The exported columns, in this order."""
 
 PLACES = pa.schema([("doc_id", pa.string()), ("start", pa.int64()), ("tokens", pa.int64())])
-"""Where a document's ids begin in its token shard, and how many they are without the end token."""
+"""Start of a document's ids in its token shard, and their number without the end token."""
 
 VERIFIED = 100
 """Documents of each token shard that are decoded and compared with their texts."""
@@ -38,7 +38,7 @@ _LEVEL = 3
 
 @dataclass(frozen=True)
 class File:
-    """A file that was written: its name in the folder for attempts, bytes, SHA-256 (hex)."""
+    """A written file: its name in the folder for attempts, bytes, SHA-256 (hex)."""
 
     name: str
     bytes: int
@@ -47,8 +47,8 @@ class File:
 
 @dataclass(frozen=True)
 class Finished:
-    """A shard's file. With tokens: how many ids it has, where documents begin in it, and of how many ``verified`` documents
-    the ids give another text (``inexact``)."""
+    """A shard's file. With tokens: the number of ids, the file of document starts, and how many of the ``verified``
+    documents decode to a different text (``inexact``)."""
 
     file: File
     tokens: int | None = None
@@ -58,7 +58,7 @@ class Finished:
 
 
 class ParquetWriter:
-    """A Parquet file, a row group for each group of rows. ``plain``: metadata as JSON text, for readers without maps."""
+    """A Parquet file with a row group for each group of rows. ``plain``: metadata as JSON text, for readers without maps."""
 
     def __init__(self, folder: Folder, name: str, *, plain: bool = False) -> None:
         self._name = name
@@ -86,7 +86,7 @@ class ParquetWriter:
 
 
 class JsonWriter:
-    """JSON lines in one zstd frame: an object a document, its metadata an object or null."""
+    """JSON lines in one zstd frame: one object per document, its metadata an object or null."""
 
     def __init__(self, folder: Folder, name: str) -> None:
         self._name = name
@@ -101,7 +101,7 @@ class JsonWriter:
             orjson.dumps(dict(zip(COLUMNS.names, values, strict=True)))
             for values in zip(*columns, metadata, strict=True)
         )
-        # One write a group: how the frame is cut into blocks must not depend on anything else.
+        # One write per group: the frame's block boundaries must depend only on the groups.
         self._stream.write(b"\n".join(lines) + b"\n")
 
     def finish(self) -> Finished:
@@ -114,9 +114,9 @@ class JsonWriter:
 
 
 class TokenWriter:
-    """A one-dimensional ``.npy`` of ids, each document's and the end token, and a Parquet file of their places.
+    """A one-dimensional ``.npy`` with the ids and the end token of each document, and a Parquet file with their places.
 
-    An ``.npy`` begins with its length: until that is known the ids lie in a temporary file of the machine.
+    An ``.npy`` begins with its length: until that is known, the ids are in a local temporary file.
     """
 
     def __init__(self, folder: Folder, name: str, tokenizing: Tokenizing) -> None:
@@ -124,7 +124,7 @@ class TokenWriter:
         self._tokenizer = DocumentTokenizer(tokenizing)
         self._dtype = np.dtype(tokenizing.dtype).newbyteorder("<")
         self._end = np.array([tokenizing.end_id], self._dtype).tobytes()
-        self._ids: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- open as long as the shard
+        self._ids: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- open until the shard is written
         self._count = self._verified = self._inexact = 0
         self._file, self._places_file = folder.create(name), folder.create(self._places_name)
         self._places = pq.ParquetWriter(self._places_file, PLACES, compression="zstd", compression_level=_LEVEL)
@@ -153,7 +153,7 @@ class TokenWriter:
         self._count += 1
 
     def _verify(self, text: str, ids: Ids) -> None:
-        # A longer text comes in pieces, and decoding holds a document several times.
+        # A longer text comes in pieces, and decoding keeps several copies of a document.
         if self._verified < VERIFIED and len(text) <= SLAB:
             self._verified += 1
             self._inexact += self._tokenizer.decode(ids) != text
