@@ -1,7 +1,7 @@
-"""The framing of WARC files (ISO 28500): records one after the other, plain or compressed, and the way on after damage.
+"""The framing of WARC files (ISO 28500): reads successive records, plain or compressed, and resumes after damage.
 
 FastWARC's iterator stops without an error at an empty gzip member and at some damaged records, so that the rest of a file is
-lost. This reader continues, and has an entry for everything that it cannot read.
+lost. This reader continues, and yields an entry for everything that it cannot read.
 """
 
 import re
@@ -13,7 +13,7 @@ from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.streams import HEAD, Damaged, gunzip_whole, members, other_kind, packing_of, zstd_dictionary
 
 Headers = dict[str, str]
-"""Fields by their names in lower case; of repeated ones the first."""
+"""Fields by their names in lower case; the first of repeated fields."""
 
 _SCAN = 1 << 20
 _MOST_HEADER = 1 << 20
@@ -21,13 +21,13 @@ _MOST_AGAIN = 1 << 30
 _LINES = b"\r\n\0 \t"
 _BETWEEN = b"\r\n\r\n"
 _BOM = b"\xef\xbb\xbf"
-# Tools that translate line ends make CR CR LF of CR LF.
+# Tools that translate line ends turn CR LF into CR CR LF.
 _VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r{0,2}\n")
 _HEADER_END = re.compile(rb"\n\r{0,2}\n")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _FIELD = re.compile(r"\n([^\s:][^:\n]*):([^\n]*)")
-_FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r{0,2}\n[ \t]+")  # a run of blanks is looked at from its start alone
-# The first field is part of it: pages that tell of WARC hold lines with the version alone.
+_FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r{0,2}\n[ \t]+")  # match a run of blanks only from its start, in linear time
+# Includes the first field: pages about WARC can have lines with only the version.
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r{0,2}\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _START_LENGTH = 256
 _MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
@@ -35,9 +35,9 @@ _CUT_OFF = "the archive is cut off inside this record"
 
 
 class Entry(NamedTuple):
-    """One record of an archive, or what takes the place of one.
+    """One record of an archive, or bytes in place of a record.
 
-    ``block`` is ``None`` where the record is too large to be held, and where ``error_class`` says why it cannot be read.
+    ``block`` is ``None`` if the record is too large to keep in memory, or if it cannot be read (then ``error_class`` is set).
     """
 
     position: int | None
@@ -48,27 +48,27 @@ class Entry(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A place in an archive: ``skip`` bytes of content after what can be read by itself from ``offset`` on."""
+    """A place in an archive: ``skip`` bytes of content after the file's ``offset``, from which decoding can start."""
 
     offset: int
     skip: int
 
 
 class ArchiveStream:
-    """The content of an archive as it is read: some bytes ahead, a place to come back to, and how it ended."""
+    """The content of an archive while it is read: a look-ahead buffer, places to return to, and how the content ended."""
 
     def __init__(self, file: WatchedFile, *, whole: bool = False) -> None:
-        """``whole``: read a gzip file quickly, without places to come back to. Damage then ends it."""
+        """``whole``: read a gzip file quickly, without places to return to. Damage then ends the stream."""
         self._file = file
         self._whole = whole
         file.seek(0)
         self.packing = packing_of(file.read(HEAD))
         self._dictionary = zstd_dictionary(file) if self.packing == "zstd" else None
-        self._again = 0  # bytes of content that were read and have to be read again
+        self._again = 0  # bytes of content that are read more than once
         self.open(Place(0, 0))
 
     def open(self, place: Place) -> None:
-        """Go on reading at ``place``."""
+        """Continue reading at ``place``."""
         self._origin = 0
         self._end: int | None = None
         self._file.seek(place.offset)
@@ -79,36 +79,36 @@ class ArchiveStream:
         self.damage: Damaged | None = None
         self._ended = False
         self.data, self.at = b"", 0
-        self._before = 0  # bytes of content before ``data``, since it was opened
+        self._before = 0  # bytes of content before ``data``, counted from the last ``open``
         self._starts = [(0, place.offset)]
         self.skip(place.skip)
 
     def content(self) -> int:
-        """Bytes of content before ``at``, since it was opened, or was before it went back."""
+        """Bytes of content before ``at``, also after ``go_back``."""
         return self._origin + self._before + self.at
 
     def go_back(self, place: Place, content: int) -> None:
-        """Go on at ``place``, which has ``content`` bytes before it; what is known of the end stays known."""
+        """Continue at ``place``, which has ``content`` bytes before it; a known end of the content stays known."""
         end = self._end
-        self._again += self.content() - content + place.skip + _SCAN  # a piece is read at least
+        self._again += self.content() - content + place.skip + _SCAN  # at least one piece is read
         self.open(place)
         self._origin = content - self._before - self.at
         self._end = end
 
     def may_reach(self, size: int) -> bool:
-        """Whether it is worth passing over ``size`` bytes that may have to be read again.
+        """Whether to pass over ``size`` bytes, although they may have to be read again.
 
-        It is not where they go beyond the end, or where a gibibyte and once the content were read again before: each record
-        of a damaged archive may tell the length of many others.
+        Not if they reach beyond the end, or if a gibibyte plus the size of the content was already read again: each record of
+        a damaged archive may have a length that covers many others.
         """
         if self._end is not None and self.content() + size > self._end:
             return False
         return self._again <= _MOST_AGAIN + (self._end or 0)
 
     def fill(self, size: int) -> bool:
-        """Whether ``size`` bytes are there from ``at`` on; reads as many as are missing.
+        """Read until ``size`` bytes are available from ``at`` on; returns whether they are.
 
-        It reads a quarter more than is there, so that copying what is there takes time by what is read.
+        It grows the buffer by at least a quarter, so that the time for copying it is proportional to the bytes read.
         """
         have = len(self.data) - self.at
         if have >= size or self._ended:
@@ -140,7 +140,7 @@ class ArchiveStream:
         return b""
 
     def place(self) -> Place:
-        """Where ``at`` is. Places before it are forgotten."""
+        """The place of ``at``. Earlier places can no longer be returned to."""
         here = self._before + self.at
         while len(self._starts) > 1 and self._starts[1][0] <= here:
             del self._starts[0]
@@ -152,7 +152,7 @@ class ArchiveStream:
         return any(content == self._before + at for content, _ in self._starts)
 
     def skip(self, size: int) -> int:
-        """Pass over ``size`` bytes, holding few of them; returns how many there were."""
+        """Pass over ``size`` bytes with little memory; returns how many there were."""
         left = size
         while left and self.fill(1):
             step = min(left, len(self.data) - self.at)
@@ -189,14 +189,14 @@ class ArchiveStream:
         return True
 
     def is_broken_since(self, place: Place, length: int) -> bool:
-        """Whether a member that begins at ``place`` and ends with the ``length`` bytes from here turned out to be broken."""
+        """Whether the member that begins at ``place`` and ends ``length`` bytes from here is broken."""
         damage = self.damage
         if damage is None or not damage.inside or place != Place(damage.start, 0):
             return False
         return not self.data[self.at + length :].lstrip(_LINES)
 
     def find_start(self) -> bool:
-        """Go to the next record's version line, at or after ``at``; to the end where there is none."""
+        """Go to the next record's version line, at or after ``at``; to the end if there is none."""
         while True:
             self.fill(_SCAN)
             match = _START.search(self.data, self.at)
@@ -210,7 +210,7 @@ class ArchiveStream:
             self.fill(_START_LENGTH + 1)
 
     def resume(self) -> bool:
-        """Go on at the next record behind the member that is damaged; ``False`` where there is none that can be read."""
+        """Continue at the next record after the damaged member; ``False`` if no further record can be read."""
         magic = _MAGIC.get(self.packing)
         while magic and self.damage is not None:
             offset = next(filter(self._can_be_read, self._find_magic(magic, self.damage.start + 1)), None)
@@ -222,7 +222,7 @@ class ArchiveStream:
         return False
 
     def _find_magic(self, magic: bytes, start: int) -> Iterator[int]:
-        """The positions of ``magic`` in the file from ``start`` on. In between, the file may be read elsewhere."""
+        """The positions of ``magic`` in the file from ``start`` on. The caller may read elsewhere in the file in between."""
         data = b""
         while True:
             self._file.seek(start + len(data))
@@ -255,10 +255,10 @@ class ArchiveStream:
 
 
 def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
-    """The records of a WARC file, in order; a damaged one, or bytes that are none, as an entry that says so.
+    """The records of a WARC file, in order. A damaged record, or bytes that are not a record, give an entry with an error.
 
-    ``position`` counts the entries; it is ``None`` where the file is of another kind. A block of more than ``largest`` bytes
-    is passed over. After damage, reading continues at the next record. Memory is bounded by ``largest``.
+    ``position`` counts the entries; it is ``None`` if the file is of another kind. A block of more than ``largest`` bytes is
+    passed over. After damage, reading continues at the next record. Memory is bounded by ``largest``.
     """
     stream = ArchiveStream(file, whole=True)
     given = 0
@@ -269,7 +269,8 @@ def read_archive(file: WatchedFile, largest: int) -> Iterator[Entry]:
         given += 1
     else:
         return
-    # Something is damaged: once more from the start, by the slower way that knows where it is. What was given stays given.
+    # The file is damaged: read again from the start with the slower reader, which knows its places, and skip the entries that
+    # were already yielded.
     yield from islice(_read_entries(ArchiveStream(file), largest), given, None)
 
 
@@ -307,7 +308,7 @@ def _other_kind(stream: ArchiveStream) -> Damaged | None:
 
 
 def _read_entry(stream: ArchiveStream, position: int, largest: int) -> Entry:
-    """The record that begins here. The stream then stands behind it or, after damage, at the next one."""
+    """The record that begins here. Leaves the stream after the record or, if it is damaged, at the next one."""
     place = stream.place()
     length = _header_length(stream)
     if length is None:
@@ -317,12 +318,12 @@ def _read_entry(stream: ArchiveStream, position: int, largest: int) -> Entry:
     size = headers.get("content-length", "")
     if not _LENGTH.fullmatch(size):
         stream.find_start()
-        return Entry(position, headers, None, "BrokenFile", "the record has no Content-Length that is a number")
+        return Entry(position, headers, None, "BrokenFile", "the record has no numeric Content-Length")
     return _read_block(stream, position, headers, int(size), largest, place)
 
 
 def _header_length(stream: ArchiveStream) -> int | None:
-    """Bytes of the record's header with the empty line behind it; ``None`` where there is no header."""
+    """Bytes of the record's header including the empty line after it; ``None`` if there is no header."""
     size = HEAD
     while True:
         whole = stream.fill(size)
@@ -345,7 +346,7 @@ def _not_a_record(stream: ArchiveStream, position: int) -> Entry:
             return _damaged(position, {}, stream)
         if cut:
             return Entry(position, {}, None, "TruncatedFile", _CUT_OFF)
-    return Entry(position, {}, None, "BrokenFile", "the archive is damaged: what is here is no record")
+    return Entry(position, {}, None, "BrokenFile", "the archive is damaged: these bytes are not a record")
 
 
 def _read_block(
@@ -362,7 +363,7 @@ def _read_block(
         block = stream.data[stream.at : stream.at + length] if held else None
         stream.at += ahead
         return Entry(position, headers, block)
-    # A wrong length swallows what follows, or cuts itself.
+    # A wrong length includes the following records, or cuts this one off.
     if begin is not None:
         stream.go_back(*begin)
     if stream.find_start() or whole:
@@ -378,9 +379,9 @@ def _damaged(position: int, headers: Headers, stream: ArchiveStream) -> Entry:
 
 
 def parse_headers(data: bytes) -> Headers:
-    """The fields of a WARC header behind its version line. Lines that begin with a blank continue the one before."""
+    """The fields of a WARC header after its version line. A line that begins with a blank continues the line before."""
     text = data.decode("utf-8", "replace")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
-    # Of repeated ones the first stays.
+    # Keep the first of repeated fields.
     return {name.rstrip().lower(): value.strip() for name, value in reversed(_FIELD.findall(text))}

@@ -1,4 +1,4 @@
-"""The columns of a corpus: whether they are there, and taking them out of a record."""
+"""The columns of a corpus: checks that they exist, and takes them out of records."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from prox_spark.suggest import hint, nearest
 _SAMPLE = 100
 _FILES = 5
 _NAMES, _NAME = 200, 30
-"""Characters of the names in a message: of all together, about, and of one."""
+"""Maximum characters of the names in a message: of all together (approximately), and of one."""
 
 _USUAL = (
     "text",
@@ -34,7 +34,7 @@ _USUAL = (
     "passage",
     "story",
 )
-"""What corpora call their text, the likelier first."""
+"""Usual names of the text column, the likeliest first."""
 
 _LACKS = re.compile(
     r'no column (?P<wanted>.+) for (?P<ours>\w+); the (?P<what>record|file) has (?P<have>"?.*)', re.DOTALL
@@ -43,16 +43,16 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def check_files(paths: Sequence[str], format_name: str, columns: Mapping[str, str] | None = None) -> None:
-    """Raise ``InputError`` before any work when none of a sample of ``paths`` can have the columns that are asked for.
+    """Raise ``InputError`` before any work if no file in a sample of ``paths`` has the requested columns.
 
-    Up to five files, spread over all, are checked by ``check_columns``: one odd file among others is left to the quarantine.
+    ``check_columns`` checks up to five files, spread over all; a single odd file goes to the quarantine later.
     Parquet files of a Delta table are refused: reading them as files would bring deleted rows back.
     """
     if get_format(format_name, columns).container == "parquet":
         folder = find_delta_table(paths)
         if folder is not None:
             raise InputError(
-                f"{shown(folder)}: is a Delta table, whose files hold deleted rows, too: set input.format=delta"
+                f"{shown(folder)}: is a Delta table, whose files also hold deleted rows: set input.format=delta"
             )
     step = max(1, -(-len(paths) // _FILES))
     first: InputError | None = None
@@ -68,9 +68,9 @@ def check_files(paths: Sequence[str], format_name: str, columns: Mapping[str, st
 
 
 def check_columns(path: str, format_name: str, columns: Mapping[str, str] | None = None) -> None:
-    """Raise ``InputError`` before any work when ``path`` cannot have the columns that are asked for.
+    """Raise ``InputError`` before any work if ``path`` cannot have the requested columns.
 
-    Parquet: the schema lacks the text column, a column that the caller mapped, or the text is no string. JSON lines: the
+    Parquet: the schema lacks the text column or a column that the caller mapped, or the text is not a string. JSON lines: the
     text column, or one that the caller mapped, is in none of the first 100 readable records, or the file is of another
     format. A file that cannot be read passes: reading it quarantines it.
     """
@@ -83,7 +83,7 @@ def check_columns(path: str, format_name: str, columns: Mapping[str, str] | None
             _CHECKS[found.container](file, found)
         except (InputError, MemoryError):
             raise
-        except Exception:  # noqa: BLE001 -- whatever it is, reading the file makes a quarantine row of it
+        except Exception:  # noqa: BLE001 -- any error becomes a row of quarantine when the file is read
             file.raise_failure()
 
 
@@ -101,7 +101,7 @@ def _check_parquet(file: WatchedFile, found: Format) -> None:
             )
         if ours == "text" and have[0] in schema.names:
             kind = schema.field(have[0]).type
-            # All texts of a file may be null: its column has no type of its own then.
+            # If all texts of a file are null, the column has the null type.
             if not is_text(kind) and not pa.types.is_null(kind):
                 raise InputError(
                     f"{shown(path)}: column {have[0]!r} for text contains {kind}, not strings: map input.columns.text"
@@ -164,7 +164,7 @@ def has_column(record: dict[str, Any], name: str) -> bool:
 
 
 def take_column(record: dict[str, Any], names: tuple[str, ...]) -> tuple[bool, Any]:
-    """Whether ``record`` has one of ``names``, and the first one's value. A column is taken out, a field stays."""
+    """Whether ``record`` has one of ``names``, and the first one's value. A column is removed from it, a field is not."""
     for name in names:
         if name in record:
             return True, record.pop(name)
@@ -182,7 +182,7 @@ def _inner(record: dict[str, Any], name: str) -> Any:
 
 @dataclass(frozen=True)
 class Lacking:
-    """What a record or a file lacks: the columns that were wanted ``for`` one of ours, and the names that it has instead."""
+    """A missing column of a record or a file: the ``wanted`` names for our column ``ours``, and the names it does have."""
 
     wanted: tuple[str, ...]
     ours: str
@@ -190,7 +190,7 @@ class Lacking:
     have: tuple[str, ...]
 
     def message(self) -> str:
-        """The message of its row of quarantine: as many names as fit, likely ones first; what does not print is replaced.
+        """The message for the row of quarantine: as many names as fit, likely ones first; unprintable characters are replaced.
 
         >>> Lacking(("text",), "text", "record", ("URL", "content")).message()
         'no column text for text; the record has "content", "URL"'
@@ -209,7 +209,7 @@ class Lacking:
 
     @classmethod
     def of(cls, message: str) -> "Lacking | None":
-        """What ``message`` was made from, as far as it says; ``None`` for another message."""
+        """Parses a ``message`` back, as far as it is complete; ``None`` for other messages."""
         found = _LACKS.fullmatch(message)
         if found is None:
             return None
@@ -219,7 +219,7 @@ class Lacking:
 
 
 def likely_column(ours: str, wanted: str, have: Iterable[str]) -> str | None:
-    """The column among ``have`` that was probably meant; ``None`` where none is likely.
+    """The column in ``have`` that was probably meant; ``None`` if none is likely.
 
     >>> likely_column("text", "text", ["URL", "content"]), likely_column("doc_id", "key", ["keys", "b"])
     ('content', 'keys')

@@ -1,7 +1,7 @@
-"""Text of pages by the WHATWG Encoding Standard: what a charset's label means, and decoding that never fails.
+"""Decodes pages by the WHATWG Encoding Standard: codecs for charset labels, and decoding that never fails.
 
-Source: https://encoding.spec.whatwg.org (labels: section 4.2), https://html.spec.whatwg.org (order of the signs, section
-13.2.3.2). Python's codecs do the decoding; the handler below mends where they and the standard differ.
+Source: https://encoding.spec.whatwg.org (labels: section 4.2), https://html.spec.whatwg.org (precedence of encoding hints,
+section 13.2.3.2). Python's codecs do the decoding; the error handler below covers their differences from the standard.
 """
 
 import codecs
@@ -61,22 +61,22 @@ _SAMPLE = 1 << 16
 _META = re.compile(rb"""<!--|<meta\s[^>]{0,1000}?charset\s*=\s*["']?\s*([^\s"'/>;]{1,40})""", re.IGNORECASE)
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _ISO_2022 = re.compile(rb"\x1b(\([BJI]|\$[@B])")
-# EUC-JP and ISO-2022-JP hold the same characters as windows-31j; Python's tables for them are of another origin.
+# EUC-JP and ISO-2022-JP have the same characters as windows-31j, but Python's tables for them come from another source.
 _JIS_AS_WINDOWS = str.maketrans("\u301c\u2016\u2212\xa2\xa3\xac", "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2")
-# What Python's windows-31j makes of the bytes A0, FD, FE and FF, which the standard does not have.
+# The characters that Python's windows-31j decodes from the bytes A0, FD, FE and FF; the standard does not define these bytes.
 _NOT_WINDOWS_31J = dict.fromkeys((0xF8F0, 0xF8F1, 0xF8F2, 0xF8F3), "\ufffd")
 _ERRORS = "prox_spark_whatwg"
 
 
 def codec_of(label: str | None) -> str | None:
-    """The codec that a charset's label means by the WHATWG Encoding Standard; ``None`` for a label that it does not know."""
+    """The codec for a charset label by the WHATWG Encoding Standard; ``None`` for an unknown label."""
     return _CODECS.get(label.strip("\t\n\f\r ").lower()) if label else None
 
 
 def decode_page(body: bytes, charset: str | None, *, html: bool = True) -> str:
-    """The text of a page: by byte order mark, else the HTTP header's ``charset``, else HTML's meta, else by its looks.
+    """The text of a page, decoded by its byte order mark, else the HTTP ``charset``, else HTML's meta, else by detection.
 
-    A label that the standard does not know is ignored. Bytes that the encoding does not have become U+FFFD.
+    A label that the standard does not know is ignored. Bytes that are invalid in the encoding become U+FFFD.
     """
     for mark, codec in _MARKS:
         if body.startswith(mark):
@@ -89,7 +89,7 @@ def decode_page(body: bytes, charset: str | None, *, html: bool = True) -> str:
 
 
 def decode(data: bytes, codec: str) -> str:
-    """``data`` in one of the codecs that ``codec_of`` gives, with U+FFFD for what it does not have. Never raises."""
+    """``data`` decoded by one of the codecs that ``codec_of`` gives, with U+FFFD for invalid bytes. Never raises."""
     if codec == "iso-2022-jp":
         return _decode_iso_2022_jp(data)
     if codec == "replacement":  # encodings that hide ASCII in other bytes: the standard refuses to read them
@@ -103,7 +103,7 @@ def decode(data: bytes, codec: str) -> str:
 
 
 def _declared(body: bytes) -> str | None:
-    """The codec of the first meta element whose label is known. UTF-16 there means UTF-8, for the element was read as ASCII."""
+    """The codec of the first meta element with a known label. UTF-16 means UTF-8, because the element itself is in ASCII."""
     start = 0
     while (match := _META.search(body, start, _SAMPLE)) is not None:
         start = match.end()
@@ -121,7 +121,7 @@ def _declared(body: bytes) -> str | None:
 
 
 def _sniff(body: bytes) -> str:
-    """The codec that ``body`` looks like, where nothing declares one."""
+    """The codec detected from ``body``, for pages that declare none."""
     first = _NOT_ASCII.search(body)
     if first is None:
         return "iso-2022-jp" if _ISO_2022.search(body) else "utf-8"
@@ -134,7 +134,7 @@ def _sniff(body: bytes) -> str:
     sample = body[max(0, first.start() - 1_000) :][:_SAMPLE]
     text = sample.decode("utf-8", "replace")
     wrong = text.count("\ufffd")
-    # Other encodings hardly ever look like UTF-8: a page that mostly is has a few broken characters.
+    # Other encodings hardly ever look like UTF-8: a page that is mostly valid UTF-8 has a few broken characters.
     if sum(one > "\x7f" for one in text) - wrong >= wrong:
         return "utf-8"
     found = detect_encoding(body[:_SAMPLE] if first.start() < _SAMPLE else sample, html5_compatible=False) or ""
@@ -161,7 +161,7 @@ def _decode_iso_2022_jp(data: bytes) -> str:
 
 
 def _mend(error: UnicodeError) -> tuple[str, int]:
-    """An error handler: what the standard reads where Python's codec finds nothing, else U+FFFD."""
+    """An error handler: the standard's character for bytes that Python's codec does not know, else U+FFFD."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     data, start = error.object, error.start

@@ -1,6 +1,6 @@
 """HTML to text: the extractors that ``input.extract`` names, each by its library.
 
-``EXTRACTORS`` is the only list of them: ``input.extract``, reading and ``docs/configuration.md`` follow from it. Each keeps
+``EXTRACTORS`` is the only list of them: ``input.extract``, the readers and ``docs/configuration.md`` use it. Each keeps
 headings, paragraphs, list items, rows of tables and lines of preformatted text as lines.
 """
 
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from prox_spark.errors import InstallationError
 
 DEFAULT = "text"
-"""The neutral extractor: it leaves nothing out, and nothing in a store names it."""
+"""The neutral extractor: it leaves nothing out, and stores do not record its name."""
 
 
 class Extractor(NamedTuple):
-    """A way from HTML to text. ``apart``: always in a process of its own, however small the page is."""
+    """An extractor of text from HTML. ``apart``: it always runs in a separate process, even for small pages."""
 
     about: str
     extract: Callable[[str], str]
@@ -48,7 +48,7 @@ def _trafilatura(html: str) -> str:
 
 
 EXTRACTORS: dict[str, Extractor] = {
-    # Nothing is left out for being navigation or footer: that is what refinement decides.
+    # Navigation and footers stay in the text: refinement decides about them.
     "text": Extractor("The visible text of the whole page, as a WET file has it", _whole_page, "resiliparse"),
     "main": Extractor("The main content, as DCLM has it", _main_content, "resiliparse"),
     "trafilatura": Extractor(
@@ -63,7 +63,7 @@ EXTRACTORS: dict[str, Extractor] = {
 
 
 def check_extractor(name: str) -> None:
-    """Raise ``InstallationError`` where the library of an extractor is not installed."""
+    """Raise ``InstallationError`` if an extractor's library is not installed."""
     found = EXTRACTORS[name]
     if find_spec(found.library) is None:
         needed = f"prox-spark[{found.extra}]" if found.extra else found.library

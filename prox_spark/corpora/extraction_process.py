@@ -1,9 +1,9 @@
-"""Text of pages, in a child process where a page may be dangerous.
+"""Extracts the text of pages, in a child process if a page may be dangerous.
 
-A parser is compiled code, which Python cannot interrupt, and a page of some kilobytes can make one work for hours, take all
-memory or crash (formatting elements that are never closed, thousands of attributes, a million nested elements). So a page is
-parsed by a child that has limits of processor time and memory for each page; the system ends it where a page goes beyond them,
-also when this process is gone. A small page with few tags cannot cost much and is parsed here.
+A parser is compiled code, which Python cannot interrupt, and a page of some kilobytes can make it run for hours, use all
+memory or crash (formatting elements that are never closed, thousands of attributes, a million nested elements). So a child
+process parses pages, with limits on CPU time and memory for each page; the operating system kills it if a page exceeds them,
+even if this process has died. A small page with few tags cannot cost much and is parsed in this process.
 
 The page and its text go through shared memory; only their lengths go through pipes.
 """
@@ -28,22 +28,22 @@ from prox_spark.corpora.extraction import EXTRACTORS, Extractor, check_extractor
 from prox_spark.errors import InstallationError
 
 MAX_PAGE = 64 << 20
-"""Bytes of the largest page that is parsed, decoded or not, and of the longest text."""
+"""Maximum bytes of a page, before and after decoding, and of its text."""
 
 CPU_SECONDS = 10
-"""Processor time that a page may take."""
+"""Maximum CPU time for a page."""
 
-# A parser copies what is not closed for each tag that follows: in time and memory, a page's bytes times its tags.
+# A parser copies unclosed elements for each following tag, so its time and memory can grow with a page's bytes times its tags.
 # The worst page found below these takes 0.2 s and 170 MiB.
 _SMALL_PAGE = 32 << 10
 _SMALL_PRODUCT = 10_000_000
-_LARGE_PAGE = 8 << 20  # after one, a new child: what it had taken is given back
+_LARGE_PAGE = 8 << 20  # after such a page a new child is started, which frees the memory
 _MEMORY = 512 << 20
 _MEMORY_A_BYTE = 64
-# glibc's settings. By default it gives memory back after each page, and the system clears it again for the next one.
+# Settings of glibc. By default it returns memory after each page, and the kernel clears it again for the next one.
 _KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(32 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 _START_SECONDS = 60
-# A page that waits for a processor is no slow page; a child that does nothing at all is given up some time.
+# A page that waits for a CPU is not slow, so this limit is generous; it is for a child that hangs.
 _WAIT_SECONDS = 300
 
 _REQUEST = struct.Struct("<Q40s")  # bytes of the page, the label of its charset
@@ -52,7 +52,7 @@ _TEXT, _LARGE, _MALFORMED, _MEMORY_SPENT = b"t", b"l", b"e", b"m"
 
 
 class NoText(Exception):  # noqa: N818 -- a fact about the data that becomes a quarantine row, never a user's error
-    """A page has no text that can be had: ``error_class`` and the message say why."""
+    """No text can be extracted from a page: ``error_class`` and the message say why."""
 
     def __init__(self, error_class: str, message: str) -> None:
         super().__init__(message)
@@ -62,9 +62,9 @@ class NoText(Exception):  # noqa: N818 -- a fact about the data that becomes a q
 def html_to_text(body: bytes, charset: str | None, name: str) -> str:
     """The text of an HTML page by the extractor ``name``; ``charset`` is the label of the HTTP header.
 
-    Raises ``NoText`` with ``MalformedHtml``, with ``TooComplex`` where the page takes more than ``CPU_SECONDS`` or too much
-    memory, or ends the parser, and with ``TooLarge`` where its text is longer than ``MAX_PAGE``. Raises ``InstallationError``
-    where the extractor's library is missing or a child cannot be started.
+    Raises ``NoText`` with ``MalformedHtml``, with ``TooComplex`` if the page takes more than ``CPU_SECONDS`` or too much
+    memory, or crashes the parser, and with ``TooLarge`` if its text is longer than ``MAX_PAGE``. Raises ``InstallationError``
+    if the extractor's library is missing or a child cannot be started.
     """
     found = EXTRACTORS[name]
     small = not found.apart and len(body) <= _SMALL_PAGE and len(body) * body.count(b"<") <= _SMALL_PRODUCT
@@ -83,7 +83,7 @@ def _answer(body: bytes, charset: str | None, found: Extractor) -> tuple[bytes, 
         text = found.extract(decode_page(body, charset)).encode("utf-8", "replace")
     except (MemoryError, RecursionError):
         return _MEMORY_SPENT, b""
-    except Exception as error:  # noqa: BLE001 -- recorded: an extractor's surprise costs this page, never the file
+    except Exception as error:  # noqa: BLE001 -- recorded: an unexpected error costs this page, never the file
         return _MALFORMED, type(error).__name__.encode()
     return (_TEXT, text) if len(text) <= MAX_PAGE else (_LARGE, b"")
 
@@ -93,7 +93,7 @@ def _answer(body: bytes, charset: str | None, found: Extractor) -> tuple[bytes, 
 
 def _ask_child(body: bytes, charset: str | None, name: str) -> tuple[bytes, bytes]:
     with _lock:
-        # A child may be killed by others, or for want of memory that others took: then a second one has the page, too.
+        # Another process may kill the child, or use up the memory: so a second child tries the page again.
         for last in (False, True):
             child = _children.get(name)
             if child is None or child.owner != os.getpid():
@@ -102,7 +102,7 @@ def _ask_child(body: bytes, charset: str | None, name: str) -> tuple[bytes, byte
                 answer = child.ask(body, charset)
             except TimeoutError:
                 _children.pop(name).end()
-                raise NoText("TooComplex", f"the parser gave no answer within {_WAIT_SECONDS} seconds") from None
+                raise NoText("TooComplex", f"the parser did not answer within {_WAIT_SECONDS} seconds") from None
             if answer is None or len(body) > _LARGE_PAGE:
                 del _children[name]
                 ended = child.end()
@@ -117,7 +117,7 @@ def _ask_child(body: bytes, charset: str | None, name: str) -> tuple[bytes, byte
 
 
 class _Child:
-    """A process that extracts the text of one page after the other."""
+    """A child process that extracts the text of pages, one at a time."""
 
     def __init__(self, name: str) -> None:
         check_extractor(name)
@@ -154,7 +154,7 @@ class _Child:
             )
 
     def ask(self, body: bytes, charset: str | None) -> tuple[bytes, bytes] | None:
-        """The answer about a page; ``None`` where the child has ended. Raises ``TimeoutError`` where it says nothing."""
+        """The answer for a page; ``None`` if the child has ended. Raises ``TimeoutError`` if it does not answer."""
         assert self._process.stdin is not None
         label = charset.strip().lower().encode() if charset and codec_of(charset) else b""
         self._memory[: len(body)] = body
@@ -177,7 +177,7 @@ class _Child:
         return self._process.stdout.read(_ANSWER.size) or None
 
     def end(self) -> int:
-        """Its exit code. It ends by itself when its input ends; it is killed where it does not."""
+        """Stop the child and return its exit code. It exits at the end of its input, or is killed."""
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
@@ -207,14 +207,14 @@ def end_children() -> None:
 
 
 def main() -> None:
-    """Answer about pages until the input ends.
+    """Answer requests until the input ends.
 
-    ``argv``: the extractor, the descriptor of the shared memory, and the seconds of processor time for a page.
+    ``argv``: the extractor, the descriptor of the shared memory, and the seconds of CPU time for a page.
     """
     name, file, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     channel = os.dup(1)
-    os.dup2(2, 1)  # what a library prints is no answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent decides
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     logging.disable()
     found = EXTRACTORS[name]
     importlib.import_module(found.library)
@@ -222,7 +222,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     own = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     os.write(channel, _ANSWER.pack(_TEXT, 0))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on, what is said is about pages
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # later output is about pages: discard it
     while request := os.read(0, _REQUEST.size):
         size, label = _REQUEST.unpack(request)
         _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + seconds)

@@ -1,4 +1,4 @@
-"""Which files a path names, and how to open one: local paths, and URLs that fsspec or pyarrow has a file system for."""
+"""Lists and opens corpus files: local paths, and URLs that fsspec or pyarrow has a file system for."""
 
 import glob
 import io
@@ -20,7 +20,7 @@ from prox_spark.errors import InputError
 _MAGIC = frozenset("*?[")
 _MOST_ASKED = 100  # each is a request to an object store
 _PATIENCE = 10
-"""Seconds for which a file system is asked again before its listing fails; pyarrow's for Google Storage asks for 15 minutes."""
+"""Seconds of retries before listing fails; pyarrow's default for Google Storage is 15 minutes."""
 _REASON = 400
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _MODIFIED_KEYS = ("mtime", "LastModified", "last_modified", "updated", "created")
@@ -31,8 +31,8 @@ _UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 class FileInfo:
     """A file of a corpus. ``path`` is absolute (local) or a URL; ``size`` in bytes; ``modified_at`` in UTC.
 
-    A file system that knows no modification time (plain HTTP) gives 1970-01-01. A local name that is not UTF-8 has a lone
-    surrogate for each such byte, as Python gives it; ``name`` is ``path`` as tables can hold it.
+    A file system without modification times (plain HTTP) gives 1970-01-01. A local name that is not UTF-8 has a lone
+    surrogate for each invalid byte, as in Python; ``name`` is ``path`` in valid UTF-8, for tables.
     """
 
     path: str
@@ -46,7 +46,7 @@ class FileInfo:
 
 
 def shown(path: str) -> str:
-    """A path for tables and messages, which hold no lone surrogates.
+    """A path for tables and messages, which cannot have lone surrogates.
 
     >>> shown("caf\\udce9.json")
     'caf\\\\xe9.json'
@@ -58,8 +58,8 @@ def list_files(path: str | list[str]) -> list[FileInfo]:
     """The files that ``path`` names, each once, sorted by path.
 
     A path is a file, a directory (searched recursively) or a glob with ``*``, ``?``, ``[…]`` and ``**``; local, or a
-    URL such as ``s3://bucket/folder``, ``gs://…``, ``abfss://…``. Names that begin with ``.`` or ``_`` are left out
-    below a directory and where a glob does not spell that letter, as Spark does (``_SUCCESS``, ``_delta_log``).
+    URL such as ``s3://bucket/folder``, ``gs://…``, ``abfss://…``. As in Spark, names that begin with ``.`` or ``_``
+    (``_SUCCESS``, ``_delta_log``) are left out below a directory, and unless a glob begins with that character.
 
     Raises ``InputError`` when one of the paths matches nothing, cannot be listed in full, or needs a file system that
     is not installed.
@@ -78,9 +78,9 @@ def list_files(path: str | list[str]) -> list[FileInfo]:
 
 
 def find_delta_table(paths: Iterable[str]) -> str | None:
-    """The folder of a Delta table that one of these files lies in, directly or in its partitions (``key=value``).
+    """The folder of a Delta table that contains one of these files, directly or in its partitions (``key=value``).
 
-    Of folders that are not local, the first 100 are asked for.
+    Of remote folders, only the first 100 are checked.
     """
     asked = 0
     for folder in dict.fromkeys(map(_table_folder, paths)):
@@ -92,7 +92,7 @@ def find_delta_table(paths: Iterable[str]) -> str | None:
 
 
 def _table_folder(path: str) -> str:
-    """The folder that a file lies in, above its partitions."""
+    """The folder of a file, above its partitions."""
     folder = path.rpartition("/")[0]
     while "=" in folder.rpartition("/")[2]:
         folder = folder.rpartition("/")[0]
@@ -113,7 +113,7 @@ def _is_folder(path: str) -> bool:
 
 
 def open_file(path: str) -> BinaryIO:
-    """The raw bytes of ``path``, seekable, still compressed. Raises ``InputError`` when it cannot be opened."""
+    """Open ``path`` for its raw bytes: seekable, still compressed. Raises ``InputError`` if it cannot be opened."""
     local = _local_path(path)
     try:
         if local is not None:
@@ -125,7 +125,7 @@ def open_file(path: str) -> BinaryIO:
 
 
 def _local_path(path: str) -> str | None:
-    """``path`` without ``file:`` where it is local, else ``None``."""
+    """``path`` without ``file:`` if it is local, else ``None``."""
     if not path:
         raise InputError("the input path is empty: give a file, a folder or a glob")
     _refuse_databricks(path)
@@ -160,9 +160,9 @@ def _list_local(path: str) -> Iterator[FileInfo]:
 
 
 def _expand_one(path: str, pattern: str) -> Iterator[str]:
-    """What a glob without ``**`` matches, save hidden names whose first letter the end of ``pattern`` does not spell."""
+    """Matches of a glob without ``**``, except hidden names unless ``pattern``'s last part begins with the same character."""
     first = os.path.basename(pattern)[:1]  # noqa: PTH119 -- a glob is not a path
-    # include_hidden lets "_x*" and ".x*" through; whatever else is hidden goes below.
+    # include_hidden allows "_x*" and ".x*"; other hidden names are removed below.
     for match in glob.glob(path, include_hidden=True):  # noqa: PTH207 -- absolute pattern
         name = Path(match).name
         if not _hidden(name) or name.startswith(first):
@@ -170,7 +170,7 @@ def _expand_one(path: str, pattern: str) -> Iterator[str]:
 
 
 def _expand(path: str) -> Iterator[str]:
-    """What a glob with ``**`` matches: each folder once, through whatever links it can be reached."""
+    """Matches of a glob with ``**``: each folder once, even if several links lead to it."""
     parts = path.split("/")
     start = parts.index("**")
     fixed, rest = "/".join(parts[:start]) or "/", "/".join(parts[start + 1 :])
@@ -190,7 +190,7 @@ def _expand(path: str) -> Iterator[str]:
 
 
 def _once(matches: Iterable[str]) -> Iterable[str]:
-    """``matches`` without those of a folder and name that came before by another path."""
+    """``matches`` without repeats: the same name in the same folder, reached by another path."""
     found: dict[tuple[str, str], str] = {}
     for match in matches:
         folder, _, name = match.rpartition("/")
@@ -199,7 +199,7 @@ def _once(matches: Iterable[str]) -> Iterable[str]:
 
 
 def _folders(folder: str) -> Iterator[str]:
-    """``folder`` and all that are not hidden below it, each once by the path with the fewest links."""
+    """``folder`` and all folders below it that are not hidden, each once, by the path with the fewest links."""
 
     def refuse(error: OSError) -> None:
         # Skipping a folder that cannot be listed would silently lose its documents.
@@ -212,7 +212,7 @@ def _folders(folder: str) -> Iterator[str]:
         for start in pending:
             for here, folders, _ in os.walk(start, onerror=refuse):
                 real = os.path.realpath(here)
-                if real in seen:  # a link back up the tree, or to what another path leads to
+                if real in seen:  # a link back up the tree, or to a folder that was already found
                     folders.clear()
                     continue
                 seen.add(real)
@@ -225,7 +225,7 @@ def _folders(folder: str) -> Iterator[str]:
 def _walk(folder: str) -> Iterator[FileInfo]:
     for here in _folders(folder):
         for name in os.listdir(here):  # noqa: PTH208 -- Path would be slower, and names that are not UTF-8 stay as they are
-            # False for a link that leads to itself or nowhere.
+            # False for a link to itself or to a missing file.
             if not _hidden(name) and Path(path := f"{here.rstrip('/')}/{name}").is_file():
                 yield _local_info(path)
 
@@ -239,20 +239,24 @@ def _local_info(path: str) -> FileInfo:
 
 
 def file_system(url: str, patience: int | None = None) -> tuple[Any, str]:
-    """The file system of a URL and the URL's path in it: fsspec's own where its package is there, else pyarrow's.
+    """The file system of a URL and the URL's path in it: fsspec's if its package is installed, else pyarrow's.
 
-    A local path is one, too. ``patience``: for how many seconds Google Storage is asked again; pyarrow's 15 minutes unless
-    given. Raises ``InputError`` where no file system is known for it, or it cannot be reached.
+    A local path is allowed, too. ``patience``: seconds of retries for Google Storage; default: pyarrow's 15 minutes. Raises
+    ``InputError`` if no file system is known for the URL, or it cannot be reached.
     """
     _refuse_databricks(url)
     try:
         return cast(tuple[Any, str], fsspec.core.url_to_fs(url))
-    except (ImportError, ValueError, TypeError) as missing:  # a TypeError: it has to be told more than a URL
+    except (
+        ImportError,
+        ValueError,
+        TypeError,
+    ) as missing:  # TypeError: the file system needs more arguments than a URL
         from pyarrow import ArrowException, fs
 
         scheme, rest = url.split("://", 1)
         authority, slash, path = rest.partition("/")
-        # Names have blanks, '#', '?' and '%' of their own.
+        # Names may contain blanks, '#', '?' and '%'.
         arrow_url = f"{'s3' if scheme in ('s3a', 's3n') else scheme}://{authority}{slash}{quote(path, errors='surrogateescape')}"
         if scheme in ("gs", "gcs") and patience is not None:
             arrow_url += f"?retry_limit_seconds={patience}"
@@ -266,7 +270,7 @@ def file_system(url: str, patience: int | None = None) -> tuple[Any, str]:
 
 
 def _unlisted(url: str, files: Any, error: Exception) -> InputError:
-    """Why a URL cannot be listed, in one line; where pyarrow reads it, also what fsspec would need."""
+    """Why a URL cannot be listed, in one line; if pyarrow was used, also the package that fsspec would need."""
     reason = " ".join(_reason(error).split())[:_REASON]
     known = known_implementations.get(url.partition("://")[0], {})
     needed = known.get("err") if isinstance(files, ArrowFSWrapper) else None
@@ -274,7 +278,7 @@ def _unlisted(url: str, files: Any, error: Exception) -> InputError:
 
 
 def _list_remote(url: str) -> Iterator[FileInfo]:
-    # The file system is made from what precedes the first magic letter: a glob is no name.
+    # Open the file system by the part before the first magic character, because a glob is not a valid name.
     cut = min((url.index(letter) for letter in _MAGIC if letter in url), default=len(url))
     files, fixed = file_system(url[:cut].rstrip("/") or url, _PATIENCE)
     name = fixed + url[len(url[:cut].rstrip("/")) :] if cut < len(url) else fixed
@@ -285,7 +289,7 @@ def _list_remote(url: str) -> Iterator[FileInfo]:
             roots = {name: files.info(name)}
         elif cut < len(url):
             first = name.rsplit("/", 1)[-1][:1]
-            # With what it knows of each: asking for one after the other takes a request or a search each.
+            # Get the details with the listing: fetching them one by one takes a request or a search each.
             roots = {
                 match: info
                 for match, info in files.glob(name, detail=True).items()
@@ -298,12 +302,12 @@ def _list_remote(url: str) -> Iterator[FileInfo]:
                 if file["type"] == "file" and not any(map(_hidden, inner.split("/"))):
                     full = _full_url(url, name, file["name"])
                     yield FileInfo(full, int(file["size"] or 0), modified(file))
-    except Exception as error:  # what the library of each kind of storage raises, some of which is no OSError
+    except Exception as error:  # each storage library raises its own errors, not all of them OSError
         raise _unlisted(url, files, error) from error
 
 
 def _full_url(url: str, name: str, found: str) -> str:
-    """The URL of ``found``, where ``url`` is ``name`` in the file system: keeps an account's name in the authority."""
+    """The URL of ``found``, given that ``url`` is ``name`` in the file system. Keeps an account name in the authority."""
     scheme, rest = url.rstrip("/").split("://", 1)
     authority, slash, tail = rest.partition("/")
     root = name.rstrip("/").removesuffix(slash + tail)
@@ -311,7 +315,7 @@ def _full_url(url: str, name: str, found: str) -> str:
 
 
 def modified(info: dict[str, Any]) -> datetime:
-    """When a file of a file system was changed last, by what ``fsspec`` says of it; 1970-01-01 where it does not know."""
+    """A file's modification time from its ``fsspec`` details; 1970-01-01 if they have none."""
     for key in _MODIFIED_KEYS:
         value = info.get(key)
         if isinstance(value, str):
@@ -328,7 +332,7 @@ def _reason(error: BaseException) -> str:
 
 
 class WatchedFile(io.RawIOBase):
-    """A file that remembers how reading it failed.
+    """A file that remembers why reading it failed.
 
     Decoders report a failed disk or connection and damaged data in the same way (``OSError``). The first must fail the task,
     so that it is retried; only the second belongs in quarantine.
@@ -341,7 +345,7 @@ class WatchedFile(io.RawIOBase):
         try:
             self._file = open_file(path)
         except BaseException:
-            # There is nothing to close; from 3.13 on, Python reports what fails when an object is collected.
+            # There is nothing to close; from 3.13 on, Python reports errors while an object is collected.
             super().close()
             raise
 
@@ -375,9 +379,9 @@ class WatchedFile(io.RawIOBase):
         super().close()
 
     def raise_failure(self) -> None:
-        """Raise ``InputError`` if it was the file system that failed, and not the data."""
+        """Raise ``InputError`` if the file system failed, rather than the data."""
         if self.failure is not None:
             raise InputError(
-                f"{shown(self.path)}: the file system failed during reading ({_reason(self.failure)}); "
+                f"{shown(self.path)}: the file system failed while reading ({_reason(self.failure)}); "
                 "the data may be intact: run the command again"
             ) from self.failure

@@ -1,4 +1,4 @@
-"""Columns that the folders of a file give its records: ``lang=en/part-0.jsonl``, as Hive, Spark and pyarrow write them."""
+"""Partition columns from folder names: ``lang=en/part-0.jsonl``, as Hive, Spark and pyarrow write them."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -10,13 +10,13 @@ from prox_spark.corpora.records import Record
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _MAPPED = ("url", "source")
-"""Our columns that a folder can give. Many records lie in a folder: it names no text and no id."""
+"""Our columns that a folder can provide. A folder has many records, so it cannot provide text or ids."""
 
 
 def folder_columns(path: str) -> Mapping[str, str]:
-    """The columns that the folders called ``key=value`` above a file give, without those whose value is null.
+    """The columns from the folders named ``key=value`` above a file, without those whose value is null.
 
-    It is the nearest run of such folders, as Spark finds them. Keys and values are percent-decoded.
+    Only the nearest run of such folders counts, as in Spark. Keys and values are percent-decoded.
 
     >>> dict(folder_columns("/data/lang=en/day=2024-01-01/part-0.parquet"))
     {'day': '2024-01-01', 'lang': 'en'}
@@ -41,7 +41,7 @@ def mapped(columns: Mapping[str, str], found: Format) -> dict[str, str]:
 
 
 def adding_columns(columns: Mapping[str, str], found: Format) -> Callable[[Record], Record]:
-    """What gives a record the folders' columns: to its metadata, or as the caller mapped them. Its own columns win."""
+    """A function that adds the folders' columns to a record: to its metadata, or as mapped. The record's columns win."""
     ours = mapped(columns, found)
     names = {one: getattr(found, one) for one in ("text", "doc_id", *_MAPPED)}
 

@@ -1,7 +1,7 @@
-"""The corpus formats: what they are, how each is read, and which of its columns are ours.
+"""The corpus formats: how each is read, and which of its columns are ours.
 
-``FORMATS`` is the only list of them: reading, ``input.format``, ``adapt.target.format`` and ``docs/configuration.md`` follow
-from it.
+``FORMATS`` is the only list of them: the readers, ``input.format``, ``adapt.target.format`` and ``docs/configuration.md``
+use it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ CONTAINERS: dict[Container, str] = {
     "spark": "by Spark, from a path",
     "catalog": "by Spark, by its name",
 }
-"""Every container in words."""
+"""Descriptions of the containers."""
 
 COLUMNS = ("text", "doc_id", "url", "source")
 """prox_spark columns that a corpus column can be mapped to; all other corpus columns become ``metadata``."""
@@ -32,11 +32,11 @@ COLUMNS = ("text", "doc_id", "url", "source")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A corpus format. Each column lists its names in the corpus, the first one that a record has counts.
+    """A corpus format. Each column lists its names in the corpus; the first name that a record has counts.
 
-    A name that no column has is looked up inside: ``metadata.url`` is the field ``url`` of the column ``metadata``. No
-    name for ``doc_id``, or none that a record has, means an id from a hash. ``required`` are our columns that the
-    caller has mapped; ``extract`` is what takes the text out of HTML.
+    A name that is not a column is looked up as a field: ``metadata.url`` is the field ``url`` of the column ``metadata``. If
+    ``doc_id`` has no name, or the record has none of its names, the id is a hash. ``required`` are our columns that the
+    caller mapped; ``extract`` is the extractor for HTML.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Format:
 
     @property
     def read_by_spark(self) -> bool:
-        """Whether Spark reads it as a table, where the others are files."""
+        """Whether Spark reads it as a table; other formats are files."""
         return self.container in ("spark", "catalog")
 
     @property
@@ -95,10 +95,10 @@ FORMATS: dict[str, Format] = {one.name: one for one in _ALL}
 
 
 def get_format(name: str, columns: Mapping[str, str] | None = None, extract: str = DEFAULT) -> Format:
-    """The file format ``name`` with the caller's mapping ``{our column: corpus column}`` and extractor in place of its own.
+    """The file format ``name``, changed by the caller's mapping ``{our column: corpus column}`` and extractor.
 
     Raises ``InputError`` for an unknown format, column or extractor (with the nearest known name), a format that is not read
-    from files, a mapping for a format that has no columns, or an extractor for one that has no HTML.
+    from files, a mapping for a format without columns, or an extractor for a format without HTML.
     """
     if name not in FORMATS:
         raise InputError(unknown("format", name, FORMATS))

@@ -1,4 +1,4 @@
-"""What a corpus is, by a look at the start of its first file."""
+"""Guesses a corpus's format from the start of its first file."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _WET = b"WARC-Type: conversion"
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """How a corpus is probably read.
+    """The probable format of a corpus.
 
-    ``format``: a name of ``FORMATS``. ``columns``: our columns that the format does not find by itself, each with the column of
-    the corpus. ``mapped``: every column of ours that is found, with that of the corpus. ``file``: the file that was looked at;
-    ``files`` and ``bytes``: how many there are in all; ``fields``: names of the columns of its first records.
+    ``format``: a name of ``FORMATS``. ``columns``: the mapping to configure, for our columns that the format does not find
+    without it. ``mapped``: every column of ours that is found, with the corpus column. ``file``: the file that was read;
+    ``files`` and ``bytes``: totals of the corpus; ``fields``: column names of the file's first records.
     """
 
     format: str
@@ -43,7 +43,7 @@ class Guess:
 def guess(path: str | list[str]) -> Guess:
     """Look at the first file of ``path`` that is not empty.
 
-    Raises ``InputError`` where no file matches, all are empty, the first one cannot be read, or none of its columns can be the
+    Raises ``InputError`` if no file matches, all are empty, the first one cannot be read, or none of its columns can be the
     text.
     """
     files = list_files(path)
@@ -59,7 +59,7 @@ def guess(path: str | list[str]) -> Guess:
 
 
 def _look(path: str) -> tuple[Container, list[dict[str, Any]]]:
-    """How the file is to be read, and its first records where it has columns."""
+    """The file's container, and its first records if it has columns."""
     with WatchedFile(path) as file:
         head = file.read(HEAD)
         file.seek(0)
@@ -86,7 +86,7 @@ def _parquet_records(file: WatchedFile) -> list[dict[str, Any]]:
 
 
 def _json_records(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    """The objects among the first lines; none where the file is no JSON lines."""
+    """The objects in the first lines; none if the file is not JSON lines."""
     for line in islice(lines(pieces), _MOST_LINES):
         try:
             record = orjson.loads((line or b"").removeprefix(b"\xef\xbb\xbf"))
@@ -99,7 +99,7 @@ def _json_records(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
 def _columns(
     container: Container, records: Sequence[dict[str, Any]], path: str
 ) -> tuple[str, dict[str, str], dict[str, str]]:
-    """Format, mapping to configure, and all that is mapped."""
+    """The format, the mapping to configure, and the full mapping."""
     if container not in _GENERIC:
         return next(name for name, one in FORMATS.items() if one.container == container), {}, {}
     found = _best_format(container, records, path)
@@ -119,7 +119,7 @@ def _columns(
 
 
 def _best_format(container: Container, records: Sequence[dict[str, Any]], path: str) -> Format:
-    """The format that finds most of our columns; of several, the one that the path names, then the one for any file."""
+    """The format that finds most of our columns; among equals, the format named in the path, then the generic one."""
 
     def rank(one: Format) -> tuple[int, bool, bool]:
         found = sum(_own(one, ours, records) is not None for ours in ("text", "doc_id", "url", "source"))
@@ -130,7 +130,7 @@ def _best_format(container: Container, records: Sequence[dict[str, Any]], path: 
 
 
 def _own(found: Format, ours: str, records: Sequence[dict[str, Any]]) -> str | None:
-    """The column that the format takes for ``ours``, where any record has it with a value."""
+    """The column that the format uses for ``ours``, if any record has a value in it."""
     for name in getattr(found, ours):
         if any(has_column(record, name) and record.get(name, True) is not None for record in records):
             return str(name)

@@ -1,4 +1,4 @@
-"""HTTP messages as archives hold them (RFC 9110 and 9112): the head, and the body as far as its codings can be undone."""
+"""Parses HTTP messages in archives (RFC 9110 and 9112): the head, and the body as far as it can be decoded."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from fastwarc.stream_io import BrotliReader
 _STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r{0,2}\n")
 _MOST_HEAD = 1 << 20
-_MOST_CODINGS = 8  # each of them may go over the whole body
+_MOST_CODINGS = 8  # undoing each one may read the whole body
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
@@ -20,15 +20,15 @@ _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _STEP = 1 << 16
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_SMALL_STEP = 1 << 10  # a step that fails loses what it had read
+_SMALL_STEP = 1 << 10  # a step that fails loses its output
 
 
 class TooLarge(Exception):  # noqa: N818 -- a fact about the data that becomes a quarantine row, never a user's error
-    """The body is larger than the limit when it is decoded."""
+    """The decoded body is larger than the limit."""
 
 
 class HttpResponse(NamedTuple):
-    """A response: its status, all fields by their names in lower case, and the body as it lies there."""
+    """A response: its status, all fields by their names in lower case, and the body as stored."""
 
     status: int
     fields: dict[str, list[str]]
@@ -52,16 +52,16 @@ class HttpResponse(NamedTuple):
 
 
 def media_type(value: str) -> str | None:
-    """``type/subtype`` of a field's value, in lower case, without parameters; ``None`` where it is none that is known."""
+    """``type/subtype`` from a field's value, in lower case, without parameters; ``None`` if it is invalid or "unknown"."""
     words = value.split(";")[0].split()
     found = words[0].lower() if words else ""
     return found if _MEDIA_TYPE.fullmatch(found) and found not in _UNKNOWN else None
 
 
 def parse_response(block: bytes) -> HttpResponse | None:
-    """The response in ``block``; ``None`` where it does not begin with a status line, or its head is longer than 1 MiB.
+    """The response in ``block``; ``None`` if it does not begin with a status line, or its head is longer than 1 MiB.
 
-    As RFC 9112 allows, lines may end with LF alone; names of any case, doubled blanks and folded lines are read, too.
+    As RFC 9112 allows, lines may end with only LF; names in any case, repeated blanks and folded lines are accepted, too.
     """
     match = _STATUS.match(block)
     if match is None:
@@ -87,8 +87,8 @@ def parse_response(block: bytes) -> HttpResponse | None:
 def decode_body(response: HttpResponse, limit: int) -> bytes:
     """The body without its transfer and content codings, as far as it can be read.
 
-    A coding that is unknown or that the body does not have is passed over: the body stays as it is. So are all behind the
-    eighth. Raises ``TooLarge`` where it has more than ``limit`` bytes.
+    A coding that is unknown, or that the body does not really have, is ignored: the body stays as it is. So are all codings
+    after the eighth. Raises ``TooLarge`` if the body has more than ``limit`` bytes.
     """
     body = response.body
     decoders: list[Callable[[bytes, int], bytes | None]] = []
@@ -104,7 +104,7 @@ def decode_body(response: HttpResponse, limit: int) -> bytes:
 
 
 def gunzip_again(body: bytes, limit: int) -> bytes:
-    """A page that is gzip although no field says so, or once more than they say, decompressed; others as they are.
+    """Decompress a page that is gzip although no field says so, or once more than they say; others stay unchanged.
 
     Raises ``TooLarge`` as ``decode_body`` does.
     """
@@ -113,7 +113,7 @@ def gunzip_again(body: bytes, limit: int) -> bytes:
 
 
 def _dechunk(body: bytes, limit: int) -> bytes | None:
-    """The chunks up to the last one, a cut, or what is no chunk; ``None`` where the body does not begin with one."""
+    """The chunks up to the last one, a cut, or bytes that are not a chunk; ``None`` if the body does not begin with a chunk."""
     chunks: list[bytes] = []
     at = 0
     while (match := _CHUNK.match(body, at)) is not None:
@@ -129,7 +129,7 @@ def _dechunk(body: bytes, limit: int) -> bytes | None:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes | None:
-    """Gzip, or zlib by the wrong name."""
+    """Decompress gzip, or zlib labelled as gzip."""
     if body.startswith(b"\x1f\x8b"):
         return _inflate(body, limit, zlib.MAX_WBITS | 16)
     return _inflate(body, limit, zlib.MAX_WBITS) if body.startswith(_ZLIB) else None
@@ -142,7 +142,7 @@ def _undeflate(body: bytes, limit: int) -> bytes | None:
 
 
 def _inflate(body: bytes, limit: int, window: int) -> bytes | None:
-    """What can be read of one stream or several; ``None`` where nothing can."""
+    """The readable part of one or several streams; ``None`` if nothing can be read."""
     pieces: list[bytes] = []
     size = at = ended = 0
     while at < len(body):
@@ -167,7 +167,7 @@ def _inflate(body: bytes, limit: int, window: int) -> bytes | None:
 
 
 def _before_error(stream: "zlib._Decompress", data: bytes, limit: int) -> bytes:
-    """What ``data`` gives before the byte that breaks it."""
+    """The output of ``data`` before the invalid byte."""
     pieces: list[bytes] = []
     try:
         for at in range(len(data)):
@@ -183,7 +183,7 @@ def _unbrotli(body: bytes, limit: int) -> bytes | None:
 
 
 def _unzstd(body: bytes, limit: int) -> bytes | None:
-    """The frames that can be read; bytes behind them are passed over, as behind gzip."""
+    """The frames that can be read; bytes after them are ignored, as for gzip."""
     context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
     pieces: list[bytes] = []
     size = 0
@@ -191,7 +191,7 @@ def _unzstd(body: bytes, limit: int) -> bytes | None:
         frame = context.decompressobj()
         try:
             while body and not frame.eof:
-                # Small steps: the output of one is not limited, and one that fails loses what it had.
+                # Small steps: the output of a step is not limited, and a step that fails loses its output.
                 piece = frame.decompress(body[:_SMALL_STEP])
                 body = frame.unused_data + body[_SMALL_STEP:]
                 pieces.append(piece)

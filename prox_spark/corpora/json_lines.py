@@ -1,4 +1,4 @@
-"""JSON lines: C4, RedPajama-V2, DCLM, Dolma and anything else with one object a line."""
+"""JSON lines: C4, RedPajama-V2, DCLM, Dolma and anything else with one object per line."""
 
 import json
 import math
@@ -17,10 +17,10 @@ from prox_spark.corpora.records import Record, unreadable, utf8_or_error, well_f
 from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed, lines
 
 _BOM = b"\xef\xbb\xbf"
-# Byte order marks, and how an object begins without one.
+# Byte order marks, and the first bytes of an object without one.
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"{\0", b"\0{", b"\0\0\0{")
 _64_BITS = (-(1 << 63), (1 << 64) - 1)
-# A number as orjson writes it whose digits a float may not hold: more than 15 of them, or a large exponent.
+# A number, as orjson writes it, that a float may not represent exactly: more than 15 digits, or a large exponent.
 _LONG_NUMBER = re.compile(r"[0-9](?:[0-9.]{15,}(?:e-?[0-9]+)?|e-?[0-9]+)")
 _SHORT_FLOAT = re.compile(r"[0-9]+\.[0-9]+")
 _LONG_NUMBER_OF_LINE = re.compile(_LONG_NUMBER.pattern.encode())
@@ -29,7 +29,7 @@ _PRETTY = "JSON objects over several lines: write each on one line (jq -c .)"
 
 
 class _Digits:
-    """A number that floats and integers of 64 bits do not hold, as it was written."""
+    """A number that neither a float nor a 64-bit integer represents exactly, as it was written."""
 
     __slots__ = ("digits",)
 
@@ -55,7 +55,7 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
             if position == 0 and line.startswith(_WIDE):
                 yield unreadable(None, "NotUtf8", "the file is UTF-16 or UTF-32: convert it to UTF-8")
                 return
-            # Where files were concatenated, each had its mark.
+            # In concatenated files, each part can have a byte order mark.
             line = line.removeprefix(_BOM)
             if not line or line.isspace():
                 continue
@@ -63,7 +63,7 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
     except Damaged as damage:
         if damage.rest and not damage.rest.isspace():
             record = _read_line(following, damage.rest.removeprefix(_BOM), found)
-            if record.error_class is None:  # it lost its line end only
+            if record.error_class is None:  # only its line end is missing
                 yield record
                 following += 1
         whole = damage.error_class in ("Unsupported", "WrongFormat")
@@ -71,7 +71,7 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
 
 
 def _layout(head: bytes) -> str | None:
-    """What a file that begins so is instead of JSON lines, where one value goes over several lines; else ``None``."""
+    """The message for a file that is not JSON lines because one value spans several lines; else ``None``."""
     text = head.removeprefix(_BOM).lstrip()
     first, newline, rest = text.partition(b"\n")
     if not text.startswith((b"{", b"[")) or not newline:
@@ -83,12 +83,12 @@ def _layout(head: bytes) -> str | None:
         pass
     else:
         return None
-    # Two whole objects behind each other with nothing between are in no JSON value: the first line alone is broken.
+    # No JSON value has two whole objects on successive lines without a comma: only the first line is broken.
     if _has_two_lines(rest):
         return None
     if first.rstrip() in (b"{", b"[", b"[{"):
         return _ARRAY if is_array else _PRETTY
-    # The head may end inside the array: its first element tells. A broken first line of JSON lines parses in no such way.
+    # The head may end inside the array, so check its first element. A broken first line of JSON lines does not parse like that.
     start = text[1:].lstrip() if is_array else text
     try:
         _, end = json.JSONDecoder().raw_decode(start.decode("utf-8", "ignore"))
@@ -100,7 +100,7 @@ def _layout(head: bytes) -> str | None:
 
 
 def _has_two_lines(data: bytes) -> bool:
-    """Whether two successive lines are each an object."""
+    """Whether two successive lines each have a whole object."""
     before = False
     for line in data.split(b"\n"):
         text = line.strip()
@@ -128,7 +128,7 @@ def _read_line(position: int, line: bytes, found: Format) -> Record:
     if record is None:
         try:
             record = _exact_record(position, line, found)
-        except RecursionError:  # Python's reader takes fewer levels than orjson: the page matters more than a digit
+        except RecursionError:  # Python's parser allows fewer levels than orjson: the page matters more than a digit
             record = _checked(record_of(position, orjson.loads(line), found))
     return record
 
@@ -143,7 +143,7 @@ def _exact_record(position: int, line: bytes, found: Format, *, odd: bool = Fals
 
 
 def _read_odd_line(position: int, line: bytes, found: Format, refused: orjson.JSONDecodeError) -> Record:
-    """What orjson refuses: not JSON, or JSON as Python and others write it (NaN, escapes of lone surrogates)."""
+    """A line that orjson refuses: not JSON, or JSON as Python and others write it (NaN, escapes of lone surrogates)."""
     wrong = utf8_or_error(position, line)
     if wrong is not None:
         return wrong
@@ -157,7 +157,7 @@ def _read_odd_line(position: int, line: bytes, found: Format, refused: orjson.JS
 
 
 def _exactly(line: str) -> Any:
-    """The value of a line, with ``_Digits`` for numbers that floats and integers of 64 bits do not hold."""
+    """The value of a line, with ``_Digits`` for numbers that floats and 64-bit integers do not represent exactly."""
     # Accept literal control characters inside strings instead of losing the page.
     return json.loads(line, strict=False, parse_float=_float, parse_int=_integer)
 
@@ -168,7 +168,7 @@ def _float(digits: str) -> Any:
         return _Digits(digits)
     try:
         return value if repr(value) == digits or Decimal(repr(value)) == Decimal(digits) else _Digits(digits)
-    except ArithmeticError:  # an exponent that Decimal has no room for
+    except ArithmeticError:  # an exponent that is too large for Decimal
         return _Digits(digits)
 
 
@@ -182,9 +182,9 @@ def _integer(digits: str) -> Any:
 def record_of(
     position: int, value: Any, found: Format, line: bytes | None = None, *, odd: bool = False
 ) -> Record | None:
-    """The record of one parsed object; ``None`` where a number does not have the digits that it has in ``line``.
+    """The record of one parsed object; ``None`` if a number's digits differ from those in ``line``.
 
-    ``odd`` values may hold NaN and lone surrogates.
+    ``odd`` values may contain NaN and lone surrogates.
     """
     if not isinstance(value, dict):
         kind = "array" if isinstance(value, list) else type(value).__name__
@@ -230,7 +230,7 @@ def record_of(
 
 
 class _Numbers:
-    """The numbers of a line that a float may not hold, as they are written: found once, and only where one is asked for."""
+    """The numbers of a line that a float may not represent exactly, as written: found once, and only if needed."""
 
     __slots__ = ("floats", "found", "line")
 
@@ -245,7 +245,7 @@ class _Numbers:
             return False
         shown = shown if shown is not None else _plain(value, odd=False) or ""
         numbers, short = _LONG_NUMBER.findall(shown), _SHORT_FLOAT.findall(shown)
-        # A number with more digits than a float tells apart has zeros or nines where it is shown with up to 12.
+        # A number with more digits than a float can store, if shown with up to 12 digits, has a run of zeros or nines.
         rounded = bool(short) and (len(max(short, key=len)) > 13 or b"0000" in self.line or b"9999" in self.line)
         if not (numbers or rounded):
             return False
@@ -260,14 +260,14 @@ class _Numbers:
 def _as_float(digits: bytes) -> float:
     try:
         return float(digits)
-    except ValueError:  # no number, but dates or addresses of digits and dots
+    except ValueError:  # not a number: a date or an address of digits and dots
         return math.nan
 
 
 def _id(value: Any) -> str | None:
-    """An id as Parquet's of the same value: strings as they are, numbers by their digits, others as compact JSON.
+    """An id, equal to the one from the same value in Parquet: strings unchanged, numbers by their digits, others as JSON.
 
-    Empty strings, null, NaN and infinities are no ids.
+    Empty strings, null, NaN and infinities are not valid ids.
     """
     if value is None or isinstance(value, str):
         return value or None
@@ -279,7 +279,7 @@ def _id(value: Any) -> str | None:
 
 
 def _plain(value: Any, odd: bool) -> str | None:
-    """A value as metadata holds it: strings as they are, nothing for null or absurd nesting, others as JSON."""
+    """A value for the metadata: strings unchanged, ``None`` for null or very deep nesting, others as JSON."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -289,7 +289,7 @@ def _plain(value: Any, odd: bool) -> str | None:
     if not odd:
         try:
             return orjson.dumps(value, default=_as_they_are).decode()
-        except orjson.JSONEncodeError:  # it writes 254 levels, and reads 1,024
+        except orjson.JSONEncodeError:  # orjson writes only 254 levels, but reads 1,024
             pass
     try:
         return well_formed(json.dumps(value, ensure_ascii=False, default=_as_json))
@@ -304,6 +304,6 @@ def _as_they_are(value: Any) -> orjson.Fragment:
 
 
 def _as_json(number: _Digits) -> int | str:
-    """What Python's writer makes of digits: it takes no fragments, and no integer of more than 4,300 digits."""
+    """Digits for Python's JSON writer, which accepts neither fragments nor integers of more than 4,300 digits."""
     digits = number.digits
     return int(digits) if digits.removeprefix("-").isdigit() and len(digits) < 4_300 else digits

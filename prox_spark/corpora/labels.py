@@ -63,18 +63,18 @@ def read_pages(paths: Sequence[str]) -> list[LabelledPage]:
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """What these files are called in reports: by their names, and by their whole paths where two have the same."""
+    """Names of these files for reports: file names, or whole paths if two files have the same name."""
     names = [Path(path).name for path in paths]
     return names if len(set(names)) == len(names) else list(paths)
 
 
 def by_short_name(found: Mapping[str, Found]) -> dict[str, Found]:
-    """What was found of each file, by ``short_names`` instead of its path."""
+    """The results per file, with ``short_names`` as keys instead of paths."""
     return dict(zip(short_names(list(found)), found.values(), strict=True))
 
 
 def read_records(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    """Records of a file, each with its place. Raises ``TrainingError`` where the file cannot be read."""
+    """Records of a file, each with its place. Raises ``TrainingError`` if the file cannot be read."""
     try:
         for number, record in enumerate(_records(path)):
             if not isinstance(record, dict):
@@ -101,7 +101,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def check_page(record: dict[str, Any], where: str) -> LabelledPage:
-    """A record as a page. Raises ``TrainingError`` where it is none."""
+    """A record as a page. Raises ``TrainingError`` if it is not a valid page."""
     text, keep = record.get("raw_content", record.get("text")), record.get("gold_keep")
     if not isinstance(text, str) or not isinstance(keep, list):
         raise TrainingError(f"{where}: needs raw_content (or text) and gold_keep, has {', '.join(record) or 'nothing'}")
@@ -113,7 +113,7 @@ def check_page(record: dict[str, Any], where: str) -> LabelledPage:
 
 
 def check_document(record: dict[str, Any], where: str) -> LabelledDocument:
-    """A record as a document. Raises ``TrainingError`` where it is none."""
+    """A record as a document. Raises ``TrainingError`` if it is not a valid document."""
     text, keep = record.get("text", record.get("raw_content")), record.get("gold_keep_doc")
     if not isinstance(text, str) or keep is None:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Parquet: FineWeb, FineWeb-Edu, OpenWebMath and anything else with one document a row."""
+"""Parquet: FineWeb, FineWeb-Edu, OpenWebMath and anything else with one document per row."""
 
 from collections.abc import Generator, Iterator
 from typing import IO, Any, cast
@@ -13,15 +13,15 @@ from prox_spark.corpora.records import Found, LeftOut, Record, unreadable, utf8_
 from prox_spark.corpora.values import UNREADABLE, id_values, string_values, utf8_values
 
 _ROWS, _BYTES = 256, 64 << 20
-"""Rows of a batch at most, and about how many bytes: 256 of the largest documents would be gigabytes."""
+"""Maximum rows of a batch, and its approximate bytes: 256 of the largest documents would take gigabytes."""
 _FIRST_ROWS, _GROWTH = 16, 4
-"""Rows of a row group's first batch: what its bytes in the file become is known only where they are read."""
+"""Rows of the first batch, and the growth factor of later ones: the decoded size is known only after reading."""
 
 _OURS = ("text", "doc_id", "url", "source")
 
 
 def open_parquet(file: WatchedFile) -> pq.ParquetFile:
-    """The Parquet file, whose checksums are verified where it has any. Raises what Arrow raises."""
+    """Open a Parquet file; its checksums are verified if it has any. Raises Arrow's errors."""
     options: dict[str, Any] = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
     return pq.ParquetFile(cast(IO[bytes], file), **options)
 
@@ -29,7 +29,7 @@ def open_parquet(file: WatchedFile) -> pq.ParquetFile:
 def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
     """The records of a Parquet file; ``position`` is the row. If a row group is damaged, the rest of its rows is lost.
 
-    A column that only metadata needs costs no record: where it cannot be read or shown, it is left out.
+    A damaged column that only metadata needs costs no record: if it cannot be read or shown, it is left out.
     """
     try:
         parquet = open_parquet(file)
@@ -59,7 +59,7 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
 
 
 def column_of(names: tuple[str, ...], have: list[str]) -> str | None:
-    """The column of a file that the first of ``names`` means that it has: itself, or the one that has it as a field."""
+    """The file's column for the first of ``names`` that it has: the column itself, or the struct with that field."""
     return next((top for name in names for top in (name, name.split(".")[0]) if top in have), None)
 
 
@@ -73,9 +73,9 @@ def _read_group(
     needed: set[str],
     found: Format,
 ) -> Generator[Found, None, int]:
-    """The records of a row group. Where it cannot be read, it is tried again without the columns that are the cause.
+    """The records of a row group. If it cannot be read, it is read again without the damaged columns.
 
-    Returns how many rows a batch of the next row group may have, as this one may have ``batch_rows`` at first.
+    The first batches have ``batch_rows`` rows; returns the number for the next row group.
     """
     names: list[str] | None = None
     done = 0
@@ -95,9 +95,9 @@ def _read_group(
                     done += fresh.num_rows
                     fitting = _fitting_rows(fresh, batch_rows, most)
                     if fitting < batch_rows:
-                        # For the rest of the row group: it would go up and down where large rows come now and then.
+                        # Keep it for the rest of the row group: occasional large rows would make it go up and down.
                         most = fitting
-                # Other batches are read from the group's start on: more rows are worth that where most are still to come.
+                # A new batch size means reading the group from its start: worth it for more rows if most are still to come.
                 again = seen < rows if fitting < batch_rows else fitting > batch_rows and 2 * seen < rows
                 if again:
                     break
@@ -123,7 +123,7 @@ def _read_group(
 
 
 def _fitting_rows(batch: pa.RecordBatch, rows: int, most: int) -> int:
-    """How many rows batches may have where this is what came of batches of ``rows``."""
+    """The number of rows for further batches, given one ``batch`` of at most ``rows``."""
     size, have = int(batch.nbytes), int(batch.num_rows)
     if size > _BYTES:
         return max(1, min(rows, have * _BYTES // size))
@@ -144,7 +144,7 @@ def _is_whole(file: WatchedFile, parquet: pq.ParquetFile, group: int, name: str,
 
 
 def parquet_rows(file: WatchedFile) -> int | None:
-    """The number of rows that a Parquet file's footer tells; ``None`` where it cannot be read or tells of none."""
+    """The number of rows in a Parquet file's footer; ``None`` if it cannot be read or is 0."""
     try:
         return pq.ParquetFile(cast(IO[bytes], file)).metadata.num_rows or None
     except MemoryError:
@@ -171,7 +171,7 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Fo
         except MemoryError:
             raise
         except UNREADABLE as error:
-            # Time zones that are none, dates out of Python's range, nested broken strings: the page matters more.
+            # Invalid time zones, dates out of Python's range, nested broken strings: the page matters more.
             values[name] = [None] * batch.num_rows
             yield LeftOut(name.removeprefix("\0"), f"cannot be shown: {type(error).__name__} {_first_line(error)}")
     urls, sources = values.pop("\0url"), values.pop("\0source")

@@ -30,19 +30,19 @@ def read_file(
     """The records of one file, in order, as batches of schema ``prox_spark.schemas.RECORDS``.
 
     Memory is bounded by a batch (1,000 records, 16 MiB of text) or the largest record, whatever the file's size.
-    ``columns`` maps our columns to the corpus's; ``extract`` names what takes the text out of HTML; ``source`` names the corpus
-    where records do not (else the format). ``tally`` is filled in as the file is read: with records that are passed over,
+    ``columns`` maps our columns to the corpus's; ``extract`` names the extractor for HTML; ``source`` names the corpus if
+    records do not (default: the format). ``tally`` is filled in while the file is read: with records that are passed over,
     which have no row, and with columns that are left out of the metadata.
     Records = documents + rows with an error + records passed over.
 
-    Nothing about the data raises. A record that cannot be read has a null text and an ``error_class``: ``NullText``,
+    Bad data never raises. A record that cannot be read has a null text and an ``error_class``: ``NullText``,
     ``MissingColumn``, ``AmbiguousColumn``, ``WrongType``, ``NotUtf8``, ``LoneSurrogate``, ``MalformedJson``, ``NotAnObject``,
     ``TooLarge``, ``MalformedWarc``, ``MalformedHttp``, ``MalformedHtml``, ``TooComplex``; ``TruncatedFile`` and
-    ``BrokenFile`` stand where the rest of a file, or of a row group, is lost; ``Unsupported`` and ``WrongFormat`` where it is
-    of another kind. ``position`` is null where that is the whole file.
+    ``BrokenFile`` if the rest of a file, or of a row group, is lost; ``Unsupported`` and ``WrongFormat`` if the file is of
+    another kind. ``position`` is null if the whole file is lost.
 
-    Raises ``InputError`` for a format or column that does not exist, and for a file system that fails (so that the task
-    is tried again); ``InstallationError`` where the extractor is not installed.
+    Raises ``InputError`` for a format or column that does not exist, and for a file system that fails (so that Spark retries
+    the task); ``InstallationError`` if the extractor is not installed.
     """
     found = get_format(format_name, columns, extract)
     with WatchedFile(path) as file:
@@ -55,8 +55,8 @@ def read_start(
 ) -> Iterator[tuple[Record, float]]:
     """The records of one file of ``size`` bytes, in order, each with the share of the file, in (0, 1], read by then.
 
-    For whoever stops early and needs to know how much of the file that was. The share is of bytes as they lie there
-    (compressed), which a decoder reads a little ahead, or of a Parquet file's rows. Raises as ``read_file`` does.
+    For callers that stop early and need to know how much of the file they read. The share is of the compressed bytes, which
+    a decoder reads a little ahead, or of a Parquet file's rows. Raises the errors of ``read_file``.
     """
     found = get_format(format_name, columns, extract)
     with WatchedFile(path) as file:
@@ -78,14 +78,14 @@ def _read(file: WatchedFile, found: Format) -> Iterator[Found]:
             yield add(one) if columns and isinstance(one, Record) else one
     except (MemoryError, InstallationError):
         raise
-    except Exception as error:  # noqa: BLE001 -- recorded: a decoder's surprise costs the rest of this file, never the job
+    except Exception as error:  # noqa: BLE001 -- recorded: an unexpected error costs the rest of this file, never the job
         file.raise_failure()
         yield unreadable(None, "BrokenFile", f"{type(error).__name__} while reading the file")
     file.raise_failure()
 
 
 def _read_text(file: WatchedFile) -> Record:
-    """A file that is one document."""
+    """The record of a file that is a single document."""
     pieces: list[bytes] = []
     size = 0
     try:
@@ -107,4 +107,4 @@ READERS: dict[Container, Callable[[WatchedFile, Format], Iterator[Found]]] = {
     "warc": lambda file, found: read_warc(file, found.extract),
     "wet": lambda file, _: read_wet(file),
 }
-"""What reads each container of files."""
+"""The reader for each container."""

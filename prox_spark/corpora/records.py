@@ -1,4 +1,4 @@
-"""Records as a reader finds them, and their way into Arrow batches."""
+"""Records as readers yield them, and their conversion to Arrow batches."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +22,9 @@ _DIGEST = 16
 
 
 class Record(NamedTuple):
-    """One record of a file. ``text`` is valid UTF-8, or ``None`` where ``error_class`` says why there is none.
+    """One record of a file. ``text`` is valid UTF-8, or ``None`` if ``error_class`` says why it is missing.
 
-    ``position`` counts records of the file from 0; ``None`` where the whole file is meant.
+    ``position`` counts records of the file from 0; ``None`` stands for the whole file.
     """
 
     position: int | None
@@ -38,20 +38,20 @@ class Record(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A record that is passed over because it is no document, such as a request or an image: ``reason`` says what it is."""
+    """A record that is passed over because it is not a document, such as a request or an image: ``reason`` names its kind."""
 
     reason: str
 
 
 class LeftOut(NamedTuple):
-    """A column of a file that is not in the metadata because it cannot be shown: its name and why."""
+    """A column of a file that is left out of the metadata because it cannot be read or shown: its name and the reason."""
 
     column: str
     reason: str
 
 
 Found = Record | Passed | LeftOut
-"""What a reader finds."""
+"""The items that a reader yields."""
 
 _MOST_REASONS = 200
 OTHER_REASONS = "other reasons"
@@ -59,7 +59,7 @@ OTHER_REASONS = "other reasons"
 
 @dataclass
 class Tally:
-    """What a file had beside its rows: how many records were ``passed`` over by reason, and which columns were ``left_out``.
+    """A file's records that were ``passed`` over, counted by reason, and its columns that were ``left_out``.
 
     It keeps 200 reasons and 200 columns; further ones are counted together as ``other reasons``.
     """
@@ -82,12 +82,12 @@ class Tally:
 
 
 def unreadable(position: int | None, error_class: str, message: str, doc_id: str | None = None) -> Record:
-    """The record of something that cannot be read. ``message`` holds no page text; its secrets are hidden, it is cut at 300."""
+    """A record for unreadable data. ``message`` must not contain page text; it is redacted and cut to 300 characters."""
     return Record(position, None, doc_id=doc_id, error_class=error_class, message=hidden(message)[:_MESSAGE])
 
 
 def well_formed(text: str) -> str:
-    """``text`` with U+FFFD for every lone surrogate: for what goes beside a page, where a page itself is refused."""
+    """``text`` with U+FFFD for every lone surrogate: for other columns; a page's text with lone surrogates is refused."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -111,20 +111,20 @@ def content_hash(text: bytes) -> str:
 
 
 PARTS_IN_IDS = 2
-"""Parts of a file's path that its ids hold: the last folder and the name, so that a corpus that moves keeps its ids."""
+"""Parts of a file's path in its hash ids: the last folder and the name, so that ids stay the same if a corpus moves."""
 
 
 def file_in_ids(path: str, parts: int) -> bytes:
-    """The last ``parts`` parts of a path, as ids hold them."""
+    """The last ``parts`` parts of a path, as hashed into ids."""
     return "/".join(PurePosixPath(path).parts[-parts:]).encode("utf-8", "surrogateescape")
 
 
 def document_ids(path: str, parts: int = PARTS_IN_IDS) -> Callable[[str, int, bytes], str]:
-    """What names documents of ``path`` that bring no id: (source, position, text) -> hash.
+    """A function that makes ids for documents of ``path`` without one: (source, position, text) -> hash.
 
     The hash is BLAKE2b (16 bytes, hexadecimal) over source, the last ``parts`` parts of the path, position and text.
-    Equal pages in one file, or at equal positions of two files, stay apart; where folders have the same name, too,
-    ``ingestion.comparison`` takes more parts.
+    Equal pages in one file, or at equal positions of two files, get different ids; if folders also have the same name,
+    ``ingestion.comparison`` uses more parts.
     """
     file = file_in_ids(path, parts)
     seeds: dict[str, Any] = {}
@@ -144,9 +144,9 @@ def document_ids(path: str, parts: int = PARTS_IN_IDS) -> Callable[[str, int, by
 
 
 def to_batches(records: Iterable[Record], path: str, source: str) -> Iterator[pa.RecordBatch]:
-    """Arrow batches of schema ``RECORDS``: at most 1,000 records and 16 MiB, a longer record alone.
+    """Arrow batches of schema ``RECORDS``: at most 1,000 records and 16 MiB; a larger record gets a separate batch.
 
-    ``source`` is that of records without their own. An address of more than 64 KiB is left out, and a record of more than
+    ``source`` is the default for records without a source. A URL of more than 64 KiB is left out, and a record of more than
     512 MiB is ``TooLarge``.
     """
     document_id = document_ids(path)
@@ -168,7 +168,7 @@ def to_batches(records: Iterable[Record], path: str, source: str) -> Iterator[pa
 
 
 def _weight(record: Record) -> int:
-    """About how many bytes a record has."""
+    """The approximate bytes of a record."""
     metadata = record.metadata
     return sum(len(one) for one in (record.text, record.doc_id, record.source, record.url) if one) + (
         sum(map(len, metadata)) + sum(map(len, metadata.values())) if metadata else 0

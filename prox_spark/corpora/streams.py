@@ -1,4 +1,4 @@
-"""Compressed streams and lines, read as far as they can be read, in bounded memory."""
+"""Reads compressed streams and lines as far as possible, in bounded memory."""
 
 import bz2
 import lzma
@@ -14,13 +14,13 @@ from fastwarc.stream_io import GzipReader, Lz4Reader
 from prox_spark.corpora.files import WatchedFile
 
 MAX_RECORD = 256 << 20
-"""Bytes of the longest line or text file that is read; a longer one is quarantined, for Spark holds rows many times."""
+"""Maximum bytes of a line or text file; a longer one is quarantined, because Spark keeps several copies of a row."""
 
 Packing = Literal["gzip", "zstd", "bzip2", "xz", "lz4", "plain"]
-"""How a file is compressed, told by its first bytes."""
+"""A file's compression, detected from its first bytes."""
 
 HEAD = 4096
-"""First bytes of a file, which show its kind."""
+"""Number of first bytes of a file used to detect its kind."""
 
 _READ = 1 << 20
 _FEED = 1 << 16
@@ -30,7 +30,7 @@ _BZIP2 = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
 _XZ = b"\xfd7zXZ\0"
 _LZ4 = b"\x04\x22\x4d\x18"
 _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
-# What a dictionary's frame begins with in a .warc.zst: https://iipc.github.io/warc-specifications/specifications/warc-zstd/
+# First bytes of a dictionary's frame in a .warc.zst: https://iipc.github.io/warc-specifications/specifications/warc-zstd/
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
 _MOST_DICTIONARY = 8 << 20  # trained ones have about 100 KiB, and a few bytes can inflate to gigabytes
 _MOST_MEMORY = 1 << 30
@@ -59,9 +59,8 @@ _WARC = re.compile(rb"WARC/\d+\.\d+\r?\n[A-Za-z-]+:")
 class Damaged(Exception):  # noqa: N818 -- a fact about the data that becomes a quarantine row, never a user's error
     """The stream ends here although the data does not: ``error_class`` and message of the quarantine row.
 
-    ``start``: offset in the file of what is damaged, a member, a frame, or bytes that are none. ``inside``: a member or
-    frame is broken, so that what came of it before may be wrong, too. ``rest`` is the unfinished line before it, where lines
-    are read.
+    ``start``: offset in the file of the damaged member or frame, or of bytes that are neither. ``inside``: a member or frame
+    is broken, so its earlier output may be wrong, too. ``rest``: the unfinished line before the damage, if lines are read.
     """
 
     def __init__(self, error_class: str, message: str, *, start: int = 0, inside: bool = False) -> None:
@@ -73,7 +72,7 @@ class Damaged(Exception):  # noqa: N818 -- a fact about the data that becomes a 
 
 
 def packing_of(head: bytes) -> Packing:
-    """How a file that begins so is compressed. A skippable frame (RFC 8878, section 3.1) begins a zstd file, too."""
+    """The compression of a file that begins with ``head``. A zstd file can begin with a skippable frame (RFC 8878, 3.1)."""
     if head.startswith(_GZIP):
         return "gzip"
     if head.startswith(_ZSTD) or _is_skippable(head):
@@ -86,7 +85,7 @@ def packing_of(head: bytes) -> Packing:
 
 
 def other_kind(head: bytes) -> Damaged | None:
-    """What a file that begins so is, and what to do, where it is neither text nor an archive of pages; else ``None``."""
+    """If a file that begins with ``head`` is neither text nor a web archive: its kind and what to do; else ``None``."""
     if head.startswith(b"PAR1"):
         return Damaged("WrongFormat", "a Parquet file: set input.format=parquet")
     if head[257:262] == b"ustar":
@@ -102,12 +101,12 @@ def _is_skippable(head: bytes) -> bool:
 
 
 def decompressed(file: WatchedFile) -> Iterator[bytes]:
-    """The content of ``file`` from where it stands, in pieces of at most a few MiB.
+    """The content of ``file`` from its current position, in pieces of at most a few MiB.
 
-    It is gzip, zstd, bzip2, xz or lz4 (any number of members, frames or streams) or none of them: its first bytes tell, not
-    its name.
+    The file is gzip, zstd, bzip2, xz or lz4 (any number of members, frames or streams) or not compressed: its first bytes
+    decide, not its name.
 
-    Raises ``Damaged`` after the last byte that could be read, where the stream is cut off (``TruncatedFile``), broken
+    Raises ``Damaged`` after the last byte that could be read, if the stream is cut off (``TruncatedFile``), broken
     (``BrokenFile``), of a kind that is not read (``Unsupported``), or of another format (``WrongFormat``).
     """
     start = file.tell()
@@ -138,10 +137,10 @@ def _refuse_other(head: bytes, name: str) -> None:
 
 
 def members(file: WatchedFile, packing: Packing, dictionary: bytes | None = None) -> Iterator[tuple[int, bytes]]:
-    """The content of ``file`` from where it stands, each piece with the offset in the file of the gzip member or zstd frame
-    that it is from; for others, of what can be read by itself: of the piece (plain) or of the start.
+    """The content of ``file`` from its current position, each piece with a file offset from which decoding can start: that of
+    its gzip member or zstd frame, of the piece itself (plain), or of the file's start (others).
 
-    ``dictionary``: that of a zstd file, where reading starts behind it. Raises ``Damaged`` as ``decompressed`` does.
+    ``dictionary``: of a zstd file, if reading starts after it. Raises ``Damaged`` as ``decompressed`` does.
     """
     if packing == "gzip":
         yield from _gunzip(file)
@@ -198,9 +197,9 @@ def _gunzip(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
 
 
 def gunzip_whole(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
-    """The content of a gzip file that is whole, about twice as fast as ``members``; places in it are not told.
+    """The content of an undamaged gzip file, about twice as fast as ``members``, but without offsets.
 
-    Raises ``Damaged`` where it is not whole.
+    Raises ``Damaged`` if the file is damaged or cut off.
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -214,14 +213,14 @@ def gunzip_whole(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
         if piece:
             yield 0, piece
             continue
-        # The reader gives nothing for an empty member, and at the end.
+        # The reader returns nothing for an empty member as well as at the end.
         here = reader.inner_tell()
         if here == size:
             break
         if here == before:
             raise Damaged("BrokenFile", "bytes that are not gzip follow a gzip stream", start=here)
         before = here
-    # It does not notice that the last member is cut off.
+    # The reader does not notice if the last member is cut off.
     last = reader.frame_start_position() or 0
     if last == 0 and size > 4:
         file.seek(-4, os.SEEK_END)
@@ -241,7 +240,7 @@ def _after_padding(file: WatchedFile, data: bytes, magic: bytes) -> bytes:
 
 
 def _rest(member: "zlib._Decompress", data: bytes) -> bytes:
-    """What ``data`` holds before the byte that breaks it: ``decompress`` itself forgets it."""
+    """The output of ``data`` before the invalid byte, which ``decompress`` itself discards."""
     pieces = []
     try:
         for at in range(len(data)):
@@ -303,7 +302,7 @@ def _unzstd(file: WatchedFile, dictionary: bytes | None) -> Iterator[tuple[int, 
         while not frame.eof:
             if not data and not (data := file.read(_FEED)):
                 raise Damaged("TruncatedFile", "the zstd stream is cut off", start=start)
-            # Small steps: a step that fails loses what it had decompressed, and a step's output is not limited.
+            # Small steps: a step that fails loses its output, and a step's output is not limited.
             try:
                 piece = frame.decompress(data[:step])
             except zstandard.ZstdError as error:
@@ -330,7 +329,7 @@ class _Decompressor(Protocol):
 def _unpack(
     file: WatchedFile, new: Callable[[], _Decompressor], magic: bytes, packing: Packing
 ) -> Iterator[tuple[int, bytes]]:
-    """bzip2 and xz by the standard library: streams one after the other, zeros between them (xz pads with them)."""
+    """bzip2 and xz by the standard library: successive streams, with zeros between them (xz's padding)."""
     start = file.tell()
     data = file.read(_FEED)
     while data:
@@ -367,7 +366,7 @@ def _unlz4(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
 def lines(pieces: Iterator[bytes]) -> Iterator[bytes | None]:
     """The lines of a stream without their line feeds; ``None`` for one that is longer than ``MAX_RECORD`` bytes.
 
-    Raises ``Damaged`` of the stream, with the unfinished last line as its ``rest``.
+    Raises the stream's ``Damaged``, with the unfinished last line as ``rest``.
     """
     pending: list[bytes] = []
     size = 0

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from prox_spark.corpora.columns import is_text
 
-# What Arrow, and the conversion of its values to Python's, raise for data that is damaged or that Python has no value for.
+# Errors of Arrow, and of converting its values to Python's, for data that is damaged or that Python cannot represent.
 UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, NotImplementedError)
-"""Errors of a column that cannot be read or shown. Arrow's want of memory is one, too: ``MemoryError`` goes before them."""
+"""Errors of a column that cannot be read or shown. Arrow's out-of-memory error is one, too: catch ``MemoryError`` first."""
 
 
 def utf8_values(column: Any) -> tuple[list[bytes | None], bool]:
-    """The bytes of a column of strings, and whether all of them are UTF-8 (Parquet promises it, nothing checks it)."""
+    """The bytes of a column of strings, and whether all are valid UTF-8 (Parquet requires it, but nothing checks it)."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     data = column.cast(pa.large_binary())
@@ -27,7 +27,7 @@ def utf8_values(column: Any) -> tuple[list[bytes | None], bool]:
 
 
 def string_values(column: Any, rows: int) -> list[str | None]:
-    """A column as metadata holds it: strings as they are (U+FFFD for what is not UTF-8), numbers and others as JSON."""
+    """A column for the metadata: strings (with U+FFFD for invalid UTF-8), numbers and others as JSON."""
     if column is None:
         return [None] * rows
     if is_text(column.type):
@@ -36,8 +36,8 @@ def string_values(column: Any, rows: int) -> list[str | None]:
 
 
 def id_values(column: Any, rows: int) -> list[str | None]:
-    """A column of ids, each as JSON lines give the same value. NaN is no id, and bytes that are not UTF-8 are in hexadecimal,
-    so that different ones stay different."""
+    """A column of ids, equal to those from the same values in JSON lines. NaN is not an id, and bytes that are not UTF-8 are
+    written in hexadecimal, so that different ids stay different."""
     if column is None:
         return [None] * rows
     if is_text(column.type):

@@ -1,4 +1,4 @@
-"""WARC and WET: pages as crawled, and the text that Common Crawl took from them (ISO 28500; WARC 0.17 to 1.1)."""
+"""WARC and WET: pages as crawled, and the text that Common Crawl extracted from them (ISO 28500; WARC 0.17 to 1.1)."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.http import HttpResponse, TooLarge, decode_body, gunzip_again, media_type, parse_response
 from prox_spark.corpora.records import Found, Passed, Record, not_utf8, unreadable
 
-_MOST_TYPE = 64  # characters of a record's type that are kept as a reason
+_MOST_TYPE = 64  # maximum characters of a record's type in a reason
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"
@@ -24,7 +24,8 @@ _LOOKS_LIKE_HTML = re.compile(
     rb"font|table|a|style|title|b|body|br|p|meta|link)[\s>/]",
     re.IGNORECASE | re.DOTALL,
 )
-# Bytes that begin no text (MIME Sniffing Standard, section 6, and common documents): servers call anything text/html.
+# First bytes of files that are not text (MIME Sniffing Standard, section 6, and common documents): servers label any file
+# text/html.
 _BINARY = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
@@ -40,8 +41,8 @@ _BINARY = (
     (re.compile(rb"OggS\0"), "application/ogg"),
     (re.compile(rb".{257}ustar", re.DOTALL), "application/x-tar"),
 )
-_C1_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")  # in UTF-8, where it is found many times as fast as in a string
-# What UTF-8 becomes where it is read as windows-1252.
+_C1_CONTROL = re.compile(rb"\xc2[\x80-\x9f]")  # in UTF-8: many times faster to find in bytes than in a string
+# UTF-8 that was decoded as windows-1252.
 _MOJIBAKE = re.compile("[\u00c2\u00c3][\u00a1-\u00bf]|\u00e2\u20ac")
 
 _RecordReader = Callable[[int, Entry, bytes], Found]
@@ -50,10 +51,10 @@ _RecordReader = Callable[[int, Entry, bytes], Found]
 def read_warc(file: WatchedFile, extract: str = DEFAULT) -> Iterator[Found]:
     """The pages of a WARC file: ``response`` records of status 200 that hold HTML, XHTML or plain text, as text.
 
-    ``extract`` names what takes the text out of HTML; where it is not the default, the page's metadata does, too.
+    ``extract`` names the extractor for HTML; if it is not the default, the page's metadata names it, too.
 
     ``position`` is the index of the record among all records of the file. Records of other kinds are passed over, each with
-    its reason: its type, status or media type, or that it holds no HTTP.
+    its reason: its type, status or media type, or that it is not HTTP.
     """
     yield from _read(file, "response", partial(_read_response, extract))
 
@@ -83,7 +84,7 @@ def _read_response(extract: str, position: int, entry: Entry, block: bytes) -> F
     doc_id = entry.headers.get("warc-record-id")
     response = parse_response(block)
     if response is None:
-        # Crawlers archive answers of name servers and FTP, too.
+        # Crawlers also archive DNS and FTP responses.
         kind = media_type(entry.headers.get("content-type", ""))
         if kind not in (None, "application/http", _PLAIN, *_HTML):
             return Passed(f"not HTTP: {kind}")
@@ -114,7 +115,7 @@ def _read_response(extract: str, position: int, entry: Entry, block: bytes) -> F
 
 
 def _sniff(kind: str | None, response: HttpResponse) -> tuple[str, bytes]:
-    """The body without its codings, and its media type: the one that is named, unless the bytes are of another.
+    """The decoded body, and its media type: the declared one, unless the bytes are of another type.
 
     Raises ``TooLarge``.
     """
@@ -143,13 +144,13 @@ def _page(position: int, entry: Entry, text: str, data: bytes, metadata: dict[st
     if broken:
         metadata["broken_share"] = f"{broken:.4f}"
     url = entry.headers.get("warc-target-uri")
-    # Some writers put the address between angle brackets, as WARC 1.0 had it by mistake.
+    # Some writers put the URL in angle brackets, because of a mistake in WARC 1.0.
     url = url.strip("<>") if url else None
     return Record(position, data, entry.headers.get("warc-record-id"), None, url, metadata)
 
 
 def broken_share(text: str, data: bytes) -> float:
-    """The share of characters that a wrong encoding left, from 0 to 1: U+FFFD, C1 controls, UTF-8 read as windows-1252.
+    """The share of characters that show a wrong encoding, from 0 to 1: U+FFFD, C1 controls, UTF-8 read as windows-1252.
 
     ``data`` is ``text`` in UTF-8.
     """
