@@ -1,11 +1,11 @@
-"""Every rule by its name, its source and its default, and the sets that published pipelines make of them. No kernels here.
+"""Every rule with its name, source and default, and the rule sets of published pipelines. No kernels here.
 
 A line rule removes a line. A document rule drops a document by comparing a measure with a threshold.
-A line is the text between newlines, without surrounding white space; blank lines do not count. A *word* is what stands
-between white space; scripts that are written without spaces have a word for every two characters of a run. Where the
+A line is the text between newlines, without surrounding white space; blank lines do not count. A *word* is a
+run of characters between white space; in scripts without spaces, every two characters of a run are a word. Where the
 sources' code uses a tokenizer that splits punctuation off (spaCy, NLTK), counts here are a little lower.
 
-``VERSION`` grows whenever a rule answers differently: it is part of the refiner's fingerprint.
+Increase ``VERSION`` whenever the result of a rule changes: it is part of the refiner's fingerprint.
 """
 
 from collections.abc import Iterable
@@ -28,17 +28,17 @@ REFINEDWEB = "Penedo et al. 2023 (RefinedWeb), appendix G.2"
 
 C4_WORDS, FINEWEB_WORDS, LONGEST_WORD = 5, 3, 1000
 NAVIGATION_WORDS, MAINLY = 10, 0.5
-"""Thresholds of the line rules: words that a line must have, characters that a word may; words of a line that can be
-navigation, and the share that is "mainly"."""
+"""Thresholds of the line rules: minimum words of a line (C4, FineWeb), maximum characters of a word, maximum words of a
+navigation line, and the share that counts as "mainly"."""
 SHORT_LINE = 30
-"""Characters that a line must have not to be a short one."""
+"""A line with fewer characters is short."""
 
 Bound = Literal["<", "<=", ">", ">="]
 
 
 @dataclass(frozen=True, slots=True)
 class LineRule:
-    """``what`` is true of the lines that it removes."""
+    """Removes lines; ``what`` describes them."""
 
     name: str
     what: str
@@ -48,7 +48,7 @@ class LineRule:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRule:
-    """Drops a document whose ``measure`` lies beyond ``threshold``; a measure that does not apply is NaN and drops none."""
+    """Drops a document whose ``measure`` is beyond ``threshold``. A measure that does not apply is NaN: the document stays."""
 
     name: str
     what: str
@@ -59,7 +59,7 @@ class DocumentRule:
 
     @property
     def default(self) -> str:
-        """Bound and threshold, as they stand in the documentation."""
+        """Bound and threshold, as printed in the documentation."""
         return f"{self.bound} {self.threshold:,g}" if self.threshold else "any"
 
 
@@ -96,7 +96,7 @@ LINE_RULES: dict[str, LineRule] = {
         ),
     )
 }
-"""Every line rule by its name. Its place is its bit in the kernels' masks."""
+"""Every line rule by its name. Its position is its bit in the kernels' masks."""
 
 _NGRAMS = ((2, 0.20), (3, 0.18), (4, 0.16), (5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10))
 
@@ -205,10 +205,10 @@ DOCUMENT_RULES: dict[str, DocumentRule] = {
         *(_ngram_rule(n, threshold) for n, threshold in _NGRAMS),
     )
 }
-"""Every document rule by its name; cheap ones first, so that a whole set names the plainest reason."""
+"""Every document rule by its name; simple rules come first, so that a set reports the simplest reason."""
 
 MEASURES = tuple(dict.fromkeys(rule.measure for rule in DOCUMENT_RULES.values()))
-"""What documents are measured by: the columns that the kernel fills, in this order. N-grams are the last, side by side."""
+"""The measures of documents: the columns that the kernel fills, in this order. The n-gram measures come last."""
 
 _LINE_SETS: dict[str, tuple[str, ...]] = {
     "c4": (
@@ -235,7 +235,7 @@ _DOCUMENT_SETS: dict[str, tuple[str, ...]] = {
     "all": tuple(DOCUMENT_RULES),
 }
 SETS: dict[str, dict[str, tuple[str, ...]]] = {"document": _DOCUMENT_SETS, "chunk": _LINE_SETS}
-"""The sets of each stage: names that stand for several rules."""
+"""The rule sets of each stage, by name."""
 
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "document": (
@@ -244,18 +244,18 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     ),
     "chunk": _LINE_SETS["c4"],
 }
-"""What a stage applies where nothing is named."""
+"""The default names of each stage."""
 
 
 def known_names() -> list[str]:
-    """Every name that may stand in a configuration: sets and rules of both stages."""
+    """Every name that a configuration may contain: sets and rules of both stages."""
     return list(dict.fromkeys([*_DOCUMENT_SETS, *_LINE_SETS, *DOCUMENT_RULES, *LINE_RULES]))
 
 
 def select_rules(stage: str, names: Iterable[str] | None) -> tuple[str, ...]:
-    """The rules that ``stage`` applies, in this order: ``names`` with sets spelled out, or the stage's defaults.
+    """The rules that ``stage`` applies, in this order: ``names`` with sets expanded, or the stage's defaults.
 
-    Raises ``ConfigError`` where a name is a rule or a set of the other stage.
+    Raises ``ConfigError`` for an unknown name, or one of the other stage.
 
     >>> select_rules("document", ["c4", "gopher_few_words"])
     ('c4_lorem_ipsum', 'c4_curly_bracket', 'c4_few_sentences', 'gopher_few_words')

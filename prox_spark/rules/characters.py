@@ -1,4 +1,4 @@
-"""What kind of character every code point is: one table, looked up by the kernels."""
+"""The character class of every code point: a table for the kernels."""
 
 import functools
 from typing import Any
@@ -8,21 +8,22 @@ import numpy as np
 from prox_spark.execution.words import SPACELESS_RANGES
 
 SPACE, LETTER, UPPER, DIGIT, SPACELESS, MARK, TERMINAL, SENTENCE_END = (1 << bit for bit in range(8))
-"""Bits of a class: white space of ``str.split``; letter, uppercase, digit as ``str`` knows them; a script without spaces
-between words, and the punctuation that separates words there; what may end a line of prose, and a sentence."""
+"""Bits of a class: white space as in ``str.split``; letter, uppercase, digit as in ``str``; a script without spaces between
+words, and the punctuation that separates words there; characters that may end a line of prose, and those that end a
+sentence."""
 
 ENDS = (".", "!", "?", '"', "”", "。", "！", "？", "」", "』", "।", "؟")  # noqa: RUF001 -- marks of other scripts
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "؟")  # noqa: RUF001 -- marks of other scripts
 _MARKS = ((0x3001, 0x3003), (0x3008, 0x301F), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65))
 _KNOWN = 0x40000
-"""Beyond it there are no letters."""
+"""No code point from here on has a class."""
 _ROWS = 0x33480
-"""Beyond it ``str`` knows none either."""
+"""No code point from here on is white space, letter or digit to ``str``."""
 
 
 @functools.cache
 def classes() -> Any:
-    """Class of each code point below 0x40000 (uint8, read only); what lies beyond has none. Takes 0.1 s, once."""
+    """Class of each code point below 0x40000 (uint8, read only); higher ones have no class. Takes 0.1 s, once."""
     table = np.zeros(_KNOWN, np.uint8)
     characters = [chr(code) for code in range(_ROWS)]
     for bit, test in ((SPACE, str.isspace), (LETTER, str.isalpha), (UPPER, str.isupper), (DIGIT, str.isdigit)):

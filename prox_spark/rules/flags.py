@@ -54,7 +54,7 @@ _UPPERCASE, _NUMERIC = rule_bits(["refinedweb_uppercase"]), rule_bits(["refinedw
 _COUNTER, _ONE_WORD = rule_bits(["refinedweb_counter"]), rule_bits(["refinedweb_one_word"])
 _NAVIGATION = rule_bits(["refinedweb_navigation"])
 ENDS_IN_ELLIPSIS, BEGINS_WITH_BULLET, ENDS_IN_PUNCTUATION = (1 << (len(LINE_RULES) + i) for i in range(3))
-"""Bits of what documents are measured by beside the rules."""
+"""Bits for measures of documents that are not line rules."""
 
 _JAVASCRIPT_PHRASE, _JAVASCRIPT_AT = _phrases("javascript")
 _POLICY_PHRASES, _POLICY_AT = _phrases(
@@ -79,7 +79,7 @@ def _is_letter(byte: int) -> bool:
 
 @inner
 def mark_phrases(lower: Bytes, base: int, length: int, phrases: Bytes, at: Integers, lines: Integers, bit: int) -> None:
-    """Set ``bit`` for the lines that hold one of the phrases. ``lower`` is the document's text, which starts at ``base``."""
+    """Set ``bit`` for lines with one of the phrases. ``lower`` is the document's text in lower case; it starts at ``base``."""
     for k in range(at.shape[0] - 1):
         line, position = 0, 0
         while True:
@@ -94,7 +94,7 @@ def mark_phrases(lower: Bytes, base: int, length: int, phrases: Bytes, at: Integ
 
 @inner
 def _begins(lower: Bytes, start: int, end: int) -> bool:
-    """One of the beginnings stands here, as whole words."""
+    """Whether the text here starts with one of the beginnings, as whole words."""
     for k in range(_BEGINNINGS_AT.shape[0] - 1):
         length = _BEGINNINGS_AT[k + 1] - _BEGINNINGS_AT[k]
         if length <= end - start and equal(lower, start, _BEGINNINGS, _BEGINNINGS_AT[k], length):
@@ -104,7 +104,7 @@ def _begins(lower: Bytes, start: int, end: int) -> bool:
 
 @inner
 def _ends(lower: Bytes, start: int, end: int) -> bool:
-    """One of the endings stands here, whatever dots and arrows follow it."""
+    """Whether the text ends with one of the endings, ignoring dots and arrows after it."""
     while end > start and not _is_letter(lower[end - 1]):
         end -= 1
     for k in range(_ENDINGS_AT.shape[0] - 1):
@@ -116,7 +116,7 @@ def _ends(lower: Bytes, start: int, end: int) -> bool:
 
 @inner
 def _is_counter(lower: Bytes, base: int, words: Integers, first: int) -> bool:
-    """Two words: a number, perhaps as 1.2k or 1,000+, and what it counts."""
+    """Whether two words are a number (also 1.2k or 1,000+) and the thing it counts."""
     position, end = words[first, WORD_START] - base, words[first, WORD_END] - base
     if not 48 <= lower[position] <= 57:
         return False

@@ -74,7 +74,7 @@ def _count(data: Bytes, start: int, end: int, needle: Bytes) -> int:
 
 @inner
 def _count_stop_words(data: Bytes, words: Integers, n_words: int) -> int:
-    """How many different ones of Gopher's stop words there are, as they are written."""
+    """The number of different Gopher stop words in the text (case-sensitive)."""
     found = 0
     for i in range(n_words):
         start, length = words[i, WORD_START], words[i, WORD_END] - words[i, WORD_START]
@@ -101,7 +101,7 @@ def _measure_words(data: Bytes, start: int, end: int, page: Page, row: Any) -> N
     row[_WORDS], row[_NEWLINES] = n, (counts[N_LINES] - 1) / each
     row[_HASHES], row[_ELLIPSES], row[_SYMBOLS] = hashes / each, ellipses / each, (hashes + ellipses) / each
     row[_LETTERS], row[_STOPS] = counts[WITH_LETTER] / each, _count_stop_words(data, page.words, n)
-    # Two characters to a word were said, not seen: their length tells nothing.
+    # In scripts without spaces two characters are a word by definition, so their length has no meaning.
     row[_LENGTH] = counts[SPACED_CHARACTERS] / counts[SPACED] if 2 * counts[SPACED] > n else np.nan
 
 
@@ -138,7 +138,7 @@ def _measure_repeated_lines(lines: Integers, n: int, first: Integers, row: Any, 
 
 @inner
 def _paragraphs(lines: Integers, n_lines: int, paragraphs: Integers) -> tuple[Integers, int]:
-    """Bytes of the paragraphs, between which there are blank lines, as rows of start and end: the table, their number."""
+    """Byte ranges of the paragraphs, which blank lines separate: the table of starts and ends, and their number."""
     paragraphs = room(paragraphs, 0, n_lines + 1)
     n = 0
     for line in range(n_lines):
@@ -209,7 +209,7 @@ def _write_number(out: Bytes, at: int, number: int) -> int:
 
 @inner
 def _write_call(out: Bytes, at: int, begun: int, first: int, last: int) -> int:
-    """Write one call, on a line of its own."""
+    """Write one call on a separate line."""
     if at > begun:
         out[at] = _NEWLINE
         at += 1
@@ -223,7 +223,7 @@ def _write_call(out: Bytes, at: int, begun: int, first: int, last: int) -> int:
 
 @inner
 def _write_program(lines: Integers, counts: Integers, rules: int, out: Bytes, at: int) -> tuple[Bytes, int]:
-    """One call for each run of lines that a rule hits; blank lines go where the lines around them do."""
+    """Write one call for each run of lines that a rule hits; blank lines are removed if the lines around them are."""
     begun, start, last, kept = at, 0, -1, False
     for line in range(counts[N_FILLED] + 1):
         if line < counts[N_FILLED] and lines[line, FLAGS] & rules:
@@ -248,7 +248,7 @@ def _write_program(lines: Integers, counts: Integers, rules: int, out: Bytes, at
 def write_line_programs(texts: Texts, classes: Bytes, rules: int) -> tuple[Bytes, Integers]:
     """A program for each text, which removes the lines that a rule of the mask hits.
 
-    Returns the programs side by side, and where each ends.
+    Returns the concatenated programs, and the end of each.
     """
     data, n_documents = texts.data, texts.starts.shape[0]
     page, lower, out = new_page(), np.empty(1024, np.uint8), np.empty(128 * n_documents + 128, np.uint8)

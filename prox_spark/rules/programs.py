@@ -1,4 +1,4 @@
-"""From texts to the programs that rules write: many documents in one call, no Python object for a line or a word."""
+"""Writes the rules' programs for texts: many documents per call, no Python object for a line or a word."""
 
 import operator
 import os
@@ -46,8 +46,8 @@ def document_programs(texts: Sequence[str], rules: Sequence[str]) -> list[str]:
 def line_programs(texts: Sequence[str], rules: Sequence[str]) -> list[str]:
     r"""For each text a ``remove_lines`` call for each run of lines that one of these line rules hits, or ``keep_chunk()``.
 
-    Lines count from 0 in each text. A blank line goes with its neighbours: it is removed where the lines around it are,
-    so that a removed block is one run and the paragraphs that stay keep their distance.
+    Lines count from 0 in each text. A blank line is removed if the lines around it are, so that a removed block is one run
+    and the remaining paragraphs keep their distance.
 
     >>> line_programs(["Menu\n\nHome\nA line of prose, with its full stop."], ["c4_few_words"])
     ['remove_lines(start=0, end=2)']

@@ -1,7 +1,7 @@
-"""What is repeated inside one document: equal lines, paragraphs, and n-grams of words. Compiled; time is linear.
+"""Repetition inside one document: equal lines, paragraphs, and n-grams of words. Compiled; time is linear.
 
-Equal means equal bytes: hashes only find the place in a table. The key of the hashes is drawn again in every process and
-never shows in a result, so that no page can be written to collide.
+Equal means equal bytes: hashes only find the slot in a table. Every process draws a new random key for the hashes; it has no
+effect on results, and stops pages from being written to collide.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from prox_spark.rules.scan import BEFORE, int64
 LONGEST_GRAM = 10
 _TOP = 4
 _MIX, _MIX_MORE = 0x7F4A7C159E3779B1, 0x4CF5AD432745937F
-"""Odd numbers for multiplicative hashing, with bits all over."""
+"""Odd numbers with well-mixed bits, for multiplicative hashing."""
 
 
 class Equals(NamedTuple):
@@ -27,9 +27,9 @@ class Equals(NamedTuple):
 
 
 class Grams(NamedTuple):
-    """N-grams of a document's words: which class the one at a word belongs to, and where those are that repeat.
+    """N-grams of a document's words: the class of the n-gram at each word, and the places of those that repeat.
 
-    Class 0 holds those that occur once. ``counts`` is by class; ``keys`` and ``slots`` are the table that finds classes.
+    N-grams that occur once have class 0. ``counts`` is by class; ``keys`` and ``slots`` are the hash table of classes.
     """
 
     groups: Integers
@@ -71,7 +71,7 @@ def new_equals() -> Equals:
 
 @inner
 def find_equal(data: Bytes, ranges: Integers, n: int, key: int, equals: Equals) -> Equals:
-    """Which of the ``n`` ranges, whose first two columns are start and end, have equal bytes; the arrays may grow."""
+    """Find the ranges with equal bytes among ``n`` ranges (first two columns: start and end); the arrays may grow."""
     size = _table_size(n)
     first, hashes, slots = room(equals.first, 0, n + 1), room(equals.hashes, 0, n + 1), room(equals.slots, 0, size)
     slots[:size] = -1
@@ -119,10 +119,9 @@ def _class_words(first: Integers, n: int, grams: Grams) -> int:
 
 @inner
 def _lengthen(grams: Grams, n_places: int) -> int:
-    """From classes of n-grams to those of (n + 1)-grams, in place: how many places still repeat.
+    """Turn classes of n-grams into classes of (n + 1)-grams, in place; returns the number of places that still repeat.
 
-    A longer n-gram repeats only where the two shorter ones that it consists of do, and these two classes are all there is
-    to know of it.
+    A longer n-gram repeats only if the two shorter ones in it do, and their two classes identify it.
     """
     groups, counts, places, keys, slots = grams
     size = _table_size(n_places)
@@ -159,7 +158,7 @@ def _lengthen(grams: Grams, n_places: int) -> int:
 
 @inner
 def _top_characters(grams: Grams, n_places: int, words: Integers, n_words: int, n: int) -> int:
-    """Characters in all occurrences of the most frequent n-gram, spaces between its words counted; of equals the first."""
+    """Characters in all occurrences of the most frequent n-gram (the first of equals), including spaces between words."""
     groups, counts, places = grams.groups, grams.counts, grams.places
     if n_words < n:
         return 0
@@ -173,7 +172,7 @@ def _top_characters(grams: Grams, n_places: int, words: Integers, n_words: int, 
 
 @inner
 def _duplicate_characters(grams: Grams, n_places: int, words: Integers, n: int) -> int:
-    """Characters of n-grams that stood there before, from left to right, none of whose words is counted twice."""
+    """Characters of n-grams that repeat an earlier one, from left to right; no word is counted twice."""
     groups, counts, places = grams.groups, grams.counts, grams.places
     total, free = 0, 0
     for k in range(n_places):
@@ -181,7 +180,7 @@ def _duplicate_characters(grams: Grams, n_places: int, words: Integers, n: int) 
         if i < free:
             continue
         group = groups[i]
-        # A class that was met is marked by its count, which is not needed any more.
+        # Mark a class as seen in its count, which is no longer needed.
         if counts[group] < 0:
             total += words[i + n, BEFORE] - words[i, BEFORE]
             free = i + n

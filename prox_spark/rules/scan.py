@@ -1,4 +1,4 @@
-"""One pass over a document's bytes: its lines and its words, as rows of tables that are used again for the next one.
+"""One pass over a document's bytes finds its lines and words, as rows of tables that the next document reuses.
 
 Compiled code; documents are valid UTF-8. ``catalogue.py`` says what a line and a word are.
 """
@@ -12,18 +12,18 @@ from prox_spark.programs.compiled import inner
 from prox_spark.rules.characters import DIGIT, LETTER, MARK, SENTENCE_END, SPACE, SPACELESS, UPPER
 
 START, END, NUMBER, CHARACTERS, FIRST_WORD, FILLED, UPPERCASE, DIGITS, LONGEST, FLAGS = range(10)
-"""Columns of the table of lines, blank ones left out: the bytes without white space around, which line it is, characters,
-the first of its words, characters that are no white space, uppercase letters, digits, characters of the longest word, and
-bits for what was found out about it. The row after the last has ``FIRST_WORD``, too."""
+"""Columns of the table of lines, without blank ones: start and end of the stripped bytes, line number, characters, index of
+the first word, characters that are not white space, uppercase letters, digits, characters of the longest word, and flag bits.
+The row after the last also has ``FIRST_WORD``."""
 WORD_START, WORD_END, BEFORE = range(3)
-"""Columns of the table of words: its bytes, and the characters of all words before it. There is a row after the last."""
+"""Columns of the table of words: start and end, and the characters of all words before it. One more row follows the last."""
 N_LINES, N_FILLED, N_WORDS, WITH_LETTER, SPACED, SPACED_CHARACTERS = range(6)
 """Entries of a document's counts: lines, lines that are not blank, words, words with a letter, words of scripts that have
 spaces, and the characters of these."""
 
 
 class Page(NamedTuple):
-    """What a scan finds in a document: its lines, its words, and its counts. Lines and words grow with the documents."""
+    """The result of a scan: lines, words and counts of a document. The tables grow as needed."""
 
     lines: Integers
     words: Integers
@@ -40,7 +40,7 @@ _CLOSERS = np.array([0x22, 0x27, 0x29, 0x5D, 0x2019, 0x201D, 0x300D, 0x300F], np
 
 @inner
 def decode(data: Bytes, position: int) -> tuple[int, int]:
-    """The code point that starts here, and the position after it."""
+    """The code point at ``position``, and the position after it."""
     byte = int64(data[position])
     if byte < 0x80:
         return byte, position + 1
@@ -56,13 +56,13 @@ def decode(data: Bytes, position: int) -> tuple[int, int]:
 
 @inner
 def class_of(classes: Bytes, code: int) -> int:
-    """What kind of character a code point is."""
+    """The class of a code point."""
     return int64(classes[code]) if code < classes.shape[0] else 0
 
 
 @inner
 def last_start(data: Bytes, start: int, end: int) -> int:
-    """Where the last character of ``data[start:end]``, which is not empty, starts."""
+    """Start of the last character of ``data[start:end]``, which is not empty."""
     position = end - 1
     while position > start and data[position] & 0xC0 == 0x80:
         position -= 1
@@ -92,8 +92,8 @@ def _is_ascii_space(byte: int) -> bool:
 
 @inner
 def _split_ascii(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) -> tuple[int, int]:
-    """Add the words of a line that is all ASCII: how many words there are then, and how many of the new have a letter."""
-    # Unsigned positions: no compiled code for indices below zero.
+    """Add the words of an ASCII line; returns the new total of words, and how many of the added ones have a letter."""
+    # Unsigned positions avoid compiled code for negative indices.
     position, end, one = np.uint64(row[START]), np.uint64(row[END]), np.uint64(1)
     before, with_letter = words[n, BEFORE], 0
     longest: Any = 0
@@ -126,7 +126,7 @@ def _fill_ascii(data: Bytes, row: Integers) -> None:
 
 @inner
 def _split(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) -> tuple[int, int, int, int]:
-    """As ``_split_ascii`` for any line, and fill the row; then how many words, and of how many characters, have spaces."""
+    """Like ``_split_ascii`` for any line, and fill the row; also returns words and characters of scripts with spaces."""
     position, end = row[START], row[END]
     state, start, length, kinds = _NO_WORD, 0, 0, 0
     filled, upper, digits, longest = 0, 0, 0, 0
@@ -145,7 +145,7 @@ def _split(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) 
             upper += kind & UPPER != 0
             digits += kind & DIGIT != 0
         apart, spaceless = kind & (SPACE | MARK) != 0, kind & SPACELESS != 0
-        # What this character does not belong to ends before it; of a script without spaces the third does not.
+        # A word ends before a character that is not part of it; in a script without spaces, before the third.
         if state != _NO_WORD and (apart or spaceless != (state == _HALF) or (spaceless and length == 2)):
             before += length
             words[n, WORD_START], words[n, WORD_END], words[n + 1, BEFORE] = start, at, before
@@ -170,7 +170,7 @@ def _split(data: Bytes, row: Integers, classes: Bytes, words: Integers, n: int) 
 
 @inner
 def _scan_words(data: Bytes, row: Integers, classes: Bytes, words: Integers, counts: Integers) -> None:
-    """Add the line's words to their table, and fill the row with what its characters are."""
+    """Add the line's words to their table, and fill the row with counts of its characters."""
     n = counts[N_WORDS]
     if is_ascii(data, row[START], row[END]):
         _fill_ascii(data, row)
@@ -221,7 +221,7 @@ def scan(data: Bytes, start: int, end: int, classes: Bytes, page: Page) -> Page:
 
 @inner
 def words_of(lines: Integers, line: int) -> int:
-    """How many words a line has."""
+    """The number of words of a line."""
     return int(lines[line + 1, FIRST_WORD] - lines[line, FIRST_WORD])
 
 
@@ -237,7 +237,7 @@ def _is_closer(code: int) -> bool:
 def count_sentences(data: Bytes, start: int, end: int, classes: Bytes) -> int:
     """Sentences of a line: a mark that ends one, perhaps closing quotes, then white space or the line's end.
 
-    Marks of scripts without spaces end a sentence whatever follows. What stands after the last mark is a sentence, too.
+    Marks of scripts without spaces end a sentence before any character. Text after the last mark is a sentence, too.
     """
     count, ended, at_once, begun = 0, False, False, False
     position = start
