@@ -1,4 +1,4 @@
-"""Chance that is the same on every cluster: a number that follows from a document's id and a seed alone."""
+"""Random numbers that are the same on every cluster: they depend only on a document's id and a seed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from prox_spark.programs.bytes_kernels import Floats
 
 VERSION = 1
-"""Changes with the numbers."""
+"""Increase it when the numbers change."""
 
 
 def uniform(ids: Sequence[str], seed: int, purpose: Literal["random", "dsir"]) -> Floats:
@@ -26,11 +26,11 @@ def uniform(ids: Sequence[str], seed: int, purpose: Literal["random", "dsir"]) -
         one.update(name.encode("utf-8", "surrogatepass"))
         digests.append(one.digest())
     bits = np.frombuffer(b"".join(digests), "<u8")
-    # 52 bits and a half: neither 0 nor 1 is among them, and a double holds each exactly.
+    # 52 bits plus a half: never 0 or 1, and exact in a double.
     return np.asarray(((bits >> np.uint64(12)).astype(np.float64) + 0.5) / 2.0**52)
 
 
 def gumbel(ids: Sequence[str], seed: int) -> Floats:
-    """Noise of the standard Gumbel distribution for each id: who has the k largest log weights after it is added was drawn
-    without replacement, in proportion to the weights (Kool et al. 2019; DSIR, section 3)."""
+    """Noise of the standard Gumbel distribution for each id. After adding it, the k largest log weights are a sample without
+    replacement, in proportion to the weights (Kool et al. 2019; DSIR, section 3)."""
     return np.asarray(-np.log(-np.log(uniform(ids, seed, "dsir"))))

@@ -6,7 +6,7 @@ import math
 def keep_score(given: str | None, column: str, scale: tuple[float, float] | None) -> float | str:
     """A ``keep_score`` in [0, 1], or the reason why there is none.
 
-    ``scale`` are the values that become 0 and 1, the first the larger where less is better; what lies beyond is clipped.
+    ``scale``: the values that map to 0 and 1; the first is the larger one if lower scores are better. Others are clipped.
 
     >>> keep_score("3", "edu", (0, 5)), keep_score("800", "perplexity", (1000, 0))
     (0.6, 0.2)
@@ -16,7 +16,7 @@ def keep_score(given: str | None, column: str, scale: tuple[float, float] | None
     if given is None:
         return f"{column} is null"
     try:
-        # Python's digits may have underscores, numbers elsewhere have not.
+        # Python accepts underscores between digits; other number formats do not.
         number = float(given.replace("_", "?"))
     except ValueError:
         number = math.nan

@@ -1,8 +1,8 @@
 """DSIR: selection of documents that resemble a target corpus as bags of hashed n-grams (Xie et al. 2023).
 
 A document's log weight is the sum over its n-grams of log p(target) - log p(raw). DSIR adds Gumbel noise and takes the k
-largest, which draws k documents without replacement. Here ``keep_score`` is the rank of that sum among the raw corpus's,
-read off a table of quantiles: ``drop_document_below: q`` keeps a share of 1 - q, and no document waits for another.
+largest, which draws k documents without replacement. Here ``keep_score`` is the rank of that sum in the raw
+corpus, from a table of quantiles: ``drop_document_below: q`` keeps a share of 1 - q, and each document is scored independently.
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from prox_spark.selection.chance import gumbel
 from prox_spark.selection.ngrams import BUCKETS, weigh
 
 VERSION = 1
-"""Changes with words, hashes, noise, or what else gives a folder's numbers another meaning."""
+"""Increase it when words, hashes, noise, or the meaning of a folder's numbers change."""
 
 QUANTILES = 10_001
-"""Points of the table: the last hundredth of a percent is still told apart."""
+"""Points of the table: it resolves a hundredth of a percent."""
 
 PSEUDO_COUNT = 1
-"""Added to each bucket's count, of both corpora; DSIR's code has one for the target as an option (Laplace), and 1e-8 in place of
-a probability of zero, by which one n-gram that a small target lacks outweighs ten that it has."""
+"""Added to each bucket's count in both corpora. DSIR's code optionally adds one for the target (Laplace), and replaces a
+probability of zero by 1e-8; so a single n-gram that a small target lacks outweighs ten that it has."""
 
 _BIN_BITS = 14
-"""Bits of a float32 that are left out: bins a five hundredth of their value wide."""
+"""Low bits of a float32 that are dropped: a bin is about 1/500 of its value wide."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dsir:
-    """What ``adapt`` fitted.
+    """A selection fitted by ``adapt``.
 
     ``log_ratio``: log p(target) - log p(raw) of each bucket. ``quantiles``: of the noisy log weights of the raw corpus's
     documents with at least ``min_words`` words, at ``QUANTILES`` even steps. ``short``: the share of documents with fewer.
@@ -43,14 +43,14 @@ class Dsir:
     seed: int
 
     def keep_scores(self, texts: Sequence[str], ids: Sequence[str]) -> Floats:
-        """A ``keep_score`` for each document, its rank among the raw corpus; 0 for one with fewer than ``min_words`` words."""
+        """A ``keep_score`` for each document, its rank in the raw corpus; 0 for one with fewer than ``min_words`` words."""
         weights = noisy_weights(texts, ids, self.log_ratio, self.min_words, self.seed)
         rank = np.interp(weights, self.quantiles, np.linspace(0.0, 1.0, QUANTILES))
         return np.where(np.isneginf(weights), 0.0, self.short + (1.0 - self.short) * rank)
 
 
 def fit_log_ratio(target: Integers, raw: Integers) -> Floats:
-    """The log of how many times likelier each bucket is in the target, from both corpora's counts (int64)."""
+    """The log ratio of each bucket's probability in the target to that in the raw corpus, from both counts (int64)."""
     smooth = [np.log((counts + PSEUDO_COUNT) / (counts.sum() + PSEUDO_COUNT * BUCKETS)) for counts in (target, raw)]
     return np.asarray(smooth[0] - smooth[1])
 
@@ -62,18 +62,18 @@ def noisy_weights(texts: Sequence[str], ids: Sequence[str], log_ratio: Floats, m
 
 
 def bins(weights: Floats) -> Integers:
-    """The bin (int32) of each finite weight: in order of weight, and finer the nearer to zero.
+    """The bin (int32) of each finite weight: in order of weight, and finer near zero.
 
-    Counts in bins are the same in whatever order they are summed, so that a table of quantiles is, too.
+    Counts in bins do not depend on the order of summing, so the table of quantiles does not either.
     """
-    # There is a zero below zero, too, by its bits; the sum is the other one.
+    # Adding zero turns -0.0, which has other bits, into 0.0.
     bits = (weights.astype(np.float32) + np.float32(0.0)).view(np.int32)
-    # The order of numbers below zero is the reverse of their bits'.
+    # Negative floats sort in reverse order of their bits.
     return np.asarray(np.where(bits < 0, -(bits & 0x7FFFFFFF) - 1, bits) >> _BIN_BITS)
 
 
 def fit_quantiles(found: Integers, counts: Integers) -> Floats:
-    """The table of quantiles, from the bins that were found, in order, and how many weights lie in each."""
+    """The table of quantiles, from the occupied bins, in order, and the number of weights in each."""
     edges = np.column_stack([_lower_edge(found), _lower_edge(found + 1)]).ravel()
     ends = np.cumsum(counts)
     cumulated = np.column_stack([ends - counts, ends]).ravel()

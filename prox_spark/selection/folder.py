@@ -36,7 +36,7 @@ def save_dsir(dsir: Dsir, name: str, folder: Path) -> None:
 
 
 def load_dsir(folder: Path) -> Dsir:
-    """The DSIR of a folder. Raises ``RefinerError`` where it is none, is damaged, or was fitted by another version."""
+    """Load DSIR from a folder. Raises ``RefinerError`` if it is not DSIR, is damaged, or was fitted by another version."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -1,9 +1,9 @@
-"""Hashed n-grams of a text, as DSIR has them (Xie et al. 2023, arXiv 2302.03169, section 3; its code ``data_selection``).
+"""Hashed n-grams of a text, as in DSIR (Xie et al. 2023, arXiv 2302.03169, section 3; its code ``data_selection``).
 
 Words are those of NLTK's ``WordPunctTokenizer`` over the lower-cased text: runs of letters, digits and ``_``, and runs of
-anything else that is no white space (``\\w+|[^\\w\\s]+``). Each word and each two words, with a space between, fall into one of
-10,000 buckets: by 64-bit FNV-1a over their UTF-8 and MurmurHash3's finalizer (FNV alone leaves words that differ in their last
-letters together), where DSIR's code takes SHA-256. Linear in the text, whatever it is.
+other characters that are not white space (``\\w+|[^\\w\\s]+``). Each word and each pair of neighbours, joined by a space, is
+hashed into one of 10,000 buckets: 64-bit FNV-1a over the UTF-8, then MurmurHash3's finalizer (FNV alone puts words that differ
+only in their last letters close together). DSIR's code uses SHA-256 instead. Time is linear for any text.
 """
 
 import functools
@@ -21,9 +21,9 @@ BUCKETS = 10_000
 
 _OTHER, _WORD, _SPACE = range(3)
 _ROWS = 0x33480
-"""Code points from here on are neither white space nor parts of words to ``str``."""
+"""For ``str``, code points from here on are neither white space nor parts of words."""
 
-# Unsigned, so that products wrap around and the remainder is of the whole hash.
+# Unsigned, so that products wrap around and the remainder uses the whole hash.
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _BLANK, _N_BUCKETS = np.uint64(32), np.uint64(BUCKETS)
 _SHIFT, _FIRST, _SECOND = np.uint64(33), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
@@ -48,7 +48,7 @@ def _bucket(value: Any) -> Any:
 
 @inner
 def _emit(one: Any, two: Any, out: Integers, n: int, words: int) -> int:
-    """Write the buckets of a word and, unless it is the first, of it and the word before; how many are written then."""
+    """Write the buckets of a word and, unless it is the first, of its pair with the word before; returns the new total."""
     out[n] = _bucket(one)
     if words == 0:
         return n + 1
@@ -74,7 +74,7 @@ def _buckets(data: Bytes, start: int, end: int, kinds: Bytes, out: Integers) -> 
                 n = _emit(one, two, out, n, words)
                 words += 1
                 before = one
-            # The hash of both words goes on from that of the first, over a space.
+            # The pair's hash continues the first word's hash, after a space.
             one, two, state = _BASIS, (before ^ _BLANK) * _PRIME, kind
         if kind != _SPACE:
             for i in range(position, after):
