@@ -1,1 +1,1 @@
-"""What documents with equal or nearly equal text have in common: hashes of normalised texts and MinHash signatures."""
+"""Finds documents with equal or nearly equal text: hashes of normalised texts, and MinHash signatures."""

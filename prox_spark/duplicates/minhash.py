@@ -3,9 +3,9 @@
 Broder 1997, On the resemblance and containment of documents; Leskovec et al., Mining of Massive Datasets, section 3.4.
 
 A text is normalised to its words: lower case, in Unicode's form NFC, runs of letters, digits, marks and ``_``; each character
-of a script without spaces is a word. All else is left out. A shingle is some words in a row; a shorter text is one shingle.
-Each of ``buckets * hashes`` functions has a smallest value over the shingles, and two texts have it in common with the
-probability of their shingles' Jaccard similarity. A bucket is the hash of ``hashes`` of these values.
+of a script without spaces is a word. All else is left out. A shingle is a fixed number of successive words; a shorter text is
+one shingle. Each of ``buckets * hashes`` hash functions has a minimum over the shingles; two texts share it with a probability
+equal to the Jaccard similarity of their shingles. A bucket is the hash of ``hashes`` of these minima.
 """
 
 import functools
@@ -21,11 +21,11 @@ from prox_spark.programs.compiled import entry, inner
 from prox_spark.rules.scan import class_of, decode, int64
 
 VERSION = 1
-"""Of what a text's hashes are: it rises when they change."""
+"""Version of a text's hashes: increase it when they change."""
 
 _OTHER, _WORD, _SINGLE = range(3)
 _KNOWN = 0x40000
-"""Beyond it there are no letters."""
+"""No code point from here on is a letter."""
 
 # Unsigned, so that products wrap around: FNV-1a, and the finalizer of MurmurHash3.
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -118,7 +118,7 @@ def _joined(words: Integers, first: int, last: int) -> Any:
 def _minima(words: Integers, n: int, shingle: int, factors: Integers, summands: Integers, smallest: Integers) -> None:
     smallest[:] = _LOW
     for first in range(max(n - shingle, 0) + 1):
-        # 32 bits times 64: the upper half of the product's lower 64 bits is as good as random for each two shingles.
+        # 32 bits times 64: the upper half of the product's lower 64 bits is as good as random for any two shingles.
         value = _joined(words, first, min(first + shingle, n)) & _LOW
         for i in range(factors.shape[0]):
             smallest[i] = min(smallest[i], (factors[i] * value + summands[i]) >> _HALF)
@@ -158,8 +158,7 @@ def _sign(
 def sign(texts: Sequence[str], *, words: int, buckets: int, hashes: int) -> tuple[Any, Any, Any]:
     """Each text's hash (int64), its buckets (int64, a row for each text) and its number of words (int64).
 
-    ``words`` in a shingle. A text without words has zeros. With no ``buckets``, only equal normalised texts have something in
-    common.
+    ``words``: the words of a shingle. A text without words has zeros. With ``buckets=0``, only equal normalised texts match.
 
     >>> texts = ["To be, or not to be!", "to be or not to be", "That is the question"]
     >>> hashes, found, counts = sign(texts, words=3, buckets=4, hashes=2)

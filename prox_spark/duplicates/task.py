@@ -12,10 +12,10 @@ from prox_spark.limits import DocumentLimits, too_large
 from prox_spark.schemas import SIGNATURES
 
 SIGNED = pa.schema([*SIGNATURES, ("error", pa.string())])
-"""Rows of ``signatures``; where ``error`` says why a document cannot be compared, the rest of its row is null."""
+"""Rows of ``signatures``; if ``error`` says why a document cannot be compared, the rest of its row is null."""
 
 _DOCUMENTS = 256
-"""Documents whose texts are normalised at a time."""
+"""Number of documents whose texts are normalised at once."""
 
 
 def sign_documents(
@@ -23,7 +23,7 @@ def sign_documents(
 ) -> Iterator[pa.RecordBatch]:
     """A row of ``SIGNED`` for each document (doc_id, content_hash, unit, text).
 
-    A blank text has no hashes. One of other characters than those of words is compared as it is, without buckets.
+    A blank text has no hashes. A text without word characters gets a hash of its characters, but no buckets.
     """
     for batch in batches:
         for start in range(0, batch.num_rows, _DOCUMENTS):
