@@ -1,4 +1,4 @@
-"""``execute_batch``: many documents, Arrow in and Arrow out, no Python object for a row on the way."""
+"""``execute_batch``: many documents, Arrow in and Arrow out, without a Python object per row."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from prox_spark.programs.kernels import parse_programs
 from prox_spark.programs.operations import NAMES
 
 _LOG_COLUMNS = (np.int64, np.int64, np.int64, np.int64, np.int32, np.float32, np.uint8, np.bool_)
-"""The widest first, so that each starts where it may; ``new_buffers`` puts them into the order of ``LogColumns``."""
+"""Types of the log's columns, widest first for alignment; ``new_buffers`` puts them into the order of ``LogColumns``."""
 _LOG_ROW = sum(np.dtype(kind).itemsize for kind in _LOG_COLUMNS)
 _GUARD_NAMES: tuple[str | None, ...] = (
     None,
@@ -30,14 +30,14 @@ _GUARD_NAMES: tuple[str | None, ...] = (
 def execute_batch(
     texts: Any, programs: Any, mode: Mode = "strict", *, settings: ExecutionSettings = DEFAULTS
 ) -> BatchResult:
-    """Apply to each document its programs: byte for byte what ``execute`` does, at the speed of memory.
+    """Apply its programs to each document: the same bytes as ``execute``, at memory speed.
 
     ``texts``: a string or large_string array, whole, sliced or chunked; a null text gives a null result. ``programs``:
     for each document a list of strings (scope: the whole document), or of structs with ``line_start``, ``line_end``
-    (int64, both included), ``output`` (string) and, where there are any, ``numbering_offset`` (int64), ``line_scores``
-    and ``confidences`` (lists of float32): the fields of ``ChunkProgram``. A null list is an empty one.
+    (int64, both included), ``output`` (string) and, optionally, ``numbering_offset`` (int64), ``line_scores`` and
+    ``confidences`` (lists of float32): the fields of ``ChunkProgram``. A null list counts as empty.
 
-    No content of a document or program raises an error. Raises ``UsageError`` for arrays of other types or lengths.
+    No document or program text raises an error. Raises ``UsageError`` for arrays of other types or lengths.
     """
     check_mode(mode)
     documents = strings_of(texts, "texts")
@@ -75,10 +75,10 @@ def _compat_row(documents: Strings, chunks: Chunks, outputs: Strings, row: int) 
 
 
 def new_buffers(documents: Strings) -> tuple[Any, LogColumns]:
-    """Memory for a batch's results and for its log: enough for all but edits that lengthen and lines of a few bytes.
+    """Memory for a batch's results and log. It suffices unless edits lengthen the text or lines have only a few bytes.
 
-    In two blocks from numpy, which asks for huge pages where they are large: thousands of page faults cost a batch more
-    than its execution does.
+    Two numpy blocks, because numpy requests huge pages for large blocks: thousands of page faults take longer than the
+    execution of a batch.
     """
     n_bytes = int((documents.ends - documents.starts).sum())
     n_rows = n_bytes // 64 + 64
@@ -97,7 +97,7 @@ def new_buffers(documents: Strings) -> tuple[Any, LogColumns]:
 
 
 def _assemble(large: bool, result: BatchArrays) -> BatchResult:
-    """Wrap what a kernel wrote as Arrow arrays."""
+    """Wrap a kernel's output as Arrow arrays."""
     out, offsets, counts, marks, n_rows, log = result
     reason, guard, raised = marks[:, 0], marks[:, 1], marks[:, 2]
     has_result = raised == 0

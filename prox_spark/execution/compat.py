@@ -125,7 +125,7 @@ def _normalize(state: _State, call: str, cause: Cause) -> None:
 
 
 def _merged(ranges: list[Range]) -> list[Range]:
-    """Ranges by their start, those that touch their predecessor joined with it; backward ranges are not special."""
+    """Ranges sorted by start; a range that touches its predecessor is merged with it. Backward ranges are not special."""
     merged: list[Range] = []
     for start, end in sorted(ranges, key=lambda lines: lines[0]):
         if merged and start <= merged[-1][1] + 1:

@@ -1,7 +1,7 @@
-"""``compat`` mode over many documents, compiled: the published executor's quirks, as ``compat.py`` has them.
+"""``compat`` mode over many documents, compiled: the published executor's quirks, as in ``compat.py``.
 
-Numbers that are no plain ASCII integers of 18 digits are rare and Python's own to judge (other scripts' digits, numbers
-without end): such documents are marked, and go through ``execute``.
+Numbers other than ASCII integers of up to 18 digits are rare and need Python (other scripts' digits, very long numbers): their
+documents are marked, and go through ``execute``.
 """
 
 from typing import Any
@@ -56,7 +56,7 @@ from prox_spark.programs.compiled import entry, inner
 from prox_spark.programs.lookup import NORMALIZE, REMOVE_ALL, REMOVE_LINES
 
 ODD_NUMBER = len(RAISED)
-"""Code, beyond those of ``RAISED``, of documents that ``execute`` has to do."""
+"""Code for documents that must go through ``execute``; it follows those of ``RAISED``."""
 _REASON, _GUARD, _RAISED = range(3)
 _NULL_TEXT, _ZERO_DIVISION, _TOO_COSTLY = range(1, 4)
 _REMOVED_SHARE, _TOO_SHORT = REASONS.index("removed_share"), REASONS.index("too_short")
@@ -101,7 +101,7 @@ def _value(data: Bytes, start: int, end: int) -> tuple[int, int]:
 
 @inner
 def _number(data: Bytes, start: int, end: int) -> tuple[int, int]:
-    """``int`` of a string: 0 and the number, 1 where that raises, 2 where Python must say."""
+    """``int`` of a string: status 0 and the number, 1 if ``int`` raises, 2 if Python must decide."""
     for i in range(start, end):
         if data[i] >= 0x80:
             return 2, 0
@@ -132,14 +132,14 @@ def _number(data: Bytes, start: int, end: int) -> tuple[int, int]:
 
 @inner
 def _range(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
-    """The two line numbers in brackets: 0, 1 or 2 as ``_number`` has it, and the numbers."""
+    """The two line numbers in brackets: a status as from ``_number``, and the numbers."""
     comma = find_byte(data, start, end, _COMMA)
     if comma == end:
         return 1, 0, 0
     first, first_end = _value(data, start, comma)
     if first < 0:
         return 1, 0, 0
-    # Python reads the first number before it looks for the second: an odd one decides nothing if the other is missing.
+    # Python converts the first number before it looks for the second, and a missing second one is an error whatever the first.
     status, low = _number(data, first, first_end)
     if status == 1:
         return 1, 0, 0
@@ -152,7 +152,7 @@ def _range(data: Bytes, start: int, end: int) -> tuple[int, int, int]:
 
 @inner
 def _sort_by_start(ranges: Integers, n: int) -> Integers:
-    """Ranges by their start, equal ones in the order they came: merging from the bottom up, unless they are sorted."""
+    """Ranges sorted by start, in a stable order: bottom-up merge sort, unless they are sorted already."""
     is_sorted = True
     for i in range(1, n):
         is_sorted &= ranges[i - 1, 0] <= ranges[i, 0]
@@ -178,7 +178,7 @@ def _sort_by_start(ranges: Integers, n: int) -> Integers:
 
 @inner
 def _errors_of_ranges(ranges: Integers, n: int, last: int) -> int:
-    """How many ranges reach past the last line once those that touch are joined."""
+    """The number of ranges that reach past the last line, after merging those that touch."""
     if n == 0:
         return 0
     ranges = _sort_by_start(ranges, n)
@@ -219,7 +219,7 @@ def _source_and_target(data: Bytes, start: int, end: int, edit: Integers) -> int
 def _judge(
     data: Bytes, table: Table, n_lines: int, text_start: int, text_end: int, rewritten: Bytes, errors: int
 ) -> int:
-    """The published executor's guards. Most documents pass by far: then only the first of their words are counted."""
+    """The published executor's guards. Most documents pass easily, so only their first words are counted."""
     enough = max(MIN_KEPT_SHARE * most_words(text_end - text_start) + 1.0, np.float64(MIN_WORDS))
     after = count_surviving_words(data, table, n_lines, rewritten, False, enough)
     if after > enough:
@@ -231,7 +231,7 @@ def _judge(
 
 @entry
 def execute_compat_batch(texts: Texts, chunks: Chunks, outputs: Texts, out: Bytes, log: LogColumns) -> BatchArrays:
-    """Execute the programs of every document. ``out`` and ``log`` are what ``new_buffers`` gives."""
+    """Execute the programs of every document. ``out`` and ``log`` come from ``new_buffers``."""
     data, programs = texts.data, outputs.data
     n_documents = texts.starts.shape[0]
     out_offsets = np.zeros(n_documents + 1, np.int64)

@@ -1,4 +1,4 @@
-"""A document while programs change it, line by line: the plain form that both modes share."""
+"""A document while programs change it, line by line: the Python implementation for both modes."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 
 def byte_length(text: str) -> int:
-    """Length in UTF-8; lone surrogates, which a Python string may hold, count 3 bytes."""
+    """Length in UTF-8; lone surrogates, which a Python string may contain, count 3 bytes."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Who changed a line."""
+    """The call that changed a line."""
 
     operation: str
     chunk: int
@@ -23,8 +23,8 @@ class Cause:
 class DroppedLine:
     """A line of a kept document that was removed (``replacement`` is ``None``) or rewritten: also to several lines.
 
-    ``operation`` and ``chunk`` are those of the call that removed the line, or that changed it last. ``score`` is the
-    line's score where that removed it, else the call's confidence, where there is one.
+    ``operation`` and ``chunk`` are those of the call that removed the line, or changed it last. ``score`` is the line's score
+    if that removed it, else the call's confidence, if known.
     """
 
     line_number: int
@@ -106,7 +106,7 @@ class Lines:
             self.current[line] = "".join(parts)
 
     def insert(self, inserted: Mapping[tuple[int, int], tuple[str, Cause]]) -> None:
-        """Put new lines, by (number of the line before them, order at that place), where they belong; -1 is before the first.
+        """Insert new lines, keyed by (number of the line before them, order at that place); -1 is before the first line.
 
         The last change of all: the nearest line that is left, above them if there is one, is rewritten to hold them. Where none
         is left, the first line is rewritten to them.

@@ -1,4 +1,4 @@
-"""The groups of arrays and numbers that the executors' kernels take and give."""
+"""Groups of arrays and numbers: arguments and results of the executors' kernels."""
 
 from typing import Any, NamedTuple
 
@@ -14,9 +14,9 @@ class Numbers(NamedTuple):
 
 
 class Chunks(NamedTuple):
-    """The chunks of all documents, as kernels take them; those of document ``i`` are ``firsts[i]`` to ``lasts[i]``.
+    """The chunks of all documents, for the kernels; document ``i`` has ``firsts[i]`` to ``lasts[i]`` (excluded).
 
-    The last one is excluded. ``line_starts``, ``line_ends`` and ``offsets`` are those of ``ChunkProgram``, one a chunk.
+    ``line_starts``, ``line_ends`` and ``offsets`` are those of ``ChunkProgram``, one per chunk.
     """
 
     firsts: Integers
@@ -44,7 +44,7 @@ class LogColumns(NamedTuple):
 
 
 class BatchArrays(NamedTuple):
-    """What a batch comes back as. ``counts`` has the columns of ``COUNTS``; ``marks`` are codes of reason, guard, raised."""
+    """The results of a batch. ``counts`` has the columns of ``COUNTS``; ``marks`` are codes of reason, guard, raised."""
 
     out: Bytes
     offsets: Integers

@@ -14,9 +14,9 @@ from prox_spark.programs.model import MAX_LINE
 
 
 def chunks_of(programs: Any, n_documents: int) -> tuple[Chunks, Strings]:
-    """Take the programs column apart: the chunks, and the program of each.
+    """Split the programs column into the chunks and their programs.
 
-    Raises ``UsageError`` where it is of another type or length.
+    Raises ``UsageError`` if the column has another type or length.
     """
     programs = one_array(programs)
     kind = programs.type
@@ -53,7 +53,7 @@ def _outputs(items: Any) -> Strings:
 
 
 def _lists(array: Any) -> tuple[Integers, Integers, Any]:
-    """Where the list of each row starts and ends among the items, and the items; a null row's list is empty."""
+    """Start and end of each row's list in the items, and the items; a null row's list is empty."""
     offsets = offsets_of(array, array.buffers()[1], pa.types.is_large_list(array.type))
     low = int(offsets[0])
     items = array.values.slice(low, int(offsets[-1]) - low)

@@ -36,7 +36,7 @@ _NEWLINE = 10
 
 
 class Inserts(NamedTuple):
-    """New lines: a row each, and the confidences of their calls. Their order is that of ``_KEY``, then that of writing."""
+    """New lines: one row each, and the confidences of their calls. They are sorted by ``_KEY``, then by order of writing."""
 
     rows: Integers
     scores: Floats
@@ -50,7 +50,7 @@ def new_inserts() -> Inserts:
 
 @inner
 def note(inserts: Inserts, n: int, steps: Steps, step: int, index: int) -> Inserts:
-    """Write down a new line after ``n`` others."""
+    """Add a new line after ``n`` others."""
     rows, scores = room(inserts.rows, n, 1), room(inserts.scores, n, 1)
     taken = steps.rows[step]
     rows[n, _KEY] = (taken[FROM] + 1) * (MAX_INDEX + 1) + index

@@ -1,6 +1,6 @@
-"""The lines of a document inside compiled code: what ``document.py`` does in Python, for both modes.
+"""The lines of a document in compiled code, for both modes; ``document.py`` does the same in Python.
 
-A document's lines are rows of a table, which is used again for the next document and only ever grows. Line ``i`` is
+A document's lines are rows of a table, which the next document reuses and which never shrinks. Line ``i`` is
 ``data[START[i]:START[i + 1] - 1]``. Functions that may have to enlarge a group's arrays return a new group.
 """
 
@@ -39,11 +39,11 @@ class Steps(NamedTuple):
 
 
 class Open(NamedTuple):
-    """Surviving lines of a range, side by side as they are now, so that an edit passes over all of them at once.
+    """The current text of a range's surviving lines, concatenated, so that an edit processes all of them at once.
 
     Row k of ``rows`` is a line's number, its start in ``working``, and the step that changed it last (0 for none); the row
     after the last one has the start that a further line would have. The next edit writes to ``other``; ``hits`` are the
-    places of what it replaces.
+    positions of the strings that it replaces.
     """
 
     rows: Integers
@@ -54,7 +54,8 @@ class Open(NamedTuple):
 
 _NEWLINE = 10
 _LONG = 1 << 20
-"""Bytes from which on a document's lines are counted first: a table that doubles as it fills needs twice the memory."""
+"""In documents of at least this many bytes, lines are counted first: a table that doubles while filling takes twice the memory.
+"""
 _LOW = np.array([low for low, _ in SPACELESS_RANGES], np.int64)
 _HIGH = np.array([high for _, high in SPACELESS_RANGES], np.int64)
 
@@ -90,7 +91,7 @@ def count_lines(data: Bytes, start: int, end: int) -> int:
 
 @inner
 def split_lines(data: Bytes, start: int, end: int, table: Table) -> tuple[int, Table]:
-    """Fill the table with the lines of a document: their number, and the table."""
+    """Fill the table with the lines of a document; returns their number, and the table."""
     n, position, rows = 0, start, table.rows
     if end - start > _LONG:
         rows = room(rows, 0, count_lines(data, start, end) + 1)
@@ -116,7 +117,7 @@ def next_alive(rows: Integers, line: int) -> int:
 
 @inner
 def remove(table: Table, start: int, end: int, operation: int, chunk: int, score: float) -> int:
-    """Remove the lines of a range that are not removed yet: how many these are."""
+    """Remove the lines of a range that are not removed yet; returns their number."""
     n, rows, scores = 0, table.rows, table.scores
     line = next_alive(rows, start) if start <= end else start
     while line <= end:
@@ -129,7 +130,7 @@ def remove(table: Table, start: int, end: int, operation: int, chunk: int, score
 
 @inner
 def open_lines(data: Bytes, table: Table, start: int, end: int, rewritten: Bytes, opened: Open) -> tuple[int, Open]:
-    """Open the surviving lines of a range: their number, and the lines."""
+    """Open the surviving lines of a range; returns their number, and the lines."""
     rows, lines, working = table.rows, opened.rows, opened.working
     n, at, needed = 0, 0, 0
     for line in range(start, end + 1):
@@ -172,7 +173,7 @@ def find_all(
 def replace_all(
     opened: Open, n_lines: int, n_hits: int, length: int, strings: Bytes, target: int, target_end: int, step: int
 ) -> Open:
-    """Replace every hit, of ``length`` bytes, in the open lines, and mark the lines it stands in with ``step``."""
+    """Replace every hit, of ``length`` bytes, in the open lines, and mark the changed lines with ``step``."""
     lines, working, other, hits = opened.rows, opened.working, opened.other, opened.hits
     total, added = lines[n_lines, 1], target_end - target
     other = room(other, 0, total + n_hits * (added - length))
@@ -198,7 +199,7 @@ def replace_all(
 def close_lines(
     data: Bytes, table: Table, opened: Open, n_lines: int, rewritten: Bytes, used: int, steps: Steps
 ) -> tuple[Bytes, int]:
-    """Store the lines that edits changed; one that is again what it was is not rewritten."""
+    """Store the lines that edits changed; a line equal to its original again does not count as rewritten."""
     lines = opened.rows
     for k in range(n_lines):
         step = lines[k, 2]
@@ -245,7 +246,7 @@ def _is_ascii_space(byte: int) -> bool:
 
 @inner
 def _count_ascii_words(data: Bytes, start: int, end: int) -> int:
-    """Bytes that are no space and follow one. Few bytes at a time: a line, seldom a whole document."""
+    """Counts bytes that are not white space and follow white space. Usually for a line, seldom for a whole document."""
     count = int(not _is_ascii_space(data[start]))
     for i in range(np.uint64(start + 1), np.uint64(end)):
         count += _is_ascii_space(data[i - np.uint64(1)]) & (not _is_ascii_space(data[i]))
@@ -293,7 +294,7 @@ def count_words(data: Bytes, start: int, end: int, spaceless: bool) -> int:
 def count_surviving_words(
     data: Bytes, table: Table, n_lines: int, rewritten: Bytes, spaceless: bool, enough: float
 ) -> int:
-    """Words of the lines that are left; counting stops once there are more than ``enough``."""
+    """The number of words in the remaining lines; counting stops once there are more than ``enough``."""
     count, rows = 0, table.rows
     for line in range(n_lines):
         if rows[line, REMOVED_BY] != 0:
@@ -309,13 +310,13 @@ def count_surviving_words(
 
 @inner
 def most_words(n_bytes: int) -> int:
-    """No text of so many bytes has more words: a word takes a byte and a space, or a character of three bytes."""
+    """Upper bound of the words in this many bytes: a word takes a byte and a space, or a character of three bytes."""
     return (n_bytes + 1) // 2
 
 
 @inner
 def join_lines(data: Bytes, table: Table, n_lines: int, rewritten: Bytes, out: Bytes, at: int) -> tuple[Bytes, int]:
-    """Write the lines that are left, joined by newlines: the output, and the position after it."""
+    """Write the remaining lines, joined by newlines; returns the output, and the position after it."""
     needed, rows = 0, table.rows
     for line in range(n_lines):
         if rows[line, REMOVED_BY] == 0:
@@ -347,7 +348,7 @@ def join_lines(data: Bytes, table: Table, n_lines: int, rewritten: Bytes, out: B
 
 @inner
 def _log_with_room(log: LogColumns, n_rows: int, n_new: int, used: int, needed: int) -> LogColumns:
-    """The log with room for this many rows, and bytes of replacements, after those that it has."""
+    """The log with room for this many further rows, and further bytes of replacements."""
     return LogColumns(
         room(log.rows, n_rows, n_new),
         room(log.numbers, n_rows, n_new),
@@ -366,7 +367,7 @@ def _log_with_room(log: LogColumns, n_rows: int, n_new: int, used: int, needed: 
 def log_lines(
     data: Bytes, table: Table, n_lines: int, rewritten: Bytes, document: int, n_rows: int, log: LogColumns
 ) -> tuple[int, LogColumns, int]:
-    """Append a row for each removed or rewritten line: rows of the log, the log, and how many were rewritten."""
+    """Append a row for each removed or rewritten line; returns the log's rows, the log, and the number of rewritten lines."""
     rows = table.rows
     text_end = log.text_ends[n_rows - 1] if n_rows > 0 else 0
     replacement_end = log.replacement_ends[n_rows - 1] if n_rows > 0 else 0

@@ -1,4 +1,4 @@
-"""A hash of each document's log: two refinements whose logs of a document are equal made the same text of it."""
+"""A hash of each document's log: if a document's logs are equal in two refinements, so are its texts."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ _REMOVED = np.uint64(0x9E3779B97F4A7C15)
 
 
 def log_hashes(dropped_lines: pa.RecordBatch, n: int) -> pa.Array:
-    """For each of ``n`` documents an int64 over its logged lines: numbers, operations, replacements; 0 where none is.
+    """For each of ``n`` documents an int64 over its logged lines: numbers, operations, replacements; 0 if there are none.
 
     ``dropped_lines``: columns of ``execution.result.DROPPED_LINES``, ordered by ``row`` (0 to n - 1) and line number.
-    Neither refiner nor score nor chunk takes part, nor the lines' own text, which number and document tell.
+    The hash ignores refiner, score and chunk, and the original text of the lines, which document and number determine.
     """
     hashes = np.zeros(n, np.uint64)
     if dropped_lines.num_rows:

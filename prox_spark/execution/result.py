@@ -25,12 +25,13 @@ DROPPED_LINES = pa.schema(
 class Counts:
     """Counts of a document.
 
-    ``n_lines`` and ``n_characters_original`` are the original's; ``n_characters`` is the result's (0 where dropped).
-    ``n_lines_removed`` and ``n_lines_rewritten`` count what is logged, so both are 0 where the document is dropped.
+    ``n_lines`` and ``n_characters_original`` are the original's; ``n_characters`` is the result's (0 if dropped).
+    ``n_lines_removed`` and ``n_lines_rewritten`` count logged lines, so both are 0 if the document is dropped.
     ``n_calls``: all calls of all programs, whether applied or not. ``n_errors``: malformed, unknown, out of range, or
-    overgrown. ``n_truncated``: cut off by the end of the output. ``n_clipped``: ranges that reached out of their chunk.
+    overgrown. ``n_truncated``: cut off by the end of the output. ``n_clipped``: ranges that exceeded their chunk.
     ``n_no_match``: edits whose string did not occur. ``n_repeated``: equal to an earlier call of the chunk.
-    ``n_low_confidence``: ignored for it. ``n_chunks``: programs; ``n_chunks_voided``: those that a guard cancelled.
+    ``n_low_confidence``: ignored because of low confidence. ``n_chunks``: programs; ``n_chunks_voided``: those that a guard
+    cancelled.
     """
 
     n_lines: int = 0
@@ -65,9 +66,9 @@ OUTCOME = pa.struct(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A refined document. ``text`` is ``""`` where it is dropped; then ``reason`` says why, and no line is logged.
+    """A refined document. If it is dropped, ``text`` is ``""``, ``reason`` says why, and no line is logged.
 
-    ``reason``: ``program`` (a program says so), ``removed_share`` or ``too_short`` (guards of the document).
+    ``reason``: ``program`` (a program drops it), ``removed_share`` or ``too_short`` (guards of the document).
     ``guard``: ``error_budget``, ``loop`` or ``edit_budget``, comma-separated, if programs of chunks were cancelled.
     """
 
@@ -83,9 +84,9 @@ class Result:
 class BatchResult:
     """Refined documents, in the order of the input.
 
-    ``texts``: string (large_string past 2 GiB, or where the input was): ``""`` where dropped, null where raised.
-    ``outcomes``: structs of type ``OUTCOME``; ``raised`` says why there is no result for a document, else it is null.
-    ``dropped_lines``: a record batch of ``DROPPED_LINES``, ordered by row and line number, at most one for a line.
+    ``texts``: string (large_string past 2 GiB, or if the input was): ``""`` for dropped documents, null for raised errors.
+    ``outcomes``: structs of type ``OUTCOME``; ``raised`` says why a document has no result, else it is null.
+    ``dropped_lines``: a record batch of ``DROPPED_LINES``, ordered by row and line number, at most one row per line.
     """
 
     texts: pa.Array
@@ -94,7 +95,7 @@ class BatchResult:
 
 
 def with_rows(batch: BatchResult, rows: Sequence[int], results: Sequence[Result | CompatError]) -> BatchResult:
-    """The batch with the results of some documents put in their places."""
+    """The batch with the results of some documents replaced."""
     place = np.arange(len(batch.texts))
     place[rows] = len(batch.texts) + np.arange(len(rows))
     texts = [None if isinstance(result, CompatError) else result.text for result in results]

@@ -25,12 +25,11 @@ def execute(
     *,
     settings: ExecutionSettings = DEFAULTS,
 ) -> Result:
-    """Apply a program, or a list of them (one a chunk), to a document.
+    """Apply a program, or a list of them (one per chunk), to a document.
 
-    ``strict``: the rules of ``docs/programs.md``; a program that is a string has the whole document as its scope, a
-    ``ChunkProgram`` says which lines are its own. ``compat``: the published ProX executor, which takes programs joined
-    by newlines; of a ``ChunkProgram`` it reads only the output, and ``settings`` do not apply. Raises ``CompatError``
-    where that executor raises.
+    ``strict``: the rules of ``docs/programs.md``; the scope of a string is the whole document, a ``ChunkProgram`` has the
+    lines of its chunk. ``compat``: the published ProX executor, which takes programs joined by newlines; it reads only the
+    output of a ``ChunkProgram``, and ``settings`` do not apply. Raises ``CompatError`` where that executor raises.
 
     >>> execute("Home | Login\\nThe page's own text.", "remove_lines(start=0, end=0)").text
     "The page's own text."

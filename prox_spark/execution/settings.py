@@ -13,9 +13,9 @@ Mode = Literal["strict", "compat"]
 
 Semantics = Literal[1, 2]
 SEMANTICS: Semantics = 2
-"""The newest version of the rules in ``docs/programs.md``, by which a refinement begins where nobody chooses one. The version is
-part of a refinement's fingerprint, and every version stays: what a stored refinement means does not change, and it goes on by
-its own. A changed rule is a new version."""
+"""The newest version of the rules in ``docs/programs.md``: the default for new refinements. The version is part of a
+refinement's fingerprint, and old versions are kept: a stored refinement keeps its meaning, and continues with its version. A
+changed rule needs a new version."""
 
 
 class Thresholds(Section):
@@ -48,7 +48,7 @@ class ExecutionSettings(Thresholds):
     3
     """
 
-    # Callers and type checkers see the signature that pydantic makes of the fields.
+    # Callers and type checkers see the signature that pydantic derives from the fields.
     if not TYPE_CHECKING:
 
         def __init__(self, /, **values: Any) -> None:
@@ -59,7 +59,7 @@ class ExecutionSettings(Thresholds):
 
 
 class Limits(NamedTuple):
-    """``Thresholds`` as kernels take them."""
+    """``Thresholds`` for the kernels."""
 
     error_budget: int
     max_removed_share: float

@@ -1,6 +1,6 @@
 """``strict`` mode for one document, in plain Python: a readable implementation of ``docs/programs.md``.
 
-The batch kernels follow it byte for byte; the tests compare the two.
+The batch kernels give the same bytes; the tests compare the two.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ EDIT_BUDGET = 256
 """Edits of a document may read at most this many times its length, plus ``EDIT_BUDGET_BASE`` bytes."""
 EDIT_BUDGET_BASE = 1 << 20
 GROWTH_BASE = 1000
-"""Edits that lengthen may together add at most the document's own length and this many bytes."""
+"""Lengthening edits may together add at most the document's length plus this many bytes."""
 GUARDS = ("error_budget", "loop", "edit_budget")
 _LINES, _STRINGS = names_of("lines"), names_of("strings")
 _INSERTS, _DOCUMENT = names_of("inserts"), names_of("document")
@@ -30,11 +30,10 @@ _INSERTS, _DOCUMENT = names_of("inserts"), names_of("document")
 class ChunkProgram:
     """A program, and the lines it was written for.
 
-    ``line_start`` and ``line_end`` (both included, counted from 0 in the document) bound everything it does; ``None``
-    means to the document's first or last line. ``numbering_offset`` is added to the line numbers in the output: where
-    labels were numbered from 0 in each chunk it is ``line_start``. ``line_scores``: P(keep) for each line from
-    ``line_start`` on. ``confidences``: one for each call that version 1 of the rules reads, as the ``programs`` table has
-    them; missing or ``None`` is unknown.
+    ``line_start`` and ``line_end`` (both included, counted from 0 in the document) limit its effect; ``None`` means the
+    document's first or last line. ``numbering_offset`` is added to the line numbers in the output: if each chunk's labels
+    count from 0, it is ``line_start``. ``line_scores``: P(keep) for each line from ``line_start`` on. ``confidences``: one
+    for each call that version 1 of the rules reads, as in the ``programs`` table; missing or ``None`` means unknown.
     """
 
     output: str | None
@@ -47,7 +46,7 @@ class ChunkProgram:
 
 @dataclass(slots=True)
 class _State:
-    """A document under way."""
+    """The state of a document during execution."""
 
     text: str
     lines: Lines
@@ -75,7 +74,7 @@ class _Step:
 
 
 def execute_strict(text: str, programs: Sequence[ChunkProgram], settings: ExecutionSettings) -> Result:
-    """Apply the programs of a document, one after the other, and judge the result."""
+    """Apply the programs of a document in order, then apply the document's guards."""
     state = _State(text, Lines(text.split("\n")), settings)
     for index, program in enumerate(programs):
         _apply(state, index, program)
@@ -161,7 +160,7 @@ def _plan(state: _State, index: int, program: ChunkProgram, start: int, end: int
 
 
 def _confidences(program: ChunkProgram, calls: Sequence[Call], semantics: int) -> list[float | None]:
-    """The confidence of each call. Version 1 reads as many as there are; of another version each is found by its place."""
+    """The confidence of each call. For version 1 they match one to one; later versions match calls by their offsets."""
     given = program.confidences
     places: Sequence[int] = range(len(calls))
     if semantics > 1 and given and program.output:
@@ -171,7 +170,7 @@ def _confidences(program: ChunkProgram, calls: Sequence[Call], semantics: int) -
 
 
 def _elsewhere(state: _State, call: Call, offset: int) -> bool:
-    """Whether the call is about lines of the document outside of the chunk: those of an overlapping window, say."""
+    """Whether the call's lines exist in the document; a call outside of its chunk may come from an overlapping window."""
     assert call.line_start is not None
     assert call.line_end is not None
     offset = max(-MAX_LINE, min(MAX_LINE, offset))
@@ -180,7 +179,7 @@ def _elsewhere(state: _State, call: Call, offset: int) -> bool:
 
 
 def _place(call: Call, start: int, end: int, offset: int, cause: Cause) -> _Step | None:
-    """The call on the chunk's lines, or ``None`` where it names none of them."""
+    """The call on the chunk's lines, or ``None`` if it names none of them."""
     if call.line_start is None or call.line_end is None:
         return _Step(call, start, end, cause)
     offset = max(-MAX_LINE, min(MAX_LINE, offset))
@@ -211,7 +210,7 @@ def _within_edit_budget(state: _State, steps: list[_Step], start: int, end: int)
 def _edit(state: _State, step: _Step) -> None:
     source, target = step.call.source or "", step.call.target or ""
     hits: dict[int, int] = {}
-    # Without its single blanks a text has no words.
+    # Removing every single blank would leave a text without words.
     newer, unique = state.settings.semantics > 1, BY_NAME[step.call.operation].unique
     if newer and unique and "\n" in (source[-1:], target[-1:]):
         _edit_end(state, step, source, target)
@@ -260,14 +259,14 @@ def _may_grow(state: _State, growth: int) -> bool:
 
 
 def _insert(state: _State, step: _Step) -> None:
-    """Note a new line, for when everything else is done; a later one takes an earlier one's place."""
+    """Record a new line, to be inserted after all other changes; a later one at the same place replaces an earlier one."""
     text = step.call.target or ""
     if _may_grow(state, byte_length(text) + 1):
         state.inserted[step.line_start, step.call.index or 0] = (text, step.cause)
 
 
 def _judge(state: _State) -> Result:
-    """The document's guards. They act only where something changed: an empty program changes nothing."""
+    """The document's guards. They apply only if something changed: an empty program changes nothing."""
     settings, lines = state.settings, state.lines
     guard = ",".join(sorted(state.guards, key=GUARDS.index)) or None
     counts = {

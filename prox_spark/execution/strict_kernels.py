@@ -74,13 +74,13 @@ _INSERTS = edits_of("inserts")
 _FEW_CALLS = 16
 _NEWLINE, _SPACE = 10, 32
 _ODD = 0x1E3779B97F4A7C15
-"""A large odd number: a product with it loses no bit, and spreads the low ones."""
+"""A large odd number: multiplying by it loses no bits, and spreads the low ones."""
 _NAN: Any = np.float32(np.nan)
 
 
 class Scope(NamedTuple):
-    """A chunk of a batch: which one it is in the batch, its number in its document, its lines, cut to the document, and how
-    many the document has."""
+    """A chunk: its index in the batch, its number in the document, its lines (clipped to the document), and the number of
+    lines of the document."""
 
     chunk: int
     number: int
@@ -90,7 +90,7 @@ class Scope(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a program amounts to: its steps; row k of ``seen`` is the k-th call unlike those before, and how often it came."""
+    """The plan of a program: its steps; row k of ``seen`` has the k-th distinct call and its number of occurrences."""
 
     steps: Steps
     seen: Integers
@@ -100,7 +100,7 @@ class Plan(NamedTuple):
 def _hash(calls: Calls, call: int) -> int:
     row = calls.table[call]
     value: Any = np.int64(0)
-    # Mixed after each field, so that no sum of fields, which a program could keep equal, decides on the bucket.
+    # Mix after each field: otherwise a program could force collisions by keeping a sum of fields equal.
     for column in (OPERATION, LINE_START, LINE_END, INDEX):
         value = (value ^ row[column]) * _ODD
         value ^= value >> 29
@@ -132,7 +132,7 @@ def _same_call(calls: Calls, one: int, other: int) -> bool:
 def _find_seen(
     calls: Calls, call: int, seen: Integers, n_seen: int, buckets: Integers, hashed: bool
 ) -> tuple[int, int]:
-    """Which row of ``seen`` holds an equal call (-1 for none), and the bucket where it is or belongs."""
+    """The row of ``seen`` with an equal call (-1 for none), and its bucket, or the free bucket for the call."""
     if not hashed:
         for i in range(n_seen):
             if _same_call(calls, seen[i, 0], call):
@@ -151,7 +151,7 @@ def _find_seen(
 def _plan(
     calls: Calls, places: Integers, chunks: Chunks, scope: Scope, limits: Limits, counts: Integers, plan: Plan
 ) -> tuple[int, int, int, int, Plan]:
-    """What a program amounts to: its steps, those that are edits, those that are clipped, the guard that voids it."""
+    """Plan a program: the numbers of steps, edits and clipped steps, the guard that voids it, and the plan."""
     first, last = calls.firsts[scope.chunk], calls.firsts[scope.chunk + 1]
     offset = chunks.offsets[scope.chunk]
     confidence = chunks.confidences.starts[scope.chunk]
@@ -219,7 +219,7 @@ def _plan(
 
 @inner
 def _lines_of_step(lines: Integers, n_lines: int, step: Integers) -> tuple[int, int]:
-    """Which rows of the open lines a step may edit: first, and one past the last."""
+    """The rows of the open lines that a step may edit: first, and one past the last."""
     if not HAS_LINES[step[BY]]:
         return 0, n_lines
     low, high = 0, n_lines
@@ -247,13 +247,13 @@ def _edit(
     semantics: int,
     counts: Integers,
 ) -> tuple[Open, int]:
-    """Apply one step that edits strings to the open lines: the lines, and the growth so far."""
+    """Apply one step that edits strings to the open lines; returns the lines, and the growth so far."""
     call, lines = calls.table[steps.rows[step, CALL]], opened.rows
     source, source_end, target, target_end = call[SOURCE], call[SOURCE_END], call[TARGET], call[TARGET_END]
     from_line, to_line = _lines_of_step(lines, n_lines, steps.rows[step])
     n_hits, hits = 0, opened.hits
     length = source_end - source
-    # Without its single blanks a text has no words.
+    # Removing every single blank would leave a text without words.
     unique = semantics > 1 and UNIQUE[call[OPERATION]]
     blank = semantics > 1 and length == 1 and calls.strings[source] == _SPACE
     if (
@@ -338,7 +338,7 @@ def _edit_end(
 
 @entry
 def confidence_places(first_reading: Calls, calls: Calls) -> Integers:
-    """For each call the place of its confidence among its program's: that of the call that version 1 of the rules reads there."""
+    """For each call the index of its confidence in its program: that of the call that version 1 of the rules reads there."""
     places = np.empty(calls.table.shape[0], np.int64)
     for program in range(calls.firsts.shape[0] - 1):
         first, last = first_reading.firsts[program], first_reading.firsts[program + 1]
@@ -354,8 +354,8 @@ def confidence_places(first_reading: Calls, calls: Calls) -> Integers:
 def execute_strict_batch(
     texts: Texts, chunks: Chunks, calls: Calls, places: Integers, limits: Limits, out: Bytes, log: LogColumns
 ) -> BatchArrays:
-    """Execute the programs of every document. ``places`` as ``confidence_places`` gives them, ``out`` and ``log`` as
-    ``new_buffers`` does."""
+    """Execute the programs of every document. ``places`` come from ``confidence_places``, ``out`` and ``log`` from
+    ``new_buffers``."""
     data = texts.data
     n_documents = texts.starts.shape[0]
     out_offsets = np.zeros(n_documents + 1, np.int64)
@@ -471,7 +471,7 @@ def execute_strict_batch(
 def _judge(
     data: Bytes, start: int, end: int, table: Table, n_lines: int, n_removed: int, rewritten: Bytes, limits: Limits
 ) -> int:
-    """The document's guards. Most documents pass by far: then only the first of their words are counted."""
+    """The document's guards. Most documents pass easily, so only their first words are counted."""
     if n_removed == n_lines:
         return _REMOVED_SHARE
     kept_share = 1.0 - limits.max_removed_share

@@ -29,7 +29,7 @@ _SPACELESS = re.compile("[" + "".join(f"{chr(low)}-{chr(high)}" for low, high in
 
 
 def count_words(text: str) -> int:
-    """Runs between white space (as ``str.split`` sees it), but each character of ``SPACELESS_RANGES`` by itself.
+    """The number of runs between white space (as in ``str.split``); each character of ``SPACELESS_RANGES`` counts separately.
 
     >>> count_words("two words"), count_words("汉字 and 汉字")
     (2, 5)
