@@ -1,4 +1,4 @@
-"""Programs: their one representation, the dialects they are read and written in, and grammars for constrained decoding.
+"""Programs: their representation, the dialects for reading and writing them, and grammars for constrained decoding.
 
 >>> from prox_spark.programs import parse
 >>> parse("remove_lines(start=3, end=5)").calls[0]

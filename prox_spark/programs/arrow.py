@@ -1,4 +1,4 @@
-"""Between Arrow arrays and the plain arrays that kernels take and give."""
+"""Conversion between Arrow arrays and the kernels' NumPy arrays."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +11,12 @@ from prox_spark.programs.bytes_kernels import Bytes, Integers, Texts, read_only
 
 MAX_INT32 = 2**31 - 1
 Mask = Any
-"""A numpy array of booleans, true where there is a value; ``None`` where there is one everywhere."""
+"""A NumPy array of booleans, true for values that are not null; ``None`` if no value is null."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strings:
-    """An array of strings as bytes: string ``i`` is ``data[starts[i]:ends[i]]``, empty where it is null."""
+    """An array of strings as bytes: string ``i`` is ``data[starts[i]:ends[i]]``, empty if it is null."""
 
     data: Bytes
     starts: Integers
@@ -26,7 +26,7 @@ class Strings:
 
     @property
     def texts(self) -> Texts:
-        """The same as kernels take it."""
+        """The same strings for the kernels."""
         n = len(self.starts)
         valid = np.ones(n, np.uint8) if self.valid is None else self.valid.astype(np.uint8)
         return Texts(self.data, self.starts, self.ends, valid)
@@ -36,7 +36,7 @@ class Strings:
 
 
 def one_array(array: Any) -> Any:
-    """A chunked array as one array; strings that do not fit into 2 GiB together as large ones."""
+    """A chunked array as one array; strings of more than 2 GiB in all become large strings."""
     if not isinstance(array, pa.ChunkedArray):
         return array
     if pa.types.is_string(array.type) and array.nbytes > MAX_INT32:
@@ -46,12 +46,12 @@ def one_array(array: Any) -> Any:
 
 
 def validity(array: Any) -> Any:
-    """True where there is a value, as a numpy array; ``None`` where there is one everywhere."""
+    """True for values that are not null, as a NumPy array; ``None`` if no value is null."""
     return None if array.null_count == 0 else array.is_valid().to_numpy(zero_copy_only=False)
 
 
 def offsets_of(array: Any, buffer: Any, large: bool) -> Integers:
-    """The offsets of an array of strings or lists, its slice taken into account."""
+    """The offsets of an array of strings or lists, with its slice applied."""
     if buffer is None or buffer.size == 0:
         return np.zeros(len(array) + 1, np.int64)
     raw = np.frombuffer(buffer, np.int64 if large else np.int32)
@@ -59,7 +59,7 @@ def offsets_of(array: Any, buffer: Any, large: bool) -> Integers:
 
 
 def strings_of(array: Any, what: str) -> Strings:
-    """The bytes of a string array. Raises ``UsageError`` where it is of another type."""
+    """The bytes of a string array. Raises ``UsageError`` for another type."""
     array = one_array(array)
     if pa.types.is_null(array.type) or pa.types.is_dictionary(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.large_string())
@@ -74,12 +74,12 @@ def strings_of(array: Any, what: str) -> Strings:
 
 
 def packed(valid: Any) -> Any:
-    """A validity mask as Arrow's bitmap; ``None`` where all is valid."""
+    """A validity mask as Arrow's bitmap; ``None`` if all values are valid."""
     return None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
 
 
 def string_array(offsets: Integers, data: Bytes, valid: Any = None, large: bool = False) -> Any:
-    """An array of strings over these bytes, without a copy; of large strings where they need it, or ``large`` says."""
+    """An array of strings over these bytes, without a copy; of large strings if necessary, or if ``large``."""
     n = len(offsets) - 1
     large = large or int(offsets[-1]) > MAX_INT32
     raw = offsets if large else offsets.astype(np.int32)
@@ -93,5 +93,5 @@ def number_array(kind: Any, values: Any, valid: Any = None) -> Any:
 
 
 def named_array(codes: Any, names: tuple[str | None, ...]) -> Any:
-    """The names of codes, as strings; a name that is ``None`` is null."""
+    """The names of codes, as strings; ``None`` becomes null."""
     return pa.array(names, pa.string()).take(pa.array(np.ascontiguousarray(codes)))

@@ -14,11 +14,11 @@ from prox_spark.schemas import CALL
 
 
 def parse_batch(outputs: Any, line_offsets: Any = None, semantics: int = 1) -> Any:
-    """Parse every program of a string array by a version of the rules, 1 if not given; no content makes it raise.
+    """Parse every program of a string array by a version of the rules (default: 1); no program text makes it raise.
 
     Returns a list array of ``prox_spark.schemas.CALL`` structs, null where the output is null. ``line_offsets`` (int64,
-    one a program) is added to its line numbers: the number of the line that the model was shown as ``[000]``.
-    ``confidence`` is null. Raises ``UsageError`` where ``outputs`` are no strings.
+    one per program) is added to its line numbers: the number of the line that the model saw as ``[000]``.
+    ``confidence`` is null. Raises ``UsageError`` if ``outputs`` are not strings.
     """
     strings = strings_of(outputs, "programs")
     first, calls, data = parse_programs(strings.texts, semantics)

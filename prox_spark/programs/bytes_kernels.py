@@ -1,7 +1,7 @@
-"""Bytes inside compiled code: the few primitives that every kernel here is made of.
+"""Bytes in compiled code: the primitives that all kernels use.
 
-They reach libc's ``memchr``, ``memmem``, ``memcmp`` and ``memcpy``, many times faster than loops compiled here.
-Kernels never keep an address over a statement: the array that owns it could be freed in between.
+They call libc's ``memchr``, ``memmem``, ``memcmp`` and ``memcpy``, which are many times faster than loops compiled by Numba.
+Kernels never keep an address beyond one statement: the array that owns it could be freed in between.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from prox_spark.programs.compiled import inner
 Bytes = npt.NDArray[Any]
 Integers = npt.NDArray[Any]
 Floats = npt.NDArray[Any]
-"""Arrays of uint8, int64 and float32. Compiled code makes no difference between their elements and Python's numbers."""
+"""Arrays of uint8, int64 and float32. Compiled code does not distinguish their elements from Python's numbers."""
 
 
 class Texts(NamedTuple):
-    """Many texts as bytes: text ``i`` is ``data[starts[i]:ends[i]]``; ``valid[i]`` (uint8) is 0 where it is null."""
+    """Many texts as bytes: text ``i`` is ``data[starts[i]:ends[i]]``; ``valid[i]`` (uint8) is 0 if it is null."""
 
     data: Bytes
     starts: Integers
@@ -50,7 +50,7 @@ address: Any = intrinsic(_address)
 
 @inner
 def find_byte(data: Bytes, start: int, end: int, byte: int) -> int:
-    """Position of the first ``byte`` in ``data[start:end]``; ``end`` where there is none."""
+    """Position of the first ``byte`` in ``data[start:end]``; ``end`` if there is none."""
     if start >= end:
         return end
     base = address(data)
@@ -60,7 +60,7 @@ def find_byte(data: Bytes, start: int, end: int, byte: int) -> int:
 
 @inner
 def find(data: Bytes, start: int, end: int, needle: Bytes, first: int, last: int) -> int:
-    """Position of the first ``needle[first:last]`` in ``data[start:end]``; -1 where there is none."""
+    """Position of the first ``needle[first:last]`` in ``data[start:end]``; -1 if there is none."""
     if end - start < last - first:
         return -1
     base = address(data)
@@ -84,7 +84,7 @@ def copy(target: Bytes, at: int, source: Bytes, start: int, length: int) -> int:
 
 @inner
 def room(array: Any, used: int, needed: int) -> Any:
-    """The array, or one at least twice as long with its first ``used`` rows, so that ``needed`` more have room."""
+    """The array if it has room for ``needed`` rows after ``used``; else a copy of these, at least twice as long."""
     if used + needed <= array.shape[0]:
         return array
     larger = np.empty((max(2 * array.shape[0], used + needed),) + array.shape[1:], array.dtype)  # noqa: RUF005 -- numba
@@ -93,12 +93,12 @@ def room(array: Any, used: int, needed: int) -> Any:
 
 
 _BLOCK = 1 << 20
-"""Bytes that are counted in 32 bits before they join the sum: with unsigned positions this compiles to vectors."""
+"""Bytes per 32-bit partial count: together with unsigned positions, it lets the loop compile to vector instructions."""
 
 
 @inner
 def count_characters(data: Bytes, start: int, end: int) -> int:
-    """Characters of UTF-8: the bytes that continue none."""
+    """Characters of UTF-8 text: the number of bytes that are not continuation bytes."""
     count = 0
     while start < end:
         stop = min(start + _BLOCK, end)
@@ -128,10 +128,10 @@ def read_only(buffer: Any, length: int | None = None) -> Bytes:
 
 
 def side_by_side(texts: Sequence[str]) -> Texts:
-    """The texts' UTF-8 side by side."""
-    # Half of a surrogate pair is no character, but no reason to fail either.
+    """The concatenated UTF-8 of the texts."""
+    # A lone surrogate is not a character, but must not raise an error.
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
     places = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    # A byte more: an empty array has no address that kernels could take.
+    # One extra byte, because an empty array has no address for the kernels.
     data = np.frombuffer(b"".join([*parts, b"\0"]), np.uint8)
     return Texts(data, places[:-1], places[1:], np.ones(len(texts), np.uint8))

@@ -1,8 +1,8 @@
-"""Compiling kernels, and keeping the machine code in a folder that is named by what it was made from.
+"""Compiles kernels, and caches the machine code in a folder that is named by a digest of its sources.
 
-Numba alone takes cached code for fresh as long as one file, that of the function called from Python, is unchanged: it would
-go on using old code of every other module. Here the folder's name is a digest of the sources of all packages that hold
-kernels and of the versions that compile them. Other sources are another folder, so nothing in a folder is ever stale.
+Numba checks only one file, that of the function called from Python, before it reuses cached code: it would keep using old
+code of all other modules. Here the folder's name is a digest of the sources of all packages with kernels and of the versions
+that compile them. Changed sources get a new folder, so a folder never has stale code.
 """
 
 import functools
@@ -27,15 +27,15 @@ from prox_spark.private import make_private
 F = TypeVar("F", bound=Callable[..., Any])
 
 PACKAGES = ("programs", "execution", "rules", "selection", "duplicates")
-"""The packages that hold kernels, and everything of this project that kernels import."""
+"""The packages with kernels, and with all modules of this project that kernels import."""
 KEPT = 4
-"""Folders of this many digests are kept: other checkouts, other versions of Python."""
+"""Number of digests whose folders are kept, for other checkouts and other versions of Python."""
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 @functools.cache
 def digest() -> str:
-    """What the kernels are made from: the sources of ``PACKAGES``, and the versions of Python, NumPy, Numba and LLVM."""
+    """Digest of the sources of ``PACKAGES`` and the versions of Python, NumPy, Numba and LLVM."""
     versions = (platform.python_version(), np.__version__, numba.__version__, llvmlite.__version__)
     found = hashlib.sha256(repr(versions).encode())
     for package in PACKAGES:
@@ -50,9 +50,9 @@ def digest() -> str:
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """Where this process keeps machine code; ``None``, with a warning, where no folder can be trusted or written to.
+    """The folder for this process's machine code; ``None``, with a warning, if no folder can be trusted or written to.
 
-    Below ``NUMBA_CACHE_DIR`` where that is set, else beside the package, else in the user's cache folder.
+    It is below ``NUMBA_CACHE_DIR`` if that is set, else beside the package, else in the user's cache folder.
     """
     reasons = []
     for parent in _parents():
@@ -80,7 +80,7 @@ def _parents() -> list[Path]:
 
 
 def _open(root: Path) -> Path:
-    """The digest's folder below ``root``. Where it is new, folders of older digests go. Raises ``OSError``."""
+    """The digest's folder below ``root``. If it is new, folders of older digests are removed. Raises ``OSError``."""
     folder = root / digest()
     is_new = not folder.exists()
     _make(folder)
@@ -94,7 +94,7 @@ def _open(root: Path) -> Path:
 
 
 def _changed(folder: Path) -> float:
-    """When something was last written there; another process may remove the folder at any time."""
+    """The time of the last write to the folder, which another process may remove at any time."""
     try:
         return folder.stat().st_mtime
     except FileNotFoundError:
@@ -102,9 +102,9 @@ def _changed(folder: Path) -> float:
 
 
 def _make(folder: Path) -> None:
-    """Make the folder and the one around it, for this user alone. Raises ``OSError`` where others could write to one.
+    """Create the folder and its parent, for this user only. Raises ``OSError`` if others could write to one of them.
 
-    What is loaded from it is unpickled: whoever can write there can run code here.
+    Numba unpickles the cached files: anyone who can write to the folder can run code in this process.
     """
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
     make_private(folder.parent)
@@ -112,13 +112,13 @@ def _make(folder: Path) -> None:
 
 
 class _Locator:
-    """Tells Numba's cache where a function's machine code is; the folder alone says whether it is fresh."""
+    """Gives Numba's cache the folder of a function's machine code; code in the folder is always current."""
 
     def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
         self._folder, self._py_file = folder, function.__code__.co_filename
 
     def ensure_cache_path(self) -> None:
-        """Make the folder again where it is gone."""
+        """Create the folder if it was removed."""
         _make(self._folder)
 
     def get_cache_path(self) -> str:
@@ -126,12 +126,12 @@ class _Locator:
         return str(self._folder)
 
     def get_source_stamp(self) -> str:
-        """What an index was written for."""
+        """The stamp that Numba compares with an index's; it never changes within a folder."""
         return digest()
 
 
 class _Implementation(CompileResultCacheImpl):  # type: ignore[misc]
-    """Numba's way to store machine code, in our folder and under the name of module and function."""
+    """Numba's cache implementation, with our folder and file names from module and function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         folder = cache_folder()
@@ -145,11 +145,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     _impl_class = _Implementation
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Store what was compiled. A full disk costs the next process its time, not this one its result."""
+        """Store compiled code. If the disk is full, this process continues, and the next one compiles again."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            warnings.warn(f"compiled code of {self._name} is not kept: {error}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"compiled code of {self._name} is not cached: {error}", RuntimeWarning, stacklevel=2)
 
 
 inner: Callable[[F], F] = numba.njit(error_model="numpy")

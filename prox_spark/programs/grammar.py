@@ -1,9 +1,9 @@
-"""Grammars (EBNF of xgrammar, which vLLM's structured outputs take) that hold a model to well-formed programs.
+"""Grammars (EBNF of xgrammar, for vLLM's structured outputs) that constrain a model to well-formed programs.
 
-A grammar does not see the page: it cannot keep ``start <= end``, nor line numbers inside the chunk, nor sources that
-occur in it. The executor checks these. A token limit still cuts programs off. The language is that of the
-released ProX refiners (``start=``, ``end=``, ``untouch_doc()``), a subset of what ``prox_spark.programs.parse`` reads:
-``docs/programs.md`` has the whole of it.
+A grammar does not know the page: it cannot ensure ``start <= end``, line numbers inside the chunk, or sources that occur in
+it. The executor checks these. A token limit still cuts programs off. The language is that of the
+released ProX refiners (``start=``, ``end=``, ``untouch_doc()``), a subset of the one that ``prox_spark.programs.parse`` reads:
+``docs/programs.md`` describes all of it.
 """
 
 from prox_spark.programs.operations import BY_NAME
@@ -15,13 +15,13 @@ _ULTRAX_ALONE = {"keep_chunk": "keep_all", "remove_all": "remove_all"}
 _RULES = {"line": "number", "index": "number", "string": "string"}
 
 MAX_CALLS = 64
-"""Calls that a grammar lets a chunk's program have: more than any labelled chunk of 1,500 tokens needs."""
+"""Maximum calls in a chunk's program: more than any labelled chunk of 1,500 tokens needs."""
 MAX_ULTRAX_CALLS = 512
 """The same for UltraX, whose windows have eight times the tokens."""
 
 
 def _written(name: str) -> str:
-    """What a call of this operation looks like, in the released models' words."""
+    """The grammar of a call of this operation, in the released models' dialect."""
     operation = BY_NAME[name]
     if not operation.arguments:
         return f'"{operation.released}()"'
@@ -43,11 +43,11 @@ number ::= "0" | [1-9] [0-9]{{0,3}}
 string ::= "\"" character* "\""
 character ::= [^"\\\n\r] | "\\" ["\\t]
 """
-"""Chunk programs: ``untouch_doc()``, or a bounded number of ``remove_lines`` and ``normalize`` calls, one a line.
+"""Chunk programs: ``untouch_doc()``, or a bounded number of ``remove_lines`` and ``normalize`` calls, one per line.
 
-A space may come first, since Llama-2's tokenizer writes one before a word that begins a text. Strings have no bound of
-their own: a bounded repetition costs 118 ms a token over 32,000 entries where an unbounded one costs 0.06 (xgrammar 0.2),
-and the token limit bounds them.
+A space may come first, because Llama-2's tokenizer writes one before the first word of a text. Strings have no length limit:
+a bounded repetition costs 118 ms per token over 32,000 entries, an unbounded one 0.06 ms (xgrammar 0.2), and the token limit
+bounds them anyway.
 """
 
 DOCUMENT_EBNF = f"""root ::= " "? ({_written("keep_doc")} | {_written("drop_doc")})
@@ -56,7 +56,7 @@ DOCUMENT_EBNF = f"""root ::= " "? ({_written("keep_doc")} | {_written("drop_doc"
 
 
 def _positional(name: str) -> str:
-    """What a call of this operation looks like with arguments in their places."""
+    """The grammar of a call of this operation with positional arguments."""
     operation = BY_NAME[name]
     values = ' ", " '.join(_RULES[argument.kind] for argument in operation.arguments)
     return f'"{operation.function}(" {values} ")"'
@@ -82,11 +82,11 @@ def grammar_of(stage: str, template: str) -> str:
 
 
 def follows(grammar: str, program: str, *, cut: bool = False) -> bool:
-    """Whether a program has no other calls than a grammar allows; ``cut``: the token limit may have ended it in one.
+    """Whether a program has only calls that a grammar allows; ``cut``: the token limit may have ended it inside a call.
 
-    Stands in for decoding under the grammar where an engine cannot. It is the judgement of the parser, by its newest rules: other
-    spellings, comments, prose and thoughts around the calls pass. A document's answer is judged where its decision is read, so
-    any passes.
+    It replaces constrained decoding for engines without it. The parser decides, by its newest rules: other spellings, and
+    comments, prose and thoughts around the calls are accepted. Document programs always pass, because the answer is checked
+    when the decision is read.
 
     >>> follows(EBNF, "Sure!\\nremove_lines(start=0, end=2)"), follows(EBNF, "Sure! remove_lines(start=0, end=2)")
     (True, False)

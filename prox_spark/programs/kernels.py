@@ -84,7 +84,7 @@ def _closing_quote(data: Bytes, opening: int, end: int, semantics: int) -> int:
 
 @inner
 def _build(form: int, values: Integers, n_values: int, strings: Bytes, semantics: int, row: Integers) -> bool:
-    """Fill the row of a call from its arguments; ``False`` where the function does not take them."""
+    """Fill the row of a call from its arguments; ``False`` if the function does not take them."""
     operation = FUNCTION_OPERATION[form]
     row[LINE_START], row[LINE_END], row[INDEX] = 0, 0, 0
     row[SOURCE], row[SOURCE_END], row[TARGET], row[TARGET_END] = -1, -1, -1, -1
@@ -105,7 +105,7 @@ def _build(form: int, values: Integers, n_values: int, strings: Bytes, semantics
         values[i, _SLOT] = slot
     if given & NEEDED[form] != NEEDED[form]:
         return False
-    # In the order of the places, whatever the order of writing: a later one may be more exact.
+    # In the order of the parameters, not of writing: a later one may be more exact.
     for slot in range(MAX_ARGUMENTS):
         for i in range(n_values):
             if values[i, _SLOT] != slot:
@@ -140,7 +140,7 @@ def _call(
     values: Integers,
     row: Integers,
 ) -> tuple[int, int, int]:
-    """A known function from after its bracket: position after it, bytes of ``strings`` used, outcome."""
+    """Parse a known function from after its bracket; returns the position after it, bytes of ``strings`` used, outcome."""
     expects, keyword, n_values, bad, before = _FIRST, _NO_KEYWORD, 0, False, used
     named, only_names = False, True
     while position < end:
@@ -221,7 +221,7 @@ def _end_of_line(data: Bytes, position: int, end: int, semantics: int) -> int:
 def _statement(
     data: Bytes, start: int, end: int, semantics: int, strings: Bytes, used: int, values: Integers, row: Integers
 ) -> tuple[int, int]:
-    """Fill the row of one call, or of what stands in its place: position after it, bytes of ``strings`` used."""
+    """Fill the row of one call, or of the text in its place; returns the position after it, bytes of ``strings`` used."""
     row[:] = -1
     row[OPERATION], row[OUTCOME] = 0, UNKNOWN
     stop = after_name(data, start, end)
@@ -304,7 +304,7 @@ def parse_programs(programs: Texts, semantics: int) -> Calls:
             else:
                 position, used = _statement(data, position, end, semantics, strings, used, values, row)
             row[AT] = start - starts[i]
-            # Prose and what goes on with it is one: so that it stays one, whatever stands between its lines.
+            # Merge successive lines of prose into one entry, even if comments, fences or thoughts are between them.
             again = n_calls > firsts[i] and row[OUTCOME] == PROSE and calls[n_calls - 1, OUTCOME] == PROSE
             n_calls += not again
     firsts[n_programs] = n_calls
@@ -313,7 +313,7 @@ def parse_programs(programs: Texts, semantics: int) -> Calls:
 
 @entry
 def gather(data: Bytes, starts: Integers, ends: Integers) -> tuple[Integers, Bytes]:
-    """Offsets and bytes of the strings ``data[starts[i]:ends[i]]``, one after the other; a negative start is empty."""
+    """Offsets and concatenated bytes of the strings ``data[starts[i]:ends[i]]``; a negative start means empty."""
     n = starts.shape[0]
     offsets = np.empty(n + 1, np.int64)
     offsets[0] = 0

@@ -14,7 +14,7 @@ _TAB, _NEWLINE, _QUOTE, _APOSTROPHE, _PLUS, _MINUS, _BACKSLASH, _N, _T, _U = 9, 
 
 @inner
 def _hex(data: Bytes, position: int, end: int) -> int:
-    """The four hexadecimal digits of ``\\uXXXX`` whose backslash is here; -1 where that is not what stands here."""
+    """The value of ``\\uXXXX`` with its backslash at ``position``; -1 if there is no such escape."""
     if position + 6 > end or data[position] != _BACKSLASH or data[position + 1] != _U:
         return -1
     code = 0
@@ -75,7 +75,7 @@ def unescape(data: Bytes, start: int, end: int, strings: Bytes, at: int) -> int:
                     code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
                     position = found + 8
             if code < 0 or 0xD800 <= code < 0xE000:
-                # What follows is no backslash here, so it is copied with the rest.
+                # The next character is not a backslash, so it is copied with the rest.
                 at = _write_utf8(strings, at, _BACKSLASH)
                 position = found + 1
             else:
@@ -85,7 +85,7 @@ def unescape(data: Bytes, start: int, end: int, strings: Bytes, at: int) -> int:
 
 @inner
 def integer(data: Bytes, position: int, end: int) -> tuple[int, int]:
-    """The saturated integer that starts here, and the position after it; the same position where none does."""
+    """The saturated integer at ``position``, and the position after it; the same position if there is none."""
     sign, start = 1, position
     if data[position] == _PLUS or data[position] == _MINUS:
         sign = -1 if data[position] == _MINUS else 1

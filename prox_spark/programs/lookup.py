@@ -1,4 +1,4 @@
-"""The list of operations as the arrays that compiled code looks things up in; built from ``operations.py`` at import."""
+"""The list of operations as lookup arrays for compiled code; built from ``operations.py`` at import."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ REMOVE_LINES, REMOVE_ALL, NORMALIZE = (BY_NAME[name].code for name in ("remove_l
 
 
 def table(words: tuple[str, ...]) -> tuple[Bytes, Integers]:
-    """Words as bytes one after the other, and where each starts."""
+    """The concatenated bytes of the words, and where each starts."""
     encoded = [word.encode() for word in words]
     ends = np.cumsum([0, *map(len, encoded)]).astype(np.int64)
     return np.frombuffer(b"".join(encoded), np.uint8).copy(), ends
@@ -27,13 +27,13 @@ def edits_of(*edits: Edits) -> Any:
 
 
 UNIQUE = np.array([name in BY_NAME and BY_NAME[name].unique for name in NAMES], np.bool_)
-"""By code of an operation, whether version 2 of the rules has it edit only what occurs once."""
+"""By code of an operation, whether it edits only strings that occur once, since version 2 of the rules."""
 HAS_LINES = np.array([name in BY_NAME and BY_NAME[name].has_lines for name in NAMES], np.bool_)
 """By code of an operation, whether its arguments say which lines it is about."""
-# Each table of words has their bytes, and where each word starts.
+# Each table of words has the bytes, and where each word starts.
 FUNCTIONS, FUNCTION_AT = table(tuple(FORMS))
 N_FUNCTIONS = np.array([0, len(SPELLINGS), len(FORMS)], np.int64)
-"""By version of the rules how many of the functions it reads."""
+"""By version of the rules, the number of functions that it reads."""
 LONGEST_FUNCTION = np.array([0, max(map(len, SPELLINGS)), max(map(len, FORMS))], np.int64)
 FUNCTION_OPERATION = np.array([BY_NAME[form.operation].code for form in FORMS.values()], np.int64)
 _WORDS = tuple(
@@ -46,15 +46,15 @@ KEYWORDS, KEYWORD_AT = table(_WORDS)
 IS_INTEGER, IS_STRING, IS_TRUE = range(3)
 _COLUMN_OF = {"line_start": LINE_START, "line_end": LINE_END, "index": INDEX, "source": SOURCE, "target": TARGET}
 SLOTS = np.full((3, len(FORMS), len(_WORDS)), -1, np.int64)
-"""By version of the rules, function and keyword the place of the argument; -1 where it takes none of this name."""
+"""By version of the rules, function and keyword: the position of the argument; -1 if the function has none of this name."""
 TYPES = np.full((len(FORMS), MAX_ARGUMENTS), -1, np.int64)
-"""By function and place what the argument must be; -1 where it takes none."""
+"""By function and position: the kind of the argument; -1 if there is none."""
 COLUMNS = np.full((len(FORMS), MAX_ARGUMENTS, 2), -1, np.int64)
-"""By function and place the first and the last column that the argument's value goes to."""
+"""By function and position: the first and the last column for the argument's value."""
 NEEDED = np.zeros(len(FORMS), np.int64)
-"""By function a bit for each argument that must be given."""
+"""By function: a bit for each required argument."""
 FLAGGED = np.zeros((len(NAMES), len(_WORDS)), np.int64)
-"""By operation and keyword which operation a single ``keyword=True`` makes of it; 0 for none."""
+"""By operation and keyword: the operation that a single ``keyword=True`` turns it into; 0 for none."""
 for _function, _form in enumerate(FORMS.values()):
     for _slot, _argument in enumerate(_form.arguments):
         SLOTS[1:, _function, [_WORDS.index(name) for name in _argument.names]] = _slot

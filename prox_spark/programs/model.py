@@ -1,4 +1,4 @@
-"""The one representation of a program, whatever dialect it was written in, and its printers."""
+"""The representation of programs, the same for all dialects, and its printers."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,19 +11,19 @@ Dialect = Literal["paper", "released", "positional"]
 OUTCOMES: tuple[Outcome, ...] = ("ok", "malformed", "truncated", "unknown", "prose")
 
 MAX_LINE = 10**18
-"""Line numbers saturate here, at either sign: far beyond any document, and sums of two still fit into 64 bits."""
+"""Line numbers saturate at this value, positive or negative: far beyond any document, and sums of two fit into 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a program.
 
-    ``operation`` is one of ``operations.NAMES``: ``unknown`` where the outcome is, and where a program breaks off in a name.
+    ``operation`` is one of ``operations.NAMES``: ``unknown`` if the outcome is, and if a program breaks off in a name.
     ``line_start`` and ``line_end`` (both included) are set for ``remove_lines``; for ``remove_str`` and ``replace_str``
     both are the line, and for ``add_line`` the line before the new one, whose text is ``target``; ``index`` orders new lines at
-    the same place. ``target`` is ``None`` where ``normalize`` has one argument (remove the string).
+    the same place. ``target`` is ``None`` if ``normalize`` has one argument (remove the string).
     Only a call with the outcome ``ok`` has arguments. ``start`` and ``end`` are its character offsets in the program's
-    text; they take no part in equality.
+    text; equality ignores them.
 
     What the operations do (scope and counting: ``docs/programs.md``): ``remove_lines`` removes the lines of a range;
     ``remove_all`` every line of the chunk; ``normalize`` replaces all non-overlapping occurrences of a string, left to
@@ -50,7 +50,7 @@ class Program:
 
 
 def render(program: Program, dialect: Dialect = "paper") -> str:
-    """Write the ``ok`` calls of a program in a dialect, one a line: ``parse(render(p)) == p`` where all calls are ok.
+    """Write the ``ok`` calls of a program in a dialect, one per line: ``parse(render(p)) == p`` if all calls are ok.
 
     ``paper`` has ``line_start=``, ``line_end=``, ``keep_chunk()``; ``released`` has ``start=``, ``end=``,
     ``untouch_doc()``, ``remove_lines(all=True)``, as the released models write; ``positional`` has no argument names.

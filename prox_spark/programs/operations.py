@@ -1,8 +1,8 @@
-"""The operations of programs: one list, which parsers, printers, grammars, executors, report and self-test read.
+"""The operations of programs: one list for parsers, printers, grammars, executors, report and self-test.
 
-A new operation is an entry here and a row in ``docs/programs.md``; ``strict.py`` and ``strict_kernels.py`` need a step for
-it only where it edits something that no operation edits yet. A new name for an operation or argument is an entry here alone.
-Each belongs to a version of the rules (``execution.semantics``): what an older version reads never changes.
+A new operation needs an entry here and a row in ``docs/programs.md``; ``strict.py`` and ``strict_kernels.py`` need a step for
+it only if it edits something that no operation edits yet. A new name for an operation or argument only needs an entry here.
+Each belongs to a version of the rules (``execution.semantics``): the language of an older version never changes.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ Source = Literal["ProX", "released ProX models", "RefineX", "UltraX", "this proj
 arXiv 2607.08646."""
 
 MAX_INDEX = 9999
-"""Lines that are inserted at the same place are ordered by numbers from 0 to this one."""
+"""Maximum ``index``; lines that are inserted at the same place are ordered by ``index``, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of an operation, in its place.
+    """An argument of an operation, at its position.
 
-    ``names``: all that are read; the first is printed. ``also``: those that are read since version 2 of the rules.
-    ``released``: what the released models write, where that is another name. ``sets``: the fields of ``Call`` that hold its
-    value. An optional one must come after those that are not.
+    ``names``: all accepted names; the first is printed. ``also``: names accepted since version 2 of the rules. ``released``:
+    the released models' name, if it differs. ``sets``: the fields of ``Call`` for its value. Optional arguments must come
+    after required ones.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A function name that is read, the operation it stands for, and the arguments that it takes."""
+    """An accepted function name, its operation, and its arguments."""
 
     operation: str
     arguments: tuple[Argument, ...]
@@ -46,12 +46,12 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a call may do.
+    """An operation that a call performs.
 
     ``name``: its name in tables, logs and the report. ``code``: its number in compiled code and in ``log_hash``, so it never
-    changes. ``spellings``: function names that are read, and their sources; the first is printed. ``flag``: a function and an
-    argument that together say the same, as ``remove_lines(all=True)`` does for ProX's executor and its released models.
-    ``also``: function names that are read since version 2 of the rules, their sources, and the arguments that they take.
+    changes. ``spellings``: accepted function names, and their sources; the first is printed. ``flag``: a function and an
+    argument that together mean the same, such as ``remove_lines(all=True)`` in ProX's executor and its released models.
+    ``also``: function names accepted since version 2 of the rules, their sources, and their arguments.
 
     ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
     ``inserts`` puts the line ``target`` after its line, ``document`` drops the document. The range is the chunk where no
@@ -158,16 +158,16 @@ OPERATIONS = (
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 NAMES = ("unknown", *(operation.name for operation in sorted(OPERATIONS, key=lambda operation: operation.code)))
-"""Names by code; 0 is what the parser does not know."""
+"""Names by code; 0 is for functions that the parser does not know."""
 SPELLINGS = {spelling: operation.name for operation in OPERATIONS for spelling, _ in operation.spellings}
 """Every function name that version 1 of the rules reads, and the operation it stands for."""
 FORMS = {
     **{name: Form(operation.name, operation.arguments) for operation in OPERATIONS for name, _ in operation.spellings},
     **{name: Form(operation.name, taken) for operation in OPERATIONS for name, _, taken in operation.also},
 }
-"""Every function name that is read, those of ``SPELLINGS`` first."""
+"""Every accepted function name, those of ``SPELLINGS`` first."""
 FLAGS = {operation.flag: operation.name for operation in OPERATIONS if operation.flag}
-"""Functions and arguments whose ``True`` stands for another operation."""
+"""Functions and arguments whose ``True`` means another operation."""
 MAX_ARGUMENTS = max(len(form.arguments) for form in FORMS.values())
 
 

@@ -1,6 +1,6 @@
-"""Reading programs: every dialect, never raising, in time linear in the text. ``docs/programs.md`` has the grammar.
+"""The parser of programs: reads every dialect, never raises, in time linear in the text. ``docs/programs.md`` has the grammar.
 
-A model's output is data here: it is cut into tokens and nothing of it is ever evaluated.
+A model's output is data: it is cut into tokens and never evaluated.
 """
 
 import re
@@ -27,7 +27,7 @@ Value = int | str | bool
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    """What a version of the rules reads: functions by name, and the place of each of their arguments' names."""
+    """The language of a version of the rules: functions by name, and the positions of their arguments by name."""
 
     forms: Mapping[str, Form]
     slots: Mapping[str, Mapping[str, int]]
@@ -53,12 +53,12 @@ _LANGUAGES = {1: _language({name: FORMS[name] for name in SPELLINGS}, False), 2:
 def parse(text: str, semantics: int = 1) -> Program:
     """Read a program. Any string gives a program; text that is not a call is reported as a call with its outcome.
 
-    ``semantics``: the version of the rules, 1 if not given: what the ``calls`` column has. ``execute`` reads by the newest unless
+    ``semantics``: the version of the rules (default: 1, as in the ``calls`` column). ``execute`` uses the newest version unless
     its settings say otherwise. Version 2 reads programs as models write them: the rules of ``written.py``.
 
     ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
     starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of
-    its line. ``prose``: lines that are no call, in version 2. Comments (``#``), blank lines and markdown fences are no calls.
+    its line. ``prose``: lines that are not a call, in version 2. Comments (``#``), blank lines and markdown fences are skipped.
 
     >>> [call.outcome for call in parse('remove_lines(start=0, end=2)\\nnormalize(source_str="Read mo').calls]
     ['ok', 'truncated']
@@ -76,7 +76,7 @@ def parse(text: str, semantics: int = 1) -> Program:
             position = _after_fence(text, position)
         elif language.as_written and (after := written.skipped(text, position)) != position:
             if after < 0:
-                # The token limit ended the thoughts: there is no program.
+                # The token limit cut off the thoughts: there is no program.
                 calls.append(Call("unknown", outcome="truncated", start=position, end=length))
             position = length if after < 0 else after
         else:
@@ -108,7 +108,7 @@ def _after_fence(text: str, position: int) -> int:
 
 
 def _statement(text: str, start: int, language: _Language) -> tuple[Call, int]:
-    """One call, or what stands in the place of one, and the position after it."""
+    """One call, or an entry for other text in its place, and the position after it."""
     name = _NAME.match(text, start)
     form: Form | None = None
     in_sentence = True
@@ -132,7 +132,7 @@ def _statement(text: str, start: int, language: _Language) -> tuple[Call, int]:
 
 @dataclass(slots=True)
 class _Arguments:
-    """What the tokens between the brackets have said so far.
+    """The state of parsing the tokens between the brackets.
 
     ``expects``: ``first`` (an argument or the end), ``argument``, ``value`` (after ``name=``), ``equals`` (after a
     name), ``separator`` (after a value).
@@ -143,13 +143,13 @@ class _Arguments:
     name: str | None = None
     bad: bool = False
     only_names: bool = True
-    """No value was given, so far, nor announced."""
+    """So far, there is neither a value nor the name of one."""
 
     named: bool = False
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing has been said."""
+        """Whether there was no token yet."""
         return self.expects == "first" and not self.bad
 
     def value(self, value: Value) -> None:
@@ -180,7 +180,7 @@ class _Arguments:
 
 
 def _call(text: str, start: int, position: int, function: str, language: _Language) -> tuple[Call, int]:
-    """A known function from after its opening bracket."""
+    """Parse a known function from after its opening bracket."""
     operation = language.forms[function].operation
     length = len(text)
     arguments = _Arguments()
@@ -245,10 +245,10 @@ def _call_follows(text: str, position: int, language: _Language) -> bool:
 
 
 def _closing_quote(text: str, opening: int, language: _Language) -> int:
-    """Position of the quote that closes a string; or, negated, where reading goes on if none does.
+    """Position of the quote that closes a string; if there is none, the negated position where parsing continues.
 
-    That is the end of the text, or the next line that starts a call: a string that holds such a line could match no
-    line of a page anyway, and taking it for unclosed lets one forgotten quote cost one call.
+    That is the end of the text, or the next line that starts a call: a string with a newline could not match a line of a page
+    anyway, and treating it as unclosed makes one forgotten quote cost only one call.
     """
     quote, plain = text[opening], _PLAIN[text[opening]]
     position, length = opening + 1, len(text)
@@ -288,7 +288,7 @@ def _unescape(raw: str) -> str:
 
 
 def _code_point(raw: str, match: re.Match[str]) -> tuple[str, int]:
-    """The character of ``\\uXXXX``, or of two that are a surrogate pair; a lone surrogate stays as it was written."""
+    """The character of ``\\uXXXX``, or of two in a surrogate pair; a lone surrogate stays as written."""
     code = int(match[1], 16)
     if 0xD800 <= code < 0xDC00:
         low = _ESCAPE.match(raw, match.end())
@@ -306,7 +306,7 @@ def _saturated(digits: str) -> int:
 
 
 def _build(function: str, arguments: list[tuple[str | None, Value]], language: _Language) -> Call | None:
-    """The call that these arguments make, or ``None`` where the function does not take them."""
+    """The call with these arguments, or ``None`` if the function does not take them."""
     form = language.forms[function]
     if len(arguments) == 1 and arguments[0][1] is True:
         flagged = FLAGS.get((form.operation, arguments[0][0] or ""))

@@ -1,4 +1,4 @@
-"""Names in the bytes of programs, compiled: where they end, and which function they are."""
+"""Names in the bytes of programs, compiled: finds their ends, and looks up functions."""
 
 from prox_spark.programs.bytes_kernels import Bytes, Integers, equal
 from prox_spark.programs.compiled import inner
@@ -23,7 +23,7 @@ def after_blanks(data: Bytes, position: int, end: int) -> int:
 
 @inner
 def after_name(data: Bytes, position: int, end: int) -> int:
-    """The end of the name that starts here; ``position`` where none does."""
+    """The end of the name at ``position``; ``position`` itself if there is none."""
     if position < end and is_digit(data[position]):
         return position
     while position < end:
@@ -36,7 +36,7 @@ def after_name(data: Bytes, position: int, end: int) -> int:
 
 @inner
 def index(data: Bytes, start: int, end: int, words: Bytes, at: Integers, n_words: int) -> int:
-    """Which of the first ``n_words`` words of a table this is; -1 for none."""
+    """The index of the word among the first ``n_words`` of a table; -1 for none."""
     for word in range(n_words):
         length = at[word + 1] - at[word]
         if length == end - start and equal(data, start, words, at[word], length):
@@ -46,7 +46,7 @@ def index(data: Bytes, start: int, end: int, words: Bytes, at: Integers, n_words
 
 @inner
 def function(data: Bytes, start: int, end: int, semantics: int) -> int:
-    """Which function has this name; -1 for none that this version of the rules reads."""
+    """The function with this name; -1 if this version of the rules has none."""
     if end - start > LONGEST_FUNCTION[semantics]:
         return -1
     return index(data, start, end, FUNCTIONS, FUNCTION_AT, N_FUNCTIONS[semantics])

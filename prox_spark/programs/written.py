@@ -1,7 +1,7 @@
-"""How models write programs beyond the grammar: every rule is an entry of ``RULES``, with where it was seen.
+"""How models write programs beyond the grammar: every rule is an entry of ``RULES``, with its source.
 
-Version 2 of the rules (``execution.semantics``) reads programs so, and version 1 does not. A rule is here only where what it
-reads has one meaning. ``docs/programs.md`` lists them; ``written_kernels.py`` does the same over bytes.
+Version 2 of the rules (``execution.semantics``) reads programs like this, version 1 does not. Only unambiguous ways of writing
+have a rule here. ``docs/programs.md`` lists them; ``written_kernels.py`` does the same over bytes.
 """
 
 import re
@@ -18,10 +18,10 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A way of writing, and what it is read as.
+    """A way of writing, and its meaning.
 
-    ``thoughts``: an opening and a closing tag; what stands between them is skipped. ``end``: the answer ends here. ``lead``:
-    may stand before or after a call and is skipped. ``label``: the same for a word, in any case. ``number``: a list's
+    ``thoughts``: an opening and a closing tag; the text between them is skipped. ``end``: the answer ends here. ``lead``:
+    may come before or after a call and is skipped. ``label``: the same for a word, in any case. ``number``: a list's
     numbers. ``signature``: a function with the names of arguments and no value. ``doubled``: a call inside the brackets of
     the same function. ``prose``: lines without a call. ``keep``, ``drop``: words that decide on a document, unless one of the
     others, or a ``negation``, is in the answer too.
@@ -77,7 +77,7 @@ RULES = (
 
 
 def written(*kinds: Kind) -> tuple[str, ...]:
-    """Everything that rules of these kinds are about, in order."""
+    """All strings of the rules of these kinds, in order."""
     return tuple(word for rule in RULES if rule.kind in kinds for word in rule.written)
 
 
@@ -85,7 +85,7 @@ THOUGHTS = tuple((rule.written[0], rule.written[1]) for rule in RULES if rule.ki
 ENDS = written("end")
 LEADS = written("lead", "label")
 MAX_NUMBER = 3
-"""Digits of a list's number, at most."""
+"""Maximum digits of a list's number."""
 
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _LONGEST_LEAD = max(map(len, LEADS))
@@ -101,7 +101,7 @@ _DECIDING = {word: rule.kind for rule in RULES if rule.kind in ("keep", "drop", 
 
 
 def after_stray_thoughts(text: str) -> int:
-    """Where the program begins: after a line that closes thoughts which the prompt has opened."""
+    """Where the program begins: after a line that closes thoughts opened in the prompt."""
     position = 0
     for opening, search in _STRAY:
         closing = search(text)
@@ -111,14 +111,14 @@ def after_stray_thoughts(text: str) -> int:
 
 
 def ends_here(text: str, position: int) -> bool:
-    """Whether an end mark stands here."""
+    """Whether there is an end mark at ``position``."""
     return _END.match(text, position) is not None
 
 
 def skipped(text: str, position: int) -> int:
-    """Where reading goes on: after thoughts or a lead that stand here, at the end after an end mark; else the same position.
+    """Where parsing continues: after thoughts or a lead at ``position``, at the end for an end mark; else ``position``.
 
-    Negative where thoughts are opened and not closed.
+    Negative if thoughts are opened and not closed.
     """
     for opening, closing in THOUGHTS:
         if text.startswith(opening, position):
@@ -135,20 +135,20 @@ def skipped(text: str, position: int) -> int:
 
 
 def line_end(text: str, start: int) -> int:
-    """Where the line ends that goes on here: at its newline, or before an end mark or opened thoughts in it."""
+    """The end of the line from ``start`` on: its newline, or the first end mark or opening of thoughts in it."""
     found = _LINE_END.search(text, start)
     return len(text) if found is None else found.start()
 
 
 def is_prose(text: str, start: int, end: int) -> bool:
-    """Whether no call stands in ``text[start:end]``, the rest of a line, of any function."""
+    """Whether ``text[start:end]``, the rest of a line, has no call of any function."""
     return not (_OTHER_CALL.match(text, start, end) or _MENTION.search(text, start, end))
 
 
 def decision(answer: str, *, cut: bool = False) -> Literal["keep", "drop"] | None:
-    """What an answer without a call decides about a document, ``None`` where that is not certain.
+    """The decision about a document in an answer without a call; ``None`` if it is not certain.
 
-    ``cut``: the token limit ended the answer. Then its one word decides, and no word of a sentence that goes on.
+    ``cut``: the token limit ended the answer. Then only an answer of one word decides, not a word in an unfinished sentence.
 
     >>> decision("Drop."), decision("I would not drop it"), decision("keep or drop?")
     ('drop', None, None)

@@ -16,7 +16,7 @@ _UNCLOSED = -1
 
 @inner
 def _stands(data: Bytes, position: int, end: int, words: Bytes, at: Integers) -> int:
-    """Which word of a table stands here; -1 for none."""
+    """The word of a table at ``position``; -1 for none."""
     for word in range(at.shape[0] - 1):
         length = at[word + 1] - at[word]
         if length <= end - position and equal(data, position, words, at[word], length):
@@ -31,7 +31,7 @@ def _lower(byte: int) -> int:
 
 @inner
 def _lead(data: Bytes, position: int, end: int) -> int:
-    """The length of the lead that stands here, in any case; 0 for none."""
+    """The length of the lead at ``position``, in any case; 0 for none."""
     for word in range(_LEAD_AT.shape[0] - 1):
         start, length = _LEAD_AT[word], _LEAD_AT[word + 1] - _LEAD_AT[word]
         if length > end - position:
@@ -46,7 +46,7 @@ def _lead(data: Bytes, position: int, end: int) -> int:
 
 @inner
 def _after_number(data: Bytes, position: int, end: int) -> int:
-    """The end of a list's number that stands here; ``position`` where none does."""
+    """The end of a list's number at ``position``; ``position`` itself if there is none."""
     bracket = position < end and data[position] == _OPEN
     start = position + bracket
     stop = start
@@ -61,7 +61,7 @@ def _after_number(data: Bytes, position: int, end: int) -> int:
 
 @inner
 def after_stray_thoughts(data: Bytes, start: int, end: int) -> int:
-    """Where the program begins: after a line that closes thoughts which the prompt has opened."""
+    """Where the program begins: after a line that closes thoughts opened in the prompt."""
     position = start
     for tag in range(_OPENING_AT.shape[0] - 1):
         first, last = _CLOSING_AT[tag], _CLOSING_AT[tag + 1]
@@ -81,15 +81,15 @@ def after_stray_thoughts(data: Bytes, start: int, end: int) -> int:
 
 @inner
 def ends_here(data: Bytes, position: int, end: int) -> bool:
-    """Whether an end mark stands here."""
+    """Whether there is an end mark at ``position``."""
     return _stands(data, position, end, _ENDS, _END_AT) >= 0
 
 
 @inner
 def skipped(data: Bytes, position: int, end: int) -> int:
-    """Where reading goes on: after thoughts or a lead that stand here, at the end after an end mark; else the same position.
+    """Where parsing continues: after thoughts or a lead at ``position``, at the end for an end mark; else ``position``.
 
-    -1 where thoughts are opened and not closed.
+    -1 if thoughts are opened and not closed.
     """
     tag = _stands(data, position, end, _OPENINGS, _OPENING_AT)
     if tag >= 0:
@@ -105,7 +105,7 @@ def skipped(data: Bytes, position: int, end: int) -> int:
 
 @inner
 def line_end(data: Bytes, start: int, end: int) -> int:
-    """Where the line ends that goes on here: at its newline, or before an end mark or opened thoughts in it."""
+    """The end of the line from ``start`` on: its newline, or the first end mark or opening of thoughts in it."""
     while (
         start < end
         and data[start] != _NEWLINE
@@ -118,7 +118,7 @@ def line_end(data: Bytes, start: int, end: int) -> int:
 
 @inner
 def in_sentence(data: Bytes, start: int, end: int) -> bool:
-    """Whether a word of a sentence stands here: one that no value is given to."""
+    """Whether there is a word of a sentence at ``start``: a name without ``=`` after it."""
     stop = after_name(data, start, end)
     after = after_blanks(data, stop, end)
     return stop > start and not (after < end and data[after] == _EQUAL_SIGN)
@@ -126,7 +126,7 @@ def in_sentence(data: Bytes, start: int, end: int) -> bool:
 
 @inner
 def is_prose(data: Bytes, start: int, end: int, semantics: int) -> bool:
-    """Whether no call stands in the rest of a line, of any function."""
+    """Whether the rest of a line has no call of any function."""
     stop = after_name(data, start, end)
     while stop > start and stop < end and data[stop] == _DOT and after_name(data, stop + 1, end) > stop + 1:
         stop = after_name(data, stop + 1, end)
