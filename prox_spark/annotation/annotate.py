@@ -46,12 +46,12 @@ _KEYS = ("doc_id", "task", "chunk", "prompt_version", "model")
 _PURPOSE = Purpose("annotate")
 
 Choice = Callable[[DataFrame, DataFrame], DataFrame]
-"""From the sample and its annotations so far to doc_id, unit and ``wanted`` of the documents to ask about."""
+"""Maps the sample and its annotations so far to doc_id, unit and ``wanted`` of the documents to ask about."""
 
 
 @dataclass(frozen=True)
 class TaskCounts:
-    """What the store holds of one task's answers about the sample, by this prompt and model: rows by status, and tokens."""
+    """One task's answers about the sample in the store, for this prompt and model: rows by status, and tokens."""
 
     task: str
     prompt_version: str
@@ -133,7 +133,7 @@ def answered(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...]
 
 
 def _pending(chosen: DataFrame, rows: DataFrame, prompts: tuple[Prompt, ...]) -> DataFrame:
-    """The tasks of each document that have no answer at all."""
+    """The tasks of each document that have no answer yet."""
     tasks = F.explode(F.array(*(F.lit(prompt.task) for prompt in prompts))).alias("task")
     missing = chosen.select("doc_id", "unit", tasks).join(
         rows.select("doc_id", "task"), ["doc_id", "task"], "left_anti"
@@ -142,7 +142,7 @@ def _pending(chosen: DataFrame, rows: DataFrame, prompts: tuple[Prompt, ...]) ->
 
 
 def _failed(chosen: DataFrame, rows: DataFrame) -> DataFrame:
-    """The questions that were answered with nothing that can be used, refusals left out: those are answers."""
+    """The questions without a usable answer. A refusal counts as an answer."""
     again = rows.where(F.col("status").isin("failed", "malformed")).select("doc_id", "unit", "task", "chunk")
     return _wanted(again.join(chosen.select("doc_id"), "doc_id", "left_semi"))
 
@@ -160,7 +160,7 @@ def _run(
     write: Callable[[Store, Lease, DataFrame], Commit | None],
     done: _Done,
 ) -> None:
-    """Everything that ``choose`` finds, a batch at a time; no lease is taken where it finds nothing."""
+    """Everything that ``choose`` finds, a batch at a time; without pending work, no lease is taken."""
     if choose(chosen, answered(store, settings, prompts)).isEmpty():
         _log.info("annotate: nothing is pending", extra={"store": store.location})
         return
@@ -168,7 +168,7 @@ def _run(
         fence(store, lease, ("annotations",))
         # Look again, now that no other job writes answers.
         questions = choose(chosen, answered(store, settings, prompts)).collect()
-        # In order of their units, so that a batch's documents are found in few files.
+        # In order of their units, so that a batch's documents are in few files.
         questions.sort(key=lambda row: (row["unit"], row["doc_id"]))
         values = {"store": store.location, "model": settings.endpoint.model, "documents": len(questions)}
         told = "annotate: %d documents of the sample are pending, model %s, prompts %s; store %s"
@@ -197,7 +197,7 @@ def _ask(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], ba
     wanted = spark.createDataFrame([(row["doc_id"], row["wanted"]) for row in batch], schema)
     documents = store.read("documents").where(F.col("unit").between(batch[0]["unit"], batch[-1]["unit"]))
     rows = documents.select("doc_id", "content_hash", "unit", "text").join(F.broadcast(wanted), "doc_id")
-    # A task for so many documents at least: one that has only one or two leaves its requests in flight unused.
+    # A minimum of documents per task: with only one or two, a task cannot keep its open requests busy.
     spread = rows.repartition(min(default_partitions(spark), max(len(batch) // _DOCUMENTS_PER_TASK, 1)))
     return to_arrow(spread.mapInArrow(_task(settings, prompts), from_arrow_schema(ANNOTATED)))
 
@@ -219,7 +219,7 @@ def _append(store: Store, lease: Lease, answers: DataFrame) -> Commit:
 
 
 def _retry(store: Store, lease: Lease, answers: DataFrame) -> Commit | None:
-    """Requests that fail again keep their rows; other answers replace the unusable rows."""
+    """Requests that fail again keep their old rows; all other answers replace the unusable rows."""
     better = answers.where("status != 'failed'")
     return None if better.isEmpty() else merge(store, lease, "annotations", better, _KEYS, _PURPOSE)
 

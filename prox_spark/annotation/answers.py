@@ -37,7 +37,7 @@ def keep_document(edu: int, format: int) -> bool:
 
 
 def _whole(value: Any) -> Any:
-    """A number that is whole however it is written: ``"3"`` and ``3.0`` are 3."""
+    """A whole number in any notation: ``"3"`` and ``3.0`` are 3."""
     try:
         number = float(value) if isinstance(value, str | float) else value
     except ValueError:
@@ -66,9 +66,9 @@ def read_scores(answer: str | None) -> Scores:
 def read_program(task: str, answer: str | None, lines: Sequence[str], first: int) -> list[Call]:
     """The calls of a task's program for a chunk: ``lines``, the document's from number ``first`` on.
 
-    ``keep_chunk()`` alone gives no calls. Raises ``MalformedError`` for a call that does not parse or is not the task's,
-    for lines that are not the chunk's, and for a string that does not occur in it: such a call was not written
-    for this chunk.
+    ``keep_chunk()`` alone gives no calls. Raises ``MalformedError`` for a call that does not parse or that the task does
+    not allow, for lines outside of the chunk, and for a string that does not occur in it: such a call was not written for
+    this chunk.
     """
     calls = parse(_program(answer)).calls
     if any(_HALF.search(f"{call.source or ''}{call.target or ''}") for call in calls):
@@ -88,11 +88,11 @@ def read_program(task: str, answer: str | None, lines: Sequence[str], first: int
 
 
 def _program(answer: str | None) -> str:
-    """The program's text: in an object, in an object within that object, or by itself."""
+    """The program's text: in an object, in an object within that object, or without any object."""
     try:
         program = _read(_Program, answer).program
     except MalformedError:
-        # Without any object: it counts where it is nothing but calls, as models write them.
+        # Without any object, the answer is accepted if it consists only of calls, as models write them.
         bare = parse(answer or "", SEMANTICS)
         if not bare.calls or any(call.outcome != "ok" for call in bare.calls):
             raise
@@ -117,7 +117,7 @@ def _problem(task: str, call: Call, lines: Sequence[str], first: int) -> str | N
 
 
 def _read(model: type[Model], answer: str | None) -> Model:
-    """The object in an answer, whatever a model without a schema wrote around it."""
+    """The object in an answer, without the text that a model without a schema writes around it."""
     found = find_object(answer or "", model.model_fields)
     if found is None:
         raise MalformedError(f"no JSON object in {(answer or '')[:_SHOWN]!r}")

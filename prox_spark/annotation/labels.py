@@ -1,4 +1,4 @@
-"""From a document's annotations to its labels: keep or drop it, which lines to keep, and the programs that say so."""
+"""From a document's annotations to its labels: keep or drop it, which lines to keep, and the programs that do this."""
 
 import hashlib
 import urllib.parse
@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ChunkProgram:
-    """The program for a chunk, whose line numbers count from the document, as ``execution.execute_batch`` takes it."""
+    """The program for a chunk, with line numbers of the document, in the form that ``execution.execute_batch`` takes."""
 
     line_start: int
     line_end: int
@@ -39,7 +39,7 @@ class PageLabels:
 
 
 def document_label(rows: Iterable[Row]) -> tuple[int, int, int] | None:
-    """Edu score, Format score and 1 to keep the document or 0 to drop it; None without an answer that can be used."""
+    """Edu score, Format score and 1 to keep the document or 0 to drop it; None without a usable answer."""
     for row in rows:
         if row["task"] == SCORES and row["status"] == "ok":
             return row["edu"], row["format"], int(keep_document(row["edu"], row["format"]))
@@ -47,7 +47,7 @@ def document_label(rows: Iterable[Row]) -> tuple[int, int, int] | None:
 
 
 def page_labels(text: str | None, rows: Sequence[Row], max_removed_share: float) -> PageLabels:
-    """The labels of a page by its rows of the tasks about chunks."""
+    """The labels of a page, from its rows of the tasks about chunks."""
     mine = [row for row in rows if row["task"] in PROGRAM_TASKS]
     asked = [row for row in mine if row["status"] != "skipped"]
     if text is None or (mine and not asked):
@@ -78,10 +78,10 @@ def page_labels(text: str | None, rows: Sequence[Row], max_removed_share: float)
 
 
 def merge(calls: Iterable[Call], lines: Sequence[str], first: int) -> Program:
-    """One program of several for the same chunk (``lines``, the document's from number ``first`` on).
+    """Merge several programs for the same chunk (``lines``, the document's from number ``first`` on).
 
-    Ranges are united, in order; of edits of the same string the first is kept, if the string is still in a line that
-    is kept. Without any it is ``keep_chunk()``. It is what ``parse`` reads again from what ``render`` writes of it.
+    Ranges are merged, in order. Of several edits of the same string the first is kept, if the string is still in a line that
+    is kept. Without any call, the result is ``keep_chunk()``. ``parse`` reads the same program from the output of ``render``.
     """
     calls = list(calls)
     removed = {number for call in calls if call.operation == "remove_lines" for number in _range(call)}
@@ -95,7 +95,7 @@ def merge(calls: Iterable[Call], lines: Sequence[str], first: int) -> Program:
 
 
 def line_labels(program: Program, lines: Sequence[str], first: int) -> list[int]:
-    """1 for each line of the chunk that stays, 0 for one that is removed or of which edits leave nothing."""
+    """1 for each line of the chunk that is kept, 0 for a line that is removed or left empty by edits."""
     removed = {number for call in program.calls if call.operation == "remove_lines" for number in _range(call)}
     labels = []
     for number, line in enumerate(lines, first):
@@ -114,7 +114,7 @@ def stored_call(row: Mapping[str, Any]) -> Call:
 
 
 def is_validation(doc_id: str, url: str | None, seed: int, share: float) -> bool:
-    """Whether a document's site (the document itself, without one) is among the ``share`` that validates."""
+    """Whether a document's site is in the validation ``share``; without a site, the document counts as one."""
     try:
         site = urllib.parse.urlsplit(url or "").hostname or doc_id
     except ValueError:

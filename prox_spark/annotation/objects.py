@@ -1,8 +1,8 @@
 """The JSON object in a model's answer, however the model wrapped and wrote it.
 
-The standard library's parsers do the reading. What is mended has one meaning only: thoughts and drafts before the object, a
-fence around it, line feeds and tabs in strings, commas before a closing bracket, single quotes, an object that is a JSON
-string once more. Nothing is guessed: an object that is cut off stays unread.
+The standard library's parsers read the object. Only unambiguous faults are repaired: thoughts and drafts before the object,
+a fence around it, line feeds and tabs in strings, commas before a closing bracket, single quotes, an object that is encoded
+as a JSON string. Nothing is guessed: an object that is cut off is not read.
 """
 
 import json
@@ -20,19 +20,19 @@ _TOKENS = {
         "both": (_BRACKETS,),
     }.items()
 }
-"""Strings and brackets; by which quote has begun a string that does not end. All later quotes of its kind are such, too: they
-are not looked for again, which would take quadratic time."""
+"""Patterns of strings and brackets, by the kind of quote that opened an unterminated string. Later quotes of that kind are not
+searched again, which would take quadratic time."""
 _STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', re.DOTALL)
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+\"?""", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
 _THOUGHTS = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _JSON = json.JSONDecoder(strict=False)
 _MOST_STARTS = 200
-"""Brackets that begin nothing that can be read, at most: each may cost a look at the rest of the answer."""
+"""Maximum number of brackets that do not start a readable object: each may cost a scan of the rest of the answer."""
 
 
 def find_object(answer: str, names: Collection[str]) -> Mapping[str, Any] | None:
-    """The last object in an answer with one of these ``names``; ``None`` where there is none, or where it cannot be read.
+    """The last object in an answer with one of these ``names``; ``None`` if there is none, or where it cannot be read.
 
     >>> find_object("<think>{edu?}</think> {'edu': 3, 'format': 4,}", ("edu", "format"))
     {'edu': 3, 'format': 4}
@@ -43,7 +43,7 @@ def find_object(answer: str, names: Collection[str]) -> Mapping[str, Any] | None
             if any(name in value for name in names):
                 found = value
         elif value is None and any(f"{quote}{name}" in text for name in names for quote in "\"'"):
-            # It was meant as the answer: an earlier draft is none.
+            # This object was meant as the answer; an earlier draft does not count.
             found = None
     return found
 
@@ -57,10 +57,10 @@ def is_plain(answer: str) -> bool:
 
 
 def _values(said: str) -> Iterator[tuple[Any, str]]:
-    """What begins with a bracket, in order: its value and its text; ``None`` as the value where it cannot be read."""
+    """Everything that begins with a bracket, in order: value and text; the value is ``None`` if it cannot be read."""
     whole = _loads(said.strip().strip("`").removeprefix("json").strip())
     if isinstance(whole, str):
-        # The object as a string, once more.
+        # The object is encoded as a JSON string.
         said = whole
     position = starts = 0
     while opening := _OPENING.search(said, position):
@@ -70,7 +70,7 @@ def _values(said: str) -> Iterator[tuple[Any, str]]:
         except (ValueError, RecursionError):
             starts += 1
             if starts > _MOST_STARTS:
-                # Whatever comes last is not seen: nothing before it counts.
+                # The search stops before the last object, so no earlier one counts either.
                 yield None, said[start:]
                 return
             value, position = _mended(said, start) if said[start] == "{" else (None, start + 1)
@@ -78,7 +78,7 @@ def _values(said: str) -> Iterator[tuple[Any, str]]:
 
 
 def _mended(said: str, start: int) -> tuple[Any, int]:
-    """The object that begins here, and where it ends; ``None``, and where to look on, if it cannot be read."""
+    """The object that begins here, and its end; if it cannot be read, ``None`` and the position to search from."""
     if said.startswith('{\\"', start):
         # A string's content without its quotes.
         last = said.rfind("}") + 1
@@ -96,7 +96,7 @@ def _mended(said: str, start: int) -> tuple[Any, int]:
 
 
 def _closing(said: str, start: int) -> int | None:
-    """Behind the bracket that closes the one at ``start``, strings left out."""
+    """The position after the bracket that closes the one at ``start``; brackets in strings are ignored."""
     depth, position, lone = 0, start, ""
     while found := _TOKENS[lone].search(said, position):
         position = found.end()
@@ -116,7 +116,7 @@ def _loads(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    """An object in single quotes, as Python writes it: its strings in double quotes are JSON."""
+    """Decode an object in single quotes, as Python writes it, by giving its strings double quotes."""
     return _loads(_STRING.sub(lambda found: _double_quoted(found[0]), text))
 
 

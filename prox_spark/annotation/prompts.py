@@ -1,6 +1,6 @@
-"""The prompts: instructions, examples, the form of the answer, and their version.
+"""The prompts: instructions, examples, the format of the answer, and their version.
 
-Their words are in ``texts/*.yaml``. A prompt's version is its number and a digest of everything that affects the
+Their texts are in ``texts/*.yaml``. A prompt's version is its number and a digest of everything that affects the
 request, so that answers to different prompts are never mixed up.
 """
 
@@ -26,7 +26,7 @@ OPERATIONS: Mapping[str, frozenset[str]] = {
     "links": frozenset({"remove_lines", "normalize", "keep_chunk"}),
     "footer": frozenset({"remove_lines", "keep_chunk"}),
 }
-"""What a program of each task may call."""
+"""Operations that a program of each task may call."""
 
 _MARK = {"type": "integer", "enum": [0, 1, 2, 3, 4, 5]}
 _SCHEMAS: Mapping[str, dict[str, Any]] = {
@@ -37,9 +37,9 @@ _SCHEMAS: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """A task's prompt. ``version`` is what the column ``prompt_version`` holds; ``limit`` is in characters.
+    """A task's prompt. ``version`` is the value of the column ``prompt_version``; ``limit`` is in characters.
 
-    ``examples`` are pairs of a page and its answer, both as they are sent.
+    ``examples`` are pairs of a page and its answer, as they are sent.
     """
 
     task: str
@@ -92,7 +92,7 @@ def load_prompt(task: str, limit: int) -> Prompt:
 
 
 def numbered(lines: Sequence[str], first: int = 0) -> str:
-    """A chunk's lines with their numbers in the document, ``first`` that of the first of them."""
+    """A chunk's lines with their numbers in the document; ``first`` is the number of the first line."""
     return "\n".join(label(number) + line for number, line in enumerate(lines, first))
 
 

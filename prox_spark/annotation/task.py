@@ -20,7 +20,7 @@ from prox_spark.programs import Call
 from prox_spark.schemas import ANNOTATIONS
 
 WANTED = pa.list_(pa.struct([("task", pa.string()), ("chunk", pa.int32())]))
-"""What is asked about a document: a task and, where only one of its chunks is, that chunk's number."""
+"""A question about a document: a task and, if it is about a single chunk, that chunk's number."""
 
 ANNOTATED = pa.schema([*ANNOTATIONS, ("mended", pa.bool_()), ("retries", pa.int64())])
 """Rows of ``annotations``; ``mended``: the answer is used though it was not just the JSON that was asked for; and in one row of
@@ -36,7 +36,7 @@ def annotate_documents(
     """The answers to what is wanted about the documents in ``batches``.
 
     Columns in: ``doc_id``, ``content_hash``, ``unit``, ``text`` and ``wanted`` (``WANTED``); out: ``ANNOTATED``. One row for
-    each question; a document with nothing to send gets a ``skipped`` row for the task. Raises ``EngineError`` where the
+    each question; a document with nothing to send gets a ``skipped`` row for the task. Raises ``EngineError`` if the
     endpoint answers nothing at all.
     """
     engine = ChatEngine(
@@ -44,7 +44,7 @@ def annotate_documents(
     )
     asking = _Asking(settings.endpoint.model, {prompt.task: prompt for prompt in prompts})
     for reply in engine.stream(asking.requests(batches)):
-        # The last rows are handed out with the usage, so that some must be left for it.
+        # The last rows carry the usage, so some rows must remain for it.
         if len(asking.rows) >= _ROWS:
             yield asking.pack()
         asking.take(reply)
@@ -55,7 +55,7 @@ def annotate_documents(
 
 @dataclass(slots=True)
 class _Question:
-    """What is known of a row before its answer."""
+    """The fields of a row that are known before its answer."""
 
     key: dict[str, Any]
     task: str
@@ -75,7 +75,7 @@ class _Asking:
         self.rows: list[dict[str, Any]] = []
 
     def requests(self, batches: Iterator[pa.RecordBatch]) -> Iterator[ChatRequest]:
-        """Every question about every document; those that cannot be asked become rows on the way."""
+        """All questions about all documents; those that cannot be sent become rows immediately."""
         for batch in batches:
             for start in range(batch.num_rows):
                 (row,) = batch.slice(start, 1).to_pylist()
@@ -84,7 +84,7 @@ class _Asking:
                     yield from self._ask(key, row["text"], task, numbers)
 
     def take(self, reply: Reply) -> None:
-        """Turn an answer into its row."""
+        """Convert an answer to its row."""
         question = self._flying.pop(reply.id)
         used: dict[str, Any] = {
             "prompt_tokens": reply.prompt_tokens,
@@ -104,7 +104,7 @@ class _Asking:
             self._row(question, "ok", mended=not is_plain(reply.text or ""), **found, **used)
 
     def pack(self) -> pa.RecordBatch:
-        """Hand out the finished rows."""
+        """Yield the finished rows."""
         rows, self.rows = self.rows, []
         return pa.RecordBatch.from_pylist(rows, schema=ANNOTATED)
 
@@ -157,7 +157,7 @@ def chunks_of(lines: list[str], limit: int) -> list[Chunk]:
 
 
 def _by_task(wanted: list[dict[str, Any]]) -> dict[str, set[int] | None]:
-    """The chunks that are wanted of each task; None: all of them."""
+    """The wanted chunks of each task; None means all."""
     found: dict[str, set[int] | None] = {}
     for one in wanted:
         numbers = found.setdefault(one["task"], set())
@@ -169,7 +169,7 @@ def _by_task(wanted: list[dict[str, Any]]) -> dict[str, set[int] | None]:
 
 
 def _read(question: _Question, answer: str | None) -> dict[str, Any]:
-    """The columns that an answer fills. Raises ``MalformedError``."""
+    """The columns filled from an answer. Raises ``MalformedError``."""
     if question.lines is None:
         scores = read_scores(answer)
         return {"edu": scores.edu, "format": scores.format}

@@ -45,7 +45,7 @@ PAGES = pa.schema(
         ),
     ]
 )
-"""Labelled pages: ``gold_keep`` has a 1 (keep) or 0 for each line of ``raw_content``; ``programs`` are its chunks'."""
+"""Labelled pages: ``gold_keep`` has a 1 (keep) or 0 for each line of ``raw_content``; ``programs`` has one per chunk."""
 
 _LABELLED = pa.schema(
     [
@@ -61,7 +61,7 @@ _ANSWER = ("task", "chunk", "line_start", "line_end", "status", "edu", "format",
 
 @dataclass
 class TrainingFiles:
-    """The files in ``folder``: rows of each file, and counts of documents and pages that were left out.
+    """The files in ``folder``: rows of each file, and counts of omitted documents and pages.
 
     ``left_out``: ``unscored`` documents (no usable scores); pages that are ``incomplete``, ``over_limit`` or ``skipped``
     (see ``labels.PageLabels``).
@@ -73,7 +73,7 @@ class TrainingFiles:
 
 
 def write_training(store: Store, settings: AnnotateConfig, chosen: DataFrame, answers: DataFrame) -> TrainingFiles:
-    """Write ``documents-train.parquet``, ``documents-validation.parquet``, and the same of ``pages``, of the settings' tasks.
+    """Write ``documents-train.parquet``, ``documents-validation.parquet``, and the same of ``pages``, for the settings' tasks.
 
     ``chosen`` documents (doc_id) with their ``answers`` (rows of ``annotations``). Each file is written atomically.
     """
@@ -106,7 +106,7 @@ def write_training(store: Store, settings: AnnotateConfig, chosen: DataFrame, an
 
 
 def _reason(kind: str, values: dict[str, Any]) -> str | None:
-    """Why a document is in no file of this kind; None where it is in one."""
+    """Why no file of this kind contains a document; None if one does."""
     if kind == "documents":
         return "unscored" if values["gold_keep_doc"] is None else None
     return None if values["fate"] == "labelled" else str(values["fate"])
@@ -115,7 +115,7 @@ def _reason(kind: str, values: dict[str, Any]) -> str | None:
 def _labelled(store: Store, settings: AnnotateConfig, chosen: DataFrame, answers: DataFrame) -> DataFrame:
     """The sample's documents with their labels, in order of their ids."""
     grouped = answers.groupBy("doc_id").agg(F.collect_list(F.struct(*_ANSWER)).alias("answers"))
-    # The sample's ids go to the documents, so that no other page's text is moved.
+    # Broadcast the sample's ids to the documents, so that no other page's text is moved.
     texts = store.read("documents").select("doc_id", "url", "text")
     texts = texts.join(F.broadcast(chosen.select("doc_id")), "doc_id", "left_semi").join(grouped, "doc_id")
     return texts.mapInArrow(_task(settings.max_removed_share), from_arrow_schema(_LABELLED)).orderBy("doc_id")
@@ -144,7 +144,7 @@ def _label(row: dict[str, Any], max_removed_share: float) -> dict[str, Any]:
 
 
 class _File:
-    """A Parquet file, written a row group at a time."""
+    """A Parquet file that is written one row group at a time."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
