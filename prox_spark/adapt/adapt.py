@@ -78,7 +78,7 @@ def adapt(settings: AdaptConfig, report: Callable[[dict[str, float]], None] = la
 
 
 def free_output(settings: AdaptConfig) -> Path:
-    """The folder to create. Raises ``TrainingError`` where it exists."""
+    """The folder to create. Raises ``TrainingError`` if it exists."""
     output = Path(settings.output).expanduser()
     if output.exists():
         raise TrainingError(f"{output} exists; set another adapt.output, or move the folder away")
@@ -86,7 +86,7 @@ def free_output(settings: AdaptConfig) -> Path:
 
 
 def _finished(work: Path, settings: AdaptConfig) -> Adapted:
-    """What a run wrote that was killed between its last file, the card, and the folder's name."""
+    """The results of a run that was killed after it wrote the card, its last file, and before the folder got its name."""
     training = json.loads((work / "training.json").read_text(encoding="utf-8"))
     return Adapted(settings.output, training["best"], training["scores"], training["seconds"])
 
@@ -124,9 +124,9 @@ def run(
     report: Callable[[dict[str, float]], None],
     share: tuple[int, int] = (0, 1),
 ) -> Adapted:
-    """Train in ``work`` and leave the whole refiner there. ``share`` as ``prox_spark.adapt.training.train`` has it."""
+    """Train in ``work`` and leave the complete refiner there. ``share`` is as in ``prox_spark.adapt.training.train``."""
     with tempfile.TemporaryDirectory() as scratch:
-        # Every process trains the same vocabulary; the first one's is kept.
+        # Every process trains the same vocabulary; the first process's copy is kept.
         recipe = make_recipe(settings, work if share[0] == 0 else Path(scratch))
     with within_memory("training", smaller(settings)):
         model = recipe.model.to(device_of(share[0]))
@@ -149,7 +149,7 @@ def run(
 
 
 def _digest(settings: AdaptConfig) -> str:
-    """Over the settings and the files that are read, the base's among them: what a checkpoint belongs to."""
+    """Hash of the settings and of all files that are read, including the base's: a checkpoint is only valid for these."""
     base = [] if settings.base is None else [resolve_model(settings.base, settings.revision)]
     whole = [settings.model_dump(mode="json"), marks([*settings.train, *settings.validation, *base]), __version__]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
@@ -175,7 +175,7 @@ def _calibrate(model: Any, scale: float, shift: float) -> None:
 
 
 def _scores(scored: Scored, threshold: float) -> dict[str, float]:
-    """What the card says of one validation file; F1 of kept words (of kept documents)."""
+    """The card's scores for one validation file: F1 of kept words, or of kept documents."""
     everything = scored.calibrated(0.0, 100.0)
     return {
         "f1": keep_f1(scored, threshold),
@@ -190,7 +190,7 @@ def _refiner_file(refiner: Refiner, int8: bool) -> Mapping[str, Any]:
     stage: dict[str, Any] = {"template": refiner.template, "window": refiner.window, "numbering": refiner.numbering}
     if refiner.label is not None:
         stage["label"] = "keep"
-        # Left out where it is false, as older packages know no such key.
+        # Omitted if false, because older packages do not know this key.
         stage |= {"int8": True} if int8 else {}
     else:
         stage["max_tokens"] = refiner.max_tokens

@@ -56,7 +56,7 @@ _FOLDS = "{pages:,} documents, ridge regression over buckets, calibrated by cros
 
 
 def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
-    """The card (Markdown) of a refiner that was trained as ``training.json`` says."""
+    """The card (Markdown) of a trained refiner, from its ``training.json``."""
     what, key, scores, examples = _KINDS[settings.task]
     # A program has no confidence for a single line.
     scored = settings.task != "programs"

@@ -15,9 +15,9 @@ from prox_spark.statistics.scorer import Scorer
 from prox_spark.statistics.text import buckets
 
 _SURE, _UNSURE = 0.98, 0.67
-"""Target probability where all annotators agreed, and where most of them did."""
+"""Target probability if all annotators agreed, and if most of them did."""
 _RIDGE = 20.0
-"""Penalty of the standardised weights; between 5 and 50 nothing changes."""
+"""Penalty of the standardised weights; values from 5 to 50 make no difference."""
 _FOLDS, _ROUNDS = 10, 3
 
 _Matrix = Any
@@ -62,7 +62,7 @@ def _fit(rows: _Matrix, soft: _Matrix) -> _Matrix:
 
 
 def _ridge(rows: _Matrix, target: _Matrix, penalty: float) -> _Matrix:
-    """Logistic regression by Newton steps; the intercept, last, is free."""
+    """Logistic regression by Newton steps; the last weight, the intercept, is not penalised."""
     design = np.column_stack([rows, np.ones(len(rows))])
     ridge = np.eye(design.shape[1]) * penalty
     ridge[-1, -1] = 0.0

@@ -1,4 +1,4 @@
-"""Whether a line scorer keeps its quality in whole numbers of 8 bits, measured on the validation pages with the engine itself."""
+"""Whether a line scorer keeps its quality with 8-bit integers, measured on the validation pages with the real engine."""
 
 import logging
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from prox_spark.generation.refiner import Refiner
 _log = logging.getLogger(__name__)
 
 TOLERANCE = 0.002
-"""F1 that no validation file may lose: less than the labels' own noise, which is a point."""
+"""Maximum loss of F1 on any validation file; the noise of the labels is larger, about one point."""
 
 
 def int8_f1(task: ScoreTask, folder: Path, refiner: Refiner, threshold: float) -> dict[str, float]:
-    """F1 of kept words by validation file at ``threshold``, by the engine ``onnx`` in 8 bits; none where that cannot run it."""
+    """F1 of kept words by validation file at ``threshold``, by the engine ``onnx`` in 8 bits; empty if that cannot run it."""
     assert refiner.label is not None
     try:
         scorer = Scorer(folder, context=refiner.context, label=refiner.label, int8=True)
@@ -29,5 +29,5 @@ def int8_f1(task: ScoreTask, folder: Path, refiner: Refiner, threshold: float) -
 
 
 def keeps_f1(int8: Mapping[str, float], single: Mapping[str, float]) -> bool:
-    """Whether no file loses more than ``TOLERANCE``; not where nothing was measured."""
+    """Whether no file loses more than ``TOLERANCE``; false if nothing was measured."""
     return bool(int8) and all(single[name] - f1 <= TOLERANCE for name, f1 in int8.items())

@@ -9,11 +9,11 @@ from prox_spark.training.models import existing_causal, new_llama
 
 LABELS = {0: "remove", 1: "keep"}
 _LOCAL = 128
-"""Tokens around it that ModernBERT's local layers see, both sides together (its own default)."""
+"""Tokens around a token that ModernBERT's local layers see, both sides together (ModernBERT's default)."""
 
 
 def new_classifier(shape: Shape, vocabulary: int, context: int, dropout: float) -> Any:
-    """A ModernBERT token classifier with random weights and a class each for remove and keep."""
+    """A ModernBERT token classifier with random weights and two classes, remove and keep."""
     from transformers import ModernBertConfig, ModernBertForTokenClassification
 
     config = ModernBertConfig(
@@ -41,7 +41,7 @@ def new_classifier(shape: Shape, vocabulary: int, context: int, dropout: float) 
 
 
 def new_writer(shape: Shape, vocabulary: int, context: int, dropout: float, end: int) -> Any:
-    """A Llama with random weights, input and output embeddings shared; ``end`` ends a program."""
+    """A Llama with random weights and shared input and output embeddings; the token ``end`` ends a program."""
     return new_llama(
         hidden=shape.hidden,
         feed_forward=shape.feed_forward,

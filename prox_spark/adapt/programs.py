@@ -1,6 +1,6 @@
 """Training to write programs: a causal model reads a chunk and writes ``remove_lines`` calls.
 
-The loss is that of the program's tokens. A model with random weights learns to copy line numbers slowly from that alone:
+The loss is that of the program's tokens. From that alone, a model with random weights learns only slowly to copy line numbers:
 at each line's label it also says whether the line stays, with two entries of its vocabulary that it never writes.
 """
 
@@ -22,14 +22,14 @@ from prox_spark.programs.model import Call, Program, render
 from prox_spark.programs.operations import names_of
 
 _AT_ONCE = 4
-"""Times a step's tokens that are written for together: nothing is kept for a backward pass."""
+"""Tokens per generation batch, as a multiple of a step's tokens: generation keeps nothing for a backward pass."""
 _SURE = 10.0
 """Log-odds to use for a decision without a probability."""
 _REMOVE_LINES = names_of("lines")
 
 
 def removals(keep: Iterable[float], words: Iterable[float]) -> list[tuple[int, int]]:
-    """The runs of lines to remove, ends included, as few as can be: a line without words goes with its neighbours."""
+    """The fewest ranges of lines to remove, ends included: a line without words is removed with its neighbours."""
     found: list[tuple[int, int]] = []
     start = last = -1
     for number, (kept, count) in enumerate(zip(keep, words, strict=True)):
@@ -56,23 +56,23 @@ def removed(text: str, first: int, lines: int) -> "np.ndarray[tuple[int], np.dty
 
 
 class Writer:
-    """Programs as token ids, and back, for one refiner's vocabulary."""
+    """Converts programs to token ids and back, with one refiner's vocabulary."""
 
     def __init__(self, prompter: Prompter, end: int, hints: tuple[int, int] | None) -> None:
         self.prompter = prompter
         self.end = end
         self.hints = hints
-        """Entries for (remove, keep) at each line's label; none where the vocabulary lacks them."""
+        """Entries for (remove, keep) at each line's label; none if the vocabulary lacks them."""
 
     def ids(self, spans: Sequence[tuple[int, int]]) -> list[int]:
-        """A program, its end included."""
+        """A program's tokens, including the end token."""
         if self.prompter.numbers:
             return [*self.prompter.numbers.program(spans), self.end]
         calls = tuple(Call("remove_lines", start, end) for start, end in spans) or (Call("keep_chunk"),)
         return [*self.prompter.tokenizer.pieces([render(Program(calls))])[0], self.end]
 
     def text(self, ids: Sequence[int]) -> str:
-        """What was written before the end."""
+        """The program's text up to the end token."""
         ids = list(ids)
         return self.prompter.tokenizer.decode(ids[: ids.index(self.end)] if self.end in ids else ids)
 
@@ -110,11 +110,11 @@ class ProgramTask:
         }
 
     def epoch(self, number: int) -> list[list[Example]]:
-        """As for scores: windows of another size every epoch."""
+        """As for scores: each epoch uses windows of another size."""
         return epoch_of(self._pages, self._taught, _hide, self._settings, number)
 
     def _taught(self, page: EncodedPage, size: int) -> list[Example]:
-        """A program that the token limit cuts off teaches nothing; validation counts its page all the same."""
+        """A program that the token limit cuts off is not trained on; validation still counts its page."""
         return [one for one in self._examples(page, size) if len(one.ids) - one.first <= self._max_tokens]
 
     def tokens(self, batch: Sequence[Example]) -> int:
@@ -122,7 +122,7 @@ class ProgramTask:
         return sum(len(example.ids) for example in batch)
 
     def loss(self, model: Any, batch: Sequence[Example]) -> Any:
-        """Cross-entropy of the programs' tokens, and as much again of the hints."""
+        """Cross-entropy of the programs' tokens plus, with equal weight, that of the hints."""
         import torch
 
         device = next(model.parameters()).device
@@ -153,7 +153,7 @@ class ProgramTask:
         return loss
 
     def score(self, model: Any) -> dict[str, Scored]:
-        """What greedily written programs do to each validation file."""
+        """The effect of greedily decoded programs on each validation file."""
         found = {}
         for name, chosen in self._validation.items():
             together = batches(chosen, _AT_ONCE * self._settings.batch_tokens)

@@ -1,4 +1,4 @@
-"""Set-up of each task: the refiner's prompts, its vocabulary, its model and its training data."""
+"""Set-up of each task: the refiner's prompts, vocabulary, model and training data."""
 
 import shutil
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ from prox_spark.generation.templates import template
 from prox_spark.generation.tokens import PromptTokenizer
 
 _SAMPLED_LINE = 80
-"""Characters of a line that a vocabulary learns from: a clipped template sends little more of one."""
+"""Characters of a line that a vocabulary is trained on: a template that clips lines sends few more."""
 _MAX_TOKENS = {"lines": 0, "programs": 256, "documents": 1}
 _TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
 DECISION = ("keep", "drop")
-"""The words that a causal model decides documents with."""
+"""The words with which a causal model answers about a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def template_of(settings: AdaptConfig) -> str:
 def make_recipe(settings: AdaptConfig, folder: Path) -> Recipe:
     """Read the pages, write the tokenizer into ``folder``, and set up model and task.
 
-    Raises ``TrainingError`` where the pages do not serve, ``RefinerError`` where the base does not.
+    Raises ``TrainingError`` if the pages cannot be used, ``RefinerError`` if the base cannot.
     """
     import torch
 
@@ -103,7 +103,7 @@ def make_recipe(settings: AdaptConfig, folder: Path) -> Recipe:
 
 
 def refiner_of(settings: AdaptConfig, context: int) -> Refiner:
-    """As ``refiner.json`` will describe it."""
+    """The refiner as ``refiner.json`` will describe it."""
     scored = settings.task == "lines"
     numbered = template(template_of(settings)).numbered
     return Refiner(

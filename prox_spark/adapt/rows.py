@@ -19,7 +19,7 @@ _CLOSE = 1e-3
 class Rows:
     """``ids`` (rows, width), padded with zeros. Example i begins at ``start[i]`` of row ``row[i]``.
 
-    ``segments`` (rows, width) tells examples of one row apart, 0 is padding; None where each has a row of its own.
+    ``segments`` (rows, width) numbers the examples of a row, 0 is padding; None if each example has a separate row.
     """
 
     ids: Integers
@@ -29,13 +29,13 @@ class Rows:
     segments: Integers | None = None
 
     def places(self, within: Sequence[Integers]) -> tuple[Integers, Integers]:
-        """Row and column of places that are given within each example, in order."""
+        """Row and column of positions that are given relative to each example's start, in order."""
         counts = [len(places) for places in within]
         return np.repeat(self.row, counts), np.concatenate(within) + np.repeat(self.start, counts)
 
 
 def padded(examples: Sequence[Integers]) -> Rows:
-    """An example a row."""
+    """One example per row."""
     lengths = np.asarray([len(one) for one in examples], np.int64)
     ids = np.zeros((len(examples), _width(examples)), np.int64)
     for number, one in enumerate(examples):
@@ -44,7 +44,7 @@ def padded(examples: Sequence[Integers]) -> Rows:
 
 
 def packed(examples: Sequence[Integers]) -> Rows:
-    """Several examples a row, in whichever width up to four times the longest's leaves the fewest places empty."""
+    """Several examples per row. The width, at most four times the longest example, leaves the fewest positions empty."""
     lengths = np.asarray([len(one) for one in examples], np.int64)
     longest = _width(examples)
     widths = (-(-longest * quarters // 32) * 8 for quarters in range(4, 17))
@@ -58,7 +58,7 @@ def packed(examples: Sequence[Integers]) -> Rows:
 
 
 def _first_fit(lengths: Sequence[int], width: int) -> tuple[int, Integers, Integers]:
-    """Number of rows, and each example's row and start: the longest first, each into the first row with room."""
+    """Number of rows, and each example's row and start: longest first, each into the first row with enough space."""
     room: list[int] = []
     row, start = (np.zeros(len(lengths), np.int64) for _ in range(2))
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
@@ -71,12 +71,12 @@ def _first_fit(lengths: Sequence[int], width: int) -> tuple[int, Integers, Integ
 
 
 def _width(examples: Sequence[Integers]) -> int:
-    """A multiple of 8, which a GPU's matrix units want."""
+    """A multiple of 8, for a GPU's matrix units."""
     return -(-max(map(len, examples)) // 8) * 8
 
 
 def batches(chosen: Sequence[Any], tokens: int, *, packing: bool = False) -> Iterator[list[Any]]:
-    """Batches of examples in order, each with as many as fit into this many tokens, including padding; at least one."""
+    """Batches of examples in order: as many as fit into this many tokens, including padding, and at least one."""
     batch: list[Any] = []
     longest = held = 0
     for example in chosen:
@@ -91,7 +91,7 @@ def batches(chosen: Sequence[Any], tokens: int, *, packing: bool = False) -> Ite
 
 
 def inputs(model: Any, rows: Rows) -> dict[str, Any]:
-    """What the model is called with, on its device: ids and mask, and positions that restart with each example."""
+    """The model's inputs, on its device: ids and mask, and positions that restart with each example."""
     import torch
 
     device = next(model.parameters()).device
@@ -121,7 +121,7 @@ def _is_causal(model: Any) -> bool:
 
 
 def check_packing(model: Any, examples: Sequence[Integers]) -> None:
-    """Raise ``TrainingError`` unless examples that share rows get the log-odds that they get alone.
+    """Raise ``TrainingError`` unless packed examples get the same log-odds as in separate rows.
 
     Not every architecture supports a mask that separates examples, or positions that restart.
     """

@@ -1,7 +1,7 @@
 """Training to score: a token classifier gives P(keep) at the last token of each line, or at a document's first token.
 
-The loss weighs a line by the square root of its words: between every line alike, which would learn menus, and every
-word alike, which would learn long paragraphs.
+The loss weighs a line by the square root of its words. Equal weights for lines would favour menus; equal weights for
+words would favour long paragraphs.
 """
 
 import random
@@ -16,11 +16,11 @@ from prox_spark.adapt.windows import Window
 from prox_spark.config.adapt import AdaptConfig
 
 _POOL = 400
-"""Windows that are sorted by length together, so that a step pads little and order stays random."""
+"""Number of windows sorted by length at a time, so that a step pads little and the order stays random."""
 _LEAST = 1e-9
 """Probabilities of 0 and 1 have no logits."""
 _HIDDEN = 0
-"""What stands for a hidden token: padding, which the model otherwise never reads."""
+"""Replaces a masked token: the padding token, which the model otherwise never reads."""
 
 
 class ScoreTask:
@@ -34,7 +34,7 @@ class ScoreTask:
         settings: AdaptConfig,
         columns: tuple[int, int] = (0, 1),
     ) -> None:
-        """``cut`` makes windows of a page, of at most so many tokens; ``columns`` of the logits are remove and keep."""
+        """``cut`` makes windows of a page, with a maximum number of tokens; ``columns`` of the logits are remove and keep."""
         self._cut = cut
         self._columns = columns
         self._pages = pages
@@ -83,7 +83,7 @@ class ScoreTask:
         return found
 
     def score_with(self, probabilities: Callable[[Any, Any], Sequence[float]]) -> dict[str, Scored]:
-        """``score`` by another engine: from ids and ends of a window to P(keep) at these."""
+        """``score`` with another engine: a function from a window's ids and line ends to P(keep) at these ends."""
         found = {}
         for name, chosen in self._validation.items():
             asked = [np.asarray(probabilities(window.ids, window.ends), np.float64) for window in chosen]
@@ -97,7 +97,7 @@ class ScoreTask:
         return {"threshold": threshold, "f1": f1}
 
     def _logits(self, model: Any, batch: Sequence[Window], rows: Rows) -> Any:
-        """The log-odds of keep wherever the batch is read, in order."""
+        """The log-odds of keep at all scored positions of the batch, in order."""
         row, column = rows.places([window.ends for window in batch])
         logits = model(**inputs(model, rows)).logits[row, column].float()
         remove, keep = self._columns
@@ -110,7 +110,7 @@ def _scored(logits: "np.ndarray[Any, np.dtype[np.float64]]", chosen: Sequence[Wi
 
 
 def lay_out(batch: Sequence[Any], settings: AdaptConfig) -> Rows:
-    """A batch's examples as they are trained on."""
+    """A batch's examples as training rows."""
     return (packed if settings.packing else padded)([example.ids for example in batch])
 
 
@@ -121,7 +121,7 @@ def epoch_of(
     settings: AdaptConfig,
     number: int,
 ) -> list[list[Any]]:
-    """The batches of an epoch: pages cut at random sizes, in random order, a share of their tokens hidden."""
+    """The batches of an epoch: pages cut at random sizes, in random order, with a share of their tokens masked."""
     shuffled = random.Random(f"{settings.seed}/{number}")
     chosen: list[Any] = []
     for page in pages:
@@ -134,7 +134,7 @@ def epoch_of(
 
 
 def _batched(chosen: list[Any], settings: AdaptConfig, shuffled: random.Random) -> list[list[Any]]:
-    """Examples in random order; as batches of like lengths where each has a row of its own."""
+    """Examples in random order; unless they are packed, in batches of similar length."""
     shuffled.shuffle(chosen)
     if settings.packing:
         return list(batches(chosen, settings.batch_tokens, packing=True))

@@ -32,14 +32,14 @@ def keep_f1(scored: Scored, threshold: float) -> float:
 
 
 def best_threshold(files: Sequence[Scored]) -> tuple[float, float]:
-    """The one threshold with the best mean F1 over several sets of pages, and that mean."""
+    """The threshold with the best mean F1 over several sets of pages, and that mean."""
     means = {threshold: float(np.mean([keep_f1(one, threshold) for one in files])) for threshold in THRESHOLDS}
     best = max(means, key=lambda threshold: (means[threshold], -threshold))
     return best, means[best]
 
 
 def calibration(files: Sequence[Scored], steps: int = 200) -> tuple[float, float]:
-    """Scale and shift of the logits that make probabilities of them (Platt, 1999), every line alike, by Newton steps."""
+    """Scale and shift that calibrate the logits (Platt, 1999), all lines with equal weight, by Newton steps."""
     z = np.concatenate([one.logits for one in files])
     y = np.concatenate([one.keep for one in files]).astype(np.float64)
     design = np.stack([z, np.ones_like(z)], axis=1)
@@ -65,7 +65,7 @@ def calibration(files: Sequence[Scored], steps: int = 200) -> tuple[float, float
 
 
 def calibration_error(scored: Scored, bins: int = 15) -> float:
-    """Expected calibration error: the mean gap between P(keep) and the share that is kept, over bins of equal width."""
+    """Expected calibration error: the mean gap between P(keep) and the kept share, over bins of equal width."""
     p = 1 / (1 + np.exp(-np.clip(scored.logits, -30, 30)))
     place = np.minimum((p * bins).astype(int), bins - 1)
     gaps = [
@@ -78,7 +78,7 @@ def calibration_error(scored: Scored, bins: int = 15) -> float:
 
 
 def roc_area(scored: Scored) -> float:
-    """Area under the ROC curve, every line alike; ties count half (Mann-Whitney)."""
+    """Area under the ROC curve, all lines with equal weight; ties count half (Mann-Whitney)."""
     values, place = np.unique(scored.logits, return_inverse=True)
     kept = np.bincount(place, scored.keep, len(values))
     others = np.bincount(place, 1 - scored.keep, len(values))

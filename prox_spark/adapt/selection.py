@@ -1,6 +1,6 @@
 """``adapt`` with ``task: selection``: DSIR fitted to a target corpus and a store's documents.
 
-What comes to the driver is sums, a row for each bucket of n-grams or of weights: it does not grow with the corpora.
+The driver only receives sums, one row per bucket of n-grams or of weights: their size does not grow with the corpora.
 """
 
 import json
@@ -42,13 +42,13 @@ _log = logging.getLogger(__name__)
 _COUNTED = pa.schema([("bucket", pa.int32()), ("count", pa.int64())])
 _BINNED = pa.schema([("bin", pa.int32())])
 _DOCUMENTS = -1
-"""In place of a bucket: how many documents were counted."""
+"""Pseudo-bucket for the number of counted documents."""
 _TEXTS = 256
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What was counted of a corpus."""
+    """The counts of a corpus."""
 
     documents: int
     ngrams: int
@@ -56,7 +56,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A selection that was fitted: its folder, and both corpora; ``sampled`` of the store's ``documents`` are the raw one.
+    """A fitted selection: its folder and both corpora. ``sampled`` of the store's ``documents`` form the raw corpus.
 
     ``short`` is the share of the raw documents with fewer than ``adapt.min_words`` words.
     """
@@ -71,11 +71,11 @@ class Fitted:
 
 
 def fit(spark: SparkSession, config: Config) -> Fitted:
-    """Fit as ``config.adapt`` says; the folder stands complete or not at all.
+    """Fit with the settings of ``config.adapt``; the folder is created atomically.
 
     It holds ``refiner.json``, ``model.safetensors``, ``training.json`` and a card. Same settings, documents and target give
-    the same bytes of the first two. Raises ``TrainingError`` where the output exists or nothing can be learnt,
-    ``ConfigError``, ``InputError`` and ``StoreError`` where a corpus is not there.
+    the same bytes of the first two. Raises ``TrainingError`` if the output exists or the documents are too few or short,
+    ``ConfigError``, ``InputError`` and ``StoreError`` if a corpus cannot be read.
     """
     settings = config.adapt
     if settings is None or settings.target is None:
@@ -113,7 +113,7 @@ def _sample(store: Store, version: int, settings: AdaptConfig) -> tuple[DataFram
     total = documents.count()
     if total <= settings.raw_documents:
         return documents, total
-    # Not the hash of the noise, which has to be as it is in all documents.
+    # A different hash from the noise's: the noise must keep its distribution in the sample.
     hashed = F.xxhash64(F.lit(settings.seed).cast("long"), F.col("doc_id"))
     place = F.shiftrightunsigned(hashed, 11) / F.lit(float(2**53))
     return documents.where(place < settings.raw_documents / total), total
@@ -140,7 +140,7 @@ def _target(spark: SparkSession, config: Config, target: TargetConfig) -> DataFr
 
 
 def _counts(documents: DataFrame) -> tuple[Corpus, Integers]:
-    """N-grams of each bucket (int64): a row for each bucket comes to the driver, however many documents there are."""
+    """N-grams of each bucket (int64): the driver gets one row per bucket, however many documents there are."""
     rows = documents.where("text IS NOT NULL").select("text").mapInArrow(_count_task, from_arrow_schema(_COUNTED))
     found = {row["bucket"]: row["n"] for row in rows.groupBy("bucket").agg(F.sum("count").alias("n")).collect()}
     documents_counted = found.pop(_DOCUMENTS, 0)
@@ -161,7 +161,7 @@ def _count_task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _ranks(documents: DataFrame, log_ratio: Floats, settings: AdaptConfig) -> tuple[Floats, float]:
-    """The table of quantiles, and the share of short documents: a row for each bin comes to the driver."""
+    """The table of quantiles, and the share of short documents: the driver gets one row per bin."""
     task = _bin_task(log_ratio, settings.min_words, settings.seed)
     rows = documents.mapInArrow(task, from_arrow_schema(_BINNED)).groupBy("bin").count().collect()
     counts: dict[int | None, int] = {row[0]: row[1] for row in rows}

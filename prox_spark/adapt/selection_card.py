@@ -1,4 +1,4 @@
-"""The card of a selection that was fitted."""
+"""The card of a fitted selection."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ raw corpus.
 
 
 def card(settings: AdaptConfig, training: dict[str, Any]) -> str:
-    """The card (Markdown) of a selection that was fitted as ``training.json`` says."""
+    """The card (Markdown) of a fitted selection, from its ``training.json``."""
     target = training["settings"]["target"]
     paths = [target["path"]] if isinstance(target["path"], str) else target["path"]
     refinement = f", refinement {target['refinement']}" if target["refinement"] else ""

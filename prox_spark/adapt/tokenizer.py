@@ -10,13 +10,13 @@ def write_tokenizer(
 ) -> int:
     """Train a byte-level BPE of at most ``vocabulary`` entries on ``texts``; returns its size with what is added.
 
-    ``special`` entries are added as special tokens; ``entries`` as ones that text is decoded to and never encoded to.
+    ``special`` entries are added as special tokens; ``entries`` can be decoded, but text is never encoded to them.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    # Single digits: no number of more can be learnt, so that one can be added.
+    # Split numbers into single digits: BPE then cannot learn a number of several digits, so these can be added.
     digits = pre_tokenizers.Digits(individual_digits=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, byte_level]) if entries else byte_level
     tokenizer.decoder = decoders.ByteLevel()

@@ -36,7 +36,7 @@ class Task(Protocol):
         ...
 
     def tokens(self, batch: Any) -> int:
-        """Tokens that a batch teaches, padding not counted."""
+        """Tokens of a batch, without padding."""
         ...
 
     def loss(self, model: Any, batch: Any) -> Any:
@@ -44,7 +44,7 @@ class Task(Protocol):
         ...
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """What the validation pages say of ``model``, ``f1`` among it."""
+        """Scores of ``model`` on the validation pages, including ``f1``."""
         ...
 
 
@@ -72,8 +72,8 @@ def train(
 ) -> dict[str, float]:
     """Train ``model`` in place and leave it with the weights of its best evaluation; returns that evaluation.
 
-    ``folder`` keeps the checkpoint. ``share`` is (rank, processes) where several processes train together: each takes its
-    batches of a step, gradients are averaged, and all end with the same weights. Raises ``TrainingError`` where memory runs
+    ``folder`` keeps the checkpoint. ``share`` is (rank, processes) if several processes train together: each takes its
+    batches of a step, gradients are averaged, and all end with the same weights. Raises ``TrainingError`` if memory runs
     out or the loss is no longer a number.
     """
     import torch
@@ -144,12 +144,12 @@ def train(
 
 
 def smaller(settings: AdaptConfig) -> str:
-    """What to do where memory ran out."""
+    """Advice for an out-of-memory error."""
     return f"lower adapt.batch_tokens ({settings.batch_tokens}), adapt.window or the model's size"
 
 
 def _steps(batches: Sequence[Any], processes: int, first: int) -> Iterator[Sequence[Any]]:
-    """The batches of each step from step ``first`` on, one a process; a short last step is left out."""
+    """The batches of each step from step ``first`` on, one per process; an incomplete last step is skipped."""
     for start in range(first * processes, len(batches) - processes + 1, processes):
         yield batches[start : start + processes]
 
@@ -172,7 +172,7 @@ def _blend(average: dict[str, Any], model: Any, decay: float) -> None:
 
 
 def _evaluated(model: Any, task: Task, average: dict[str, Any] | None) -> dict[str, float]:
-    """``task.evaluate`` of the averaged weights, where there are any."""
+    """``task.evaluate`` with the averaged weights if there are any, else with the model's own."""
     own = None
     if average is not None:
         own = {name: value.detach().clone() for name, value in model.state_dict().items()}

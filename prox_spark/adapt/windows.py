@@ -20,7 +20,7 @@ class EncodedPage:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One prompt: token ids, where its lines are read, their labels and words.
+    """One prompt: token ids, the positions at which its lines are scored, their labels and words.
 
     ``first`` is the number that a program gives the window's first line.
     """
@@ -46,7 +46,7 @@ def encode_pages(prompter: Prompter, pages: Sequence[LabelledPage]) -> list[Enco
 
 
 def windows(prompter: Prompter, page: EncodedPage, window: int) -> Iterator[Window]:
-    """The prompts of a page with windows of so many tokens."""
+    """The prompts of a page, in windows of this many tokens."""
     asked = prompter.cut(page.encoded, window)
     for index, chunk in enumerate(asked.chunks):
         covered = slice(chunk.line_start, chunk.line_end + 1)
@@ -74,7 +74,7 @@ def encode_documents(prompter: Prompter, documents: Sequence[LabelledDocument]) 
 
 
 def cut_document(prompter: Prompter, document: EncodedDocument) -> Iterator[Window]:
-    """The prompt of a document, read at its last token: what a causal model would write next."""
+    """The prompt of a document, scored at its last token, where a causal model predicts its answer."""
     ids = np.asarray(prompter.prompt(document.asked, 0), np.int64)
     one = np.ones(1, np.float32)
     yield Window(ids, np.asarray([len(ids) - 1]), one * document.keep, one)
