@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Settings(Protocol):
-    """What training in several processes reads of a section of the configuration."""
+    """The keys of a configuration section that training in several processes reads."""
 
     @property
     def processes(self) -> int:
@@ -36,14 +36,14 @@ Chosen = TypeVar("Chosen", bound=Section)
 Done = TypeVar("Done")
 Report = Callable[[dict[str, float]], None]
 Run = Callable[[Chosen, Path, Report, tuple[int, int]], Done]
-"""Trains in a work folder: settings, folder, who hears of evaluations, (rank, number of processes)."""
+"""Trains in a work folder. Arguments: settings, folder, a callback for evaluations, (rank, number of processes)."""
 
 
 def train_together(run: Run[Chosen, Done], settings: Chosen, work: Path) -> Done:
     """``run`` in each of ``settings.processes`` processes; returns the first one's result.
 
-    What the first process reports goes to its log (``show``). Uses the active session and starts one where there is none, as
-    the distributor needs it. Raises ``TrainingError`` where a process fails.
+    The first process's reports go to its log (``show``). Uses the active session or starts one, because
+    the distributor needs it. Raises ``TrainingError`` if a process fails.
     """
     shared = (run, type(settings), settings.model_dump(mode="json"), str(work.absolute()), chosen())
     done: Done = _run_together(shared, settings)[0]  # type: ignore[arg-type]
@@ -57,11 +57,11 @@ def _run_together(arguments: tuple[Any, ...], settings: Settings) -> tuple[Any]:
     from prox_spark.session import get_session, setting
 
     spark = get_session()
-    # On the driver every process sees all GPUs and takes the one of its rank: Spark need not know them.
+    # On the driver every process sees all GPUs and takes the one of its rank, so Spark needs no GPU settings.
     gpu = cluster and setting(spark, "spark.task.resource.gpu.amount") != ""
     try:
         distributor = TorchDistributor(num_processes=processes, local_mode=not cluster, use_gpu=gpu)
-        # It prints what the processes say, on standard error too, to standard output, where only results belong.
+        # It prints all output of the processes to standard output, where only results belong.
         with redirect_stdout(sys.stderr):
             done: tuple[Any] | None = distributor.run(_one, *arguments)
     except RuntimeError as error:
@@ -76,13 +76,13 @@ def _one(
 ) -> tuple[Done]:
     follow(log)
     with _joined() as share:
-        # A tuple: the distributor takes None for a process that failed.
+        # A tuple, because the distributor treats None as a failed process.
         return (run(kind.model_validate(given), Path(work), show, share),)
 
 
 @contextmanager
 def _joined() -> Iterator[tuple[int, int]]:
-    """Inside such a process: its rank and how many there are, joined to the others."""
+    """In such a process: join the process group; returns its rank and the number of processes."""
     import torch
     from torch import distributed
 
@@ -94,7 +94,7 @@ def _joined() -> Iterator[tuple[int, int]]:
 
 
 def show(found: dict[str, float]) -> None:
-    """Log an evaluation; a line on standard error where the log is quiet, as on a terminal."""
+    """Log an evaluation; if the log is quiet, as on a terminal, write a line to standard error."""
     said = " ".join(f"{name}={value:.4g}" for name, value in found.items())
     if _log.isEnabledFor(logging.INFO):
         _log.info("measured: %s", said, extra={"measured": found})

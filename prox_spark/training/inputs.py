@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def marks(paths: Iterable[str | Path]) -> list[tuple[str, int, int]]:
-    """Name, size in bytes and time of change in nanoseconds of each file at or below these paths; what is absent has none."""
+    """Name, size in bytes and time of change in nanoseconds of each file at or below these paths; missing paths are skipped."""
     files = [file for path in paths for file in _files(Path(path).expanduser().resolve())]
     return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 

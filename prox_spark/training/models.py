@@ -1,4 +1,4 @@
-"""Causal models: with random weights, in the paper's sizes among others, or an existing one."""
+"""Causal models: with random weights, for example in the paper's sizes, or an existing one."""
 
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ def new_llama(
     end: int,
     **more: Any,
 ) -> Any:
-    """A Llama with random weights; a head for every 64 dimensions and as many of keys and values unless told.
+    """A Llama with random weights. Default: one head for every 64 dimensions, and as many key and value heads.
 
-    ``end`` is the end token's id; ``more`` are further values of its configuration.
+    ``end`` is the end token's id; ``more`` are other values of the model's configuration.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -55,7 +55,7 @@ def existing_causal(folder: Path, key: str) -> Any:
         raise TrainingError(f"{key} {folder} cannot be loaded as a causal language model: {error}") from error
     missing = sorted(map(str, report["missing_keys"]))
     if missing:
-        # transformers puts random numbers in their place.
+        # transformers fills missing weights with random numbers.
         raise TrainingError(
             f"{key} {folder} lacks {len(missing)} of its weights, {missing[0]} among them: get the whole model"
         )

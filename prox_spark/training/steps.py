@@ -23,9 +23,9 @@ def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def take_step(model: Any, optimizer: Any, losses: Iterable[tuple[float, Callable[[], Any]]], processes: int = 1) -> Any:
-    """One step; returns this process's loss, or ``None`` where it was left out, as its gradient was no number.
+    """One step; returns this process's loss, or ``None`` if the step was skipped because its gradient was not a number.
 
-    ``losses`` are the parts of this process's share, each computed when its turn comes (in bfloat16 on a GPU), with weights
+    ``losses`` are the parts of this process's share, computed one after another (in bfloat16 on a GPU), with weights
     that sum to 1. Gradients are averaged over ``processes`` and clipped to a norm of 1.
     """
     import torch
@@ -51,7 +51,7 @@ def take_step(model: Any, optimizer: Any, losses: Iterable[tuple[float, Callable
 
 
 def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
-    """Raise ``TrainingError`` where too many steps had to be left out; ``section`` is the configuration's."""
+    """Raise ``TrainingError`` if too many steps were skipped; ``section`` is the configuration's."""
     if skipped > max(10, _SKIPPED * steps):
         raise TrainingError(
             f"the gradient was not a number in {skipped} of {steps} steps: lower {section}.learning_rate ({rate})"
@@ -60,20 +60,20 @@ def check_skipped(skipped: int, steps: int, section: str, rate: float) -> None:
 
 @contextmanager
 def within_memory(where: str, advice: str) -> Iterator[None]:
-    """Raise ``TrainingError`` with the advice where memory runs out inside: an accelerator's, or this machine's."""
+    """Raise ``TrainingError`` with the advice if the block runs out of memory, on an accelerator or on this machine."""
     import torch
 
     try:
         yield
     except RuntimeError as error:
-        # torch has no error of its own for a CPU's memory.
+        # torch has no separate error class for CPU memory.
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise TrainingError(f"out of memory in {where}: {advice} ({str(error).splitlines()[0]})") from error
 
 
 def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
-    """The whole state, torch's random numbers included, in one file, written atomically."""
+    """Save the whole state, including torch's random state, in one file, written atomically."""
     import torch
 
     with whole_file(file) as partial:
@@ -81,10 +81,10 @@ def save_checkpoint(file: Path, whole: dict[str, Any]) -> None:
 
 
 def load_checkpoint(file: Path, model: Any, optimizer: Any) -> dict[str, Any]:
-    """The state that ``save_checkpoint`` wrote, its ``model`` and ``optimizer`` put into those given; random numbers go on
-    where they were.
+    """The state that ``save_checkpoint`` wrote; loads ``model`` and ``optimizer`` into those given and restores the random
+    state.
 
-    Raises ``TrainingError`` where it is another model's or cannot be read. No code in the file is run.
+    Raises ``TrainingError`` if it belongs to another model or cannot be read. No code in the file is run.
     """
     import pickle
 
@@ -118,6 +118,6 @@ def device_of(rank: int) -> Any:
     """The GPU of a process, or the CPU."""
     import torch
 
-    # Its backward pass gives no numbers, now and then, for rows that see padding alone (seen with torch 2.11 on an H200).
+    # Its backward pass sometimes gives NaN for rows that attend only to padding (seen with torch 2.11 on an H200).
     torch.backends.cuda.enable_cudnn_sdp(False)
     return torch.device("cuda", rank % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
