@@ -1,1 +1,1 @@
-"""Models trained on a corpus, to measure the value of refining it: training, perplexity, task suites, compute."""
+"""Trains models on a corpus, to measure the value of refining it: training, perplexity, task suites, compute."""

@@ -1,8 +1,8 @@
 """Token shards as one stream, and the training order of its sequences.
 
 The documents of the shards follow one another, each with its end token. The stream is cut into sequences of
-``length`` tokens to predict; the last token of one is the first of the next, so that each token but the very first is
-predicted once in a pass. Where shards begin makes no difference.
+``length`` tokens to predict; the last token of one is the first of the next, so that each token except the first is
+predicted once in a pass. The boundaries of shards make no difference.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ TOKENIZER = "tokenizer"
 
 @dataclass(frozen=True)
 class Shards:
-    """A folder of token shards: the stream, its tokenizer's folder, what its manifest says."""
+    """A folder of token shards: the stream, its tokenizer's folder, its manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -39,7 +39,7 @@ class Shards:
 
     @property
     def refinement(self) -> str | None:
-        """``NAME:VERSION`` of the refinement that the shards are of, ``None`` where they are the original documents."""
+        """``NAME:VERSION`` of the exported refinement, ``None`` if the shards contain the original documents."""
         name = self.manifest.get("refinement")
         if name is None or self.manifest.get("raw"):
             return None
@@ -70,7 +70,7 @@ class Shards:
 
 
 def open_shards(folder: str | Path) -> Shards:
-    """The shards of a folder, mapped into memory. Raises ``TrainingError`` where manifest, shards or tokenizer do not fit."""
+    """The shards of a folder, mapped into memory. Raises ``TrainingError`` if manifest, shards or tokenizer do not fit."""
     path = Path(folder).expanduser()
     try:
         written = (path / MANIFEST).read_bytes()
@@ -111,9 +111,9 @@ def _check_tokenizer(folder: Path, vocabulary: int, end: int) -> None:
     from tokenizers import Tokenizer
 
     try:
-        # As `export` read it: transformers adds what the settings name and the file lacks.
+        # Loaded as in `export`: transformers adds tokens that the settings name and the file lacks.
         entries = Tokenizer.from_str((folder / "tokenizer.json").read_text("utf-8")).get_vocab(with_added_tokens=True)
-    # The tokenizers library raises plain Exception for a file that is none.
+    # The tokenizers library raises plain Exception for a file that is not a tokenizer.
     except Exception as error:
         raise TrainingError(f"{folder}: cannot load its tokenizer: {' '.join(str(error).split())[:300]}") from error
     size = max(entries.values(), default=-1) + 1
@@ -129,7 +129,7 @@ def _check_tokenizer(folder: Path, vocabulary: int, end: int) -> None:
 
 
 def vocabulary_of(folder: Path) -> dict[str, int]:
-    """A tokenizer's entries, added ones included. Raises ``TrainingError`` where it cannot be loaded."""
+    """Number of a tokenizer's entries, including added ones. Raises ``TrainingError`` if it cannot be loaded."""
     from transformers import AutoTokenizer
 
     try:
@@ -143,9 +143,9 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Order:
-    """Which sequence comes when: in each pass all of them, in an order drawn from seed and pass.
+    """The order of sequences: each pass has all of them, in an order drawn from seed and pass.
 
-    It depends on the stream, ``length`` and ``seed`` alone: neither on the number of processes nor on the size of a step.
+    It depends only on the stream, ``length`` and ``seed``, not on the number of processes or the size of a step.
     """
 
     shards: Shards
@@ -154,16 +154,16 @@ class Order:
 
     @property
     def sequences(self) -> int:
-        """Sequences of a pass; what is left over at the stream's end is not learnt."""
+        """Sequences of a pass; remaining tokens at the stream's end are not trained on."""
         return max(self.shards.tokens - 1, 0) // self.length
 
     def place(self, number: int) -> int:
-        """Which sequence of the stream the run's ``number``-th is."""
+        """The index in the stream of the run's ``number``-th sequence."""
         turn, place = divmod(number, self.sequences)
         return int(_permutation(self.sequences, self.seed, turn)[place])
 
     def batch(self, first: int, last: int) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
-        """The run's sequences ``first`` to ``last`` (not included), a row each of ``length`` + 1 ids."""
+        """The run's sequences ``first`` to ``last`` (not included), each a row of ``length`` + 1 ids."""
         places = [self.place(number) for number in range(first, last)]
         return np.stack(
             [self.shards.read(place * self.length, place * self.length + self.length + 1) for place in places]

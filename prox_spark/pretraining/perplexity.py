@@ -2,7 +2,7 @@
 
 Each document is measured alone. The model first sees the token between documents (as in training), so that every token of the
 text is predicted. A document longer than the window is read in windows that overlap by half: each token is
-predicted once, from at least half a window before it where the document has that much. Bits per byte compare models with
+predicted once, from at least half a window of context if the document has that much. Bits per byte compare models with
 different tokenizers; perplexity by token does not.
 """
 
@@ -20,7 +20,7 @@ from prox_spark.pretraining.prose import Prose
 from prox_spark.pretraining.record import RECORD
 
 _LOGITS = 2**25
-"""Logits that are computed at a time: an eighth of a gigabyte."""
+"""Maximum logits computed at a time: an eighth of a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Measured:
     documents: int
 
     def rates(self) -> dict[str, Any]:
-        """What is reported of it."""
+        """The reported numbers."""
         by_token = self.nats / self.tokens if self.tokens else 0.0
         return {
             "nats_per_token": by_token,
@@ -51,12 +51,12 @@ class _Window:
     start: int
     stop: int
     first: int
-    """The first token that is predicted here."""
+    """The first token that this window predicts."""
 
 
 def begin_token(folder: Path, tokenizer: Any) -> int:
-    """The token that stands before a document: what ended documents when ``pretrain`` made the model, else the tokenizer's own
-    first token, else its end token. Raises ``TrainingError`` where it has neither."""
+    """The token put before a document: the end-of-document token if ``pretrain`` made the model, else the tokenizer's
+    start token (BOS), else its end token. Raises ``TrainingError`` if it has neither."""
     record = folder / RECORD
     if record.is_file():
         return int(json.loads(record.read_text(encoding="utf-8"))["data"]["end_token_id"])
@@ -67,7 +67,7 @@ def begin_token(folder: Path, tokenizer: Any) -> int:
 
 
 def encode(tokenizer: Any, documents: Sequence[Prose], begin: int) -> list[Any]:
-    """Token ids of each document behind ``begin``; what looks like a special token is text, as in token shards."""
+    """Token ids of each document after ``begin``; a special token's name in a document is plain text, as in token shards."""
     texts = [one.text for one in documents]
     ids = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
     return [np.array([begin, *one], np.int64) for one in ids]
@@ -116,7 +116,7 @@ def _windows(encoded: Sequence[Any], size: int) -> Iterator[_Window]:
 
 
 def _add(model: Any, encoded: Sequence[Any], windows: Sequence[_Window], device: Any, nats: Any) -> None:
-    """Add the nats of these windows' tokens to their documents'. Padding stands behind, where causal attention never looks."""
+    """Add the nats of these windows' tokens to their documents'. Padding is at the end, where causal attention never looks."""
     import torch
 
     width = max(one.stop - one.start for one in windows)

@@ -33,7 +33,7 @@ Report = Callable[[dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model that was trained: its folder, tokens, steps, FLOPs, evaluations, seconds."""
+    """A trained model: its folder, tokens, steps, FLOPs, evaluations, seconds."""
 
     output: str
     tokens: int
@@ -50,7 +50,7 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
 
     The folder holds safetensors (single precision), tokenizer, ``config.json``, ``pretraining.json``, ``losses.jsonl`` and a card
     (``README.md``). Until it is complete, the work is in a folder beside it, named after a hash of the settings and the data;
-    after an interruption, the same command resumes there. Raises ``TrainingError`` where the output exists, the shards do not
+    after an interruption, the same command resumes there. Raises ``TrainingError`` if the output exists, the shards do not
     serve or do not suffice, or the base has another vocabulary; ``RefinerError`` where the base's folder cannot be used.
     """
     output = Path(settings.output).expanduser()
@@ -82,7 +82,7 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
 
 
 def run(settings: PretrainConfig, work: Path, report: Report, share: tuple[int, int] = (0, 1)) -> None:
-    """Train in ``work`` and leave the whole folder there. ``share`` as ``prox_spark.pretraining.training.train`` has it."""
+    """Train in ``work`` and leave the complete folder there. ``share`` is as in ``prox_spark.pretraining.training.train``."""
     import torch
     from transformers import AutoTokenizer
 
@@ -141,7 +141,7 @@ def _model(settings: PretrainConfig, shards: Shards) -> Any:
 
 
 def _digest(settings: PretrainConfig, shards: Shards) -> str:
-    """Over the settings and the data: what a saved state belongs to."""
+    """Hash of the settings and the data: a saved state is only valid for these."""
     base = [] if settings.base is None else [resolve_model(settings.base, settings.revision)]
     read = marks([*settings.validation, *base])
     whole = [settings.model_dump(mode="json", exclude={"card"}), shards.digest, read, __version__]
@@ -160,7 +160,7 @@ def _absolute(settings: PretrainConfig) -> PretrainConfig:
 
 
 def _write(work: Path, settings: PretrainConfig, shards: Shards, model: Any, done: Run, validation: str | None) -> None:
-    """Everything but the card first: with it the folder is complete."""
+    """Write the card last: with it the folder is complete."""
     model.save_pretrained(work, safe_serialization=True)
     for file in sorted(shards.tokenizer.iterdir()):
         if file.is_file():

@@ -11,7 +11,7 @@ from prox_spark.errors import InputError, TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """A document, and the source it counts for."""
+    """A document, and the source it belongs to."""
 
     text: str
     source: str
@@ -20,8 +20,8 @@ class Prose:
 def read_prose(path: str, text_key: str = "text", limit: int | None = None) -> list[Prose]:
     """The documents of a file: JSON lines (plain, ``.gz``, ``.zst``), Parquet, or one plain text (``.txt``).
 
-    A record's source is its ``source``, else the file's name. With ``limit`` documents until about so many bytes, the last one
-    cut there. Raises ``InputError`` where the file cannot be read, a record has no text, or there is none at all.
+    A record's source is its ``source``, else the file's name. ``limit`` is the approximate maximum in bytes; the last document
+    is cut there. Raises ``InputError`` if the file cannot be read, a record has no text, or all texts are empty.
     """
     found, left = [], limit
     for one in _documents(Path(path).expanduser(), text_key):
@@ -39,7 +39,7 @@ def read_prose(path: str, text_key: str = "text", limit: int | None = None) -> l
 
 
 def digest(documents: list[Prose]) -> str:
-    """What was measured, so that only measurements of the same text are compared."""
+    """Identifies the measured text, so that only measurements of the same text are compared."""
     whole = hashlib.sha256()
     for one in documents:
         whole.update(hashlib.sha256(one.text.encode()).digest())

@@ -27,7 +27,7 @@ tokens and number of threads and processes give the same weights; on a GPU, the 
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """``pretraining.json`` of a model's folder, ``None`` where there is none."""
+    """``pretraining.json`` of a model's folder, ``None`` if there is none."""
     file = folder / RECORD
     if not file.is_file():
         return None
@@ -36,7 +36,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def card(record: dict[str, Any], text: str) -> str:
-    """The card (Markdown) of a model that was trained as ``record`` says, with the user's own ``text``."""
+    """The card (Markdown) of a trained model, from its ``record``, with the user's ``text``."""
     settings, parameters, data = record["settings"], record["parameters"], record["data"]
     origin = f"`{data['refinement']}`, " if data["refinement"] else ""
     return (

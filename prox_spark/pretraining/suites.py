@@ -1,6 +1,6 @@
 """Suites of tasks, run by EleutherAI's lm-evaluation-harness (the extra ``harness``).
 
-A suite is a YAML file: its tasks by the names people know, with the harness's name, the metric that counts, and the examples
+A suite is a YAML file: its tasks by their common names, with the harness's name, the reported metric, and the examples
 shown before a question. Some ship with the package.
 """
 
@@ -27,7 +27,7 @@ class _Entry(Section):
     metric: str
     shots: int | None = Field(default=None, ge=0)
     absent: str | None = None
-    """Why the harness may not have it; without a reason a task that it does not know is an error."""
+    """Why the harness may lack the task; without a reason, an unknown task is an error."""
 
 
 class _File(Section):
@@ -44,9 +44,9 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite:
-    """A suite that ships with the package by its name, or that of a file by its path, as a configuration is named.
+    """A suite by name if it ships with the package, else by the path of a file, like a configuration.
 
-    Raises ``ConfigError`` where there is none (the nearest name is shown), and where the file is not a suite.
+    Raises ``ConfigError`` if there is none (the nearest name is shown), or if the file is not a suite.
     """
     try:
         read = _File.model_validate(yaml.safe_load(SUITES.text_of(name)))
@@ -63,7 +63,7 @@ def load_suite(name: str) -> Suite:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A suite that the installed harness can run: the tasks that it has, and why others are left out."""
+    """A suite that the installed harness can run: the available tasks, and why others are skipped."""
 
     suite: Suite
     tasks: tuple[_Entry, ...]
@@ -74,7 +74,7 @@ class Prepared:
 def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
     """Look every task up, in the folder of ``own_tasks`` (task files of the harness) first.
 
-    Raises ``InstallationError`` where the harness is not installed, ``ConfigError`` for a task that it does not know.
+    Raises ``InstallationError`` if the harness is not installed, ``ConfigError`` for a task that it does not know.
     """
     try:
         from lm_eval.tasks import TaskManager
@@ -86,7 +86,7 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
         raise ConfigError(f"evaluate.tasks {own_tasks}: no such folder")
     wanted = {entry.task for entry in suite.tasks}
     manager = None
-    # The harness's own ten thousand tasks take seconds to list: they are left where none is asked for.
+    # Listing the harness's ten thousand tasks takes seconds: skip it if the suite needs none of them.
     if own_tasks is not None:
         manager = TaskManager(include_path=own_tasks, include_defaults=False)
     if manager is None or not wanted <= set(manager.all_tasks):
@@ -108,10 +108,10 @@ def prepare(suite: Suite, own_tasks: str | None) -> Prepared:
 
 
 def run_suite(prepared: Prepared, model: Any, tokenizer: Any, window: int, begin: int | None = None) -> dict[str, Any]:
-    """What the model scores: each task's metric in percent with its standard error, and their mean.
+    """The model's scores: each task's metric in percent with its standard error, and their mean.
 
-    ``begin`` is the only token that stands before a text; without it what the tokenizer puts there does.
-    Raises ``ProxSparkError`` where a task's data cannot be had.
+    ``begin`` is the only token put before a text; without it the tokenizer adds its usual tokens.
+    Raises ``ProxSparkError`` if a task's data cannot be loaded.
     """
     found: dict[str, Any] = {}
     harness = _harness_model(model, tokenizer, window, begin)
@@ -146,7 +146,7 @@ def _run(prepared: Prepared, entry: _Entry, model: Any) -> dict[str, Any]:
                 task_manager=prepared.manager,
                 log_samples=False,
             )
-    # Reading a task's data ends in errors of the data sets' and of the network's libraries, without a common base.
+    # Reading a task's data raises errors of the data set and network libraries, without a common base class.
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ProxSparkError(

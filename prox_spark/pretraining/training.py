@@ -45,7 +45,7 @@ class _State:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its evaluations, and the seconds it took, interruptions left out."""
+    """A finished run: its evaluations, and its seconds without interruptions."""
 
     curve: list[dict[str, float]]
     seconds: float
@@ -62,8 +62,8 @@ def train(
 ) -> Run:
     """Train ``model`` in place. ``folder`` keeps the saved state and the losses of all steps (``losses.jsonl``).
 
-    ``evaluate`` measures the model; its numbers stand in the run's curve and are reported. ``share`` is (rank, processes).
-    Raises ``TrainingError`` where memory runs out, the loss is no number, or the saved state is another model's.
+    ``evaluate`` measures the model; its numbers are recorded in the run's curve and reported. ``share`` is (rank, processes).
+    Raises ``TrainingError`` if memory runs out, the loss is not a number, or the saved state belongs to another model.
     """
     import torch
 
@@ -114,12 +114,12 @@ def train(
 
 
 def smaller(settings: PretrainConfig) -> str:
-    """What to do where memory ran out."""
+    """Advice for an out-of-memory error."""
     return f"lower pretrain.micro_batch ({settings.micro_batch}), pretrain.sequence or the model's size"
 
 
 def schedule(step: int, steps: int, warm_up: int, floor: float) -> float:
-    """Share of the peak rate at a step: up in a straight line, then a cosine down to ``floor`` at the last step's end.
+    """Share of the peak rate at a step: a linear rise, then a cosine down to ``floor`` at the last step's end.
 
     As in the paper's repository (``get_lr``), except for the first step, which has rate 0 there. A warm-up that takes
     more than a tenth of a short run is cut to that.
@@ -134,7 +134,7 @@ def schedule(step: int, steps: int, warm_up: int, floor: float) -> float:
 def _parts(
     model: Any, order: Order, settings: PretrainConfig, step: int, share: tuple[int, int]
 ) -> list[tuple[float, Callable[[], Any]]]:
-    """This process's share of a step, a micro-batch each with its weight."""
+    """This process's share of a step: micro-batches with their weights."""
     import torch
 
     rank, processes = share
@@ -164,7 +164,7 @@ def _mean(loss: Any, processes: int) -> float:
 
 
 def _due(step: int, settings: PretrainConfig) -> bool:
-    """Whether an evaluation falls between the step before and this one."""
+    """Whether an evaluation is due between the previous step and this one."""
     count = min(settings.evaluations, settings.steps)
     return step * count // settings.steps > (step - 1) * count // settings.steps
 
@@ -179,7 +179,7 @@ def _save(saved: Path, state: _State, model: Any, optimizer: Any) -> None:
 
 
 class _Losses:
-    """The file of losses: a line a step; what stands behind the saved state is made again."""
+    """The file of losses, one line per step; lines after the saved state are removed and computed again."""
 
     def __init__(self, file: Path, steps: int) -> None:
         kept = file.read_text(encoding="utf-8").splitlines()[:steps] if file.is_file() else []
