@@ -1,1 +1,1 @@
-"""What a refinement costs: tokens, floating-point operations, engine hours, money."""
+"""The cost of a refinement: tokens, floating-point operations, engine hours, money."""

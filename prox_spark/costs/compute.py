@@ -3,7 +3,7 @@
 The paper's accounting (ProX, appendix E.3, after Kaplan and others, 2020, arXiv 2001.08361): training costs 6·N·D, reading and
 writing in inference 2·N·D, so refining in two stages costs 2·N·(D_raw + D_doc): the document stage reads everything,
 the chunk stage the kept documents. N counts parameters without embeddings, as Kaplan's estimate does; D counts tokens,
-here those that were measured: prompts and answers of each stage. Training the refiner is left out, as in the paper.
+here the measured ones: prompts and answers of each stage. Training the refiner is not counted, as in the paper.
 """
 
 import math
@@ -19,14 +19,14 @@ _EMBEDDINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How many a model has, and how many of them are in no embedding (of the input or the output)."""
+    """A model's number of parameters, and the number without input and output embeddings."""
 
     all: int
     without_embeddings: int
 
 
 def count_parameters(tensors: Iterable[tuple[str, Sequence[int]]]) -> Parameters:
-    """Count named tensors of these shapes; embeddings are told by their usual names."""
+    """Count named tensors of these shapes; embeddings are recognised by their usual names."""
     whole = inner = 0
     for name, shape in tensors:
         size = math.prod(shape)
@@ -54,8 +54,8 @@ def inference_flops(parameters: int, tokens: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A refining stage: its model's parameters without embeddings (``None`` where they are not known, 0 where no model is
-    asked), the tokens of its prompts and answers."""
+    """A refining stage: its model's parameters without embeddings (``None`` if they are not known, 0 if the stage
+    runs no model), and the tokens of its prompts and answers."""
 
     stage: str
     refiner: str
@@ -65,14 +65,14 @@ class Stage:
 
     @property
     def flops(self) -> float | None:
-        """2·N·D of this stage, ``None`` where N is not known."""
+        """2·N·D of this stage, ``None`` if N is not known."""
         if self.parameters is None:
             return None
         return inference_flops(self.parameters, self.prompt_tokens + self.output_tokens)
 
 
 def refining_flops(stages: Iterable[Stage]) -> float | None:
-    """All stages together; ``None`` where one is not known."""
+    """All stages together; ``None`` if one is not known."""
     found = [stage.flops for stage in stages]
     return None if any(one is None for one in found) else float(sum(one for one in found if one is not None))
 
@@ -88,8 +88,8 @@ class Point:
 def tokens_to_reach(curve: Sequence[Point], bits_per_byte: float) -> float | None:
     """Training tokens after which a curve first reaches ``bits_per_byte``; ``None`` if it never does.
 
-    Between two points it is taken as straight over the logarithm of the tokens. A first point that is as good already gives its
-    own tokens: an upper bound.
+    Between two points, it is interpolated linearly over the logarithm of the tokens. If the first point is already as good, its
+    tokens are returned, which is an upper bound.
     """
     before: Point | None = None
     for point in sorted(curve, key=lambda one: one.tokens):
@@ -105,8 +105,8 @@ def tokens_to_reach(curve: Sequence[Point], bits_per_byte: float) -> float | Non
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A model as the comparison sees it. ``refining`` is the whole corpus's cost, ``None`` where it is not known; ``corpus``
-    the tokens that it gave, of which ``tokens`` were trained on (more where they were repeated)."""
+    """A model in the comparison. ``refining`` is the whole corpus's cost, ``None`` if it is not known; ``corpus``
+    the number of its tokens; the model was trained on ``tokens`` (more than ``corpus`` if they were repeated)."""
 
     name: str
     parameters: int
@@ -127,13 +127,13 @@ class Trained:
 
 
 def account(models: Sequence[Trained]) -> list[dict[str, Any]]:
-    """A row a model: what it cost, and against the first one (usually the raw corpus's) what refining saves.
+    """One row per model: its cost, and what refining saves compared with the first model (usually the raw corpus's).
 
-    ``break_even_tokens``: the training tokens that cost as much as the refining that was charged. ``first_needs_tokens``: those
-    of the first model that make it as good as this one is at its end; ``needs_tokens``: those of this model that make it as good
-    as the first one is at its end; ``None``: not reached. ``saved_flops``: what this model costs less, refining counted, than the
-    first at equal quality: the first's end where this one reaches that, else this one's end where the first reaches that;
-    negative where refining costs more than it saves, ``None`` where neither is reached or the refining's cost is not known.
+    ``break_even_tokens``: the training tokens that cost as much as the charged refining. ``first_needs_tokens``: the tokens
+    with which the first model reaches this model's final quality; ``needs_tokens``: the tokens with which this model reaches
+    the first model's final quality; ``None``: not reached. ``saved_flops``: how much less this model costs, refining included,
+    than the first at equal quality: the first's final quality if this one reaches it, else this one's if the first reaches it;
+    negative if refining costs more than it saves, ``None`` if neither is reached or the refining's cost is not known.
     """
     return [_row(model, models[0]) for model in models]
 
@@ -154,7 +154,7 @@ def _row(model: Trained, first: Trained) -> dict[str, Any]:
         return row
     needs = tokens_to_reach(model.curve, _end(first)) if first.curve else None
     first_needs = tokens_to_reach(first.curve, _end(model)) if model.curve else None
-    # At equal quality: where both reach the first one's end, else where both reach this one's.
+    # At equal quality: the first one's final quality if both reach it, else this one's.
     mine, theirs = (needs, first.tokens) if needs is not None else (model.tokens, first_needs)
     saved = None if theirs is None else _saved(model, mine, first, theirs)
     return row | {"needs_tokens": needs, "first_needs_tokens": first_needs, "saved_flops": saved}

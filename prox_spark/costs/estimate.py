@@ -1,7 +1,7 @@
-"""``estimate``: the work of generation, estimated from a sample, before any engine starts.
+"""``estimate``: estimates the work of generation from a sample, before any engine starts.
 
-The sample goes through the code of a run, with an engine that returns empty answers, so tokenizer, template and chunking
-are those of the run. It is drawn by length (half an octave makes a stratum), as long documents are few and have most of
+The sample runs through the real code, with an engine that returns empty answers, so tokenizer, template and chunking
+are those of the run. It is stratified by length (strata of half an octave), because long documents are few and have most of
 the tokens. Nothing is written.
 """
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _BYTES_PER_DOCUMENT = 256 * 1024
 _BYTES_AT_LEAST = 64 << 20
 """Bytes of a corpus's files to read for each document of the sample: 30 times a usual compressed page, so that
-a corpus of no more documents than the sample is read in full."""
+a corpus with no more documents than the sample is read in full."""
 
 _UNITS = 8
 """Pending units of a store to read."""
@@ -52,9 +52,9 @@ _COUNTED = pa.schema(
 
 @dataclass(frozen=True)
 class StageEstimate:
-    """What one stage will do; ``chunks`` is 0 for the document stage, as in what ``generate`` reports.
+    """The work of one stage; ``chunks`` is 0 for the document stage, as in the report of ``generate``.
 
-    ``output_tokens_at_most`` is every output at its token limit, and ``engine_hours`` are with those. Null: not known.
+    ``output_tokens_at_most`` counts every output at its token limit, and ``engine_hours`` includes them. Null: not known.
     """
 
     stage: str
@@ -69,7 +69,7 @@ class StageEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A whole run's work: ``sampled`` of its ``documents`` were tokenised; ``notes`` say what was assumed."""
+    """A whole run's work: ``sampled`` of its ``documents`` were tokenised; ``notes`` list the assumptions."""
 
     documents: int
     sampled: int
@@ -79,11 +79,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class _Population:
-    """Documents that are read, and what they stand for.
+    """The documents that are read, and the population that they represent.
 
-    ``rows`` have ``text``, their weight in each stage (``document``, ``chunk``: the chance that it will be asked about)
+    ``rows`` have ``text``, their weight in each stage (``document``, ``chunk``: the probability that the stage processes them)
     and ``read`` (bytes of a file that were read, in rows without a text). ``totals`` are the number of all documents and
-    the sums of all weights, where they are known; else the rows stand for ``size`` bytes, or (null) for themselves.
+    the sums of all weights, if known; else the rows represent ``size`` bytes, or (null) only themselves.
     """
 
     rows: DataFrame
@@ -99,10 +99,10 @@ def estimate(
     tokens_per_second: float | None = None,
     price_per_hour: float | None = None,
 ) -> Estimate:
-    """Documents, chunks, tokens, engine hours and price of generating what is pending in the store, else of the input.
+    """Documents, chunks, tokens, engine hours and price of generation: for pending documents of the store, else for the input.
 
-    About ``sample`` documents are tokenised (all, where there are no more). ``tokens_per_second`` of one engine, prompt
-    and output together; without it what the store's ``metrics`` say of that refiner. Raises ``ConfigError``,
+    About ``sample`` documents are tokenised (all, if there are no more). ``tokens_per_second`` is the speed of one engine, prompt
+    and output together; the default is that refiner's speed in the store's ``metrics``. Raises ``ConfigError``,
     ``RefinerError``, ``InputError`` and ``StoreError`` as a run would.
     """
     plans = plan_stages(config)
@@ -136,7 +136,7 @@ _ALL_KEPT = (
 
 
 def _of_store(store: Store, config: Config, plans: Plans, notes: list[str]) -> _Population:
-    """The store's documents that any stage has to work on, of some units in their order of arrival."""
+    """The store's documents that are pending in any stage, from some units in order of arrival."""
     documents, programs = store.read("documents"), store.read("programs")
     if config.input is not None:
         notes.append("counts the pending documents of the store, not input files that are not ingested yet")
@@ -181,7 +181,7 @@ def _weighed(documents: DataFrame, *, document: float = 0.0, chunk: float = 0.0)
 
 
 def _kept_share(programs: DataFrame, document: StagePlan, config: Config) -> float | None:
-    """The share of the documents that this refiner kept so far; ``None`` where it has seen none."""
+    """The share of the documents that this refiner kept so far; ``None`` if it has seen none."""
     seen = programs.where((F.col("stage") == "document") & (F.col("refiner") == document.fingerprint))
     kept = F.coalesce(F.col("keep_score") >= config.min_keep_score, F.lit(False))
     row = seen.agg(F.avg(kept.cast("double"))).first()
@@ -189,7 +189,7 @@ def _kept_share(programs: DataFrame, document: StagePlan, config: Config) -> flo
 
 
 def _spread(items: list[int], count: int) -> list[int]:
-    """At most so many of the items, evenly spread."""
+    """At most this many of the items, evenly spread."""
     if len(items) <= count:
         return items
     return [items[(2 * place + 1) * len(items) // (2 * count)] for place in range(count)]
@@ -224,7 +224,7 @@ def _everything(rows: DataFrame, size: int | None = None) -> _Population:
 def _count(
     population: _Population, stages: list[StagePlan], sample: int, notes: list[str]
 ) -> tuple[dict[str, float], int, dict[str, float]]:
-    """Totals of the whole; the number of documents tokenised; sums of ``_COUNTED`` over the whole."""
+    """Totals of the population; the number of tokenised documents; sums of ``_COUNTED`` over the population."""
     rows = population.rows.withColumn("stratum", F.floor(2 * F.log2(F.length("text") + 1)).cast("int"))
     sums = [F.sum(name).alias(name) for name in (*_STAGES, "read")]
     strata = rows.groupBy("stratum").agg(F.count("text").alias("all"), *sums).collect()
@@ -285,7 +285,7 @@ def _task(stages: list[StagePlan]) -> Callable[[Iterator[pa.RecordBatch]], Itera
 
 
 def count_requests(texts: list[str | None], plan: StagePlan) -> list[tuple[int, int, int]]:
-    """For each text: its chunks (0 in the document stage), requests that a model gets, and their prompt tokens."""
+    """For each text: its chunks (0 in the document stage), its requests to a model, and their prompt tokens."""
     found = [(0, 0, 0)] * len(texts)
     wanted = [number for number, text in enumerate(texts) if text is not None]
     nothing = pa.nulls(len(wanted))
@@ -304,7 +304,7 @@ def count_requests(texts: list[str | None], plan: StagePlan) -> list[tuple[int, 
 
 
 class _Silent:
-    """An engine without a model: every answer is empty. What it is asked is what counts."""
+    """An engine without a model, whose answers are all empty: only its requests are counted."""
 
     def stream(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """See ``Engine``."""
@@ -340,7 +340,7 @@ def _stage(
     )
     decides = plan.refiner.decision is not None or plan.refiner.label is not None
     output = 0 if decides else requests * plan.refiner.max_tokens
-    # From the whole numbers that are reported, so that whoever reads them gets the same hours.
+    # Computed from the reported whole numbers, so that readers can reproduce the hours.
     hours: float | None = 0.0
     if isinstance(plan.settings, ModelSettings):
         hours = (prompt + output) / speed / 3600 if speed else None

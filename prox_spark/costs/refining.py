@@ -21,7 +21,7 @@ def refinement_stages(
 ) -> list[Stage]:
     """The stages of a refinement (``NAME`` or ``NAME:VERSION``) with their tokens and their models' parameters.
 
-    Raises ``UsageError`` or ``StoreError`` where store or refinement are not there, or it is not the one of ``fingerprint``.
+    Raises ``UsageError`` or ``StoreError`` if store or refinement do not exist, or if its fingerprint is not ``fingerprint``.
     """
     version = open_version(open_store(spark, location), refinement)
     if fingerprint is not None and version.row["fingerprint"] != fingerprint:
@@ -32,12 +32,12 @@ def refinement_stages(
 
 
 def stages_of(version: Version) -> list[Stage]:
-    """The stages of a version that is open; one that is null has none."""
+    """The stages of an open version; null stages are skipped."""
     sums = (F.sum("prompt_tokens").alias("prompt"), F.sum("output_tokens").alias("output"))
     configuration = json.loads(version.row["configuration"])
     programs = own_rows(version, "programs")
     if configuration.get("document") and configuration.get("chunk"):
-        # Of chunk programs only those that this refinement would have asked for: another may have asked about more documents.
+        # Only chunk programs that this refinement needs: another refinement may have requested them for more documents.
         least = configuration["chunk"]["min_keep_score"]
         least = configuration["execution"]["drop_document_below"] if least is None else least
         document, chunk = (programs.where(F.col("stage") == stage) for stage in ("document", "chunk"))
@@ -56,7 +56,7 @@ def stages_of(version: Version) -> list[Stage]:
 
 
 def engine_parameters(engine: Mapping[str, Any]) -> int | None:
-    """Parameters of the engine's model without embeddings, 0 where it asks none; ``None`` where its weights are not here."""
+    """Parameters of the engine's model without embeddings, 0 if it runs none; ``None`` if the weights are missing."""
     if not KINDS[engine["kind"]].has_model:
         return 0
     folder = _folder(str(engine.get("refiner") or engine["model"]), engine.get("revision"))
@@ -73,13 +73,13 @@ def _folder(model: str, revision: str | None) -> Path | None:
         from huggingface_hub import snapshot_download
 
         return Path(snapshot_download(model, revision=revision, local_files_only=True))
-    # Not installed, never downloaded, or a folder of another machine: all mean that its weights cannot be counted here.
+    # Not installed, never downloaded, or a folder of another machine: the weights cannot be counted here.
     except (ImportError, OSError, ValueError):
         return None
 
 
 def folder_parameters(folder: Path) -> Parameters | None:
-    """Parameters of a folder's safetensors, from their headers alone; ``None`` where it has none."""
+    """Parameters of a folder's safetensors, from their headers alone; ``None`` if it has none."""
     tensors: list[tuple[str, tuple[int, ...]]] = []
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as read:
