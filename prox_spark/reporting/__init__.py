@@ -1,5 +1,5 @@
-"""``report``: one page that shows what a refinement did, in numbers, pictures and a sample of its documents.
+"""``report``: one page that shows a refinement's results in numbers, charts and a sample of its documents.
 
-``facts`` and ``sample`` read tables with Spark; ``figures``, ``documents``, ``lines`` and ``text`` are pure values made of
-what they read; ``pictures``, ``svg`` and ``page`` make the file. Page text is untrusted: it is only inserted as data.
+``facts`` and ``sample`` read tables with Spark; ``figures``, ``documents``, ``lines`` and ``text`` turn that into pure
+values; ``pictures``, ``svg`` and ``page`` make the file. Page text is untrusted: it is only inserted as data.
 """

@@ -1,4 +1,4 @@
-"""What the pages of ``report`` and ``browse`` share: templates, numbers as rows of text, documents as data for the script."""
+"""Shared parts of ``report`` and ``browse``: templates, numbers as rows of text, documents as data for the script."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ CHANGES = {
     "quarantined": "In quarantine",
     "absent": "Not in this version",
 }
-"""Change classes, in the order and words in which they are offered."""
+"""Change classes with their labels, in the order shown."""
 
 _COUNTS = (
     ("documents", "Documents"),
@@ -45,7 +45,7 @@ _ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
 def environment(*packages: str, **options: Any) -> Environment:
-    """Templates of these packages, then of the report: what a value holds is escaped, a name without a value is an error."""
+    """Templates of these packages, then of the report. Values are escaped; an undefined name is an error."""
     loaders = [PackageLoader(package) for package in (*packages, "prox_spark.reporting")]
     return Environment(
         loader=ChoiceLoader(loaders),
@@ -64,7 +64,7 @@ def asset(templates: Environment, *names: str) -> str:
 
 
 def data_block(value: Any) -> str:
-    """A value as JSON without a character that could end the element it is in."""
+    """A value as JSON without characters that could close the element around it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
@@ -96,7 +96,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 
 def headline(facts: Facts) -> list[tuple[str, str, str]]:
-    """Label, value and what it was in the older version (or nothing)."""
+    """Label, value, and the value in the older version (or nothing)."""
     rows = []
     for label, part, whole in (
         ("Characters kept", "characters_kept", "characters"),

@@ -14,7 +14,7 @@ MAX_CALLS = 40
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of a document is shown, from its beginning; ``MAX_LINE`` bounds it too. The page says what it does not show."""
+    """How much of a document is shown, from its beginning; ``MAX_LINE`` limits it too. The page says what is not shown."""
 
     characters: int
     lines: int
@@ -22,7 +22,7 @@ class Extent:
 
 IN_REPORT = Extent(20_000, 400)
 ALONE = Extent(500_000, 5_000)
-"""Of a document that has a page for itself."""
+"""The extent for a document on a separate page."""
 
 _MAX_NAME = 300
 
@@ -32,12 +32,12 @@ REASONS = {
     "removed_share": "its programs remove too much of it (removed_share)",
     "too_short": "its programs leave too few words (too_short)",
 }
-"""Why a document is dropped, in words; of ``keep_score`` the numbers are said."""
+"""Why a document is dropped, in words; ``keep_score`` is explained with its numbers instead."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """An original line; ``more`` says what of it is not shown."""
+    """An original line; ``more`` says which part of it is not shown."""
 
     text: str
     more: str = ""
@@ -45,10 +45,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a refinement version made of a document.
+    """A refinement version's result for a document.
 
     ``fate``: kept, dropped, quarantined or absent (not in that version); ``why`` is one sentence. ``scores``: P(keep) of
-    the shown lines, where a refiner scored lines. ``calls``: what its programs say, even if they had no effect.
+    the shown lines, if a refiner scored lines. ``calls``: the calls of its programs, even those without effect.
     """
 
     fate: str
@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ReportDocument:
-    """One document of the browser. ``change`` is its change class, ``operations`` are those of any shown version."""
+    """One document on the page. ``change`` is its change class, ``operations`` are those of any shown version."""
 
     doc_id: str
     source: str
@@ -74,7 +74,7 @@ class ReportDocument:
 
 @dataclass(frozen=True)
 class Found:
-    """Rows of one document in one version, as read: each None or empty where there is none.
+    """Rows of one document in one version, as read; missing ones are None or empty.
 
     ``log``: lines of ``dropped_lines`` (line_number, operation, score, replacement); ``programs``: rows of ``programs``.
     """
@@ -106,7 +106,7 @@ def document(
     """
     texts = row["head"].split("\n")[: extent.lines]
     whole = len(row["head"]) == row["n_characters"]
-    # The last line may go on where the head ends; then nothing can be said about its end.
+    # The last line may continue after the head; then its end is unknown.
     open_line = None if whole or len(texts) < row["head"].count("\n") + 1 else len(texts) - 1
     return ReportDocument(
         doc_id=_name(row["doc_id"]),
@@ -121,7 +121,7 @@ def document(
 
 
 def change(found: Sequence[Found]) -> str:
-    """The change class: of two versions as ``compare`` names them, of one what became of the document."""
+    """The change class: for two versions the names of ``compare``, for one the document's outcome."""
     fates = [one.fate for one in found]
     last = found[-1].refined
     if len(found) == 1:
@@ -150,7 +150,7 @@ def _line(text: str, goes_on: bool) -> Line:
 
 
 def _hidden(row: Mapping[str, Any], shown_lines: int) -> str:
-    """What of the document is not shown, or nothing."""
+    """A note on the parts of the document that are not shown, or nothing."""
     parts = []
     if shown_lines < row["n_lines"]:
         parts.append(f"the first {shown_lines:,} of {row['n_lines']:,} lines")
@@ -185,7 +185,7 @@ def _mark(
     call, score = explain(line, original, chunks, below)
     pieces = None
     if replacement is not None:
-        # Of a line that goes on, the end of its replacement would look like a change.
+        # For a line that continues, the end of its replacement would look like a change.
         pieces = (("same", original),) if number == open_line else compared(original, replacement)
         pieces = tuple((kind, clean(text)) for kind, text in cut(pieces, MAX_LINE))
     return Mark(number, line["operation"], call, score, pieces)

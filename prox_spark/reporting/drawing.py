@@ -21,7 +21,7 @@ _WIDTH = 420
 _POINTS = 72
 
 _STYLE: dict[Any, Any] = {
-    # Text stays text: it can be read out, and follows the page's font and colours.
+    # Keep text as text: screen readers can read it, and it uses the page's font and colours.
     "svg.fonttype": "none",
     "svg.hashsalt": "prox_spark",
     # A source's name may hold dollar signs.
@@ -43,7 +43,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """``svg`` is an element; ``columns`` and ``rows`` say the same in numbers, ``note`` what was counted."""
+    """``svg`` is an element; ``columns`` and ``rows`` have the same numbers, ``note`` says what is counted."""
 
     title: str
     note: str
@@ -54,7 +54,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn in one colour: a name for the legend and a role of ``svg.ROLES``."""
+    """A series in one colour: a name for the legend and a role of ``svg.ROLES``."""
 
     name: str
     colour: str
@@ -65,9 +65,9 @@ _drawing = threading.Lock()
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in the pages' style in the block; matplotlib's settings are the whole process's, so one thread at a time."""
+    """Draw in the pages' style in the block; matplotlib's settings are global to the process, so only one thread draws."""
     with _drawing, rc_context(_STYLE), warnings.catch_warnings():
-        # The page's fonts have what matplotlib's, which only measures, lacks.
+        # matplotlib's font is only used to measure; the page's fonts have the missing glyphs.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         yield
 
@@ -118,7 +118,7 @@ def bars(
 
 
 def said_of(value: float) -> str:
-    """A number as it is written beside its bar.
+    """A number as shown beside its bar.
 
     >>> said_of(1234567.0), said_of(0.1234)
     ('1,234,567', '0.123')
@@ -127,7 +127,7 @@ def said_of(value: float) -> str:
 
 
 def legend(figure: Figure, series: Sequence[Series]) -> None:
-    """Which colour is whose, where there are several."""
+    """The legend, if there are several series."""
     if len(series) > 1:
         options: dict[str, Any] = {"frameon": False, "ncols": 2, "handlelength": 1, "handleheight": 1, "borderpad": 0}
         figure.legend(loc="outside upper left", **options)

@@ -18,21 +18,21 @@ from prox_spark.tables.times import utc
 from prox_spark.versions.names import Version, own_rows
 
 _SOURCES = 12
-"""Number of sources with a separate bar; the others share one."""
+"""Number of sources with a separate bar; all others share a bar."""
 OTHERS = "all other sources"
 _NO_SOURCE = "(no source)"
 _NAME = 60
 
 
 def read_facts(readings: Sequence[Version], models: tuple[Model, ...] = ()) -> Facts:
-    """What the page says of one or two versions, the newer last, and of models that were trained on them."""
+    """The page's facts about one or two versions, the newer last, and about models that were trained on them."""
     names = largest_sources(readings[-1])
     versions = tuple(_version(reading, names) for reading in readings)
     return Facts(readings[-1].store.location, versions, _differences(readings), models)
 
 
 def read_models(file: Path) -> tuple[Model, ...]:
-    """The models of an ``evaluation.json`` whose compute is known. Raises ``UsageError`` where it is none or has none."""
+    """The models of an ``evaluation.json`` whose compute is known. Raises ``UsageError`` if the file is invalid or has none."""
     try:
         compute = json.loads(file.read_text(encoding="utf-8"))["compute"]
         found = tuple(
@@ -65,12 +65,12 @@ def _version(reading: Version, names: Sequence[str]) -> VersionFacts:
 
 
 def counted_facts(readings: Sequence[Version]) -> Facts:
-    """The facts of one or two versions that their rows of ``refinements`` hold: counts and settings."""
+    """The facts in the rows of ``refinements`` of one or two versions: counts and settings."""
     return Facts(readings[-1].store.location, tuple(map(counted, readings)), _differences(readings))
 
 
 def counted(reading: Version) -> VersionFacts:
-    """What the row of ``refinements`` says of a version; everything else is empty."""
+    """A version with the values of its row of ``refinements``; everything else is empty."""
     row = reading.row
     configuration = json.loads(row["configuration"])
     return VersionFacts(
@@ -97,9 +97,9 @@ def described_refiners(row: Row, configuration: dict[str, Any]) -> dict[str, str
 
 
 def _texts_by_source(reading: Version) -> DataFrame:
-    """source, documents, characters, kept: of each source, in one row for kept and one for dropped documents.
+    """source, documents, characters, kept: for each source, one row for kept and one for dropped documents.
 
-    Dropped documents have their source in ``documents`` only, whose small columns are joined to them.
+    The source of dropped documents is only in ``documents``, whose small columns are joined to them.
     """
     name = F.coalesce("source", F.lit(_NO_SOURCE)).alias("source")
     kept = reading.read("refined").groupBy(name)
@@ -118,14 +118,14 @@ def _texts_by_source(reading: Version) -> DataFrame:
 
 
 def largest_sources(reading: Version) -> list[str]:
-    """The sources with most characters, those that have a figure of their own."""
+    """The sources with the most characters, which get separate figures."""
     characters = F.sum("characters").alias("characters")
     sources = _texts_by_source(reading).groupBy("source").agg(characters)
     return [row["source"] for row in sources.orderBy(F.desc("characters"), "source").limit(_SOURCES).collect()]
 
 
 def read_sources(reading: Version, names: Sequence[str]) -> tuple[Source, ...]:
-    """Of each of ``names``, in their order, and of all others together, which come last."""
+    """Figures of each of ``names``, in their order, and of all others together, which come last."""
     own = F.when(F.col("source").isin(list(names)), F.col("source")).alias("name")
     sums = [F.sum(column).alias(column) for column in ("documents", "characters", "kept")]
     rows = {row["name"]: row for row in _texts_by_source(reading).groupBy(own).agg(*sums).collect()}
@@ -166,7 +166,7 @@ def _scores(reading: Version) -> Scores:
 
 
 def _histogram(scores: DataFrame) -> tuple[int, ...]:
-    """How many of the column ``score`` lie in each of ``BINS`` bins from 0 to 1; 1 is in the last."""
+    """How many values of the column ``score`` are in each of ``BINS`` bins from 0 to 1; 1 is in the last."""
     score: Column = F.col("score").cast("double")
     place = F.least(F.lit(BINS - 1), F.floor(score * BINS).cast("int")).alias("bin")
     rows = scores.where(score.between(0.0, 1.0)).groupBy(place).count().collect()

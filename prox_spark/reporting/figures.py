@@ -12,7 +12,7 @@ BINS = 100
 
 @dataclass(frozen=True)
 class Source:
-    """What was kept of a source: ``characters`` before, ``kept`` after; quarantined documents are not counted."""
+    """Characters of a source: ``characters`` before, ``kept`` after; quarantined documents are not counted."""
 
     name: str
     documents: int
@@ -31,7 +31,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Drop:
-    """Documents that were dropped for one reason."""
+    """Documents dropped for the same reason."""
 
     stage: str
     reason: str
@@ -41,7 +41,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Scores:
-    """What the stored programs are sure of, each counted in ``BINS`` bins; all 0 where there are no such scores.
+    """Histograms of the stored programs' scores in ``BINS`` bins; all 0 if there are no such scores.
 
     ``documents``: keep_score; ``lines``: P(keep) of scored lines; ``calls``: confidence of calls.
     """
@@ -70,14 +70,14 @@ class VersionFacts:
 
     @property
     def name(self) -> str:
-        """As it is written in ``sql`` and ``--from``."""
+        """The name as written in ``sql`` and ``--from``."""
         return f"{self.refinement}:{self.version}"
 
 
 @dataclass(frozen=True)
 class Model:
-    """A pretrained model as ``evaluate`` measured it: a row of its table of compute, and the points of its picture (FLOPs of
-    training and of the refining charged, bits per byte)."""
+    """A pretrained model as measured by ``evaluate``: a row of its compute table, and the points of its chart (FLOPs of
+    training and of the charged refining, bits per byte)."""
 
     name: str
     row: Mapping[str, Any]
@@ -86,8 +86,8 @@ class Model:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a report says beside its documents: the newer version last, the settings in which two differ, and models that were
-    trained on what they made."""
+    """The contents of a report except documents: versions, the newer last, the settings in which two differ, and models that were
+    trained on their results."""
 
     store: str
     versions: tuple[VersionFacts, ...]
@@ -96,7 +96,7 @@ class Facts:
 
 
 def share(part: int, whole: int) -> float | None:
-    """A share, or None of nothing."""
+    """A share, or None if the total is 0."""
     return part / whole if whole else None
 
 
@@ -111,7 +111,7 @@ def rebinned(counts: Sequence[int], bins: int) -> tuple[int, ...]:
 
 
 def below(counts: Sequence[int]) -> tuple[float, ...]:
-    """The share of all scores under each edge between bins, 0 and 1 included: what a threshold there would remove.
+    """The share of all scores below each bin edge, 0 and 1 included: the share that a threshold there would remove.
 
     >>> below((1, 1, 2))
     (0.0, 0.25, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""What happened to a line: the call that did it, how sure it was, and what an edit changed in it."""
+"""A line's change: the call that made it, its confidence, and the difference that an edit made."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from prox_spark.reporting.text import clean, shortened
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _COMPARED = 10_000
-"""Pairs of tokens that a comparison of two lines may look at; beyond, all between what they share is one change."""
+"""Maximum token pairs in a comparison of two lines; above, everything between the common start and end is one change."""
 _CALL = 160
 _CALLS_NAMED = 3
 _REMOVE_LINES, _EDIT_STRINGS, _INSERTS = names_of("lines"), names_of("strings"), names_of("inserts")
@@ -23,7 +23,7 @@ Piece = tuple[str, str]
 
 @dataclass(frozen=True)
 class Mark:
-    """A removed line (``pieces`` is None) or a changed one; ``call`` and ``score`` are what stands beside it."""
+    """A removed line (``pieces`` is None) or a changed one; ``call`` and ``score`` are shown beside it."""
 
     line: int
     operation: str
@@ -33,9 +33,9 @@ class Mark:
 
 
 def calls_of(program: Mapping[str, Any], semantics: int) -> Sequence[Mapping[str, Any]]:
-    """The calls of a row of ``programs`` as a refinement by this version of the rules reads them, prose left out.
+    """The calls of a row of ``programs`` as this version of the rules parses them, without prose.
 
-    The stored ``calls`` are version 1's, and the only ones where no ``output`` is stored.
+    The stored ``calls`` were parsed by version 1, and are the only ones if no ``output`` is stored.
     """
     if semantics == 1 or program["output"] is None:
         return program["calls"] or ()
@@ -48,7 +48,7 @@ def calls_of(program: Mapping[str, Any], semantics: int) -> Sequence[Mapping[str
 
 
 def call_text(call: Mapping[str, Any]) -> str:
-    """A stored call as one short line; what the parser did not accept is said in words.
+    """A stored call as one short line; a call that the parser did not accept is described in words.
 
     >>> call_text({"operation": "remove_lines", "line_start": 0, "line_end": 2, "outcome": "ok"})
     'remove_lines(0, 2)'
@@ -63,7 +63,7 @@ def call_text(call: Mapping[str, Any]) -> str:
 def explain(
     line: Mapping[str, Any], original: str, programs: Sequence[Mapping[str, Any]], below: float
 ) -> tuple[str, str]:
-    """The call behind a row of ``dropped_lines`` (empty where its score was enough), and its score or confidence.
+    """The call behind a row of ``dropped_lines`` (empty if its score alone removed it), and its score or confidence.
 
     ``programs``: chunk programs of the document (``line_start``, ``line_end``, ``calls``, ``line_scores``). Lines whose
     score is under ``below`` are removed before any call is applied.
@@ -103,7 +103,7 @@ def _did(call: Mapping[str, Any], operation: str, number: int, original: str, ne
 
 
 def compared(old: str, new: str) -> tuple[Piece, ...]:
-    """What two texts share and what differs, in order: ``same`` and ``removed`` make ``old``, ``same`` and ``added`` ``new``.
+    """The diff of two texts, in order: ``same`` and ``removed`` make ``old``, ``same`` and ``added`` make ``new``.
 
     >>> compared("Read more here", "Read here")
     (('same', 'Read '), ('removed', 'more '), ('same', 'here'))

@@ -1,4 +1,4 @@
-"""One self-contained file: the page's policy forbids everything but its own style sheet and script, known by their hashes."""
+"""One self-contained file: the page's policy only allows its own style sheet and script, identified by their hashes."""
 
 import base64
 import hashlib
@@ -53,7 +53,7 @@ def render(facts: Facts, drawn: Sequence[Picture], documents: Sequence[ReportDoc
 
 
 def page_data(facts: Facts, documents: Sequence[ReportDocument]) -> dict[str, object]:
-    """What ``templates/report.js`` reads."""
+    """The data that ``templates/report.js`` reads."""
     return {
         "versions": [version.name for version in facts.versions],
         "changes": CHANGES,

@@ -20,7 +20,7 @@ _NEAR = 0.12
 
 
 def pictures(facts: Facts) -> tuple[Picture, ...]:
-    """Every picture that the numbers of these versions allow."""
+    """Every chart for which these versions have numbers."""
     drawn: tuple[Callable[[Facts], Picture | None], ...] = (
         *(_sources, _operations, _documents, _lines, _sweep, _calls),
         *(_refining, _models),
@@ -90,7 +90,7 @@ def _histogram(facts: Facts, title: str, note: str, kind: str, label: str, thres
     counts = [rebinned(getattr(version.scores, kind), _BARS) for version in facts.versions]
     if not any(map(sum, counts)):
         return None
-    # Two versions of the same scores are told apart by their thresholds alone.
+    # Two versions with the same scores differ only in their thresholds.
     shown = list(zip(_colours(facts), counts, strict=True))
     shown = shown[-1:] if counts[0] == counts[-1] else shown
     width = 1 / _BARS
@@ -143,7 +143,7 @@ def _sweep(facts: Facts) -> Picture | None:
 
 
 def _refining(facts: Facts) -> Picture | None:
-    """What the models' reading cost, in tokens that models of the paper's sizes are trained on for as much."""
+    """The cost of refining, as the number of training tokens of equal cost for models of the paper's sizes."""
     costs = {version.name: refining_flops(version.stages) for version in facts.versions}
     if not any(costs.values()):
         return None
@@ -172,7 +172,7 @@ def _stage_row(version: VersionFacts, stage: Stage) -> tuple[str, ...]:
 
 
 _LOOKS = [(role, line) for line in ("-", "--", ":") for role in ("one", "two", "ink", "muted")]
-"""Colours and lines of models, in their order; more than these share them."""
+"""Colours and line styles of models, in order; further models reuse them."""
 
 
 def _models(facts: Facts) -> Picture | None:
@@ -214,7 +214,7 @@ def _score_axis(axes: Axes, label: str) -> None:
 
 
 def _thresholds(axes: Axes, facts: Facts, key: str) -> None:
-    """A line at each version's threshold, below the axes' top where another is near."""
+    """A line at each version's threshold; its label is lower if another one is near."""
     values = sorted({float(version.execution[key]) for version in facts.versions if 0 < version.execution[key] <= 1})
     for number, value in enumerate(values):
         axes.axvline(value, color=ROLES["ink"], linewidth=1.2, linestyle=(0, (3, 3)))
@@ -231,7 +231,7 @@ def _thresholds(axes: Axes, facts: Facts, key: str) -> None:
 
 
 def _whose(facts: Facts, key: str) -> str:
-    """A sentence on which threshold is whose, where there are two."""
+    """A sentence that names each version's threshold, if there are two."""
     values = [version.execution[key] for version in facts.versions]
     if len(set(values)) < 2:
         return ""

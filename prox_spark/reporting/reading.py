@@ -6,7 +6,7 @@ from prox_spark.versions.names import Version, newest_version, open_version
 
 
 def readings(store: Store, before: str | None, after: str | None) -> tuple[Version, ...]:
-    """The version that ``after`` names (the newest of all unless given), and before it the one that ``before`` names.
+    """The version that ``after`` names (default: the newest), preceded by the version that ``before`` names, if any.
 
     Raises ``UsageError`` for a name that does not exist, two names of one version, and a store without refinements.
     """

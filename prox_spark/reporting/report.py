@@ -1,4 +1,4 @@
-"""``report``: reads what one or two refinement versions did, and writes it as one page."""
+"""``report``: writes the results of one or two refinement versions as one page."""
 
 import logging
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Written:
-    """The page that was written: the versions it shows, how many documents are in it, its size."""
+    """The written page: its versions, number of documents and size."""
 
     file: str
     versions: list[str]
@@ -39,7 +39,7 @@ def report(
     """Write one HTML page that shows a refinement version, or what changed between two.
 
     ``store``: a path or a catalog's ``schema``. ``file``: the page. ``after``: the version to show, ``NAME``,
-    ``NAME:VERSION`` or ``@N``; the newest unless given. ``before``: the version to compare it with. ``sample``: how many
+    ``NAME:VERSION`` or ``@N``; default: the newest. ``before``: the version to compare it with. ``sample``: how many
     documents are in the page, the same ones for the same ``seed``. ``evaluation``: an ``evaluation.json`` whose models it
     shows, too.
 

@@ -1,6 +1,6 @@
-"""The sampled documents of a report. Nothing of the others is collected.
+"""The sampled documents of a report. Other documents are not collected.
 
-The same documents are drawn for the same seed, whatever the partitions: those with the smallest hash of id and seed.
+A seed always draws the same documents, whatever the partitions: those with the smallest hash of id and seed.
 """
 
 import json
@@ -17,21 +17,21 @@ from prox_spark.tables.units import in_units
 from prox_spark.versions.names import Version, own_rows
 
 _UNITS = 64
-"""Units that documents are drawn from: their text is read, and that of a unit lies together."""
+"""Number of units to draw documents from: a unit's text is stored together, so few files are read."""
 
 _CALLS_READ = 50 * MAX_CALLS
-"""Calls of a program to search for the call of a line."""
+"""Maximum calls of a program that are searched for a line's call."""
 
 
 def read_sample(readings: Sequence[Version], size: int, seed: int) -> tuple[ReportDocument, ...]:
-    """About ``size`` documents of all versions, in the order of their draw, as every version has them."""
+    """About ``size`` documents of all versions, in drawing order, with every version's result."""
     return read_documents(readings, [(row["doc_id"], row["unit"]) for row in _draw(readings, size, seed)])
 
 
 def read_documents(
     readings: Sequence[Version], places: Sequence[tuple[str, int]], extent: Extent = IN_REPORT
 ) -> tuple[ReportDocument, ...]:
-    """The documents with these ids and units, in their order, as every version has them; without those that none has."""
+    """The documents with these ids and units, in this order, with every version's result; unknown ones are skipped."""
     if not places:
         return ()
     executions = [json.loads(reading.row["configuration"])["execution"] for reading in readings]
@@ -39,10 +39,10 @@ def read_documents(
     units = {unit for _, unit in places}
 
     def own(rows: DataFrame) -> DataFrame:
-        """Those of the chosen documents; files of other units are not read."""
+        """Rows of the chosen documents; files of other units are not read."""
         pruned = rows.where(in_units(units)) if "unit" in rows.columns else rows
         if len(ids) == 1:
-            # A condition that files, and parts of them, are left out by.
+            # A condition that lets Spark skip files and parts of files.
             return pruned.where(F.col("doc_id") == ids[0])
         chosen = rows.sparkSession.createDataFrame([(doc_id,) for doc_id in ids], "doc_id string")
         return pruned.join(F.broadcast(chosen), "doc_id", "left_semi")
@@ -60,7 +60,7 @@ Own = Callable[[DataFrame], DataFrame]
 
 
 def documents_of(readings: Sequence[Version], own: Own = lambda rows: rows) -> DataFrame:
-    """The documents of all versions, as ``own`` chooses them; those of the last come from it."""
+    """The documents of all versions that ``own`` selects; the last version's rows take precedence."""
     last = own(readings[-1].read("documents"))
     if len({reading.row["documents_version"] for reading in readings}) == 1:
         return last
@@ -98,7 +98,7 @@ def _by_document(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
 
 
 def _found(reading: Version, own: Own, extent: Extent) -> Callable[[str], Found]:
-    """What a version made of each drawn document."""
+    """A version's result for each drawn document."""
     reads = (_refined, _dropped, _quarantined, _log, _programs)
     with tagged_pool(reading.store.spark, 2) as pool:
         tables = list(pool.map(lambda read: _by_document(read(reading, own, extent).collect()), reads))
@@ -151,7 +151,7 @@ def _log(reading: Version, own: Own, extent: Extent) -> DataFrame:
 
 
 def _programs(reading: Version, own: Own, extent: Extent) -> DataFrame:
-    """A row for each document: its programs in order, as far as they are about lines that can be shown."""
+    """A row for each document: its programs in order, if they cover lines that can be shown."""
     program = F.struct(
         F.when(F.col("stage") == "chunk", F.col("chunk")).otherwise(-1).alias("order"),
         *("stage", "line_start", "line_end", "keep_score", "output", "line_offset"),

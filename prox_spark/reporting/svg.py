@@ -16,7 +16,7 @@ ROLES = {
     "two": "#050505",
     "track": "#060606",
 }
-"""What a colour is for, and the value that stands for it while matplotlib draws; the page's style sheet colours it."""
+"""Roles of colours, with a placeholder value while matplotlib draws; the page's style sheet sets the real colour."""
 
 _CLASS = {colour: role for role, colour in ROLES.items()}
 _DROPPED = {"font", "font-size", "font-family", "font-weight", "font-style", "stroke-linejoin", "stroke-linecap"}
@@ -26,7 +26,7 @@ _FONT_SIZE = re.compile(r"(?:^|[\s:])(\d+(?:\.\d+)?)px")
 def inline(figure: Any, name: str, description: str) -> str:
     """A matplotlib figure as an ``<svg>`` element with ids that begin with ``name``.
 
-    ``description`` is what it is to those who do not see it.
+    ``description`` is the text for screen readers.
     """
     written = io.BytesIO()
     figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -47,7 +47,7 @@ def inline(figure: Any, name: str, description: str) -> str:
 
 
 def _plain(element: ElementTree.Element, name: str) -> None:
-    """Turn the element's style into attributes and classes, and keep its ids apart from other pictures'."""
+    """Convert the element's style to attributes and classes, and make its ids unique among pictures."""
     style = dict(_declarations(element.attrib.pop("style", "")))
     attributes = {**element.attrib, **style}
     classes = []

@@ -1,4 +1,4 @@
-"""Text of web pages, made safe to look at: nothing invisible that steers how the rest is shown."""
+"""Text of web pages, made safe to display: no invisible characters that change how the rest is shown."""
 
 import re
 
