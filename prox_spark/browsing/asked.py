@@ -1,4 +1,4 @@
-"""What a URL asks for: filters as values. Whatever does not fit is a ``UsageError``."""
+"""The filters in a URL, as values. An invalid one raises ``UsageError``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from prox_spark.reporting.documents import REASONS
 from prox_spark.versions.changes import CHANGES
 
 FATES = ("kept", "untouched", "edited", "dropped", "quarantined")
-"""What became of a document in one version; ``kept`` is untouched or edited."""
+"""Outcomes of a document in one version; ``kept`` is untouched or edited."""
 
 DROP_REASONS = tuple(sorted({*REASONS, "keep_score"}))
 OPERATION_NAMES = tuple(sorted(name for edits in ("lines", "strings", "inserts") for name in names_of(edits)))
@@ -19,7 +19,7 @@ LINES = ("removed", "rewritten")
 
 @dataclass(frozen=True)
 class Documents:
-    """Which documents: ``outcome`` is one of ``FATES``, of two versions one of ``CHANGES``. Empty texts ask for nothing."""
+    """Filters of documents: ``outcome`` is one of ``FATES``, or for two versions of ``CHANGES``. Empty texts do not filter."""
 
     outcome: str = ""
     reason: str = ""
@@ -32,7 +32,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Lines:
-    """Which rows of ``dropped_lines``: ``score`` bounds it from below and above. Empty texts ask for nothing."""
+    """Filters of ``dropped_lines``: the bounds of ``score`` are minimum and maximum. Empty texts do not filter."""
 
     kind: str = ""
     operation: str = ""
@@ -48,7 +48,7 @@ Parameters = Mapping[str, str]
 
 
 def documents(given: Parameters, versions: int) -> Documents:
-    """The documents that a URL asks for, of one version or of two."""
+    """The filters of documents in a URL, for one version or two."""
     return Documents(
         outcome=_one_of(given, "outcome", CHANGES if versions > 1 else FATES),
         reason=_one_of(given, "reason", DROP_REASONS),
@@ -59,7 +59,7 @@ def documents(given: Parameters, versions: int) -> Documents:
 
 
 def lines(given: Parameters) -> Lines:
-    """The lines that a URL asks for."""
+    """The filters of lines in a URL."""
     return Lines(
         kind=_one_of(given, "kind", LINES),
         operation=_one_of(given, "operation", OPERATION_NAMES),

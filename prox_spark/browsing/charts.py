@@ -1,4 +1,4 @@
-"""Pictures of an answer to SQL: its first column names the bars, every column of numbers is a picture."""
+"""Charts of an SQL result: its first column names the bars, and every numeric column gets a chart."""
 
 import math
 from typing import Any
@@ -8,14 +8,14 @@ from prox_spark.reporting.drawing import Picture, Series, bars, drawing
 from prox_spark.reporting.text import clean, shortened
 
 _BARS = 30
-"""Rows of an answer that are drawn."""
+"""Maximum rows of a result that are drawn."""
 
 _PICTURES = 4
 _NAME = 60
 
 
 def charts(answer: Answer) -> tuple[Picture, ...]:
-    """At most four pictures of the first rows; none where no column after the first has numbers, or there is one row."""
+    """At most four charts of the first rows; none if no column after the first is numeric, or if there is only one row."""
     shown = answer.rows[:_BARS]
     if len(shown) < 2:
         return ()

@@ -1,4 +1,4 @@
-"""A limit of time for what Spark does for one request: jobs are stopped at its end, or when nobody waits for them any more."""
+"""A time limit for the Spark jobs of a request: they are stopped when it ends, or when the client has disconnected."""
 
 import threading
 import time
@@ -12,14 +12,14 @@ from prox_spark.errors import DeadlineError
 from prox_spark.spark_api import add_tag, remove_tag, stop_tagged
 
 _LOOK = 0.25
-"""Seconds between two looks at the clock and at the connection."""
+"""Seconds between two checks of the clock and the connection."""
 
 
 @contextmanager
 def limited(spark: SparkSession, seconds: float, gone: Callable[[], bool]) -> Iterator[None]:
-    """Stop this thread's Spark jobs after ``seconds``, or once ``gone`` says that nobody waits for the answer.
+    """Stop this thread's Spark jobs after ``seconds``, or when ``gone`` says that the client has disconnected.
 
-    Raises ``DeadlineError`` after that time, ``ConnectionAbortedError`` if nobody waits.
+    Raises ``DeadlineError`` after that time, ``ConnectionAbortedError`` if the client is gone.
     """
     tag = f"prox-spark-browse-{uuid.uuid4().hex[:12]}"
     finished = threading.Event()
@@ -37,7 +37,7 @@ def limited(spark: SparkSession, seconds: float, gone: Callable[[], bool]) -> It
                     )
                 )
             if stopped:
-                # A thread that was still planning starts its job after the first of these.
+                # Repeated, because a thread that is still planning starts its job after the first call.
                 stop_tagged(spark, tag)
 
     watcher = threading.Thread(target=watch, name=tag, daemon=True)

@@ -1,4 +1,4 @@
-"""Pages as HTML, made from values. Every text is made safe to look at, and escaped."""
+"""Pages as HTML, made from values. Control characters in texts are made visible, and all texts are escaped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ FILES = {
     "script.js": ("text/javascript; charset=utf-8", ("document.js", "browse.js")),
     "icon.svg": ("image/svg+xml", ("icon.svg",)),
 }
-"""What pages load, from the site itself: its type, and the files that it is made of."""
+"""The resources that pages load from the site itself: their type, and the files that they are made of."""
 
 _TEXT = 2_000
 _CELL = 400
@@ -47,7 +47,7 @@ KINDS = {"removed": "Removed", "rewritten": "Rewritten"}
 
 @dataclass(frozen=True)
 class Shown:
-    """What every page says: the store, the names of its versions (newest first), the version shown and the one before it."""
+    """Shown on every page: the store, the names of its versions (newest first), the shown version and the one before it."""
 
     store: str
     names: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ def versions(shown: Shown, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def version(shown: Shown, facts: Facts, *, detailed: bool) -> str:
-    """The numbers of a version, or of two side by side; ``detailed`` with what has to be read from the tables."""
+    """The numbers of a version, or of two side by side; ``detailed`` adds numbers that have to be read from the tables."""
     return _render(
         "version.html",
         shown,
@@ -108,7 +108,7 @@ def documents(shown: Shown, given: Mapping[str, str], page: Page, last_unit: int
 
 
 def document(shown: Shown, given: Mapping[str, str], one: ReportDocument) -> str:
-    """A document with what one or two versions made of it."""
+    """A document with the results of one or two versions."""
     names = [name for name in (shown.before, shown.version) if name]
     return _render(
         "document.html",
@@ -143,7 +143,7 @@ def lines(shown: Shown, given: Mapping[str, str], page: Page, last_unit: int) ->
 def sql(
     shown: Shown, questions: Sequence[tuple[str, str]], text: str, answer: Answer | None = None, problem: str = ""
 ) -> str:
-    """The form for a query, with its answer or what was wrong with it."""
+    """The form for a query, with its result or its error."""
     numbers: tuple[bool, ...] = ()
     if answer is not None:
         columns = range(len(answer.columns))
@@ -161,12 +161,12 @@ def sql(
 
 
 def failure(shown: Shown, title: str, message: str) -> str:
-    """What went wrong."""
+    """The page of an error."""
     return _render("failure.html", shown, title=title, message=message)
 
 
 def address(page: str, *parts: Mapping[str, Any]) -> str:
-    """A link within the site; later parameters replace earlier ones, empty ones are left out.
+    """A link within the site; later parameters replace earlier ones, empty ones are omitted.
 
     >>> address("documents", {"version": "a:0", "after": "3"}, {"after": "", "text": "x&y"})
     'documents?version=a%3A0&text=x%26y'
@@ -177,7 +177,7 @@ def address(page: str, *parts: Mapping[str, Any]) -> str:
 
 
 def _read(page: Page, last_unit: int, noun: str) -> str:
-    """How many rows are shown, and how far the units were read for them."""
+    """How many rows are shown, and which units were read."""
     many = len(page.rows)
     found = f"{many:,} {noun}{'' if many == 1 else 's'}" if many else f"No {noun} found"
     if page.next is None:
@@ -188,7 +188,7 @@ def _read(page: Page, last_unit: int, noun: str) -> str:
 
 
 class _Given(dict[str, str]):
-    """Parameters: those that are not given are empty."""
+    """Parameters; missing ones are empty."""
 
     def __missing__(self, _: str) -> str:
         return ""
@@ -199,7 +199,7 @@ def _render(name: str, shown: Shown, **values: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    """A value of an answer as it is written in a cell."""
+    """A value of a result as shown in a cell."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
 """Pages of rows in the order of unit and id, however many there are.
 
-A page begins after the last row of the one before (keyset paging), and reads units from there until it is full. The first look
-is at one unit, each further one at twice as many: a page of what is frequent reads little, what is rare is found in few looks.
+A page begins after the last row of the previous one (keyset paging), and reads units from there until it is full. The first
+query reads one unit, each further one twice as many: frequent rows need little reading, and rare rows few queries.
 """
 
 import time
@@ -15,19 +15,19 @@ SIZE = 50
 """Rows of a page."""
 
 _SECONDS = 10.0
-"""After this time a page shows what was found, and how far it looked; the next page continues there."""
+"""After this time a page shows the rows found so far and the units read; the next page continues there."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a page begins: after this row, or before the first row of the unit where no id is given."""
+    """The start of a page: after this row, or, without an id, at the unit's first row."""
 
     unit: int = 0
     doc_id: str | None = None
     line: int = -1
 
     def __str__(self) -> str:
-        """As it is written in a URL.
+        """The place as written in a URL.
 
         >>> str(Place(3)), str(Place(3, "a.b", 7))
         ('3', '3.7.a.b')
@@ -39,7 +39,7 @@ START = Place()
 
 
 def place(text: str) -> Place:
-    """The place that a URL names. Raises ``UsageError`` for another text.
+    """The place that a URL names. Raises ``UsageError`` for any other text.
 
     >>> place("3.7.a.b")
     Place(unit=3, doc_id='a.b', line=7)
@@ -56,7 +56,7 @@ def place(text: str) -> Place:
 
 @dataclass(frozen=True)
 class Page:
-    """Rows, the place where the next page begins (None at the end), the units that were read: ``first`` until ``end``."""
+    """Rows, the start of the next page (None at the end), and the units that were read: from ``first`` to before ``end``."""
 
     rows: tuple[Any, ...]
     next: Place | None
@@ -65,7 +65,7 @@ class Page:
 
 
 Find = Callable[[int, int, int], list[Any]]
-"""From the first unit to the last, both included: at most so many rows after the page's place, in order."""
+"""Takes first unit, last unit (both included) and a limit; returns at most that many rows after the page's place, in order."""
 
 
 def read_page(
@@ -78,7 +78,7 @@ def read_page(
     size: int = SIZE,
     clock: Callable[[], float] = time.monotonic,
 ) -> Page:
-    """The page that begins at ``start``. ``of`` names a row's place, ``width`` is the number of units of the first look."""
+    """The page that begins at ``start``. ``of`` gives a row's place, ``width`` is the number of units of the first query."""
     began, unit, found = clock(), start.unit, list[Any]()
     while unit <= last_unit and len(found) <= size:
         end = min(unit + width - 1, last_unit)

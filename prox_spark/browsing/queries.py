@@ -19,7 +19,7 @@ from prox_spark.versions.sql import query
 _NAME = 300
 _TEXT = 2_000
 ROWS = 1_000
-"""Rows of an answer to SQL that are shown."""
+"""Maximum rows shown of an SQL result."""
 
 _HOST = r"(?i)^[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/:?#]+)"
 
@@ -27,7 +27,7 @@ Near = Callable[[DataFrame], DataFrame]
 
 
 def find_documents(readings: Sequence[Version], wanted: asked.Documents, size: int) -> Page:
-    """A page of documents as the last version has them, of two with what changed between both.
+    """A page of documents in the last version; with two versions, also what changed between them.
 
     Rows: doc_id, unit, source, url, outcome, reason, n_lines_removed, n_lines_rewritten, characters, kept.
     """
@@ -52,13 +52,13 @@ def find_documents(readings: Sequence[Version], wanted: asked.Documents, size: i
         found: list[Row] = shown.where(_matches(wanted)).orderBy("unit", "doc_id").limit(limit).collect()
         return found
 
-    # An id is searched by the statistics of files: in all units at once.
+    # File statistics make the search for an id fast, so all units are searched at once.
     width = last_unit + 1 if wanted.id else 1
     return read_page(find, wanted.after, last_unit, of=_place, width=width, size=size)
 
 
 def find_lines(readings: Sequence[Version], wanted: asked.Lines, size: int) -> Page:
-    """A page of lines that the last version removed or changed; with two, of those that the first leaves as they are.
+    """A page of lines that the last version removed or changed; with two versions, only lines that the first leaves unchanged.
 
     Rows: doc_id, unit, line_number, operation, stage, score, replacement, text.
     """
@@ -75,7 +75,7 @@ def find_lines(readings: Sequence[Version], wanted: asked.Lines, size: int) -> P
             kept = near(other.read("refined")).select("doc_id")
             logged = near(other.read("dropped_lines")).select("doc_id", "line_number")
             rows = rows.join(kept, "doc_id", "left_semi").join(logged, ["doc_id", "line_number"], "left_anti")
-        # One character more than is shown: so a cut is known as one.
+        # One character more than is shown, to detect a cut.
         texts = (F.substring(name, 1, _TEXT + 1).alias(name) for name in ("replacement", "text"))
         shown = rows.orderBy("unit", "doc_id", "line_number").limit(limit)
         found: list[Row] = shown.select(
@@ -88,9 +88,9 @@ def find_lines(readings: Sequence[Version], wanted: asked.Lines, size: int) -> P
 
 @dataclass(frozen=True)
 class Answer:
-    """The first rows of an answer to SQL: numbers as they are, everything else as text, null as None.
+    """The first rows of an SQL result: numbers as they are, everything else as text, null as None.
 
-    ``more``: whether the answer has more rows than these.
+    ``more``: whether the result has more rows.
     """
 
     columns: tuple[str, ...]
@@ -99,9 +99,9 @@ class Answer:
 
 
 def ask(spark: SparkSession, location: str, text: str, rows: int = ROWS) -> Answer:
-    """The first ``rows`` rows of the answer to one SELECT, as the verb ``sql`` reads it.
+    """The first ``rows`` rows of the result of one SELECT, as the verb ``sql`` reads it.
 
-    Raises ``UsageError`` for SQL that is no query, or names what does not exist.
+    Raises ``UsageError`` for SQL that is not a query, or uses unknown names.
     """
     answer = query(spark, location, text)
     # Two columns may have the same name.
@@ -117,7 +117,7 @@ def ask(spark: SparkSession, location: str, text: str, rows: int = ROWS) -> Answ
 
 
 def _within(first: int, last: int) -> Near:
-    """The rows of these units; files of others are not read."""
+    """The rows of these units; files of other units are not read."""
     return lambda rows: rows.where(F.col("unit").between(first, last))
 
 
@@ -177,7 +177,7 @@ def _of_line(wanted: asked.Lines) -> Column:
 
 
 def _fates(version: Version, near: Near) -> DataFrame:
-    """doc_id and ``fate``: a struct of what the version made of the document."""
+    """doc_id and ``fate``, a struct with the version's result for the document."""
     none, number = F.lit(None).cast("string"), F.lit(None).cast("long")
 
     def row(fate: str, reason: Column, *numbers: Column, log_hash: Column = number) -> Column:

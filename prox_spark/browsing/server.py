@@ -1,8 +1,8 @@
-"""The HTTP of ``browse``: on the loopback interface alone, for those who know the token in the address.
+"""The HTTP server of ``browse``: only on the loopback interface, and only for clients that know the token in the address.
 
-The standard library's server is enough for one reader on one machine: a request is a thread that waits for Spark, a route is a
-name, and nothing has to be installed on a cluster's driver. What such a server must not leave to luck is here, in one place: whom
-it answers, what it takes, and which headers go with every answer.
+The standard library's server is enough for one user on one machine: a request is a thread that waits for Spark, a route is a
+name, and nothing has to be installed on a cluster's driver. All of the server's security is in this module: which clients
+it answers, which requests it accepts, and the headers of every answer.
 """
 
 import hmac
@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 
 _OWN_NAME = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
-"""Names of this machine for itself. A page of another site that lets its own name point here (DNS rebinding) sends that name."""
+"""Local names of this machine. A page of another site whose name resolves to this machine (DNS rebinding) sends that name."""
 
 _MOST_BYTES = 200_000
-"""Of what a form sends."""
+"""Maximum size of a submitted form."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
     "X-Content-Type-Options": "nosniff",
-    # The address holds the token: no other site may learn it. `no-referrer` would make the origin of our own forms "null".
+    # The address contains the token, which no other site may see. `no-referrer` would make the origin of our own forms "null".
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -42,9 +42,9 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: the path below the token, parameters (of a form that was sent: its fields), whether it was sent by POST.
+    """A request: the path below the token, parameters (for a submitted form: its fields), and whether it was sent by POST.
 
-    ``gone`` says whether the one who asks waits no longer.
+    ``gone`` says whether the client has disconnected.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer; ``location`` is where to go instead, relative to the site."""
+    """An answer; ``location`` is a redirect, relative to the site."""
 
     status: int
     body: bytes
@@ -68,7 +68,7 @@ Site = Callable[[Request], Response]
 
 @dataclass(frozen=True)
 class Bound:
-    """A server that has its port and does not serve yet; ``url`` holds the token."""
+    """A server that is bound to its port and does not serve yet; ``url`` contains the token."""
 
     server: ThreadingHTTPServer
     url: str
@@ -82,9 +82,9 @@ class Bound:
 
 
 def bind(site: Site, port: int = 0) -> Bound:
-    """A server of ``site`` on this port of the loopback interface, on a free one where ``port`` is 0.
+    """A server of ``site`` on this port of the loopback interface; 0 selects a free port.
 
-    Raises ``UsageError`` for a port that is taken.
+    Raises ``UsageError`` for a port in use.
     """
     token = secrets.token_urlsafe(32)
 
@@ -107,7 +107,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     site: Site
     token: str
-    # Of a connection that says nothing.
+    # Timeout of an idle connection.
     timeout = 30
     server_version, sys_version = "prox_spark", ""
 
@@ -175,12 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(response.body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class says of requests that are none, with our headers and without their text."""
+        """The base class's answer to a malformed request, with our headers and without the request's text."""
         self.close_connection = True
         self._answer(_plain(int(code), "This request is not understood."))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the line would show the token."""
+        """Log nothing: the line would show the token."""
 
 
 def _plain(status: int, text: str) -> Response:

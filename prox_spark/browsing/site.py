@@ -29,15 +29,15 @@ from prox_spark.versions.questions import QUESTIONS, letters_of, question
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 4
-"""Requests that read at the same time; others wait."""
+"""Maximum requests that read at the same time; others wait."""
 
 _SAYS_VERSIONS = ("refinements", "pins", "receipts")
-"""The tables that say which versions there are, and where."""
+"""The tables that list the versions and their locations."""
 
 
 @dataclass
 class _Known:
-    """What was read of the versions, as long as the tables of ``key`` do not change."""
+    """The versions as read; valid until the tables of ``key`` change."""
 
     key: tuple[int, ...] = ()
     rows: list[Row] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Site:
         }
 
     def __call__(self, request: Request) -> Response:
-        """The answer to a request. What goes wrong is a page, too."""
+        """The answer to a request. Errors are pages, too."""
         if request.path in pages.FILES and not request.sent:
             kind, body = pages.file(request.path)
             return Response(200, body, kind)
@@ -109,7 +109,7 @@ class Site:
         return known.versions[name]
 
     def _shown(self, given: Mapping[str, str]) -> Shown:
-        """What the request is about: of versions that are not named the newest, none where the store has none."""
+        """The versions of the request: the newest if none is named, none if the store has none."""
         names = tuple(f"{row['refinement']}:{row['version']}" for row in self._current().rows)
         shown = Shown(self._store.location, names, names[0] if names else "")
         version, before = given.get("version", ""), given.get("from", "")
@@ -143,7 +143,7 @@ class Site:
         one = bool(request.given.get("one"))
         page = find_documents(readings, wanted, 1 if one else SIZE)
         if one and page.rows:
-            # The next document of a list, to read one after the other.
+            # The link to the next document of the list.
             own = {"unit": page.rows[0]["unit"], "id": page.rows[0]["doc_id"], "one": "", "after": ""}
             return Response(303, b"", location=pages.address("document", _filters(request.given), own))
         return pages.documents(shown, request.given, page, _last_unit(readings))
@@ -173,7 +173,7 @@ class Site:
 
 
 def _query(request: Request) -> str:
-    """The query that was sent: a form ends its lines with two characters."""
+    """The submitted query; forms end lines with CR LF."""
     return request.given.get("select", "").replace("\r\n", "\n")
 
 
