@@ -1,4 +1,4 @@
-"""``execute --dry-run``: what a refinement would keep and drop, without a write."""
+"""``execute --dry-run``: counts what a refinement would keep and drop, without writing."""
 
 import logging
 from collections import Counter
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DryRun:
-    """What would be kept and dropped with these execution settings.
+    """The counts of a refinement with these execution settings.
 
     ``documents``: total, refined, quarantined, and dropped by reason; ``lines``: total, removed, rewritten;
     ``characters``: total, kept; ``operations``: lines and their characters by operation, of refined documents.
@@ -44,7 +44,7 @@ class DryRun:
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
-    """The overrides of every run of a sweep: an ``execution`` key with a list stands for each of its values.
+    """The overrides of every run of a sweep: an ``execution`` key with a list gives one run per value.
 
     >>> expand(["store=s", "execution.drop_line_below=[0.3, 0.5]"])
     [['store=s', 'execution.drop_line_below=0.3'], ['store=s', 'execution.drop_line_below=0.5']]
@@ -54,7 +54,7 @@ def expand(overrides: list[str]) -> list[list[str]]:
         key, _, text = override.partition("=")
         try:
             value = yaml.safe_load(text) if key.startswith("execution.") else None
-        except (yaml.YAMLError, ValueError):  # `load_config` says so
+        except (yaml.YAMLError, ValueError):  # `load_config` reports it
             value = None
         choices.append([f"{key}={one}" for one in value] if isinstance(value, list) else [override])
     return [list(choice) for choice in product(*choices)]
@@ -100,7 +100,7 @@ _SUMS = ("n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_c
 
 
 class _Sums:
-    """What batches add up to: documents by fate and reason, logged lines by operation."""
+    """Sums over batches: documents by fate and reason, logged lines by operation."""
 
     def __init__(self) -> None:
         self.fates: dict[tuple[str, str | None], Counter[str]] = {}
@@ -119,7 +119,7 @@ class _Sums:
             self.operations.setdefault(counts.pop("operation"), Counter()).update(counts)
 
     def total(self, name: str, fate: str | None = None) -> int:
-        """The sum of ``name`` over all documents, or those of a fate."""
+        """The sum of ``name`` over all documents, or over those with one fate."""
         return sum(counts[name] for (found, _), counts in self.fates.items() if fate in (None, found))
 
 

@@ -89,10 +89,10 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
             extra=_named(work),
         )
         with ThreadPoolExecutor(max_workers=1) as pool:
-            # Measured while the lease is taken: that waits for Delta's log most of its time.
+            # Measure while taking the lease, which mostly waits for Delta's log.
             measuring = pool.submit(measure, begun)
             with hold(store, "execute") as lease:
-                # Before the look: a row that an earlier holder commits until then is seen, and none comes afterwards.
+                # Fence before reading changes: earlier holders' rows are then all visible, and none can follow.
                 fence(store, lease, WRITTEN)
                 units = measuring.result()
                 if changes(store, "refinements", work.refinements_version):
@@ -109,8 +109,8 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
 
 
 def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
-    """What there is to do, or None when the refinement covers every document."""
-    # Before the row itself: a version that comes between the two is seen as one that came since.
+    """The pending work, or None if the refinement covers every document."""
+    # Read before the row itself: a version committed between the two then counts as later.
     refinements_version = store.version("refinements")
     with ThreadPoolExecutor(max_workers=2) as pool:
         heads = pool.map(store.version, ("documents", "programs"))
@@ -125,7 +125,7 @@ def _prepare(store: Store, config: Config, refiners: Refiners) -> Work | None:
         )
     version = 0 if last is None else last["version"] + 1
     if last is not None and receipt_after(store, last) is not None:
-        # Its tables contain documents that were forgotten since, or no longer exist: execute all others again.
+        # Its tables contain documents that were forgotten later, or no longer exist: execute all others again.
         _log.info("execute: documents were forgotten since %s:%d; all others are executed again", name, last["version"])
         last = None
     after = -1 if last is None else last["last_unit"]
@@ -145,7 +145,7 @@ def _standing(store: Store, config: Config, refiners: Refiners) -> Executed:
 
 
 def _named(work: Work) -> dict[str, Any]:
-    """What log collectors get with each line about this work."""
+    """The fields that log collectors get with each line about this work."""
     return {"store": work.store.location, "refinement": work.name, "refinement_version": work.version}
 
 
@@ -165,7 +165,7 @@ def _log_start(work: Work, parts: Sequence[Batch], reached: Reached | None) -> N
     named = (work.name, work.version, fingerprint(work.identity)[:8], ", ".join(refiners))
     _log.info(told, *named, documents, units, len(parts), work.store.location, *versions.values(), extra=values)
     if reached is not None:
-        went_on = "execute: going on after unit %d, where a run that ended early had executed %d documents"
+        went_on = "execute: continuing after unit %d; an interrupted run had executed %d documents"
         _log.info(went_on, reached.unit, reached.counts["documents"], extra=values)
 
 
@@ -177,14 +177,14 @@ def _log_end(work: Work, counts: dict[str, int], seconds: float) -> None:
 
 
 def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | None, lease: Lease) -> Executed:
-    """Write all batches after ``before`` (None: all there are) and commit the version."""
+    """Write all batches after ``before`` (None: all batches) and commit the version."""
     started = time.monotonic()
     reached = None if before is None else go_on(work, lease, before)
     parts = batches(work, [unit for unit in units if reached is None or unit[0] > reached.unit])
     _log_start(work, parts, reached)
     mode: Literal["overwrite", "append"] = "append" if reached is not None or work.last is not None else "overwrite"
     reached = reached or _begin(work, lease)
-    # What the documents that are executed again had added to the version before: its execution, once more.
+    # The previous version's counts of the documents that are executed again, found by executing that version again.
     old = work.replaced()
     gone = {} if old is None else count_documents(old)
     whole = _counts(work, reached, gone)
@@ -192,7 +192,7 @@ def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | No
     running = share_of_tasks(work.store.spark)
     total = sum(batch.documents for batch in parts)
     with Progress("execute", total, "documents", running=running, fields=_named(work)) as progress:
-        # A version without documents is written, too.
+        # A version without documents is also written.
         for number, batch in enumerate(parts or ([] if before else [Batch((), 0, 0)]), 1):
             progress.expect(batch.documents)
             last = number >= len(parts)
@@ -212,12 +212,12 @@ def _execute(work: Work, units: list[tuple[int, int, int]], before: Reached | No
 
 
 def _begin(work: Work, lease: Lease) -> Reached:
-    """The tables as the version before has them, without the rows of runs that died and of documents that come again."""
+    """Reset the tables to the previous version, without rows of interrupted runs and of documents that are executed again."""
     store, own = work.store, purpose(work)
     if work.retried is not None:
         check_transactions(store.spark)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        # Remove the rows of runs that died before their commit, possibly with other settings.
+        # Remove the rows of runs that were interrupted before their commit, possibly with other settings.
         stands = None if work.last is None else work.last["quarantine_version"]
         cleaning = pool.submit(settle_quarantine, store, lease, work.name, stands, own)
         heads = dict(zip(RESULT_TABLES, pool.map(partial(_base, work, lease), RESULT_TABLES), strict=True))
@@ -233,14 +233,14 @@ def _begin(work: Work, lease: Lease) -> Reached:
 
 
 def _base(work: Work, lease: Lease, table: str) -> int:
-    """Make the table's head the one to write on, and return its version."""
+    """Make the table's head the version to write on, and return its number."""
     if work.last is None:
         return work.store.version(table)
     return settle(work.store, lease, table, work.last[f"{table}_version"])
 
 
 def _counts(work: Work, reached: Reached, gone: Mapping[str, int]) -> dict[str, int]:
-    """Counts over all documents of this version so far: what its batches add to the version before."""
+    """Counts over all documents of this version so far: those of the previous version plus those of its batches."""
     before = work.last["counts"].asDict() if work.last is not None else {}
     return {name: before.get(name, 0) + reached.counts[name] - gone.get(name, 0) for name in COUNTS}
 
@@ -259,7 +259,7 @@ def _row(
         "document_refiner": work.refiners.document.refiner if work.refiners.document else None,
         "chunk_refiner": work.refiners.chunk.refiner if work.refiners.chunk else None,
         "identity": json.dumps(work.identity, sort_keys=True),
-        # Not the session's own settings: a local one's may hold the keys of an object store.
+        # Without the session's settings: a local session's may contain the keys of an object store.
         "configuration": json.dumps(work.config.model_dump(mode="json", exclude={"spark"}), sort_keys=True),
         **{f"{table}_version": versions[table] for table in VERSIONED},
         "counts": counts,

@@ -13,14 +13,14 @@ _FIRST = frozenset(
         *("min_words", "max_repeats", "on_failed_chunk"),
     }
 )
-"""Execution settings that every fingerprint has had since the first: these stand in it whatever their value."""
+"""Execution settings of the first fingerprints: every fingerprint includes them, even at their default."""
 
 
 def identity(config: Config, refiners: Refiners) -> dict[str, Any]:
     """Everything that the fingerprint covers, by configuration key.
 
-    An execution setting that came later is left out at its default, so that a new setting leaves stored refinements as
-    they are. Whoever changes such a default adds a version of the rules.
+    An execution setting added later is omitted at its default, so that a new setting leaves stored refinements as
+    they are. A change of such a default needs a new version of the rules.
     """
     given = config.execution.model_dump(mode="json")
     semantics = given.pop("semantics")
@@ -49,7 +49,7 @@ _DEFAULT = "the default"
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The keys in which two identities differ, each with both values."""
+    """The keys in which two identities differ, with both values."""
     keys = sorted({*old, *new})
     return [
         f"{key}: was {old.get(key, _DEFAULT)}, now {new.get(key, _DEFAULT)}"

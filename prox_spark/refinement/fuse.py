@@ -1,4 +1,4 @@
-"""The fuse: a refinement outside of its limits is not committed."""
+"""The fuse: a refinement outside its limits is not committed."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from prox_spark.errors import FuseError
 
 
 def check_fuse(fuse: FuseConfig, counts: Mapping[str, int], refinement: str) -> None:
-    """Raise ``FuseError`` when a share lies outside its bounds; refinements under ``fuse.min_documents`` are not checked."""
+    """Raise ``FuseError`` if a share is outside its bounds; refinements under ``fuse.min_documents`` are not checked."""
     if counts["documents"] < fuse.min_documents:
         return
     shares = {

@@ -1,8 +1,8 @@
-"""The parts that executed documents fall into, one for each table that is written from them.
+"""The parts of the results of execution, one for each table that is written.
 
 Each part executes the documents again. Execution runs at memory speed, so reading the documents twice costs less than storing
-all results on disk and reading them back. What is executed is a pure function of
-documents and programs; the parts of one version can never disagree.
+all results on disk and reading them back. Execution is a pure function of
+documents and programs, so the parts of one version always agree.
 """
 
 from collections.abc import Iterator
@@ -29,26 +29,26 @@ PARTS = {
     "dropped_documents": DROPPED_DOCUMENTS,
     "quarantined": _QUARANTINED,
 }
-"""Every part and its columns; dropped lines without those that are the same for all of them.
+"""Every part and its columns; for dropped lines without the columns that are constant.
 
-``refined`` has a row for every document, with its ``fate``: those of other fates are counted on the way, and not written.
+``refined`` has a row for every document, with its ``fate``: documents with other fates are counted, but not written.
 """
 
 _FATES = {"dropped_documents": "dropped", "quarantined": "quarantined"}
 
 _ROWS = 10_000
-"""Rows of an output batch: one input batch may lose hundreds of thousands of lines."""
+"""Maximum rows of an output batch: one input batch may lose hundreds of thousands of lines."""
 
 
 def of_all_lines(chunk_refiner: str | None) -> dict[str, str | None]:
-    """The columns of dropped lines that are the same for all of them, and their values."""
+    """The constant columns of dropped lines, and their values."""
     return {"stage": "chunk", "refiner": chunk_refiner}
 
 
 def execute_part(
     batches: Iterator[pa.RecordBatch], parameters: ExecutionParameters, part: str
 ) -> Iterator[pa.RecordBatch]:
-    """Execute the documents of ``batches`` and hand out the rows of one part; columns out: ``PARTS[part]``."""
+    """Execute the documents of ``batches`` and yield the rows of one part; columns out: ``PARTS[part]``."""
     schema = PARTS[part]
     for results in execute_documents(batches, parameters):
         line = results.column("kind")[0].as_py() == "line"
@@ -69,7 +69,7 @@ def execute_part(
 
 
 def _refiners(dropped: pa.RecordBatch, parameters: ExecutionParameters) -> pa.Array:
-    """Which refiner dropped each document; none dropped those that were empty."""
+    """The refiner that dropped each document; null for empty documents."""
     document, chunk = (pa.scalar(name, pa.string()) for name in (parameters.document_refiner, parameters.chunk_refiner))
     by_stage = pc.if_else(pc.equal(dropped.column("stage"), "document"), document, chunk)
     return pc.if_else(pc.equal(dropped.column("reason"), "empty"), pa.scalar(None, pa.string()), by_stage)

@@ -1,4 +1,4 @@
-"""How far a refinement version has come: recorded by its last complete batch, so that a run that died can continue there."""
+"""The progress of a refinement version, recorded by its last complete batch, so that an interrupted run can continue."""
 
 import json
 import logging
@@ -19,28 +19,28 @@ from prox_spark.tables.refinements import settle, settle_quarantine
 _log = logging.getLogger(__name__)
 
 LAST = "dropped_documents"
-"""The table that each batch but a run's last writes to at its end: what it says of itself counts for all of them."""
+"""The table that each batch except a run's last commits to at its end: the commit's metadata applies to all tables."""
 
 _COMMITS = 100
-"""How far back in the table's history a batch is looked for."""
+"""Number of commits of the table's history that are searched for a batch."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """All units up to ``unit`` are executed: versions of the tables that hold the result, and what was counted."""
+    """All units up to ``unit`` are executed: versions of the tables with the result, and the counts so far."""
 
     unit: int
     heads: Mapping[str, int]
     counts: Mapping[str, int]
 
     def plus(self, unit: int, heads: Mapping[str, int], counts: Mapping[str, int]) -> "Reached":
-        """After one more batch, which ends at ``unit``, has written ``heads`` and counted ``counts``."""
+        """The state after one more batch, which ends at ``unit`` and adds ``heads`` and ``counts``."""
         added = {name: self.counts[name] + counts[name] for name in COUNTS}
         return Reached(max(unit, self.unit), {**self.heads, **heads}, added)
 
 
 def purpose(work: Work, units: tuple[int, int] | None = None, reached: Reached | None = None) -> Purpose:
-    """What commits of this work say of themselves; ``units`` are a batch's first and last, ``reached`` its end."""
+    """The metadata of this work's commits; ``units`` are a batch's first and last, ``reached`` the state at its end."""
     details: dict[str, Any] = {
         "fingerprint": fingerprint(work.identity),
         "documents_version": work.documents_version,
@@ -54,9 +54,9 @@ def purpose(work: Work, units: tuple[int, int] | None = None, reached: Reached |
 
 
 def interrupted(work: Work) -> tuple[Work, Reached] | None:
-    """The same work, by the documents and programs that a run which died had begun with, and how far it came; else None.
+    """If a run of this work was interrupted: the work with that run's documents and programs, and its progress; else None.
 
-    Its tables stand as they stood then (``go_on``).
+    ``go_on`` resets the tables to that state.
     """
     if work.retried is not None:
         return None
@@ -72,7 +72,7 @@ def interrupted(work: Work) -> tuple[Work, Reached] | None:
         if _was_forgotten(then) or retried(then) is not None:
             return None
         reached = Reached(**said["reached"])
-        # The commit that says so is itself this table's version.
+        # The commit with this metadata is itself this table's version.
         return then, replace(reached, heads={**reached.heads, LAST: entry.version})
     return None
 
@@ -83,11 +83,11 @@ def _was_forgotten(work: Work) -> bool:
 
 
 def go_on(work: Work, lease: Lease, reached: Reached) -> Reached | None:
-    """Make the tables hold what they held at ``reached``; None where they cannot, as VACUUM removed their files."""
+    """Reset the tables to their state at ``reached``; None if that is impossible because VACUUM removed their files."""
     try:
         heads = {table: settle(work.store, lease, table, reached.heads[table]) for table in RESULT_TABLES}
     except StoreError as error:
-        _log.warning("execute: cannot go on after unit %d, it starts over: %s", reached.unit, error)
+        _log.warning("execute: cannot continue after unit %d, starting over: %s", reached.unit, error)
         return None
     quarantine = reached.heads["quarantine"]
     heads["quarantine"] = settle_quarantine(work.store, lease, work.name, quarantine, purpose(work))

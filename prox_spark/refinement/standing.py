@@ -1,4 +1,4 @@
-"""A configuration's refinement as it stands in the store, and the version of the rules that it goes on by."""
+"""A configuration's refinement in the store, and the version of the rules that it uses."""
 
 import json
 
@@ -13,10 +13,10 @@ from prox_spark.tables.store import Store
 
 
 def find_standing(store: Store, config: Config, refiners: Refiners) -> tuple[Config, Row | None]:
-    """The newest row of the configuration's refinement, and the configuration with the version of the rules that it has.
+    """The newest row of the configuration's refinement, and the configuration with its version of the rules.
 
-    Where the configuration names no version, a refinement that exists goes on by its own, and a new one begins with
-    ``SEMANTICS``: a newer package changes no result that users stored.
+    If the configuration sets no version of the rules, an existing refinement keeps its version, and a new one uses
+    ``SEMANTICS``: a newer package does not change stored results.
     """
 
     def with_rules(semantics: int) -> Config:
@@ -31,7 +31,7 @@ def find_standing(store: Store, config: Config, refiners: Refiners) -> tuple[Con
     if config.refinement is not None:
         row = newest(config)
         return (config if row is None else with_rules(json.loads(row["identity"])["semantics"])), row
-    # Without a name of its own, each version of the rules makes another name.
+    # Without a configured name, each version of the rules gives another name.
     for semantics in range(1, SEMANTICS):
         row = newest(with_rules(semantics))
         if row is not None:

@@ -1,7 +1,7 @@
 """One Arrow batch of documents with their programs, executed. Pure: no Spark.
 
-Input columns: ``doc_id``, ``unit``, ``text``, ``keep_score``, ``chunks`` (a list of ``CHUNK_PROGRAM``) and, where they are
-to be handed on, ``source``, ``url`` and ``metadata``; output: ``RESULTS``.
+Input columns: ``doc_id``, ``unit``, ``text``, ``keep_score``, ``chunks`` (a list of ``CHUNK_PROGRAM``) and, if they are
+passed through, ``source``, ``url`` and ``metadata``; output: ``RESULTS``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from prox_spark.execution.log_hash import log_hashes
 from prox_spark.schemas import DROPPED_LINES, line_columns
 
 _LINES = 1 << 16
-"""Dropped lines of an output batch: a long document may have millions, and each row needs a few hundred bytes."""
+"""Maximum dropped lines of an output batch: a long document may have millions, and each row needs a few hundred bytes."""
 
 CHUNK_PROGRAM = pa.struct(
     [
@@ -63,7 +63,7 @@ RESULTS = pa.schema(
 """Rows of two kinds: flat rows cross from Arrow to Spark at several times the speed of nested ones.
 
 A ``document``: ``fate`` is refined, dropped or quarantined, ``reason`` says why for the last two, whose ``text`` is null.
-A ``line`` that went from a refined document: its own ``text``, and the columns of ``dropped_lines``.
+A ``line`` that was removed from or changed in a refined document: its ``text``, and the columns of ``dropped_lines``.
 """
 
 
@@ -80,14 +80,14 @@ class ExecutionParameters:
 
 
 def columns_in(handed_on: Sequence[str]) -> list[str]:
-    """Names of the columns that documents come with, ``handed_on`` among them."""
+    """Names of the documents' columns, including ``handed_on``."""
     return list(
         dict.fromkeys(("doc_id", "unit", *line_columns("document"), *handed_on, "text", "keep_score", "chunks"))
     )
 
 
 def execute_documents(batches: Iterator[pa.RecordBatch], parameters: ExecutionParameters) -> Iterator[pa.RecordBatch]:
-    """Decide and execute every document of every batch: a row for each, and one for each line that went."""
+    """Decide and execute every document of every batch: a row for each document and for each removed or changed line."""
     for batch in batches:
         if batch.num_rows:
             yield from _execute(batch, parameters)
@@ -107,7 +107,7 @@ def _execute(batch: pa.RecordBatch, parameters: ExecutionParameters) -> Iterator
     if whole:
         back = None
     else:
-        # Results of the documents that were executed go back among all rows: null, or measured here, elsewhere.
+        # Merge the results of executed documents with the other rows, whose values are null or computed here.
         back = pc.if_else(live, pc.subtract(pc.cumulative_sum(live.cast(pa.int64())), 1), pa.scalar(None, pa.int64()))
         others = batch.column("text").filter(pc.invert(live))
         place = _interleaved(live)
@@ -154,7 +154,7 @@ def _execute(batch: pa.RecordBatch, parameters: ExecutionParameters) -> Iterator
 
 
 def _interleaved(live: pa.Array) -> pa.Array:
-    """For every row its place in (the live rows, then the others)."""
+    """Each row's index in the concatenation of the live rows and the others."""
     mask = live.to_numpy(zero_copy_only=False)
     place = np.empty(len(mask), np.int64)
     place[mask] = np.arange(mask.sum())

@@ -1,4 +1,4 @@
-"""The work of a refinement version: its documents, programs and settings. Reads tables and writes none."""
+"""The work of a refinement version: its documents, programs and settings. Only reads tables."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -27,28 +27,28 @@ from prox_spark.tables.units import Batch, by_unit, in_batches
 _log = logging.getLogger(__name__)
 
 BROADCAST_BYTES = 128 * 1024**2
-"""Programs of a batch, in memory, that every executor gets a copy of: the driver holds them too, and its heap may be 1 GB."""
+"""Maximum size in memory of a batch's programs for a broadcast: the driver holds them too, and its heap may be 1 GB."""
 
 _SHUFFLE_BYTES = 128 * 1024**2
-"""Stored bytes of text for each task of a join that moves it."""
+"""Stored bytes of text per task of a join that shuffles text."""
 
 _DOCUMENT_BYTES = 8192
-"""A document's size where only their number is known."""
+"""Assumed size of a document if only the number of documents is known."""
 
 BYTES_PER_CORE = 512 * 1024**2
-"""Stored bytes of a batch for each core: about a minute of work, long against the seconds that its commits take."""
+"""Stored bytes of a batch per core: about a minute of work, much longer than the seconds for its commits."""
 
 _PROGRAM_OVERHEAD = 128
-"""Bytes of a program in memory beside its output and scores: keys, numbers, null bits."""
+"""Bytes of a program in memory besides its output and scores: keys, numbers, null bits."""
 
 _REPLACING = ("MERGE", "DELETE", "UPDATE", "RESTORE")
-"""Operations by which rows of ``programs`` can become others; appends only add."""
+"""Table operations that can replace rows of ``programs``; appends only add rows."""
 
 _KEYS = ("doc_id", "content_hash")
 _PROGRAM_KEY = ("doc_id", "content_hash", "stage", "chunk", "refiner")
 
 NO_UNIT = 2**62
-"""Beyond every unit."""
+"""Greater than every unit."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Work:
     refinements_version: int
     after_unit: int
     retried: DataFrame | None = None
-    """doc_id of the documents of earlier versions whose failed programs were replaced since: they are executed again."""
+    """doc_id of earlier versions' documents whose failed programs were replaced later: they are executed again."""
     sample: float = 1.0
 
     def documents(self, batch: Batch | None = None) -> DataFrame:
-        """The documents that this version adds or replaces, all of them or a batch's."""
+        """The documents that this version adds or replaces, optionally of one batch."""
         return self._in_version(self.store.read("documents", self.documents_version), batch)
 
     def programs(self, batch: Batch | None = None) -> DataFrame:
@@ -96,8 +96,8 @@ class Work:
         return new.where(self.sampled()) if self.sample < 1 else new
 
     def complete(self) -> Column:
-        """Whether a document with its ``grouped`` programs has all that it needs: its document program and, where that keeps it,
-        chunk programs."""
+        """Whether a document with its ``grouped`` programs is complete: it has a document program and, if that keeps it, chunk
+        programs."""
         complete = F.lit(True)
         if self.refiners.document:
             complete = complete & F.coalesce("has_document", F.lit(False))
@@ -108,19 +108,19 @@ class Work:
         return complete
 
     def replaced(self) -> "Work | None":
-        """What the last version made of the documents that are executed again; None where there are none."""
+        """The last version's work on the documents that are executed again; None if there are none."""
         if self.last is None or self.retried is None:
             return None
         versions = {name: self.last[name] for name in ("documents_version", "programs_version")}
         return replace(self, **versions, after_unit=NO_UNIT)
 
     def sampled(self) -> Column:
-        """The same documents for the same share, whatever the partitions."""
+        """Selects the sample: the same share always gives the same documents, whatever the partitions."""
         return F.pmod(F.xxhash64("doc_id"), F.lit(1_000_000)) < F.lit(round(self.sample * 1_000_000))
 
 
 def retried(work: Work) -> DataFrame | None:
-    """doc_id of the last version's documents whose failed programs were replaced since, None where there are none."""
+    """doc_id of the last version's documents whose failed programs were replaced later, None if there are none."""
     if work.last is None or work.last["programs_version"] == work.programs_version:
         return None
     since = changes(work.store, "programs", work.last["programs_version"], work.programs_version)
@@ -141,8 +141,8 @@ def last_unit(store: Store, version: int) -> int:
 def measure(work: Work) -> list[tuple[int, int, int]]:
     """Number, documents and stored bytes (of text and programs) of every unit of this work, in order.
 
-    Looks at narrow columns only. Raises ``IncompleteError`` where the counts show that documents lack programs; one that is
-    missing beside one too many is found when its batch is executed.
+    Reads narrow columns only. Raises ``IncompleteError`` if the counts show that documents lack programs; if one program is
+    missing and another is surplus, the error comes when the batch is executed.
     """
     after = F.col("unit") > work.after_unit
     sampled = after & work.sampled() if work.sample < 1 else after
@@ -191,21 +191,21 @@ def _again(work: Work) -> list[Row]:
 
 
 def incomplete(missing: int) -> IncompleteError:
-    """The error of a refinement some of whose documents have not been generated for."""
+    """The error for a refinement with documents that lack programs."""
     return IncompleteError(
         f"{missing} documents lack programs of this refinement; run `prox-spark generate` with the same configuration first"
     )
 
 
 def batches(work: Work, units: list[tuple[int, int, int]]) -> list[Batch]:
-    """The units of this work, a batch at a time."""
+    """The units of this work, in batches."""
     return list(in_batches(units, work.config.execute.batch_bytes or cores(work.store.spark) * BYTES_PER_CORE))
 
 
 def grouped(work: Work, batch: Batch | None = None) -> DataFrame:
-    """The programs of this work by document: its keep_score, its chunk programs in order, which stages there are, sums.
+    """The programs of this work by document: its keep_score, its chunk programs in order, the existing stages, sums.
 
-    ``n_bytes`` is about what they take in memory.
+    ``n_bytes`` is their approximate size in memory.
     """
     is_chunk = F.col("stage") == "chunk"
     chunk = F.struct(
@@ -236,10 +236,10 @@ def grouped(work: Work, batch: Batch | None = None) -> DataFrame:
 
 @contextmanager
 def with_programs(work: Work, batch: Batch) -> Iterator[DataFrame]:
-    """The batch's documents, each with its ``grouped`` programs, for the length of the block.
+    """The batch's documents, each with its ``grouped`` programs, for the duration of the block.
 
-    The programs travel to the documents, where they are small enough for each executor to hold them all. Otherwise text
-    moves, once: it is kept where it arrived.
+    The programs are broadcast if they are small enough for each executor. Otherwise text is shuffled
+    once and cached.
     """
     documents = work.documents(batch)
     with cached(grouped(work, batch)) as programs:
@@ -262,13 +262,13 @@ def with_programs(work: Work, batch: Batch) -> Iterator[DataFrame]:
 Task = Callable[[Iterator[pa.RecordBatch], ExecutionParameters], Iterator[pa.RecordBatch]]
 
 METADATA = ("source", "url", "metadata")
-"""What stands beside a document's text and is only handed on."""
+"""The columns beside a document's text, which are only passed through."""
 
 
 def execute_rows(
     work: Work, documents: DataFrame, execute: Task, schema: pa.Schema, handed_on: Sequence[str] = METADATA
 ) -> DataFrame:
-    """Documents ``with_programs`` through ``execute``, whose output has ``schema``.
+    """Runs documents from ``with_programs`` through ``execute``, whose output has ``schema``.
 
     ``handed_on`` are the columns of ``METADATA`` that ``execute`` needs.
     """

@@ -1,4 +1,4 @@
-"""Writing a batch of units: its documents are executed, counted and appended to each result table."""
+"""Writing a batch of units: executes its documents, counts them and appends them to each result table."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,11 +22,11 @@ from prox_spark.tables.units import Batch
 def write_batch(
     work: Work, batch: Batch, lease: Lease, reached: Reached, *, mode: Literal["append", "overwrite"], last: bool
 ) -> Reached:
-    """Execute a batch's documents and commit the result to each table; how far the version has come with it.
+    """Execute a batch's documents and commit the result to each table; returns the version's new progress.
 
-    ``last``: no batch follows. Otherwise the batch's end is a commit to ``LAST`` even where it has no rows for that table.
-    Raises ``IncompleteError`` for documents without programs and ``ConservationError`` where rows are lost: this batch then
-    counts for nothing.
+    ``last``: no batch follows. Otherwise the batch ends with a commit to ``LAST`` even if it has no rows for that table.
+    Raises ``IncompleteError`` for documents without programs and ``ConservationError`` if rows are lost: the batch is
+    then ignored.
     """
     units = (batch.first, batch.last)
     own = purpose(work, units)
@@ -42,7 +42,7 @@ def write_batch(
         all_matched, fates = Observation(), Observation()
         executed = _part(work, documents.observe(all_matched, *matched(work.complete())), "refined")
         refined = executed.observe(fates, *totals()).where("fate = 'refined'").drop("fate")
-        # Side by side: a commit waits more than it works.
+        # In parallel, because a commit mostly waits.
         refining = pool.submit(write, "refined", refined)
         lining = pool.submit(write, "dropped_lines", _part(work, documents, "dropped_lines"))
         written = refining.result()
@@ -62,7 +62,7 @@ def write_batch(
 
 
 def count_documents(work: Work) -> dict[str, int]:
-    """What all documents of this work count, ``COUNTS``, without a write."""
+    """The ``COUNTS`` of all documents of this work, without writing."""
     found = dict.fromkeys(COUNTS, 0)
     for batch in batches(work, measure(work)):
         with with_programs(work, batch) as documents:
@@ -76,7 +76,7 @@ def count_documents(work: Work) -> dict[str, int]:
 
 
 def _counts(batch: Batch, documents: dict[str, int], fates: dict[str, int]) -> dict[str, int]:
-    """A batch's ``COUNTS``. Raises where a document has no program, or no fate."""
+    """A batch's ``COUNTS``. Raises an error if a document has no program or no fate."""
     if documents["missing"]:
         raise incomplete(documents["missing"])
     out = fates["refined"] + fates["dropped_documents"] + fates["quarantined"]
@@ -106,14 +106,14 @@ def _part(work: Work, documents: DataFrame, part: str) -> DataFrame:
     rows = execute_rows(work, documents, execute, schema, METADATA if part == "refined" else ())
     if part != "dropped_lines":
         return rows
-    # The same in every row: they need not cross from Python for each of a document's lines.
+    # Constant columns: adding them here saves transferring them from Python for every line.
     chunk = work.refiners.chunk
     same = of_all_lines(chunk.refiner if chunk else None)
     return rows.withColumns({name: F.lit(value) for name, value in same.items()})
 
 
 def _quarantined(work: Work, failed: DataFrame, head: int) -> DataFrame:
-    """Rows of ``quarantine`` for documents that failed and are not there."""
+    """Rows of ``quarantine`` for failed documents that it does not contain yet."""
     there = work.store.read("quarantine", head).where(F.col("refinement") == work.name).select("doc_id")
     return failed.join(there, "doc_id", "left_anti").select(
         "doc_id",
