@@ -1,6 +1,6 @@
-"""``evaluate``: refines labelled files with the configuration's refiners and compares with the labels; measures models.
+"""``evaluate``: refines labelled files and compares the results with the labels; measures pretrained models.
 
-Each file gets a separate store. So the measurement covers a complete refinement, with guards and failures, and a second run
+Each file gets a separate store, so the measurement covers a complete refinement, with guards and failures, and a second run
 runs no model.
 """
 
@@ -39,9 +39,9 @@ _ANYTHING = FuseConfig(kept_documents=(0.0, 1.0), kept_characters=(0.0, 1.0), fa
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured, by file; the folder with ``evaluation.json`` and the pictures.
+    """The measurements, by file, and the folder with ``evaluation.json`` and the charts.
 
-    ``models`` and ``compute`` are as ``evaluation.models.evaluate_models`` gives them, empty where no model was measured.
+    ``models`` and ``compute`` are the results of ``evaluation.models.evaluate_models``, empty if no model was measured.
     """
 
     output: str
@@ -54,8 +54,8 @@ class Evaluation:
 def evaluate(start: Callable[[], SparkSession], config: Config) -> Evaluation:
     """Measure the chunk refiner on ``evaluate.pages``, the document refiner on ``evaluate.documents``, and ``evaluate.models``.
 
-    ``start`` gives the session; models alone need none unless they were trained on a refinement, whose compute the store knows.
-    Raises ``ConfigError`` where a stage that is to be measured is null, ``TrainingError`` for files without labels.
+    ``start`` gives the session; models need one only if they were trained on a refinement, whose compute is read from its store.
+    Raises ``ConfigError`` if a measured stage is null, ``TrainingError`` for files without labels.
     """
     settings = config.evaluate
     if settings is None:
@@ -164,7 +164,7 @@ def _run(config: Config, settings: EvaluateConfig, file: LabelFile, **off: None)
     format_name = "parquet" if file.path.endswith(".parquet") else "json"
     columns = {"doc_id": "doc_id", "text": file.text_column}
     path = Path(file.path).absolute()
-    # A store for each file as it is now: another of its name, or its next version, has its own.
+    # The store belongs to this state of the file: another file with its name, or a changed file, gets another store.
     written = path.stat()
     mark = hashlib.sha256(f"{path} {written.st_size} {written.st_mtime_ns}".encode()).hexdigest()[:8]
     changed = {
@@ -178,13 +178,13 @@ def _run(config: Config, settings: EvaluateConfig, file: LabelFile, **off: None)
 
 
 def _programs(store: Store, stage: StagePlan | None) -> DataFrame:
-    """What this refiner wrote; the store may hold what others did, evaluated before."""
+    """This refiner's programs; the store may also contain those of refiners evaluated earlier."""
     assert stage is not None, "a stage that is null is refused before"
     return store.read("programs").where((F.col("stage") == stage.stage) & (F.col("refiner") == stage.fingerprint))
 
 
 def _refine(spark: SparkSession, run: Config) -> str:
-    """Refine, and give the refinement's name and version, as SQL over the store takes it."""
+    """Refine, and return the refinement's ``NAME:VERSION`` for SQL over the store."""
     done = refine(spark, run)
     return f"{done.refinement}:{done.version}"
 
@@ -198,7 +198,7 @@ def _semantics(store: Store, refined: str) -> int | None:
 
 
 def _chunks(programs: DataFrame) -> dict[str, Any]:
-    """How many chunks there are of each status, and which share failed or was no program."""
+    """Number of chunks by status, and the share that failed or was not a valid program."""
     counts = {row[0]: row[1] for row in programs.groupBy("status").count().orderBy("status").collect()}
     total = sum(counts.values())
     bad = counts.get("failed", 0) + counts.get("invalid", 0)
@@ -206,7 +206,7 @@ def _chunks(programs: DataFrame) -> dict[str, Any]:
 
 
 def _line_scores(programs: DataFrame, lines: dict[str, int]) -> dict[str, Any] | None:
-    """Each page's scores, NaN for lines that were not asked about; None where the refiner gives none."""
+    """Each page's scores, NaN for lines that were not scored; None if the refiner gives no scores."""
     rows = programs.where("line_scores IS NOT NULL").select("doc_id", "line_start", "line_scores").collect()
     if not rows:
         return None

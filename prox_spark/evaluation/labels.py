@@ -1,4 +1,4 @@
-"""Labelled pages and documents with what they are grouped by."""
+"""Labelled pages and documents with their grouping columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from prox_spark.corpora.labels import check_document, check_page, read_records
 from prox_spark.errors import TrainingError
 
 GROUPS = ("source", "page_type", "lang")
-"""Columns by which scores are also given, where the table has them."""
+"""Columns by which scores are also reported, if the table has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A page's lines, or a document as one line: labels, words, what it is grouped by."""
+    """A page's lines, or a document as one line: labels, words, values of the grouping columns."""
 
     keep: Any
     words: Any
@@ -33,7 +33,7 @@ class LabelFile:
 
 
 def read_labels(path: str, *, documents: bool) -> LabelFile:
-    """The labels of a file. Raises ``TrainingError`` with the record where one is missing, doubled or does not fit."""
+    """The labels of a file. Raises ``TrainingError`` with the record's place for a missing, duplicate or unsuitable label."""
     found: dict[str, Labelled] = {}
     column = ""
     for record, where in read_records(Path(path)):
@@ -66,7 +66,7 @@ def _same(column: str, found: str, where: str) -> str:
 
 
 def members(labels: Sequence[Labelled]) -> dict[str, dict[str, list[int]]]:
-    """For each grouping column, each of its values and the places of its members."""
+    """For each grouping column, its values, each with the indices of its members."""
     found: dict[str, dict[str, list[int]]] = {}
     for place, one in enumerate(labels):
         for key, value in one.groups:

@@ -15,7 +15,7 @@ Array = Any
 
 
 def rates(keep: Array, stays: Array, weight: Array) -> dict[str, float]:
-    """Precision, recall and F1 of what is 1 in ``stays`` against ``keep``; 0 where nothing is there to be right about."""
+    """Precision, recall and F1 of the ones in ``stays`` against ``keep``; 0 if a rate's denominator is 0."""
     right = float((weight * keep * stays).sum())
     said, true = float((weight * stays).sum()), float((weight * keep).sum())
     return {
@@ -26,7 +26,7 @@ def rates(keep: Array, stays: Array, weight: Array) -> dict[str, float]:
 
 
 def judge(labels: Sequence[Labelled], stays: Sequence[Array]) -> dict[str, Any]:
-    """All rates of these pages, given which of their lines stay, and those of keeping everything."""
+    """All rates of these pages, given their kept lines, and the rates of keeping everything."""
     if not labels:
         return {}
     keep, words = (np.concatenate([getattr(one, name) for one in labels]) for name in ("keep", "words"))
@@ -54,7 +54,7 @@ def judge_groups(labels: Sequence[Labelled], stays: Sequence[Array]) -> dict[str
 
 
 def sweep(keep: Array, scores: Array, weight: Array, thresholds: Iterable[float]) -> list[dict[str, float]]:
-    """Rates of keeping, and the share that is kept, for each threshold; a score at the threshold stays."""
+    """Rates of keeping, and the kept share, for each threshold; a score equal to the threshold is kept."""
     found = []
     for threshold in thresholds:
         stays = (scores >= threshold).astype(float)
@@ -64,8 +64,8 @@ def sweep(keep: Array, scores: Array, weight: Array, thresholds: Iterable[float]
 
 
 def judge_scores(keep: Array, scores: Array) -> dict[str, Any]:
-    """Area under the ROC curve (None where all labels are the same) and calibration: the expected error, and for each tenth of
-    the scores what was kept."""
+    """Area under the ROC curve (None if all labels are the same) and calibration: the expected error, and the kept share
+    for each tenth of the score range."""
     p = np.clip(scores, 1e-9, 1 - 1e-9)
     scored = Scored(np.log(p / (1 - p)), keep.astype(np.float32), np.ones(len(keep), np.float32))
     place = np.minimum((p * _BINS).astype(int), _BINS - 1)

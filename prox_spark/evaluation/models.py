@@ -1,7 +1,7 @@
-"""Pretrained models measured: perplexity of clean text, a suite of tasks, compute. Needs no Spark.
+"""Measures pretrained models: perplexity of clean text, a suite of tasks, compute. Needs no Spark.
 
 The measurements of a model are written to the folder ``models`` in the output as soon as they are known. An interrupted run
-continues with the next model, and the same command again measures nothing.
+continues with the next model, and a repeated command measures nothing.
 """
 
 import hashlib
@@ -33,11 +33,11 @@ Refining = Callable[[str, str | None], list[Stage]]
 
 
 _WINDOW = 2048
-"""A whole context of a recent model, a hundred thousand tokens, would have more logits than memory holds."""
+"""Maximum window: the logits of a recent model's whole context, a hundred thousand tokens, do not fit into memory."""
 
 
 def named_folders(settings: EvaluateConfig) -> dict[str, Path]:
-    """The models' folders by the names under which they are reported. Raises ``RefinerError`` where one cannot be used."""
+    """The models' folders by the names under which they are reported. Raises ``RefinerError`` if one cannot be used."""
     folders = [resolve_model(model, None) for model in settings.models]
     # A download's folder is named after its commit.
     short = [Path(model).name if Path(model).expanduser().is_dir() else model for model in settings.models]
@@ -48,7 +48,7 @@ def named_folders(settings: EvaluateConfig) -> dict[str, Path]:
 
 
 def refinements_named(folders: Mapping[str, Path]) -> set[str]:
-    """The refinements that these models were trained on, as their ``pretraining.json`` say."""
+    """The refinements that these models were trained on, from their ``pretraining.json``."""
     records = [read_record(folder) for folder in folders.values()]
     return {str(one["data"]["refinement"]) for one in records if one is not None and one["data"]["refinement"]}
 
@@ -70,7 +70,7 @@ def evaluate_models(
 
 
 def _mark(folder: Path, settings: EvaluateConfig, suite: Suite | None) -> str:
-    """Over all that a measurement depends on: settings, suite, and each file that is read, by size and time of change."""
+    """Hash of all inputs of a measurement: settings, suite, and each file that is read, by size and time of change."""
     told: list[Any] = [
         settings.model_dump(mode="json", include={"perplexity_bytes", "text_key", "window"}),
         __version__,
@@ -106,7 +106,7 @@ def _measured(
         for path, documents in texts.items():
             found["perplexity"][path] = measure(model, encode(tokenizer, documents, begin), documents, window)
     if suite is not None:
-        # A model that `pretrain` made from nothing saw the end token before a document, and no other.
+        # A model that `pretrain` trained from random weights only ever saw the end token before a document.
         record = read_record(folder)
         own = record is not None and record["settings"]["base"] is None
         found["suite"] = run_suite(suite, model, tokenizer, window, begin_token(folder, tokenizer) if own else None)
@@ -124,9 +124,9 @@ def _window(settings: EvaluateConfig, model: Any, folder: Path) -> int:
 
 def compute_of(folders: Mapping[str, Path], refining: Refining) -> dict[str, Any]:
     """The compute of models that ``pretrain`` made: ``rows`` (``costs.compute.account``), ``stages`` of each refinement,
-    ``points`` of a picture by model (FLOPs, bits per byte), and ``notes`` on what could not be counted or compared.
+    ``points`` of a chart by model (FLOPs, bits per byte), and ``notes`` on models that could not be counted or compared.
 
-    ``report`` and others may call it for folders of their own.
+    ``report`` and other code may call it for any model folders.
     """
     notes: list[str] = []
     stages: dict[tuple[str, str | None], list[Stage] | None] = {}
@@ -180,7 +180,7 @@ def _trained(name: str, record: Mapping[str, Any], stages: Sequence[Stage] | Non
 
 
 def _comparable(trained: list[Trained], measured: Mapping[str, str | None], notes: list[str]) -> list[Trained]:
-    """Without the curves of models that were measured on another text than the first one."""
+    """Removes the curves of models that were measured on a different text than the first one."""
     found = []
     for model in trained:
         if measured[model.name] is None:

@@ -1,4 +1,4 @@
-"""Pictures of what ``evaluate`` measured."""
+"""Charts of the measurements of ``evaluate``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from prox_spark.errors import InstallationError
 
 
 def check_drawing() -> None:
-    """Raise ``InstallationError`` if drawing is impossible, before hours of measurement."""
+    """Raise ``InstallationError`` if drawing is impossible; called before hours of measurement."""
     _figure()
 
 
