@@ -62,13 +62,13 @@ def _refine(spark: SparkSession, corpus: Path) -> str:
     chunk_plan = plan_stages(first).chunk
     assert chunk_plan is not None
     with ThreadPoolExecutor(max_workers=1) as pool:
-        # vLLM takes half a minute to start, on one core: it does so while the corpus is read.
+        # vLLM takes half a minute to start, on one core, so it starts while the corpus is read.
         started = pool.submit(run_self_test, spark, chunk_plan, first.execution)
         for name in CORPUS:
             config = _config(corpus, name)
             prox_spark.ingest(spark, config)
         started.result()
-    # Its ingest finds that everything has been read.
+    # Its ingest has nothing left to read.
     done = prox_spark.refine(spark, config)
     chunk, counts = done.generate[-1], done.counts
     kept = counts["characters_kept"] / counts["characters"]
@@ -101,7 +101,7 @@ def _show(spark: SparkSession, corpus: Path) -> None:
 
 
 def _has_display() -> bool:
-    """Whether a person sees what a browser opens."""
+    """Whether a browser can show a page to the user."""
     graphical = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return sys.stdout.isatty() and bool(graphical)
 

@@ -1,4 +1,4 @@
-"""The files of the demo corpus: C4, DCLM, FineWeb and WARC, with the broken records that real corpora hold."""
+"""The files of the demo corpus: C4, DCLM, FineWeb and WARC, with the broken records that real corpora contain."""
 
 import gzip
 import io
@@ -48,7 +48,7 @@ FINEWEB_SCHEMA = pa.schema(
 
 
 def write_corpus(folder: Path) -> None:
-    """Writes the four files of ``FILES`` into a folder, which is made where it is missing; the same bytes each time."""
+    """Writes the four files of ``FILES`` into a folder, which is created if missing; the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
     by_format: dict[str, list[Page]] = {name: [] for name in FILES}
     for page in pages():
@@ -62,7 +62,7 @@ def write_corpus(folder: Path) -> None:
 
 
 def _json_lines(records: Iterable[dict[str, Any] | list[Any] | bytes]) -> bytes:
-    """One line a record; bytes stand for themselves."""
+    """One line per record; bytes are written unchanged."""
     return b"".join(
         (record if isinstance(record, bytes) else json.dumps(record, ensure_ascii=False).encode()) + b"\n"
         for record in records
@@ -167,7 +167,7 @@ def _spread(records: list[Record], bad: Mapping[int, Record]) -> list[Record]:
 
 
 def _warc(found: list[Page]) -> bytes:
-    """A member of its own for each record, as crawlers write it, so that a reader may start at any record."""
+    """A separate gzip member for each record, as crawlers write it, so that a reader may start at any record."""
     info = b"software: demo-crawler/1.0\r\nformat: WARC File Format 1.0\r\ndescription: invented pages\r\n"
     first = _record(WarcRecordType.warcinfo, info, "warcinfo", "2024-03-01", "application/warc-fields", None)
     members = [first, *(_response(page.url, page.date, html(page).encode()) for page in found)]

@@ -1,4 +1,4 @@
-"""Pages that nobody wrote for a reader: spam, placeholder text, link lists and thin tag pages, made from word lists.
+"""Pages without value for readers: spam, placeholder text, link lists and thin tag pages, made from word lists.
 
 Each function returns the lines of a page's body; all words, names and hosts are invented.
 """
@@ -60,7 +60,7 @@ def repetition(rng: random.Random) -> list[str]:
 
 
 def doorway(rng: random.Random) -> list[str]:
-    """Machine-spun praise in which only the nouns are exchanged."""
+    """Machine-generated praise in which only the nouns vary."""
     ware, town = rng.choice(WARES), rng.choice(TOWNS)
     praise = ["number one", "most loved", "award winning", "famous", "leading", "friendly", "passionate"]
     return [

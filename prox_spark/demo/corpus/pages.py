@@ -1,4 +1,4 @@
-"""The pages of the demo corpus: articles and junk, each in the clothes of a web site, and what of it is content."""
+"""The pages of the demo corpus: articles and junk, each in the layout of a web site, with labels of the content."""
 
 import functools
 import random
@@ -22,8 +22,8 @@ SITE_LINES = {"c4": 0.25, "dclm": 0.8, "fineweb": 0.5, "warc": 0.9}
 BULLETS = {"c4": "", "dclm": "• ", "fineweb": "- ", "warc": ""}
 CELLS = {"c4": " ", "dclm": "\t", "fineweb": " | ", "warc": "\t"}
 SHORTEST_SPLIT = 1380
-"""Articles of fewer characters stand on one page instead of two; threads, products and scripts without spaces are
-parted from 300 characters on."""
+"""Shorter articles (in characters) get one page instead of two; threads, products and scripts without spaces are
+split from 300 characters on."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class Page:
 
 
 def labels() -> list[dict[str, Any]]:
-    """What is content on each page of the JSON and Parquet files.
+    """Labels of the content of each page in the JSON and Parquet files.
 
-    One dictionary a page: ``file`` (format: c4, dclm, fineweb), ``url``, ``id`` (None for C4), ``kind``,
-    ``keep_document``, and ``keep``, one flag a line of ``text.split("\\n")``: True, False, or None where it is unclear.
+    One dictionary per page: ``file`` (format: c4, dclm, fineweb), ``url``, ``id`` (None for C4), ``kind``,
+    ``keep_document``, and ``keep``, one flag per line of ``text.split("\\n")``: True, False, or None if it is unclear.
     WARC pages are absent, because their lines depend on the extraction.
     """
     return [
@@ -86,7 +86,7 @@ def labels() -> list[dict[str, Any]]:
 
 @functools.cache
 def pages() -> tuple[Page, ...]:
-    """All pages in the order in which the files hold them; the same at each call and in each process."""
+    """All pages in the order of the files; the same at each call and in each process."""
     made = list(chain(_article_pages(), _front_pages(), _collections(), _junk_pages()))
     random.Random("order of the pages").shuffle(made)
     return tuple(made)
@@ -222,7 +222,7 @@ def _junk() -> Iterator[tuple[str, str, list[str]]]:
 
 @dataclass(frozen=True)
 class _Fill:
-    """What the ``{…}`` fields of a site's lines become on one page."""
+    """The values of the ``{…}`` fields of a site's lines on one page."""
 
     rng: random.Random
     title: str
@@ -283,7 +283,7 @@ def _left(lines: Sequence[str], into: str, rng: random.Random) -> list[str]:
 
 
 def _parts(article: Article) -> list[tuple[Block, ...]]:
-    """One or two parts about equally long; a thread is parted between posts, and no heading ends a part."""
+    """One or two parts of about equal length; a thread is split between posts, and no heading ends a part."""
     spaced = article.language not in ("zh", "ja")
     if article.characters < (SHORTEST_SPLIT if spaced and article.kind == "article" else 300) or article.language in (
         "de",
@@ -314,7 +314,7 @@ def _related(article: Article, rng: random.Random) -> list[str]:
 
 
 def _formats(name: str) -> Iterator[str]:
-    """Formats without end, in the shares of ``SHARES``, in an order of their own for each name."""
+    """An endless sequence of formats, in the shares of ``SHARES`` and in a separate order for each name."""
     deck = [into for into, share in SHARES.items() for _ in range(round(100 * share))]
     random.Random(f"formats of {name}").shuffle(deck)
     return cycle(deck)

@@ -15,7 +15,7 @@ FENCE = "```"
 
 @dataclass(frozen=True)
 class Block:
-    """Lines of one kind that stand together on a page.
+    """A group of lines of one kind on a page.
 
     ``kind`` is one of title, byline, heading, paragraph, list, table, code, author, signature (parts of an article) and
     menu, top, middle, bottom, footer (parts of a site). ``keep``: True is content, False is boilerplate, None is a line
@@ -128,7 +128,7 @@ def _article(genre: str, source: str) -> Article:
 
 
 def _blocks(lines: list[str]) -> Iterator[Block]:
-    """Groups an article's lines: a line of its own kind each, except that lists, tables and code hold together."""
+    """Groups an article's lines: each line is a block, except that lists, tables and code stay together."""
     kind, held = "", list[str]()
     for line in lines:
         if kind == "code":
