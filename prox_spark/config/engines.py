@@ -1,4 +1,4 @@
-"""Engine settings in a configuration: one frozen model for each ``kind``."""
+"""Engine settings in a configuration: a frozen model for each ``kind``."""
 
 import json
 import math
@@ -130,7 +130,7 @@ class DuplicatesSettings(Section):
     kind: Literal["duplicates"]
     keep: Literal["first", "longest", "best_score"] = "first"
     """Which document of a group is kept: the first in order of arrival, the longest, or the one with the best ``score``. An
-    earlier run's document always stays."""
+    earlier run's document is always kept."""
     score: str | None = None
     """For ``best_score``: a column of ``documents``, or a key of ``metadata``, with numbers. More is better."""
     words: Annotated[int, Field(gt=0, le=100)] = 5
@@ -138,7 +138,7 @@ class DuplicatesSettings(Section):
     buckets: Annotated[int, Field(ge=0, le=1000)] = 14
     """Documents with an equal bucket are duplicates; more buckets find less similar ones. 0: only equal normalised texts."""
     hashes: Annotated[int, Field(gt=0, le=100)] = 8
-    """MinHash values that make a bucket; more of them ask for more similarity."""
+    """MinHash values per bucket; more values require more similarity."""
 
     @model_validator(mode="after")
     def _with_score(self) -> "DuplicatesSettings":

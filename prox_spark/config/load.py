@@ -16,18 +16,18 @@ from prox_spark.library import Library
 from prox_spark.suggest import hint
 
 PRESETS = Library("preset", "presets", ".yaml")
-"""Configurations that ship with the package; the subfolder of one is the verb that it is for, ``refine`` where there is none."""
+"""Configurations that ship with the package; a preset's subfolder is its verb, ``refine`` without a subfolder."""
 
 _SCALARS = {bool: "true or false", int: "a number", float: "a number", date: "a date", datetime: "a time"}
-"""What YAML makes of some words that were meant as names."""
+"""Types that YAML gives to some words that were meant as names."""
 
 
 def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration and apply ``overrides`` to it.
 
     ``source`` is the name of a preset (``rules``), the path of a YAML file (one without a slash or the ending ``.yaml`` or
-    ``.yml`` only where no preset has that name), or None for overrides alone. Each override is ``key.sub=value``. A string is
-    taken as it stands, with whatever letters it has; other values are YAML. Another ``….engine.kind`` removes the settings of
+    ``.yml`` only if no preset has that name), or None for overrides alone. Each override is ``key.sub=value``. A string is
+    taken literally, whatever characters it has; other values are YAML. Another ``….engine.kind`` removes the settings of
     the old kind.
 
     Returns the checked ``Config``, which cannot be changed.
@@ -49,7 +49,7 @@ def load_config(source: str | Path | None, overrides: Sequence[str] = ()) -> Con
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        # Of a value that fits none of several types, the first reason says enough.
+        # If a value fits none of several types, the first reason is enough.
         problems = dict(reversed([_explain(item) for item in error.errors()]))
         raise ConfigError(f"{where}: " + "; ".join(reversed(problems.values()))) from None
 
@@ -99,7 +99,7 @@ def _find(key: str) -> tuple[list[str], list[Any]]:
     kinds: list[Any] = [Config]
     for index, name in enumerate(names):
         if dict[str, str] in kinds:
-            # Its names have dots of their own: spark.driver.memory.
+            # Spark's names contain dots: spark.driver.memory.
             return [*names[:index], ".".join(names[index:])], [str]
         models = [model for kind in kinds for model in models_in(kind)]
         kinds = [model.model_fields[name].annotation for model in models if name in model.model_fields]
@@ -117,7 +117,7 @@ def _default(names: list[str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str, kinds: list[Any]) -> Any:
-    """The value that ``text`` means: itself where a string is wanted, unless it is empty, in quotes, or a list or null fits."""
+    """The value of ``text``: literal if a string is expected, unless it is empty, in quotes, or a list or null fits."""
     fitting = {one for kind in kinds for one in _alternatives(kind)}
     is_string = str in fitting and fitting <= {str, list, type(None)}
     try:
@@ -134,7 +134,7 @@ def _value(key: str, text: str, kinds: list[Any]) -> Any:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation allows, without what is in them."""
+    """The types that an annotation allows, without their type arguments."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         for one in inner:
@@ -149,7 +149,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 def _explain(error: Any) -> tuple[str, str]:
     """A key, and its problem in one line: what is wrong, and for an unknown key the nearest known one."""
-    # pydantic puts the tag of a union's branch into the location; it is not a key of the user.
+    # pydantic puts the tag of a union's branch into the location; the user did not write it.
     location = [part for part in error["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
     known = _known_keys(location[:-1])
     key = ".".join(str(part) for part in _user_location(location))

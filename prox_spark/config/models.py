@@ -34,11 +34,11 @@ class InputConfig(Section):
     path: str | list[str]
     """A file, a folder, a glob, or a list of them; for ``delta`` a table's path, for ``table`` its name."""
     format: str
-    """How the corpus is stored: a name of the table of formats below."""
+    """Format of the corpus: a name in the table of formats below."""
     columns: dict[str, str] = {}
     """Map prox_spark columns (doc_id, text, url, source) to corpus columns, if the mapping of the format does not fit."""
     extract: str = DEFAULT
-    """What takes the text out of HTML, for ``warc``: a name of the table of extractors below."""
+    """The extractor of text from HTML, for ``warc``: a name in the table of extractors below."""
     source: str | None = None
     """Value of ``source`` for records without one. Default: the name of the format."""
     limit: Annotated[int, Field(gt=0)] | None = None
@@ -60,9 +60,9 @@ class InputConfig(Section):
         return self
 
     def reading(self, limits: DocumentLimits) -> str:
-        """What decides the texts and ids that a file's records get, as JSON: a file is done under the reading that did it.
+        """The settings that decide the texts and ids of a file's records, as JSON; stored with each file that they read.
 
-        Settings with their default are left out, so that a new one changes no reading that a store has.
+        Settings at their default are omitted, so that a new setting does not change the readings stored already.
         """
         found = self.model_dump(include={"format", "columns", "extract"}, exclude_defaults=True)
         found |= limits.model_dump(exclude_defaults=True)
@@ -119,12 +119,12 @@ class ExecutionConfig(Thresholds):
     """``keep``: the lines of a failed chunk stay unchanged. ``quarantine``: its document is quarantined."""
 
     def settings(self) -> ExecutionSettings:
-        """The part of this section that the executor itself reads."""
+        """The settings that the executor itself reads."""
         return ExecutionSettings(**self.model_dump(include=set(Thresholds.model_fields)))
 
 
 class FuseConfig(Section):
-    """Limits on what a refinement may keep. Outside of them it is not committed, so a broken refiner cannot empty a corpus."""
+    """Limits on the result of a refinement. Outside them it is not committed, so a broken refiner cannot empty a corpus."""
 
     min_documents: Annotated[int, Field(ge=0)] = 1000
     """Refinements with fewer documents are not checked."""
@@ -140,7 +140,7 @@ class GenerateConfig(Section):
     """Batching and parallelism of generation."""
 
     batch_units: Annotated[int, Field(gt=0)] | None = None
-    """Units per commit. Default: minutes of work for every engine, by the bytes of text that the units hold."""
+    """Units per commit. Default: minutes of work for every engine, estimated from the units' bytes of text."""
     partitions: Annotated[int, Field(gt=0)] | None = None
     """Tasks per batch. Use several per engine, so that it is not idle when a task ends. Default: three per core."""
     self_test: bool = True
@@ -189,7 +189,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _no_secrets(cls, given: object) -> object:
-        """Before any other check, whose message may repeat a value."""
+        """Runs before all other checks, because their messages may repeat a value."""
         why = in_settings(given)
         if why is not None:
             raise ValueError(why)

@@ -23,5 +23,5 @@ def named_shape(given: Any, sizes: Mapping[str, Any]) -> Any:
 
 
 def default_heads(hidden: int) -> int:
-    """A head for every 64 dimensions."""
+    """One head for every 64 dimensions."""
     return max(1, hidden // 64)
