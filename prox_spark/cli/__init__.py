@@ -5,7 +5,7 @@ import sys
 try:
     from prox_spark.cli.main import main
 except KeyboardInterrupt:
-    # It takes a second or more, in which Ctrl-C would print where Python was.
+    # The import takes a second or more, in which Ctrl-C would print a stack trace.
     sys.stderr.write("prox-spark: interrupted\n")
     raise SystemExit(130) from None
 

@@ -1,4 +1,4 @@
-"""What an error of the machine or of Spark comes from, where its first line does not say: a full disk, a missing connector."""
+"""Causes of errors whose first line does not name them: a full disk, a missing connector."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ _FULL_PATH = re.compile(
 )
 _LITTLE = 1 << 20
 _NETWORKS = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "lustre")
-"""Kinds of file systems that are not asked how full they are: one whose server is gone never answers."""
+"""File systems whose free space is not queried: if the server is gone, the query never returns."""
 
 _NO_SCHEME = re.compile(r"No FileSystem for scheme:? \"?(?P<scheme>[A-Za-z][\w+.-]*)")
 _NO_CLASS = re.compile(r"ClassNotFoundException: Class (?P<name>[\w.$]*(?:FileSystem|Fs)\w*) not found")
@@ -33,12 +33,12 @@ _CONNECTORS = {
 
 
 def cause(error: BaseException) -> str | None:
-    """The cause of an error, with what to do about it, in one line; ``None`` where it is none of those known here."""
+    """The cause of an error, with what to do about it, in one line; ``None`` if it is unknown."""
     return full_disk(error) or missing_connector(error)
 
 
 def full_disk(error: BaseException) -> str | None:
-    """What is full, where an error comes from a full disk: the path that could not be written, else the full file systems."""
+    """For an error of a full disk: the path that could not be written, else the full file systems."""
     chain = list(_chain(error))
     codes = [one for one in chain if isinstance(one, OSError) and one.errno in _FULL_CODES]
     said = "\n".join(_said(one) for one in chain)
@@ -53,7 +53,7 @@ def full_disk(error: BaseException) -> str | None:
 
 
 def _full_file_systems() -> list[str]:
-    """Mount points of local file systems with hardly any room."""
+    """Mount points of local file systems with hardly any free space."""
     found = []
     for part in psutil.disk_partitions(all=True):
         if part.fstype.startswith(_NETWORKS) or "ro" in part.opts.split(","):
@@ -72,7 +72,7 @@ def _temporary() -> str:
 
 
 def missing_connector(error: BaseException) -> str | None:
-    """Which connector Spark needs, where an error says that it has no file system for a kind of URL."""
+    """For an error of a missing file system: the connector that Spark needs."""
     said = "\n".join(_said(one) for one in _chain(error))
     if (found := _NO_SCHEME.search(said)) is not None:
         kind, what = found["scheme"], f"{found['scheme']}://"
@@ -91,7 +91,7 @@ def missing_connector(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it came from, in Python and as Spark keeps the JVM's."""
+    """The error and its causes, in Python and from the JVM."""
     seen: set[int] = set()
     pending: list[Any] = [error]
     while pending:
@@ -103,5 +103,5 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _said(error: BaseException) -> str:
-    """The message, with the stack of the JVM, which Spark's errors show only where they are told to."""
+    """The message with the JVM's stack, which Spark's errors hide by default."""
     return f"{error}\n{getattr(error, '_stackTrace', None) or ''}"

@@ -9,7 +9,7 @@ MAKE, MEASURE, OTHER = "Make refiners", "Measure", "Other"
 
 
 class GroupedVerbs(TyperGroup):
-    """Verbs in their order, each under the heading that its ``rich_help_panel`` names; headings of this module come first."""
+    """Verbs in order, each under the heading of its ``rich_help_panel``; the headings of this module come first."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         verbs: dict[str, list[tuple[str, Any]]] = {}
@@ -23,5 +23,5 @@ class GroupedVerbs(TyperGroup):
                 rows = [
                     (name, command.get_short_help_str(formatter.width - width - 6)) for name, command in verbs[heading]
                 ]
-                # Names of one width, so that the columns of all groups stand under each other.
+                # Pad names to one width, so that the columns of all groups are aligned.
                 formatter.write_dl([(f"{name:<{width}}", text) for name, text in rows])

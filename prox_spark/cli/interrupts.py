@@ -1,4 +1,4 @@
-"""Ctrl-C: it is noted whoever handles it, because what it interrupts may end with another error, as a call into the JVM does."""
+"""Records Ctrl-C, whatever handles it, because an interrupted call, for example into the JVM, may end with another error."""
 
 import signal
 import threading
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 EXIT_CODE = 130
-"""128 and the number of the signal, as shells have it."""
+"""128 plus the number of the signal, as in shells."""
 
 _came = False
 
 
 @dataclass(frozen=True)
 class _Noting:
-    """A handler of Ctrl-C that notes it, then does what the one before it does."""
+    """A handler of Ctrl-C that records it, then calls the previous handler."""
 
     before: Callable[[int, Any], Any]
 
@@ -26,7 +26,7 @@ class _Noting:
 
 
 def watch() -> None:
-    """Note every Ctrl-C from now on; again after what sets a handler of its own, such as a Spark session.
+    """Record every Ctrl-C from now on. Call it again after code that sets another handler, such as a Spark session.
 
     Only a process's main thread handles signals: elsewhere, and where Ctrl-C is ignored, nothing changes.
     """
@@ -37,7 +37,7 @@ def watch() -> None:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Note every Ctrl-C for the length of a block."""
+    """Record every Ctrl-C during the block."""
     global _came
     _came = False
     watch()

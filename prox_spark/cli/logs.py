@@ -1,4 +1,4 @@
-"""The log of the command line: options that every verb takes, and where its lines go. ``jobs/*.py`` come through here, too."""
+"""The log of the command line: the options that every verb takes, and the output. ``jobs/*.py`` use it, too."""
 
 import logging
 import sys
@@ -28,26 +28,26 @@ def _log_options(
         bool, typer.Option(_VERBOSE, help="Also show progress messages on a terminal (default: warnings only).")
     ] = False,
 ) -> None:
-    """Only its options count: ``Verbs`` gives them to every verb."""
+    """Defines the options that ``Verbs`` adds to every verb."""
 
 
 class Verbs(GroupedVerbs):
-    """All verbs, each with the options of the log: before the verb or after it."""
+    """All verbs. Each accepts the log's options before or after its name."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         own = typer.main.get_command(_options).params
         for option in own:
-            # Read by ``asked`` before anything is parsed: here they are checked, and shown by --help.
+            # ``asked`` reads them before parsing; here they are checked and shown by --help.
             option.expose_value = False
         for command in (self, *self.commands.values()):
             command.params = [*command.params, *own]
 
 
 def asked(words: Sequence[str]) -> LogSettings:
-    """What these words of a command line ask of the log; read before they are parsed, so that a wrong word is logged so, too."""
+    """The log options in these words of a command line, read before parsing, so that they also apply to parsing errors."""
     format_ = ""
-    # With no words the second list is the longer one.
+    # Without words the second list is longer.
     for word, after in zip(words, [*words[1:], ""], strict=False):
         if word == _FORMAT:
             format_ = after
@@ -58,12 +58,12 @@ def asked(words: Sequence[str]) -> LogSettings:
 
 
 def logged(words: Sequence[str]) -> AbstractContextManager[None]:
-    """The log on standard error, as these words ask, for the length of a block."""
+    """Log to standard error with the options in these words during the block."""
     return written(asked(words))
 
 
 def complain(reason: str, code: int) -> None:
-    """Why a verb ends with this exit code: one line; what an engine said last comes before it."""
+    """Write the reason for this exit code in one line, after the tail of an engine's log, if any."""
     first, *rest = [clean(line.rstrip()) for line in reason.splitlines() if line.strip()] or ["no reason given"]
     settings = chosen()
     if settings is not None and settings.format == "json":

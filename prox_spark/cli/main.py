@@ -274,7 +274,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         code = app(args=words, prog_name="prox-spark", standalone_mode=False)
     except typer.Abort as error:
-        # Typer makes one of the end of any file, too.
+        # Typer also turns the end of any file into an Abort.
         return _explained(error.__cause__) if isinstance(error.__cause__, EOFError) else _interrupted()
     except KeyboardInterrupt:
         return _interrupted()
@@ -285,7 +285,7 @@ def _run(words: Sequence[str]) -> int:
             raise
         return _explained(error)
     if code == interrupts.EXIT_CODE:
-        # Newer typers return it, without a word.
+        # Newer typers return the exit code without a message.
         return _interrupted()
     return code if isinstance(code, int) else 0
 
@@ -295,9 +295,9 @@ def _interrupted() -> int:
 
 
 def _explained(error: BaseException) -> int:
-    """Say what happened in one line, and return the exit code."""
+    """Report the error in one line, and return the exit code."""
     if interrupts.interrupted():
-        # A call into the JVM that Ctrl-C cut off ends with an error of its own.
+        # A call into the JVM that Ctrl-C interrupted ends with another error.
         return _interrupted()
     if isinstance(error, ProxSparkError):
         return _fail(str(error), 2 if isinstance(error, UsageError) else 1)
@@ -307,6 +307,6 @@ def _explained(error: BaseException) -> int:
 
 
 def _fail(reason: str, code: int) -> int:
-    """Say why, and return the exit code."""
+    """Report the reason, and return the exit code."""
     complain(reason, code)
     return code

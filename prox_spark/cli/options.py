@@ -29,7 +29,7 @@ Overrides = Annotated[
 
 
 def store_of(store: str | None, config: str | None, overrides: Sequence[str] | None) -> tuple[str, Config]:
-    """Location and configuration for a verb that may get only the store."""
+    """Location and configuration for a verb that may be called with only a store."""
     if store is None and config is None and not overrides:
         raise UsageError("name the store with --store STORE or --config NAME")
     loaded = load_config(config, [*(overrides or ()), *([f"store={store}"] if store else [])])
@@ -37,7 +37,7 @@ def store_of(store: str | None, config: str | None, overrides: Sequence[str] | N
 
 
 opened: ContextVar[str | None] = ContextVar("opened", default=None)
-"""The store that the verb works on, for what is said of its errors; None before it is known."""
+"""The verb's store, for error messages; None before it is known."""
 
 
 def session(config: Config):  # type: ignore[no-untyped-def]
@@ -49,7 +49,7 @@ def start(settings: dict[str, str]):  # type: ignore[no-untyped-def]
     from prox_spark.session import get_session
     from prox_spark.spark_api import quiet_queries
 
-    # Our error line has the same message.
+    # Our error line contains the same message.
     quiet_queries()
     session = get_session(settings)
     interrupts.watch()

@@ -68,7 +68,7 @@ def sql(
     from prox_spark.versions.sql import query
 
     if asked is not None:
-        # The first of the overrides stands where the query would.
+        # The first override is in the position of the query.
         overrides = [*([select] if select else ()), *(overrides or ())]
         select = question(asked, _by_letter(refinements or []))
     elif select is None:
@@ -211,5 +211,5 @@ def browse(
         write_json({"url": bound.url})
     else:
         write_line(f"Open {bound.url}")
-        write_line("Whoever has this address can read the store. Ctrl-C ends it.")
+        write_line("Anyone with this address can read the store. Press Ctrl-C to stop.")
     bound.serve()

@@ -1,4 +1,4 @@
-"""The verb ``init``: a configuration for files that are there."""
+"""The verb ``init``: writes a configuration for existing files."""
 
 import re
 import shlex
@@ -55,7 +55,7 @@ def init(
 
 
 def _configuration(preset: str, path: str, found: Guess) -> str:
-    """The preset's text with the corpus in place of its own."""
+    """The preset's text with this corpus instead of the preset's."""
     text = PRESETS.read(preset)
     if not _INPUT.search(text):
         raise UsageError(f"preset {preset} reads no corpus: choose one for `refine` (prox-spark presets)")
