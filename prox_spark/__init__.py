@@ -42,7 +42,7 @@ _MODULES = {
     "refine": "prox_spark.pipeline",
     "report": "prox_spark.reporting.report",
 }
-"""Where each function is defined; type checkers read the same from the imports above."""
+"""The module of each function; type checkers use the imports above."""
 
 
 def __getattr__(name: str) -> Any:

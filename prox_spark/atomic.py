@@ -1,7 +1,7 @@
-"""Files and folders on a local file system that are complete or not there.
+"""Atomic writing of files and folders on a local file system.
 
-Each is written beside its target, on the same file system and under a hidden name, and renamed at the end. Folders on remote
-file systems are ``exporting.staging``'s.
+Each is written beside its target, on the same file system and under a hidden name, and renamed at the end. For folders on remote
+file systems see ``exporting.staging``.
 """
 
 import logging
@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def whole_file(target: Path, *, shared: bool = False) -> Iterator[Path]:
-    """The path to write to inside the block; after it the file replaces ``target``, on an error it is removed.
+    """The path to write to inside the block. After it the file replaces ``target``; on an error it is removed.
 
-    The folder must exist. The hidden name is always the same, so that a killed process leaves no more than one file and the
-    next writer overwrites that: a target has one writer at a time, unless it is ``shared``.
+    The folder must exist. The hidden name is always the same, so that a killed process leaves at most one file and the
+    next writer overwrites it. A target must have only one writer at a time, unless it is ``shared``.
     """
     own = f".{uuid.uuid4().hex}" if shared else ""
     partial = target.with_name(f".{target.name}{own}.partial")
@@ -37,16 +37,16 @@ def whole_file(target: Path, *, shared: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(target: Path, key: str | None = None) -> Iterator[Path]:
-    """The folder to write to inside the block; after it the folder gets the name of ``target``, whose parents are made.
+    """The folder to write to inside the block; after it the folder is renamed to ``target``, whose parents are created.
 
-    On an error the folder is removed, unless ``key`` is given: then it stays, and the next block with the same key gets it
-    back to resume the work. Raises ``UsageError`` where the target holds files at the end: an existing folder is never replaced.
+    On an error the folder is removed, unless ``key`` is given: then it is kept, and the next block with the same key gets it
+    back to resume the work. Raises ``UsageError`` if the target contains files at the end: an existing folder is never replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{target.name}."
     if key is None:
         work = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-        # A temporary folder is its maker's alone; the tasks of a cluster may run as another user.
+        # A temporary folder is only accessible to its owner; the tasks of a cluster may run as another user.
         work.chmod(0o755)
     else:
         work = target.with_name(prefix + key)

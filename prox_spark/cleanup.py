@@ -1,4 +1,4 @@
-"""What is done after a block, however it ends, without hiding why it ended."""
+"""Clean-up after a block, however it ends, without hiding the block's error."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def afterwards(step: Callable[[], object]) -> Iterator[None]:
-    """Run ``step`` after the block. Where both raise, the block's error goes on, and that of the step is logged.
+    """Run ``step`` after the block. If both raise, the block's error is raised and the step's is logged.
 
     >>> with afterwards(lambda: print("tidied")):
     ...     print("done")

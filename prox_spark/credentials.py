@@ -1,6 +1,6 @@
 """Passwords, tokens, keys and signatures: found in texts and hidden, or refused before they reach a table, log or error.
 
-A text that comes from outside (an error of a library, an engine's log) is ``hidden``: what looks like a secret becomes
+Text from outside (an error of a library, an engine's log) goes through ``hidden``: anything that looks like a secret becomes
 ``***``. A setting or a location is refused instead (``reason``, ``in_settings``): it is stored with a refinement, and named in
 messages and manifests. A reason names the setting, never the value.
 """
@@ -20,7 +20,7 @@ _NAME = (
     r"|(?:^|[_.\-])token|(?:access|auth|bearer|session|security|refresh|hf)token"
 )
 SECRET_NAME = re.compile(rf"(?:{_NAME})s?$", re.IGNORECASE)
-"""A setting of such a name holds a secret where its value is text."""
+"""A setting with such a name contains a secret if its value is text."""
 
 # The user and password of a URL. A name alone is no secret: in abfss://container@account it is the container. The keys of S3
 # contain slashes, and what follows a port is no password.
@@ -31,7 +31,7 @@ _TOKEN = (
     r"|(?<=[Bb]earer )[\w.~+/=-]{8,}"
     r"|(?P<name>(?i:authorization[\"']?\s*[:=]\s*[\"']?(?:basic|digest|token)\s+))[^\s\"',]+"
 )
-# What a setting is refused for has the shape of a real token: a folder may be called hf_datasets or sk-common-crawl.
+# Only the shape of a real token is refused in a setting: a folder may be called hf_datasets or sk-common-crawl.
 _CERTAIN = (
     r"\b(?:sk-(?:proj-|ant-[a-z0-9]+-)?(?=[\w-]*[A-Z])(?=[\w-]*\d)[A-Za-z0-9][\w-]{31,}|hf_[A-Za-z0-9]{30,}"
     r"|gh[opsur]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|dapi[0-9a-f]{32}|(?:AKIA|ASIA)[0-9A-Z]{16})\b"
@@ -46,12 +46,12 @@ _SECRET = re.compile(rf"{_USER}|{_TOKEN}|(?P<key>(?i:{_KEY}=[\"']?))[^&\s;\"']+"
 _REASONS = (
     ("a user name and password in a URL", re.compile(_USER)),
     ("a key or token", re.compile(_CERTAIN)),
-    # Not anywhere: a folder may be called `token=5`.
+    # Only in a query: a folder may be called `token=5`.
     ("a signature or key in a URL", re.compile(rf"(?i:[?&;][^=&;]*{_KEY}=)[^&\s;]+")),
 )
 
 FREE = frozenset({"options", "parameters"})
-"""Settings whose own keys are anything: there, a key's name tells a secret."""
+"""Settings with arbitrary keys: in these, the name of a key may mark a secret."""
 
 _UNTOUCHED = frozenset({"spark", "answers", "default", "error_on", "crash_on"})
 """``spark`` is neither stored nor logged: Spark's properties are where credentials belong. The others are texts of pages."""
@@ -71,7 +71,7 @@ def hidden(text: str) -> str:
 
 
 def stripped(settings: Any) -> Any:
-    """Settings as an older package stored them, with ``***`` for what is a secret by its name or looks like one.
+    """Settings as an older package stored them, with ``***`` for values that are secrets by their name or look like one.
 
     >>> stripped({"options": {"my_token": "x", "seed": 1}})
     {'options': {'my_token': '***', 'seed': 1}}
@@ -87,7 +87,7 @@ def stripped(settings: Any) -> Any:
 
 
 def reason(text: str) -> str | None:
-    """Why a location or setting is refused, or ``None`` where it shows no secret.
+    """Why a location or setting is refused; ``None`` if it contains no secret.
 
     >>> reason("s3a://me:pass@bucket/store").partition(":")[0]
     'contains a user name and password in a URL'
@@ -101,14 +101,14 @@ def reason(text: str) -> str | None:
 
 
 def check_location(name: str, location: str) -> None:
-    """Raise ``ConfigError`` for a path or URL that shows a secret; ``name`` is the argument that it was given as."""
+    """Raise ``ConfigError`` for a path or URL that contains a secret; ``name`` is the argument's name."""
     why = reason(location)
     if why is not None:
         raise ConfigError(f"{name} {why}")
 
 
 def in_settings(settings: Any) -> str | None:
-    """The first setting of a configuration that is or shows a secret, as ``key: reason``; ``None`` without one."""
+    """The first setting of a configuration that is or contains a secret, as ``key: reason``; ``None`` without one."""
     return next(_found(settings, (), free=False), None)
 
 

@@ -66,7 +66,7 @@ class RefinerError(UsageError):
 
 
 class DeadlineError(ProxSparkError):
-    """A query that took longer than it may: Spark's jobs for it were stopped."""
+    """A query exceeded its time limit, and its Spark jobs were stopped."""
 
 
 class CompatError(ProxSparkError):
@@ -74,7 +74,7 @@ class CompatError(ProxSparkError):
 
 
 def first_line(error: BaseException) -> str:
-    """What happened, without the JVM's stack; the Python worker's last line where the error came from there."""
+    """The error's message without the JVM's stack; for an error of a Python worker, its last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for line in lines:
         if line.startswith("prox_spark.errors."):
@@ -87,24 +87,24 @@ def first_line(error: BaseException) -> str:
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer's Delta commit of the same transaction came first.
 
-    It reaches Python as an exception of Spark's or as one of the JVM's, by how the session runs.
+    Depending on the session, it reaches Python as an exception of Spark or of the JVM.
     """
     return "ConcurrentTransaction" in str(error) or "DELTA_CONCURRENT_TRANSACTION" in str(error)
 
 
 _PASSING = ("CONCURRENT_APPEND", "CONCURRENT_DELETE", "CONCURRENT_WRITE", "METADATA_CHANGED", "PROTOCOL_CHANGED")
-# The beginning of a class's name: there is a ConcurrentDeleteReadException, and a ConcurrentDeleteDeleteException.
+# The prefix of two class names: ConcurrentDeleteReadException and ConcurrentDeleteDeleteException.
 _PASSING_CLASSES = tuple("".join(word.capitalize() for word in name.split("_")) for name in _PASSING)
 
 
 def is_passing_conflict(error: BaseException) -> bool:
-    """Whether another writer's Delta commit came between, of a kind that does not hinder the same write a moment later."""
+    """Whether a concurrent Delta commit caused a conflict that a retry of the same write can resolve."""
     said = str(error)
     return any(f"DELTA_{name}" in said for name in _PASSING) or any(name in said for name in _PASSING_CLASSES)
 
 
 def told_conflict(error: BaseException) -> StoreError | None:
-    """What to say of a conflict of Delta's that ends a verb; None for another error."""
+    """The message for a Delta conflict that ends a verb; None for another error."""
     if not (is_conflict(error) or is_passing_conflict(error)):
         return None
     return StoreError(
@@ -141,7 +141,7 @@ def _lies_in(said: str, store: str | None) -> bool:
     if store is None:
         return False
     if re.fullmatch(r"\w+\.\w+", store) and not Path(store).exists():
-        # A catalog's tables have folders that are named after schema and table, or that nobody can tell.
+        # The folders of a catalog's tables are named after schema and table, or have unknown names.
         schema = re.escape(store.rpartition(".")[2])
         return re.search(rf"\b{schema}(?:\.db)?[/`.]", said) is not None
     # Spark writes file:/a, file:///a or /a.

@@ -1,4 +1,4 @@
-"""Programs in your own DataFrame or SQL, without a store, and so without versions, logs and resuming.
+"""Programs in any DataFrame or SQL, without a store, and so without versions, logs and resuming.
 
 >>> from prox_spark.config import load_config
 >>> from prox_spark.functions import apply_program, generate_programs
@@ -29,8 +29,8 @@ PROGRAMS_TYPE = (
     "array<struct<line_start:bigint,line_end:bigint,output:string,numbering_offset:bigint,line_scores:array<float>,"
     "confidences:array<float>>>"
 )
-"""A document's programs: covered lines, what was written, what its numbers count from, scores of the lines and confidences of
-the calls where there are any."""
+"""A document's programs: covered lines, output, offset of line numbers, and, if any, scores of the lines and confidences
+of the calls."""
 
 _ARROW = pa.list_(
     pa.struct(

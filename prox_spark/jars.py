@@ -13,8 +13,8 @@ from prox_spark.spark_api import delta_packages
 
 _log = logging.getLogger(__name__)
 
-# delta-spark asks for jars that Spark ships already, and for a kernel that no command used here touches
-# (measured with delta-spark 4.4.0 on pip's PySpark 4.1): only its own two are needed.
+# delta-spark depends on jars that Spark already ships, and on a kernel that no command here uses
+# (measured with delta-spark 4.4.0 on pip's PySpark 4.1): only its two main jars are needed.
 _EXCLUDED = (
     "org.*:*,com.*:*,commons-*:*,jakarta*:*,javax*:*,net.*:*,io.unitycatalog:*,io.airlift:*,io.delta:delta-kernel-api,"
     "io.delta:delta-kernel-defaults,io.delta:delta-kernel-unitycatalog"
@@ -47,7 +47,7 @@ def _fetch(packages: list[str], names: list[str], folder: Path) -> None:
     _log.info("fetching Delta's jars (%s) into %s", ", ".join(packages), folder)
     submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
     folder.mkdir(parents=True, exist_ok=True)
-    # A scratch folder beside the cache: a half-filled resolver cache is never reused, and a rename publishes whole files.
+    # A scratch folder beside the cache: an incomplete resolver cache is never reused, and a rename publishes complete files.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         script = Path(scratch) / "nothing.py"
         script.write_text("")

@@ -11,7 +11,7 @@ from prox_spark.supported import JAVA
 
 
 def java_version() -> int | None:
-    """Major version of the Java that Spark would start, or None where there is none."""
+    """Major version of the Java that Spark would start, or None if there is none."""
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
     if not java:

@@ -28,25 +28,25 @@ class Library:
         return list(self._files())
 
     def group(self, name: str) -> str:
-        """The subfolder that holds the file; empty for a file of the folder itself."""
+        """The subfolder with the file; empty for a file in the folder itself."""
         return self._files()[name][0]
 
     def about(self, name: str) -> str:
-        """The comment in the file's first line, without the command that it may end with."""
+        """The comment in the file's first line, without a command at its end."""
         comment = self.read(name).partition("\n")[0].lstrip("#- ")
         return comment.partition(": prox-spark ")[0].removesuffix(".")
 
     def read(self, name: str) -> str:
-        """The text of the file. Raises ``ConfigError`` where there is none."""
+        """The text of the file. Raises ``ConfigError`` if there is none."""
         known = self._files()
         if name not in known:
             raise ConfigError(unknown(self.noun, name, known))
         return known[name][1].read_text(encoding="utf-8")
 
     def text_of(self, source: str | Path) -> str:
-        """The text that a user's ``source`` means: a name, else the path of a file (a file of a known name needs ``./``).
+        """The text for a user's ``source``: a name, else the path of a file (a file with a known name needs ``./``).
 
-        Raises ``ConfigError`` where there is neither, ``OSError`` for a file that cannot be read.
+        Raises ``ConfigError`` if there is neither, ``OSError`` for a file that cannot be read.
         """
         if not is_name(source) or (source not in self._files() and Path(source).is_file()):
             return Path(source).expanduser().read_text(encoding="utf-8")

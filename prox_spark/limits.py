@@ -1,4 +1,4 @@
-"""How large a document may be. What a step needs of memory grows with both bytes and lines."""
+"""Maximum size of a document. The memory of a step grows with both bytes and lines."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ DEFAULT = DocumentLimits()
 
 
 def too_large(texts: pa.Array, limits: DocumentLimits) -> pa.Array:
-    """For each text the reason why it is too large; null where it is not, or is null."""
+    """For each text the reason why it is too large; null if it is not, or is null."""
     sizes = pc.binary_length(texts)
     reasons: list[str | None] = [None] * len(texts)
     # No text has more line ends than bytes.

@@ -1,7 +1,7 @@
-"""How the log of this package is written: one line a message, as text or as JSON, on standard error.
+"""The log of this package: one line per message, as text or as JSON, on standard error.
 
-Every module logs by ``logging.getLogger(__name__)``; values that a log collector can use go into ``extra``. The library
-never sets logging up: the command line does, and passes its choice on to the tasks that it starts on executors.
+Every module logs with ``logging.getLogger(__name__)``; values for log collectors go into ``extra``. The library
+never configures logging: the command line does, and passes its settings to the tasks that it starts on executors.
 """
 
 import json
@@ -23,7 +23,7 @@ _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskNam
 
 @dataclass(frozen=True)
 class LogSettings:
-    """How a process writes its log: the format, and the least level of this package's own messages."""
+    """A process's log settings: the format, and the minimum level of this package's messages."""
 
     format: Literal["text", "json"] = "text"
     level: int = logging.INFO
@@ -62,7 +62,7 @@ def _without_secret(key: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_secret(key, inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
-        # JSON has no word for it.
+        # JSON has no such number.
         return None
     if not isinstance(value, str):
         return value
@@ -101,7 +101,7 @@ class JsonLines(TextLines):
 
 def _message(record: logging.LogRecord) -> str:
     said = record.getMessage()
-    # A warning comes with the line of source that raised it, indented; its place is in the first line already.
+    # A warning includes the source line that raised it, indented; the first line already names its place.
     return clean(said.partition("\n  ")[0].rstrip() if record.name == "py.warnings" else said)
 
 
@@ -111,7 +111,7 @@ def _time(record: logging.LogRecord, precision: str) -> str:
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what is standard error at the time: a progress bar or a test puts something in its place."""
+    """Writes to the current standard error, which a progress bar or a test may replace."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -134,7 +134,7 @@ _before: tuple[int, bool] | None = None
 
 
 def configure(settings: LogSettings | None) -> None:
-    """Write this process's log as ``settings`` say; with ``None`` as before any call of this."""
+    """Configure this process's log with ``settings``; ``None`` restores the state before the first call."""
     global _chosen, _before
     root, ours = logging.getLogger(), logging.getLogger(_OURS)
     if settings is not None:
@@ -143,7 +143,7 @@ def configure(settings: LogSettings | None) -> None:
             _before = (ours.level, ours.propagate)
             root.addHandler(_handler)
             ours.addHandler(_handler)
-            # The root may have other handlers (a notebook's), which would write each line again.
+            # The root logger may have other handlers (a notebook's), which would write each line twice.
             ours.propagate = False
             logging.captureWarnings(True)
         ours.setLevel(settings.level)
@@ -158,19 +158,19 @@ def configure(settings: LogSettings | None) -> None:
 
 
 def chosen() -> LogSettings | None:
-    """What ``configure`` was told; tasks are sent it, as their processes know nothing of the driver's."""
+    """The settings of ``configure``. They are sent to tasks, whose processes do not inherit them."""
     return _chosen
 
 
 def follow(settings: LogSettings | None) -> None:
-    """In a task: write the log as the driver's command line does; nothing where no command line set it up."""
+    """In a task: use the log settings of the driver's command line, if there are any."""
     if settings is not None:
         configure(settings)
 
 
 @contextmanager
 def written(settings: LogSettings) -> Iterator[None]:
-    """The log written as ``settings`` say for the length of the block."""
+    """Use ``settings`` for the log during the block."""
     before = _chosen
     configure(settings)
     try:

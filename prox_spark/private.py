@@ -1,4 +1,4 @@
-"""Folders of one user whose content is trusted: nobody else can put another file or another folder in its place."""
+"""Folders of one user whose content is trusted: no other user can replace their files or the folders themselves."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder for this user alone; its parent is there. Raises ``OSError`` as ``check_private`` does."""
+    """Create the folder for this user only; its parent must exist. Raises ``OSError`` like ``check_private``."""
     folder.mkdir(mode=0o700, exist_ok=True)
     check_private(folder)
 
@@ -14,8 +14,8 @@ def make_private(folder: Path) -> None:
 def check_private(folder: Path) -> None:
     """Raise ``OSError`` unless the folder belongs to this user, no other user can write to it, and none can replace it.
 
-    Each folder above it must belong to root or this user, and be writable by others only where it is sticky (``/tmp``):
-    whoever can write to one can rename what is in it. No part of the path may be a link; ``Path.resolve`` follows them.
+    Each folder above it must belong to root or this user, and may be writable by others only if it is sticky (``/tmp``):
+    a user who can write to a folder can rename its entries. No part of the path may be a link; ``Path.resolve`` follows links.
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):

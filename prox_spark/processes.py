@@ -1,4 +1,4 @@
-"""Processes, each told apart from every other that ever ran: ids and host names are used again, on other machines too."""
+"""Unique identities of processes: process ids and host names alone are reused, also on other machines."""
 
 import os
 import socket
@@ -18,12 +18,12 @@ class Owner:
     started: int
 
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this process, and not a later one with its id, still runs."""
         return start_time(self.pid) == self.started
 
 
 def start_time(pid: int) -> int | None:
-    """When process ``pid`` started, in clock ticks since boot; ``None`` where there is none or it is a zombie."""
+    """When process ``pid`` started, in clock ticks since boot; ``None`` if there is none or it is a zombie."""
     fields = stat_fields(pid)
     return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
@@ -39,7 +39,7 @@ def stat_fields(pid: int) -> list[str] | None:
 
 
 def myself() -> str:
-    """This process as host:boot:namespace:pid:start:nonce; the nonce tells two sessions of one process apart.
+    """This process as host:boot:namespace:pid:start:nonce; the nonce distinguishes two sessions of one process.
 
     ``boot`` is the id of the machine's boot, ``namespace`` that of the process ids (each container has its own), ``start``
     counts ticks since boot (seconds since 1970 where there is no ``/proc``).
@@ -49,13 +49,13 @@ def myself() -> str:
 
 
 def alive(holder: str) -> bool:
-    """Whether a process as ``myself`` names it may live: False only when it ran here and is gone for certain.
+    """Whether a process named by ``myself`` may still be alive: False only if it ran here and has certainly ended.
 
-    Here: in the same boot of the same machine, with the same process ids. Of others only their lease's expiry tells.
+    Here: in the same boot of the same machine, with the same process ids. For others, only the expiry of their lease decides.
     """
     fields = holder.rsplit(":", _FIELDS - 1)
     if len(fields) != _FIELDS:
-        # Written by a package before 0.3, which names no boot.
+        # Written by a package before 0.3, which did not record the boot.
         return True
     _, boot, namespace, pid, started, _ = fields
     if (boot, namespace) != (_boot(), _namespace()) or not pid.isdigit():

@@ -1,6 +1,6 @@
-"""Progress of work that is committed step by step: a bar on a terminal, without one lines in the log.
+"""Progress of work that is committed step by step: a bar on a terminal, otherwise lines in the log.
 
-The log gets a line at each commit, and one when nothing was logged for a minute: how much is done, how fast, how long still.
+The log gets a line at each commit, and one after a minute without a line: amount done, rate, time left.
 """
 
 import logging
@@ -17,14 +17,14 @@ from rich.progress import Progress as Bar
 _log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
-"""Without a commit for this long, a line says where the work is."""
+"""After this time without a commit, a line reports the progress."""
 
 
 class Progress:
-    """A bar, or lines in the log, with amount, rate and time left for the length of a block.
+    """A bar, or lines in the log, with amount, rate and time left, during the block.
 
-    Call ``expect`` before a step and ``advance`` after its commit. ``running`` tells which share (0 to 1) of the current
-    step's Spark tasks is done, ``None`` where that is unknown; ``fields`` go into every line for log collectors.
+    Call ``expect`` before a step and ``advance`` after its commit. ``running`` returns the finished share (0 to 1) of the current
+    step's Spark tasks, ``None`` if unknown; ``fields`` go into every line for log collectors.
     Used by several threads at once. ``clock`` gives seconds.
     """
 
@@ -69,12 +69,12 @@ class Progress:
         self._bar.stop()
 
     def expect(self, amount: int) -> None:
-        """Work on ``amount`` more begins."""
+        """Announce the start of work on ``amount`` more."""
         with self._lock:
             self._expected += amount
 
     def advance(self, amount: int, note: str = "", **fields: Any) -> None:
-        """``amount`` more is committed. ``note`` follows the rate; ``fields`` are for log collectors (table, version, rows)."""
+        """Add ``amount`` committed items. ``note`` follows the rate; ``fields`` are for log collectors (table, version, rows)."""
         with self._lock:
             self._amount += amount
             self._expected = max(0, self._expected - amount)
@@ -84,10 +84,10 @@ class Progress:
                 self._tell(self._amount, note, fields)
 
     def look(self) -> None:
-        """Log where the work is, unless something was logged within the last minute."""
+        """Log the progress, unless a line was logged within the last minute."""
         if self._clock() - self._logged < EVERY_SECONDS:
             return
-        # Asked outside the lock: Spark's answer may take a while.
+        # Called outside the lock, because Spark's answer may take a while.
         share = self._running() if self._expected else None
         with self._lock:
             # A task that ran twice (speculation, a lost executor) counts twice.
@@ -135,7 +135,7 @@ def quantity(amount: float, unit: str) -> str:
 
 
 def rate_in_words(rate: float, unit: str) -> str:
-    """A rate of ``unit`` a second; a slow one by the minute or hour.
+    """A rate of ``unit`` per second; a slow one per minute or hour.
 
     >>> rate_in_words(32.4, "documents"), rate_in_words(0.05, "tables")
     ('32 documents/s', '3 tables/min')
@@ -147,7 +147,7 @@ def rate_in_words(rate: float, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people.
+    """Seconds in readable form.
 
     >>> duration(7.2), duration(200), duration(9000)
     ('7 s', '3 min 20 s', '2 h 30 min')

@@ -1,4 +1,4 @@
-"""The tables of a store, as Arrow schemas: the one place that names their columns.
+"""The tables of a store, as Arrow schemas: the only definition of their columns.
 
 Line numbers count from 0 in ``text.split("\\n")`` of the original document; ranges of lines include both ends.
 """
@@ -36,10 +36,10 @@ FILES = pa.schema(
         ("reading", pa.string()),
     ]
 )
-"""A file that was read to its end: ``records`` = ``documents`` + ``quarantined``; ``passed`` are its further records, no
-documents, by reason. ``left_out``: columns that are not in the metadata, with the reason. ``reading``: the settings that it
-was read with (``InputConfig.reading``). In rows of layouts up to 4 the last four are null, and ``quarantined`` counts unreadable
-records alone."""
+"""A file that was read to its end: ``records`` = ``documents`` + ``quarantined``; ``passed`` counts its other records,
+by reason. ``left_out``: columns that are not in the metadata, with the reason. ``reading``: the settings that it was read
+with (``InputConfig.reading``). In rows of layouts up to 4 the last four are null, and ``quarantined`` counts only unreadable
+records."""
 
 DOCUMENTS = pa.schema(
     [
@@ -95,10 +95,10 @@ REFINED = pa.schema(
         ("text", pa.string()),
     ]
 )
-"""``log_hash`` is over the document's ``dropped_lines`` (``execution.log_hash``): equal where two refinements' logs are."""
+"""``log_hash`` is over the document's ``dropped_lines`` (``execution.log_hash``): equal if two refinements' logs are equal."""
 
 LineOrigin = Literal["document", "execution", "refinement"]
-"""Where a column of ``dropped_lines`` comes from: the line's document, executing its programs, or the refinement as a whole."""
+"""The origin of a column of ``dropped_lines``: the line's document, the execution of its programs, or the whole refinement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ LINE_COLUMNS = (
     LineColumn("replacement", pa.string(), "execution", "what the line became; null where it was removed"),
     LineColumn("text", pa.string(), "execution", "the line as it was"),
 )
-"""The columns of ``dropped_lines``: what execution, its results and the table hold of them is selected from these."""
+"""The columns of ``dropped_lines``. Execution, its results and the table select their columns from these."""
 
 DROPPED_LINES = pa.schema([(column.name, column.type) for column in LINE_COLUMNS])
 
@@ -182,7 +182,7 @@ METRICS = pa.schema(
 )
 
 RESULT_TABLES = ("refined", "dropped_lines", "dropped_documents")
-"""What execution writes: the tables whose head is one refinement's."""
+"""The tables that execution writes; their head belongs to one refinement."""
 
 VERSIONED = ("documents", "programs", *RESULT_TABLES, "quarantine")
 """Tables whose versions a row of ``refinements`` names, each in a column ``T_version``."""
@@ -197,13 +197,13 @@ COUNTED = (
     "characters",
     "characters_kept",
 )
-"""What execution counts of the documents that it was given."""
+"""Counts of the documents given to execution."""
 
 PROGRAM_COUNTS = ("chunks", "failed_chunks", "prompt_tokens", "output_tokens")
-"""What is counted of the programs that it applied."""
+"""Counts of the applied programs."""
 
 COUNTS = ("documents", *COUNTED, *PROGRAM_COUNTS)
-"""What a row of ``refinements`` counts over all documents of that refinement version."""
+"""The counts in a row of ``refinements``, over all documents of that refinement version."""
 
 # ``verb`` made the row: execute, or rollback, optimize and forget from the row of ``from_version``. It covers the documents
 # of ``documents_version`` up to ``last_unit``: a later ingest may have added others to that version.
@@ -265,7 +265,7 @@ RECEIPTS = pa.schema(
         ("forgotten_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""A finished ``forget``: ``rows`` that went from each table; older versions than ``documents_version`` still had them."""
+"""A finished ``forget``: ``rows`` deleted from each table; versions older than ``documents_version`` still contain them."""
 
 ANNOTATIONS = pa.schema(
     [
@@ -305,8 +305,8 @@ REFINERS = pa.schema(
         ("created_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""What ``refiner``, a fingerprint, stands for: its ``definition`` (canonical JSON), and the settings that ``asked`` for it.
-Execution finds the fingerprint here where the model's files are not at hand."""
+"""The meaning of ``refiner``, a fingerprint: its ``definition`` (canonical JSON), and the settings that ``asked`` for it.
+Execution finds the fingerprint here if the model's files are missing."""
 
 MIGRATIONS = pa.schema(
     [
@@ -329,8 +329,8 @@ SIGNATURES = pa.schema(
         ("buckets", pa.list_(pa.int64())),
     ]
 )
-"""What a document is compared by: the hash of its normalised text, and one hash for each bucket of its MinHash signature.
-Documents with one of them in common, by the same ``method``, are duplicates. ``n_characters`` of the text as it is."""
+"""Hashes by which documents are compared: one of the normalised text, and one per bucket of the MinHash signature.
+Documents that share one of them, with the same ``method``, are duplicates. ``n_characters`` is that of the original text."""
 
 TABLES = {
     "files": FILES,
@@ -353,12 +353,12 @@ TABLES = {
 }
 
 STORE_VERSION = 6
-"""Number of this layout. It rises with what an older package would not understand: a table, a column (``tables.migrations``),
-since 4 heartbeats that are properties of ``leases``, since 5 what became of the records of ``files``, since 6
+"""Number of this layout. It rises with changes that an older package cannot read: a table, a column (``tables.migrations``),
+since 4 heartbeats in properties of ``leases``, since 5 the fate of the records of ``files``, since 6
 ``signatures`` and the requests that were ``repeated``."""
 
 OLDEST_STORE = 2
-"""Stores from this number on are read, and brought to ``STORE_VERSION`` before the first write."""
+"""Stores from this number on can be read; they are migrated to ``STORE_VERSION`` before the first write."""
 
 ADDED_TABLES = ("annotations", "signatures", "refiners", "migrations")
 """Tables that an older store may lack."""
@@ -376,4 +376,4 @@ RECORDS = pa.schema(
         ("message", pa.string()),
     ]
 )
-"""What a corpus reader yields: a readable record has a text and a null ``error_class``, an unreadable one the reverse."""
+"""The rows of a corpus reader: a readable record has a text and a null ``error_class``, an unreadable one the reverse."""

@@ -1,4 +1,4 @@
-"""The Spark session of the command line. The library itself never builds one: there a session is always a parameter."""
+"""The Spark session of the command line. The library itself never creates one: it always takes a session as a parameter."""
 
 import atexit
 import json
@@ -29,13 +29,13 @@ DELTA = {
 }
 
 LOCAL = {
-    # Python workers are reused and their engine lives longer than they do: a daemon that forks is what that assumes.
+    # Reused Python workers, whose engine outlives them, need a daemon that forks.
     "spark.python.worker.reuse": "true",
     # 1,000 rows beat 10,000 by 1.7 on documents of 8 kB, and bound a worker's memory.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",
     # A thousand of the largest documents would be a batch of 32 GB.
     "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
-    # Delta reads its log in 50 tasks by default, which is most of a small job's time on a laptop.
+    # By default Delta reads its log in 50 tasks, which takes most of a small job's time on a laptop.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     # The commit of a finished batch does not queue behind the tasks of the next one.
@@ -57,11 +57,11 @@ _LATE_COMPILER = (
     "-XX:+IgnoreUnrecognizedVMOptions -XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 "
     "-XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 )
-"""Java's second compiler is for what runs ten times as often as by default: on two cores it took a third of a small run."""
+"""Raises the thresholds of Java's second compiler tenfold: on two cores it took a third of the time of a small run."""
 
 
 Session: TypeAlias = SparkSession | Callable[[], SparkSession]
-"""A session, or a function that returns one: it is called once what can be checked without Spark has been checked."""
+"""A session, or a function that returns one, which is called after all checks that need no Spark."""
 
 
 def started(spark: Session) -> SparkSession:
@@ -70,10 +70,10 @@ def started(spark: Session) -> SparkSession:
 
 
 def get_session(settings: dict[str, str] | None = None) -> SparkSession:
-    """The session that is active (``spark-submit``, a notebook), a remote one, or a new local one with Delta.
+    """The active session (``spark-submit``, a notebook), a remote one, or a new local one with Delta.
 
-    ``settings`` are Spark properties of the configuration's ``spark`` section; a session that runs, and a remote one, keep
-    their own. ``SPARK_REMOTE`` selects Spark Connect.
+    ``settings`` are Spark properties of the configuration's ``spark`` section; a running or remote session keeps
+    its settings. ``SPARK_REMOTE`` selects Spark Connect.
     Raises ``ProxSparkError`` when Java is missing or too old.
     """
     settings = settings or {}
@@ -88,7 +88,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
         # Spark's workers must be this interpreter, not whichever python3 comes first on the path.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
-        # Spark looks the machine's own name up, which takes seconds or fails where no resolver knows it.
+        # Spark looks up the machine's host name, which takes seconds or fails if no resolver knows it.
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("SPARK_LOCAL_HOSTNAME", "localhost")
         cores = os.cpu_count() or 1
@@ -97,7 +97,7 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
             **DELTA,
             "spark.master": f"local[{cores}]",
             "spark.driver.memory": "2g",
-            # A run makes hundreds of small queries about tables; of Spark's 100 pieces of code none is left by the next run.
+            # A run makes hundreds of small queries about tables: the default cache of 100 classes keeps none for the next run.
             "spark.sql.codegen.cache.maxEntries": "2000",
             "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={_LOG4J}" {_LATE_COMPILER}',
             "spark.sql.shuffle.partitions": str(max(2, cores)),
@@ -109,22 +109,22 @@ def get_session(settings: dict[str, str] | None = None) -> SparkSession:
         builder = builder.config(key, value)
     session: SparkSession = builder.getOrCreate()
     if _submitted() and setting(session, "spark.master").startswith("local"):
-        # What was given to spark-submit holds; the small-machine settings fill the rest.
+        # Settings given to spark-submit take precedence; the small-machine settings fill the rest.
         given = all_settings(session)
         for key, value in LOCAL.items():
             if key.startswith(("spark.sql.", "spark.databricks.")) and key not in given:
                 session.conf.set(key, value)
         if "spark.log.level" not in given:
-            # Spark tells of each task otherwise, between the few lines of this package.
+            # Otherwise Spark logs each task, between the few lines of this package.
             session.sparkContext.setLogLevel("WARN")
     return session
 
 
 def warehouse(settings: Mapping[str, str]) -> dict[str, str]:
-    """Where Spark keeps a local session's own tables: a temporary folder, which goes at exit if nothing is in it.
+    """The warehouse of a local session: a temporary folder, which is removed at exit if it is empty.
 
-    Otherwise Spark makes ``spark-warehouse`` in the current folder, whether there are tables or not. One with tables in it stays
-    the warehouse. What the user chose does, too: ``settings`` or a folder of settings that may name a warehouse, and Hive's
+    By default Spark creates ``spark-warehouse`` in the current folder, even without tables. An existing one with tables stays
+    the warehouse. So does the user's choice: ``settings`` or a folder of settings that may name a warehouse, and Hive's
     catalog, whose Derby database is in the current folder. No other catalog of Spark needs Derby.
     """
     own = Path("spark-warehouse")
@@ -134,20 +134,20 @@ def warehouse(settings: Mapping[str, str]) -> dict[str, str]:
     if chosen or settled or "SPARK_CONF_DIR" in os.environ or (own.is_dir() and any(own.iterdir())):
         return {}
     folder = Path(gettempdir(), f"prox-spark-warehouse-{uuid.uuid4().hex}")
-    # For this user alone. A name that nobody can guess is nobody else's.
+    # Only for this user: no other user can guess the name in advance.
     folder.mkdir(mode=0o700)
     atexit.register(_remove_empty, folder)
     return {"spark.sql.warehouse.dir": str(folder)}
 
 
 def _remove_empty(folder: Path) -> None:
-    # A folder with tables in it stays.
+    # A folder with tables is kept.
     with suppress(OSError):
         folder.rmdir()
 
 
 def _submitted() -> bool:
-    """True under ``spark-submit``, whose JVM and settings are there before the script's first line."""
+    """True under ``spark-submit``, which starts the JVM before the script's first line."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
@@ -157,7 +157,7 @@ def is_connect(spark: SparkSession) -> bool:
 
 
 def setting(spark: SparkSession, key: str) -> str:
-    """A Spark property; empty where it is not set, or may not be read (Databricks serverless, whatever default is given)."""
+    """A Spark property; empty if it is not set or cannot be read (Databricks serverless, even with a default)."""
     try:
         return spark.conf.get(key, "") or ""
     except PySparkException:
@@ -165,7 +165,7 @@ def setting(spark: SparkSession, key: str) -> str:
 
 
 def cores(spark: SparkSession) -> int:
-    """How many tasks can run at once, as far as the session knows; on Spark Connect it does not, and shuffles tell."""
+    """Number of tasks that can run at once; on Spark Connect, where it is unknown, the number of shuffle partitions."""
     if is_connect(spark):
         partitions = setting(spark, "spark.sql.shuffle.partitions")
         return int(partitions) if partitions.isdigit() else 1
@@ -174,9 +174,9 @@ def cores(spark: SparkSession) -> int:
 
 @contextmanager
 def in_pool(spark: SparkSession, name: str) -> Iterator[None]:
-    """Jobs that this thread starts in the block belong to a scheduler pool of that name; without effect on Spark Connect.
+    """Put jobs that this thread starts in the block into this scheduler pool; no effect on Spark Connect.
 
-    It matters where ``spark.scheduler.mode`` is FAIR. Otherwise jobs have their turn in the order in which they began.
+    Pools only matter if ``spark.scheduler.mode`` is FAIR. Otherwise jobs run in the order in which they started.
     """
     if is_connect(spark):
         yield
@@ -196,9 +196,9 @@ _told: set[tuple[str, str]] = set()
 
 
 def log_session(spark: SparkSession, configuration: dict[str, Any]) -> None:
-    """Log, once for each session and configuration, what Spark this is and what it is to do.
+    """Log Spark's version and settings and the configuration, once for each session and configuration.
 
-    ``configuration`` are the keys that are not at their default; its secrets and its ``spark`` section are left out.
+    ``configuration`` has the keys that are not at their default; its secrets and its ``spark`` section are not logged.
     """
     shown = json.dumps(without_secrets(configuration), ensure_ascii=False, default=str)
     if not _log.isEnabledFor(logging.INFO) or (key := (application(spark), shown)) in _told:
@@ -226,7 +226,7 @@ def application(spark: SparkSession) -> str:
 
 
 def share_of_tasks(spark: SparkSession) -> Callable[[], float | None]:
-    """A function that tells which share of the running stages' tasks is done: ``None`` while none runs, and on Spark Connect."""
+    """A function that returns the completed share of the running stages' tasks: ``None`` if none runs, and on Spark Connect."""
     if is_connect(spark):
         return lambda: None
     tracker = spark.sparkContext.statusTracker()

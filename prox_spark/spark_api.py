@@ -1,6 +1,6 @@
-"""What differs between the supported versions of Spark (``prox_spark.supported``): nothing else asks for one.
+"""Differences between the supported versions of Spark (``prox_spark.supported``): no other module checks the version.
 
-Each function says which versions need it. When the last of them goes, the function goes, too.
+Each function says which versions need it. When the last of them is no longer supported, remove the function.
 """
 
 import logging
@@ -27,7 +27,7 @@ _SINCE_4 = not pyspark.__version__.startswith("3.")
 def delta_packages(delta: str) -> list[str]:
     """Maven coordinates of Delta ``delta`` for the installed PySpark.
 
-    Delta names its main package by Scala's version alone up to 4.0, by Spark's too from 4.1 on. Spark 3.5 has Scala 2.12.
+    The name of Delta's main package has Scala's version, and from 4.1 on Spark's, too. Spark 3.5 has Scala 2.12.
     """
     scala = "2.12" if spark_version() == "3.5" else "2.13"
     old = tuple(map(int, delta.split(".")[:2])) < (4, 1)
@@ -42,7 +42,7 @@ def condition(error: PySparkException) -> str:
 
 
 def all_settings(spark: SparkSession) -> dict[str, str]:
-    """Every Spark property that is set. ``conf.getAll`` is new in 4.0; a classic session's context knows them, too."""
+    """All Spark properties that are set. ``conf.getAll`` is new in 4.0; a classic session's context also has them."""
     found: Any = getattr(spark.conf, "getAll", None)
     return dict(spark.sparkContext.getConf().getAll() if found is None else found)
 
@@ -60,8 +60,9 @@ def quiet_queries() -> None:
 def activate(spark: SparkSession) -> None:
     """Make the session the active one of this thread.
 
-    In 3.5 a write to a catalog table from a thread without one is committed without its options: Delta's ``txnAppId`` and
-    ``txnVersion``, which fence off other jobs, and ``userMetadata`` (measured with Delta 3.3.3). Later versions do it themselves.
+    In 3.5, a write to a catalog table from a thread without an active session is committed without its options: Delta's
+    ``txnAppId`` and ``txnVersion``, which fence off other jobs, and ``userMetadata`` (measured with Delta 3.3.3). Later
+    versions do it themselves.
     """
     if not _SINCE_4:
         spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
@@ -84,7 +85,7 @@ def stop_tagged(spark: SparkSession, tag: str) -> None:
 
 
 def remove_tag(spark: SparkSession, tag: str) -> None:
-    """Tag the jobs that this thread starts no longer. See ``add_tag``."""
+    """Stop tagging the jobs that this thread starts. See ``add_tag``."""
     if _SINCE_4:
         spark.removeTag(tag)
     else:
@@ -113,12 +114,12 @@ def to_arrow(rows: DataFrame) -> pa.Table:
         return rows.toArrow()
     batches: Any = rows._collect_as_arrow()
     schema = to_arrow_schema(rows.schema)
-    # Spark writes the session's time zone into timestamps, which are the same moments in UTC.
+    # Spark gives timestamps the session's time zone; in UTC they are the same moments.
     return pa.Table.from_batches(batches).cast(schema) if batches else schema.empty_table()
 
 
 def from_arrow(spark: SparkSession, table: pa.Table) -> DataFrame:
-    """An Arrow table as rows. ``createDataFrame`` takes one since 4.0; before, its rows become Python's (few, please)."""
+    """An Arrow table as rows. ``createDataFrame`` takes one since 4.0; before, its rows become Python objects (use few)."""
     if _SINCE_4:
         return spark.createDataFrame(table)
     maps = {field.name for field in table.schema if pa.types.is_map(field.type)}
@@ -130,9 +131,9 @@ def from_arrow(spark: SparkSession, table: pa.Table) -> DataFrame:
 
 
 def repartition_by_id(rows: DataFrame, count: int, column: str) -> DataFrame:
-    """Each row in the partition that its ``column`` (0 to ``count`` - 1) names.
+    """Put each row into the partition whose number is in ``column`` (0 to ``count`` - 1).
 
-    ``DataFrame.repartitionById`` is new in 4.1. Before, Spark puts a row into the partition that the hash of a column says:
+    ``DataFrame.repartitionById`` is new in 4.1. Before, Spark chooses a row's partition by the hash of a column:
     a number is looked up for each partition that hashes to it.
     """
     if hasattr(rows, "repartitionById"):
@@ -147,8 +148,8 @@ def _repartition_by_salt(rows: DataFrame, count: int, column: str) -> DataFrame:
 
 
 def _salts(spark: SparkSession, count: int) -> list[int]:
-    """For each of ``count`` partitions a number that Spark's hash partitioning puts there."""
-    # So many that hardly one is missing (coupon collector); else twice as many.
+    """For each of ``count`` partitions, a number that Spark's hash partitioning assigns to it."""
+    # Enough numbers that probably no partition is missing (coupon collector); if one is, try twice as many.
     size = count * 32 + 1024
     while True:
         place = F.pmod(F.hash("id"), F.lit(count)).alias("place")

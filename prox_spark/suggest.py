@@ -1,4 +1,4 @@
-"""What a message says about a name that nobody knows: the nearest known name, or all of them; and names in a row."""
+"""Text for messages: the nearest known name for an unknown one, or all known names; and lists of names."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ _CUTOFF = 0.55
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that ``name`` is a misspelling of, whatever its case; ``None`` where none is alike.
+    """The known name that ``name`` probably misspells, ignoring case; ``None`` if none is similar.
 
     >>> nearest("Finewep", ["c4", "fineweb", "fineweb-edu"])
     'fineweb'
@@ -19,7 +19,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """The nearest known name as a question; where none is alike, the known names.
+    """The nearest known name as a question; if none is similar, the known names.
 
     >>> hint("chunks", ["chunk", "document"])
     "did you mean 'chunk'?"

@@ -9,7 +9,7 @@ JAVA = (17, 21)
 """Major versions of Java, with every Spark listed here."""
 
 PYTHON = ("3.11", "3.12", "3.13")
-"""Versions of Python, the last of them not with every Spark."""
+"""Versions of Python; not every Spark supports the last one."""
 
 VLLM = ("0.32", "0.32")
 """The oldest and the newest version of vLLM with which the engine's tests passed: ``make test-vllm VLLM=0.32.0``."""
@@ -17,7 +17,7 @@ VLLM = ("0.32", "0.32")
 
 @dataclass(frozen=True)
 class Supported:
-    """What goes with one version of Spark: versions of Delta and Python (major and minor), and Spark's own Scala."""
+    """Versions compatible with one version of Spark: Delta and Python (major and minor), and Spark's Scala."""
 
     delta: tuple[str, ...]
     scala: str
@@ -27,7 +27,7 @@ class Supported:
 
 
 SPARKS = {
-    # Its pickler does not know Python 3.13.
+    # Its pickler does not support Python 3.13.
     "3.5": Supported(("3.3",), "2.12", ("3.11", "3.12"), ("pyspark>=3.5,<3.6", "delta-spark>=3.3,<3.4")),
     "4.0": Supported(("4.0",), "2.13", PYTHON, ("pyspark>=4.0,<4.1", "delta-spark>=4.0,<4.1")),
     "4.1": Supported(("4.2", "4.4"), "2.13", PYTHON, ("pyspark>=4.1,<4.2", "delta-spark==4.4.0")),
@@ -45,9 +45,9 @@ def minor(version: str) -> str:
 
 
 def what_to_do(spark: str, delta: str | None, python: str) -> str:
-    """What to change where these versions do not go together; empty where they do.
+    """What to change if these versions are incompatible; empty if they are compatible.
 
-    ``delta`` is that of the package delta-spark; None where it is not installed, as on clusters, which bring Delta's jars.
+    ``delta`` is that of the package delta-spark; None if it is not installed, as on clusters, which bring Delta's jars.
     """
     goes = SPARKS.get(minor(spark))
     if goes is None:

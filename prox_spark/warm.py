@@ -1,6 +1,6 @@
-"""Compile all kernels into their cache: ``python -m prox_spark.warm``, once for a machine and version.
+"""Compile all kernels into their cache: ``python -m prox_spark.warm``, once per machine and version.
 
-Every process of the same user loads them from there. Without it the first tasks on a new machine compile, which takes
+All processes of the same user load them from there. Without it the first tasks on a new machine compile, which takes
 minutes. ``prox_spark.programs.compiled`` says where the cache is.
 """
 
