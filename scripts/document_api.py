@@ -64,7 +64,7 @@ def _text(docstring: str) -> str:
 
 
 def _listed(lines: list[str]) -> list[str]:
-    """A paragraph with a line or more for each argument, as a list."""
+    """A paragraph with one or more lines per argument, as a list."""
     return [f"* {line}" if re.match(r"``\w+``: ", line) else f"  {line}" for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""Write which verbs passed with which version of Spark into docs/platforms.md: ``make versions`` after ``make test-spark``."""
+"""Write test results by verb and version of Spark into docs/platforms.md: ``make versions`` after ``make test-spark``."""
 
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,7 +12,7 @@ OTHER = "other tests"
 
 
 def read(file: Path) -> dict[str, Counter[str]]:
-    """Of each verb, and of all other tests together, how many tests passed, failed and were skipped."""
+    """For each verb, and for all other tests together, the numbers of passed, failed and skipped tests."""
     found: dict[str, Counter[str]] = {}
     for case in ElementTree.parse(file).iter("testcase"):
         name = case.get("name") or ""
@@ -24,14 +24,14 @@ def read(file: Path) -> dict[str, Counter[str]]:
 
 
 def shown(counts: Counter[str]) -> str:
-    """What a cell says."""
+    """The text of a cell."""
     parts = [f"{counts['passed']} passed" if counts["passed"] else ""]
     parts += [f"{counts[outcome]} {outcome}" for outcome in ("failed", "skipped") if counts[outcome]]
     return ", ".join(filter(None, parts))
 
 
 def table(files: Sequence[Path]) -> str:
-    """The Markdown table of these results, a column each."""
+    """The Markdown table of these results, one column each."""
     results = {file.stem: read(file) for file in sorted(files)}
     rows = list(dict.fromkeys(row for result in results.values() for row in result))
     rows = [*(row for row in rows if row != OTHER), OTHER]

@@ -1,8 +1,8 @@
 """Build the last commit's sdist and wheel in ``dist`` and check them: ``python scripts/package.py [--tag v1.2.3]``.
 
-Checked are: with a tag, that it names the version and that the changelog has its date; the metadata (twine); that the sdist
-builds the wheel that the commit builds; that of the sdist's files only weights are large; and that the wheel works in an
-environment with nothing but its dependencies. Nothing is uploaded. The size and SHA-256 of both files, and of the weights in
+The checks are: with a tag, that it names the version and that the changelog has its date; the metadata (twine); that the sdist
+builds the same wheel as the commit; that the only large files of the sdist are weights; and that the wheel works in an
+environment with only its dependencies. Nothing is uploaded. The size and SHA-256 of both files, and of the weights in
 them, are printed.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = "model.safetensors"
 LARGE = 1_000_000
-"""Bytes above which a file of the sdist must be one of weights."""
+"""Size in bytes above which a file of the sdist must contain weights."""
 HEADING = re.compile(r"^## \[(?P<version>[\d.]+)\] - (?P<date>\d{4}-\d\d-\d\d|unreleased)$", re.MULTILINE)
 
 
@@ -51,7 +51,7 @@ def version_of(source: Path) -> str:
 
 
 def check_tag(tag: str, version: str, changelog: str) -> None:
-    """Raises ``ValueError`` for a tag of another version, or one whose version is not the changelog's newest, with a date."""
+    """Raises ``ValueError`` if the tag is not this version's, or its version is not the changelog's newest entry with a date."""
     if tag != f"v{version}":
         raise ValueError(f"tag {tag} is not v{version}, the version in prox_spark/__init__.py: change one of them")
     newest = HEADING.search(changelog)
@@ -64,7 +64,7 @@ def check_tag(tag: str, version: str, changelog: str) -> None:
 def build(folder: Path) -> tuple[Path, Path]:
     """The sdist and wheel of the last commit, in ``folder/dist``; the wheel is built from the sdist.
 
-    Raises ``ValueError`` where the commit itself builds another wheel.
+    Raises ``ValueError`` if the commit itself builds a different wheel.
     """
     source, dist = folder / "source", folder / "dist"
     archive = subprocess.run(
@@ -101,7 +101,7 @@ def contents(wheel: Path) -> dict[str, str]:
 
 
 def check(sdist: Path, wheel: Path) -> None:
-    """Check both files' metadata and the sizes in the sdist; print what they are. Raises ``ValueError``."""
+    """Check both files' metadata and the sizes in the sdist, and print their sizes and hashes. Raises ``ValueError``."""
     done = subprocess.run(
         [_tool("twine"), "--no-color", "check", "--strict", str(sdist), str(wheel)], capture_output=True, text=True
     )
@@ -113,7 +113,7 @@ def check(sdist: Path, wheel: Path) -> None:
 
 
 def check_sizes(sdist: Path) -> None:
-    """Print the sdist's weights. Raises ``ValueError`` where another file is large."""
+    """Print the sdist's weights. Raises ``ValueError`` if another file is large."""
     with tarfile.open(sdist) as packed:
         for member in packed:
             if member.name.endswith(f"/{WEIGHTS}"):

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages of the site that are written outside ``docs/``, and the links between all pages."""
+"""Hooks of mkdocs: pages of the site from outside ``docs/``, and the links between all pages."""
 
 import posixpath
 import re
@@ -16,7 +16,7 @@ PAGES = {
     "SECURITY.md": "security.md",
     "CODE_OF_CONDUCT.md": "conduct.md",
 }
-"""Where the site has a page of the repository's root."""
+"""The site's paths of pages in the repository's root."""
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
 
 
@@ -28,7 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links to where the site has their pages. A link to a file that is not on the site becomes its text."""
+    """Rewrite links to the site's pages. A link to a file that is not on the site becomes plain text."""
     here = page.file.src_uri
     folder = posixpath.dirname(next((name for name, target in PAGES.items() if target == here), f"docs/{here}"))
 
