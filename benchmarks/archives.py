@@ -1,8 +1,8 @@
 """Archives of other projects' tests, read by this package and by warcio: the table in ``docs/corpora.md``.
 
-``archives.py FOLDER…``: for each file below that is named like an archive, its records, pages, what was passed over and what is
-in quarantine, by reason, beside warcio's counts of records and of responses with status 200 and a type of pages; and where
-the two differ. The text of each page that warcio reads, too, is compared with what this package makes of warcio's body.
+``archives.py FOLDER…``: for each file below with an archive's name: records, pages, skipped and quarantined records by reason,
+beside warcio's counts of records and of responses with status 200 and a content type of pages; and the differences between
+the two. For pages that both read, the text is compared with the text that this package extracts from warcio's body.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PAGES = ("text/html", "application/xhtml+xml", "text/plain")
 
 
 class Seen(NamedTuple):
-    """What a reader found: records, pages, texts by record id, and the rest by reason."""
+    """A reader's results: records, pages, texts by record id, and the rest by reason."""
 
     records: int
     pages: int
@@ -52,7 +52,7 @@ def ours(path: Path) -> Seen:
 
 
 def text_of(record: Any, content_type: str) -> str | None:
-    """The text that this package takes out of the body as warcio decodes it; ``None`` where it cannot."""
+    """The text that this package extracts from the body as decoded by warcio; ``None`` if warcio cannot decode it."""
     found = CHARSET.search(content_type)
     charset = found[1] if found else None
     try:

@@ -1,8 +1,8 @@
 """Comparing two refinement versions against reading the text of both versions once.
 
-``ratio`` is the time of ``compare`` with everything that the command prints over that of one pass over the column ``text`` of
+``ratio`` is the time of ``compare``, with all its output, divided by that of one pass over the column ``text`` of
 ``refined`` in both versions (its length summed up), in one session, the best of ``--runs``. The second version removes fewer
-lines in a ``--changed`` share of the documents (0.3 unless given) and drops every hundredth document.
+lines in a ``--changed`` share of the documents (default 0.3) and drops every hundredth document.
 """
 
 import tempfile
@@ -21,13 +21,13 @@ from prox_spark.versions.names import open_version
 
 
 def config_for(folder: Path, refinement: str) -> Any:
-    """Another answer of the scripted engine is another refiner."""
+    """A different answer of the scripted engine makes a different refiner."""
     engine = ["document=null", "chunk.engine.kind=scripted", f"chunk.engine.answers={{'{refinement}': ''}}"]
     return load_config(None, [f"store={folder / 'store'}", f"refinement={refinement}", *engine])
 
 
 def less(spark: Any, store: Any, refiner: str, other: str, changed: float) -> None:
-    """The second refiner's programs: those of the first, less their first call in some documents."""
+    """The second refiner's programs: those of the first, without the first call in some documents."""
     number = F.substring_index("doc_id", "-", -1).cast("long")
     first_call = F.regexp_replace("output", r"^[^\n]*\n", "")
     output = (

@@ -7,7 +7,7 @@ from prox_spark.demo.corpus import pages
 
 
 def documents(count: int, characters: int = 3000) -> Iterator[str]:
-    """``count`` different texts of about so many characters each."""
+    """``count`` different texts of about this many characters each."""
     texts = cycle([page.text for page in pages() if page.text and page.text.strip()])
     for number in range(count):
         parts = [f"Document {number} of the benchmark corpus begins with this sentence."]

@@ -1,9 +1,9 @@
-"""The chunk stage of the default refinement on CPUs, by each engine: pages a second for each core, at equal F1.
+"""The chunk stage of the default refinement on CPUs, with each engine: pages per second and core, at equal F1.
 
-Pages of ../shared/gold/dev.jsonl.zst, over and over until there were ``--pages``, go through a task's own code
+Pages of ../shared/gold/dev.jsonl.zst, repeated up to ``--pages``, go through a task's code
 (``run_stage``: tokenising, cutting, the engine, rows) in as many processes as there are cores, as Spark has them on an
-executor: ``onnx`` runs in each of them, ``vllm`` and ``transformers`` in one engine that all share. Spark and the commits,
-which cost every engine the same, are left out; so is the engine's start.
+executor: ``onnx`` runs in each of them, ``vllm`` and ``transformers`` in one shared engine. Spark and the commits,
+which cost the same for every engine, are not measured; neither is the engine's start.
 
 ``pages_per_second_per_core`` is by the clock. ``pages_per_core_second`` is by the processor time of the tasks and, where there
 is one, of the shared engine's processes: other work on the machine counts little there. ``f1`` is of kept words at
@@ -30,7 +30,7 @@ from timing import SHARED, arguments, report
 ENGINES = ("onnx", "vllm", "transformers")
 TOLERANCE = 0.002
 _WARM_UP = 2
-"""Pages of each task before the clock starts: the engine is loaded by then."""
+"""Warm-up pages of each task before the clock starts, so that the engine is loaded."""
 
 
 def labelled() -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def labelled() -> list[dict[str, Any]]:
 
 
 def batches(texts: list[str], numbers: range) -> Iterator[pa.RecordBatch]:
-    """The pages of these numbers, over and over, as a task gets them."""
+    """The pages with these numbers, repeated, as a task gets them."""
     for start in range(0, len(numbers), 100):
         chosen = numbers[start : start + 100]
         ids = [str(number) for number in chosen]
@@ -49,7 +49,7 @@ def batches(texts: list[str], numbers: range) -> Iterator[pa.RecordBatch]:
 
 def task(number: int, tasks: int, owner: Any, asked: dict[str, Any], barrier: Any, found: Any) -> None:
     """One task: warm up, wait for the others, then its share of the pages."""
-    # As Spark sets them for a task of one core.
+    # Spark sets these for a task with one core.
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     from prox_spark.config.models import ChunkConfig
     from prox_spark.engines.supervised import client
@@ -78,7 +78,7 @@ def task(number: int, tasks: int, owner: Any, asked: dict[str, Any], barrier: An
     seconds = time.monotonic() - began
     barrier.wait()
     found.put((number, seconds, own, _spent(shared) - before[1], tokens, scores))
-    barrier.wait()  # Whoever closes the engine's last conversation waits for the others to look at it.
+    barrier.wait()  # The engine ends with its last client, so wait until all tasks have read its time.
     engine.close()
 
 
@@ -91,7 +91,7 @@ def _spent(engine: psutil.Process | None) -> float:
 
 
 def f1(pages: list[dict[str, Any]], scores: dict[tuple[int, int], list[float]], threshold: float) -> float:
-    """Of kept words; a line without a score stays."""
+    """F1 of kept words; a line without a score is kept."""
     right = whole = 0
     for number, page in enumerate(pages):
         lines = page["raw_content"].split("\n")
@@ -128,7 +128,7 @@ def measure(kind: str, options: Any, pages: list[dict[str, Any]]) -> dict[str, A
     for process in processes:
         process.join()
     seconds = max(result[1] for result in results)
-    # Every task sees the shared engine's time, the longest most of it.
+    # Every task measures the shared engine's time; the longest task measures the most.
     spent = sum(result[2] for result in results) + max(result[3] for result in results)
     scores = {place: values for result in results for place, values in result[5].items()}
     tokens = sum(result[4] for result in results)

@@ -1,15 +1,15 @@
-"""What finding duplicates costs, and what it finds: signatures on one core, whole nights in Spark, and datatrove beside them.
+"""Cost and quality of finding duplicates: signatures on one core, nightly runs in Spark, and datatrove for comparison.
 
-``documents_per_second_per_core``: short pages of about 1 kB are signed (5 words, 14 buckets of 8) by processor time.
+``documents_per_second_per_core``: signing short pages of about 1 kB (5 words, 14 buckets of 8), in processor time.
 
-``ratio``: time a document of ``generate`` with ``kind: duplicates`` over a store of ``--documents`` short pages, against a
-store of a tenth of them; 1 is flat. ``second_night``: as many new pages as in the tenth over the larger store, and their
-time a document against that of the tenth (``night_ratio``). Ingest is not counted. ``java_mib`` and ``driver_mib`` are peaks
-after each run. ``recall`` and ``precision``: of every ten pages one has two of its 150 words changed, and of every twenty one
-is a copy in capitals; ``expected_recall`` is what the similarity of the changed pages promises.
+``ratio``: time per document of ``generate`` with ``kind: duplicates`` for a store of ``--documents`` short pages, divided by
+that for a store of a tenth of them; 1 is flat. ``second_night``: as many new pages as in the tenth, added to the larger
+store, and their time per document divided by that of the tenth (``night_ratio``). Ingest is not counted. ``java_mib`` and
+``driver_mib`` are peaks after each run. ``recall`` and ``precision``: in every ten pages, one has two of its 150 words changed,
+and in every twenty, one is a copy in capitals; ``expected_recall`` is the expectation from the similarity of the changed pages.
 
 ``--peer PYTHON``: an interpreter with datatrove 0.6.0 removes duplicates of ``--pages`` such pages with the same numbers, by
-its own words and hashes. ``agreement`` is the share of pages about which both say the same.
+its own words and hashes. ``agreement`` is the share of pages with the same decision.
 """
 
 import json
@@ -59,7 +59,7 @@ def vocabulary() -> Any:
 
 
 def pages(first: int, count: int) -> Iterator[str]:
-    """``count`` short pages; the second of each ten is nearly the first, the third of each twenty is the first in capitals."""
+    """``count`` short pages; the second of each ten nearly equals the first; the third of each twenty copies it in capitals."""
     known = vocabulary()
     for number in range(first, first + count):
         base = number - number % 10
@@ -85,14 +85,14 @@ def similarity(one: str, other: str) -> float:
 
 
 def expected() -> float:
-    """The share of changed pages that must be found, over some of them."""
+    """The expected share of changed pages that are found, computed from some of them."""
     texts = list(pages(0, 2000))
     alike = [similarity(texts[n], texts[n + 1]) for n in range(0, 2000, 10)]
     return float(np.mean([1 - (1 - s ** NUMBERS["hashes"]) ** NUMBERS["buckets"] for s in alike]))
 
 
 def signing() -> dict[str, float]:
-    """Pages a second of one core."""
+    """Pages per second on one core."""
     from prox_spark.duplicates.minhash import sign
 
     texts = list(pages(0, 5000))
@@ -103,7 +103,7 @@ def signing() -> dict[str, float]:
 
 
 def found(dropped: set[int], count: int) -> dict[str, float]:
-    """Recall of changed pages and of copies, and precision, of the pages that were dropped."""
+    """Recall of changed pages and of copies, and precision, for the dropped pages."""
     near = [number for number in range(count) if number % 10 == 1]
     copies = [number for number in range(count) if number % 20 == 2]
     return {
@@ -123,7 +123,7 @@ def peaks() -> dict[str, float]:
 
 
 def night(spark: Any, scratch: Path, store: str, first: int, count: int) -> dict[str, Any]:
-    """Ingest pages, and decide about them."""
+    """Ingest pages, and generate their decisions."""
     from prox_spark import generate, ingest, load_config
 
     corpus = scratch / f"{store}-{first}.jsonl"
@@ -139,7 +139,7 @@ def night(spark: Any, scratch: Path, store: str, first: int, count: int) -> dict
 
 
 def whole(scratch: Path, documents: int) -> dict[str, Any]:
-    """A store of a tenth, one of all, and a second night."""
+    """A store with a tenth of the pages, one with all, and a second night."""
     from prox_spark.session import get_session
     from prox_spark.tables.store import open_store
 
@@ -164,7 +164,7 @@ def whole(scratch: Path, documents: int) -> dict[str, Any]:
 
 
 def roots(texts: list[str]) -> list[int]:
-    """For each text the first one in its group, in plain Python."""
+    """For each text the first text of its group, in plain Python."""
     from prox_spark.duplicates.minhash import sign
 
     hashes, buckets, _ = sign(texts, **NUMBERS)
@@ -184,7 +184,7 @@ def roots(texts: list[str]) -> list[int]:
 
 
 def agreement(peer: str, scratch: Path, count: int) -> dict[str, Any]:
-    """What datatrove keeps of the same pages."""
+    """The pages that datatrove keeps."""
     texts = list(pages(0, count))
     ours = {number for number, root in enumerate(roots(texts)) if root != number}
     (scratch / "pages").mkdir()
@@ -199,7 +199,7 @@ def agreement(peer: str, scratch: Path, count: int) -> dict[str, Any]:
         for line in file.read_text().splitlines()
     }
     theirs = set(range(count)) - kept
-    # Which page of a group stays is each one's own choice: groups here are a page and its copies.
+    # Each tool may keep a different page of a group: a group is a page and its copies.
     groups = [{number // 10 for number in dropped} for dropped in (ours, theirs)]
     return {
         "agreement": 1 - len(ours ^ theirs) / count,

@@ -1,15 +1,15 @@
-"""The job's chunk stage against bare ``LLM.generate``, and against the way that most Spark jobs call vLLM.
+"""The job's chunk stage compared with bare ``LLM.generate``, and with the way that most Spark jobs call vLLM.
 
 Pages of ../shared/gold/train.jsonl.zst, in the released chunk refiner's prompts (../shared/tokenizers/llama-2, windows of
-1,500 tokens), by a random Llama of ``--hidden`` dimensions that writes ``--output-tokens`` for each chunk. Three runs over
+1,500 tokens), for a random Llama of ``--hidden`` dimensions that writes ``--output-tokens`` for each chunk. Three runs over
 the same token ids, one after the other, with the same engine options and threads:
 
-- job: ``prox_spark.generate`` on ``local[2]``, from the question what is pending to the last commit,
-- bare: one ``LLM.generate`` over all prompts, in a process of its own,
-- naive: ``LLM.generate`` once for every ``--batch`` documents, as a UDF that is called with each Arrow batch does.
+- job: ``prox_spark.generate`` on ``local[2]``, from the search for pending work to the last commit,
+- bare: one ``LLM.generate`` over all prompts, in a separate process,
+- naive: ``LLM.generate`` once for every ``--batch`` documents, like a UDF that is called with each Arrow batch.
 
-``ratio`` is the job's prompt tokens a second over the bare engine's, ``naive_ratio`` the naive way's. The engine's start
-is counted in none of them: the job finds it started by a small store before.
+``ratio`` is the job's prompt tokens per second over the bare engine's, ``naive_ratio`` over the naive way's. The engine's start
+is not counted in any of them: the job's engine is started before, with a small store.
 """
 
 import io
@@ -55,7 +55,7 @@ print("FOUND " + json.dumps(found))
 
 
 def build_model(folder: Path, hidden: int, output_tokens: int) -> Path:
-    """A random Llama with Llama 2's tokenizer that is asked as the released chunk refiner is."""
+    """A random Llama with Llama 2's tokenizer and the prompts of the released chunk refiner."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shutil.copytree(SHARED / "tokenizers" / "llama-2", folder)
@@ -71,14 +71,14 @@ def build_model(folder: Path, hidden: int, output_tokens: int) -> Path:
 
 
 def pages(count: int) -> list[str]:
-    """Texts of real pages, over and over until there are ``count``."""
+    """``count`` texts of real pages, repeated if necessary."""
     with zstandard.open(SHARED / "gold" / "train.jsonl.zst") as file:
         texts = [json.loads(line)["raw_content"] for line in io.TextIOWrapper(file, encoding="utf-8")]
     return [texts[number % len(texts)] for number in range(count)]
 
 
 def configure(folder: Path, name: str, texts: Sequence[str], model: Path) -> Any:
-    """A store with ``texts`` in it, ready for the chunk stage."""
+    """A store with ``texts``, ready for the chunk stage."""
     from prox_spark.config import load_config
 
     corpus = folder / f"{name}.json"
@@ -127,7 +127,7 @@ def run_bare(prompts: Path, model: Path, max_tokens: int) -> dict[str, list[floa
 
 
 def run_job(folder: Path, texts: Sequence[str], model: Path) -> tuple[float, Any]:
-    """Seconds and figures of the chunk stage, its engine started by a small store before."""
+    """Seconds and figures of the chunk stage; a small store starts its engine before."""
     from prox_spark import generate, ingest
     from prox_spark.session import get_session
 
@@ -139,7 +139,7 @@ def run_job(folder: Path, texts: Sequence[str], model: Path) -> tuple[float, Any
     began = time.monotonic()
     (done,) = generate(spark, whole)
     seconds = time.monotonic() - began
-    spark.stop()  # The JVM stays, and with it the engine: it goes with this process's gateway.
+    spark.stop()  # The JVM and the engine keep running: they end with this process's gateway.
     return seconds, done
 
 

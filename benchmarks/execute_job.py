@@ -1,9 +1,9 @@
-"""The execute job against a Spark job that only copies the same documents through an identity ``mapInArrow`` to Delta.
+"""The execute job compared with a Spark job that only copies the same documents through an identity ``mapInArrow`` to Delta.
 
 ``ratio`` is the job's time over the copy's, in one session, for ``--documents`` documents of about ``--characters`` each, of
-which a fifth of the lines is removed; the job includes its completeness check, lease, log, counts and the commit.
-``flatness`` is what another document costs between half of the size and all of it, over what it costs between a tenth and
-half: start-up, which is most of a small refinement, is in neither.
+which a fifth of the lines is removed. The job includes its completeness check, lease, log, counts and commit.
+``flatness`` is the cost per additional document from half to the full size, divided by that from a tenth to half. Neither
+includes the start-up, which is most of a small refinement.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ def config_for(folder: Path, count: int, refinement: str) -> Any:
 
 
 def fill(spark: Any, store: Store, count: int, refiner: str, characters: int) -> None:
-    """Write documents and programs straight into the tables: neither reading files nor an engine is measured here."""
+    """Write documents and programs directly into the tables, because reading files and engines are not measured."""
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,7 +63,7 @@ def document_row(number: int, text: str, count: int, refiner: str) -> dict[str, 
 
 def program_row(number: int, text: str, count: int, refiner: str) -> dict[str, Any]:
     lines = text.count("\n") + 1
-    # Runs of two lines in ten: a fifth of the lines goes.
+    # Two of every ten lines: a fifth of the lines is removed.
     runs = [(start, min(start + 1, lines - 1)) for start in range(number % 8, lines, 10)]
     output = "\n".join(f"remove_lines(start={start}, end={end})" for start, end in runs)
     return {
@@ -108,12 +108,12 @@ def main() -> None:
             return seconds(lambda: copied.save(f"{folder}/copy-{count}"))
 
         def job(count: int, run: int) -> float:
-            # Another name is another refinement of the same programs: all of them are executed again.
+            # A new name makes a new refinement of the same programs, so all of them are executed again.
             return seconds(lambda: execute(spark, config_for(folder, count, f"run-{run}")))
 
         copy(sizes[0], 0), job(sizes[0], 99)
         best: dict[str, dict[int, float]] = {"copy": {}, "job": {}}
-        # In turns, so that no size runs in a warmer machine than the others.
+        # Alternate between sizes, so that none runs on a warmer machine.
         for run in range(options.runs):
             for count in sizes:
                 for name, action in (("copy", copy), ("job", job)):

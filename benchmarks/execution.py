@@ -1,7 +1,7 @@
-"""How fast programs are executed, on one core: ``execute_batch`` against a plain Python executor, in one run.
+"""Speed of executing programs on one core: ``execute_batch`` compared with a plain Python executor, in one run.
 
 Pages of ../shared/gold/train.jsonl.zst, with programs made from their gold labels (each run of lines to remove is one
-``remove_lines`` call, one program for about 6,000 characters), over and over up to 500 MB, in batches of 1,000 pages.
+``remove_lines`` call, one program for about 6,000 characters), repeated up to 500 MB, in batches of 1,000 pages.
 Mode ``strict``; parsing and the log of dropped lines are included on both sides. ``ratio`` compares with a plain Python
 executor of the same rules, ``ratio_published_rules`` with one of the published executor's (which keeps no log),
 ``ratio_normalize`` with the former for programs of ten ``normalize`` calls a chunk, most of which match. All times are
@@ -99,7 +99,7 @@ def batches(corpus: list[Page]) -> list[tuple[Any, Any]]:
 
 
 def throughput(corpus: list[Page], total_bytes: int) -> float:
-    """Megabytes of text a second through ``execute_batch``."""
+    """Megabytes of text per second through ``execute_batch``."""
     from prox_spark.execution import execute_batch
 
     made = batches(corpus)
@@ -126,7 +126,7 @@ def compat_baseline(text: str, programs: list[Chunk]) -> object:
 
 
 def baseline(corpus: list[Page], executor: Callable[[str, list[Chunk]], object]) -> float:
-    """Megabytes of text a second through a plain Python executor, over a sample: the best of three."""
+    """Megabytes of text per second through a plain Python executor, over a sample: the best of three."""
     sample = Random(0).sample(corpus, min(SAMPLE_PAGES, len(corpus)))
     size = sum(len(text.encode()) for text, _ in sample)
     spent = min(cpu_seconds(lambda: [executor(text, programs) for text, programs in sample]) for _ in range(3))
@@ -134,7 +134,7 @@ def baseline(corpus: list[Page], executor: Callable[[str, list[Chunk]], object])
 
 
 def first_batch() -> float:
-    """Seconds of the first call in a fresh process; a process before it fills the cache."""
+    """Seconds of the first call in a fresh process; an earlier process fills the cache."""
     runs = [
         subprocess.run([sys.executable, "-c", FIRST_BATCH], check=True, capture_output=True, text=True) for _ in "ab"
     ]

@@ -1,8 +1,8 @@
 """Exports of ``--documents`` refined documents of about ``--characters`` each, and of a tenth of them, in one session.
 
-``ratio`` is the time a document at the whole size over that at a tenth of it, start-up apart: what an export of a hundred
-documents takes (planning, the start of tasks, publishing) is taken off both. At most 1 is wanted: the time a document does
-not grow with the corpus. ``driver_mib`` is the most that this process held.
+``ratio`` is the time per document at the full size divided by that at a tenth, without start-up: the time of an export of a
+hundred documents (planning, the start of tasks, publishing) is subtracted from both. The target is at most 1: the time per
+document does not grow with the corpus. ``driver_mib`` is the peak memory of this process.
 """
 
 import resource
@@ -55,7 +55,7 @@ def main() -> None:
 
         run(FEW)
         best: dict[int, float] = {}
-        # In turns, so that no size runs in a warmer machine than the others.
+        # Alternate between sizes, so that none runs on a warmer machine.
         for _ in range(options.runs):
             for count in sizes:
                 best[count] = min(best.get(count, float("inf")), run(count))

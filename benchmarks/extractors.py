@@ -1,11 +1,11 @@
-"""What takes the text out of HTML: how good each extractor of ``input.extract`` is, and how fast.
+"""Quality and speed of each extractor of ``input.extract``, which extract text from HTML.
 
 Quality: ``--html FOLDER`` is a checkout of scrapinghub's article-extraction-benchmark (MIT), whose pages are in
 ../shared/gold/{train,dev}.jsonl.zst with human labels (``doc_id`` is ``sh-`` and the start of a page's name there). Of each
 page's extracted text, the words are compared with those of ``gold_text``, each as often as it occurs: precision, recall and F1,
 averaged over pages. Without ``--html`` this part is skipped.
 
-Speed: pages a second of processor time, this process's and its children's, from a synthetic WARC file to Arrow batches; the best
+Speed: pages per second of processor time, of this process and its children, from a synthetic WARC file to Arrow batches; the best
 of ``ROUNDS``. ``…_without_child``: every page parsed in the reading process, without limits.
 """
 
@@ -37,7 +37,7 @@ WORD = re.compile(r"\w+")
 
 
 def labelled(folder: Path) -> Iterator[tuple[bytes, str]]:
-    """The gold's pages whose HTML is there, each with its gold text."""
+    """The gold pages with HTML, each with its gold text."""
     names = {path.name[:16]: path for path in (folder / "html").glob("*.html.gz")}
     for part in ("dev", "train"):
         with zstandard.open(SHARED / "gold" / f"{part}.jsonl.zst") as file:
@@ -78,7 +78,7 @@ def quality(folder: Path) -> dict[str, Any]:
 
 
 def html_page(number: int, text: str) -> bytes:
-    """A page of the web: some navigation, the text in paragraphs, a list and a table, scripts and a footer."""
+    """A web page: some navigation, the text in paragraphs, a list and a table, scripts and a footer."""
     links = "".join(f'<li class="menu-item item-{n}"><a href="/section/{n}">Section {n}</a></li>' for n in range(60))
     paragraphs = "".join(f'<div class="block"><p>{line}</p></div>\n' for line in text.split("\n"))
     rows = "".join(f"<tr><td>row {n}</td><td><b>{n * number}</b></td></tr>" for n in range(30))
@@ -91,7 +91,7 @@ def html_page(number: int, text: str) -> bytes:
 
 
 def write_archive(path: Path, count: int) -> None:
-    """Pages of log-normal sizes, about 50 kB, each with its request, one record a gzip member."""
+    """Pages of log-normal sizes, about 50 kB, each with its request, one gzip member per record."""
     sizes = random.Random(0)
     texts = documents(count, 3_000)
     more = documents(100, 2_000)

@@ -1,7 +1,7 @@
-"""What the way to an engine and back carries, without the engine: prompt tokens a second for each core.
+"""Throughput of the path to an engine and back, without the engine: prompt tokens per second and core.
 
 Pages of ../shared/gold/train.jsonl.zst, tokenised with ../shared/tokenizers/llama-2 in the prompts of the released chunk
-refiner, go through a task's own code (``run_stage``) over the Unix socket to a real supervisor whose model answers each
+refiner, go through a task's code (``run_stage``) over the Unix socket to a real supervisor whose model answers each
 prompt at once with a program of two calls; the answers are decoded, parsed and written as Parquet. The figure,
 ``tokens_per_second_per_core``, counts the processor time of the task and of the supervisor together.
 """
@@ -43,7 +43,7 @@ server.main(sys.argv[1:])
 
 
 def pages(limit: int) -> Iterator[pa.RecordBatch]:
-    """Documents in batches of ``ROWS``, over and over until there were ``limit``."""
+    """Documents in batches of ``ROWS``, repeated up to ``limit``."""
     texts = []
     with zstandard.open(SHARED / "gold" / "train.jsonl.zst") as file:
         texts = [json.loads(line)["raw_content"] for line in io.TextIOWrapper(file, encoding="utf-8")]
@@ -60,7 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     if not (SHARED / "gold").is_dir():
         raise SystemExit("the measurement data (../shared) is not beside this checkout")
-    # Tokenisation uses one thread, as in a Spark task that has one core.
+    # Tokenisation uses one thread, as in a Spark task with one core.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     from prox_spark.config.engines import VllmSettings
     from prox_spark.engines.supervised import place as runtime
@@ -74,7 +74,7 @@ def main() -> None:
     folder = SHARED / "tokenizers" / "llama-2"
     refiner = Refiner("chunk", "feed", "model", (), template="prox-plain/1", window=1500, context=2048, max_tokens=256)
     plan = StagePlan("chunk", VllmSettings(kind="vllm", model=str(folder)), refiner, "feed")
-    # The tokenizer's folder has no weights: none are needed here.
+    # The tokenizer's folder has no weights, which this benchmark does not need.
     task.refiner_folder = lambda _: folder
     answer = PromptTokenizer(folder).pieces([PROGRAM])[0].tolist()
     hello = wire.Hello(backend="at-once", model=str(folder), context=2048, options={"answer": answer})

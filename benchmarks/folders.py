@@ -1,8 +1,8 @@
-"""What becomes of each kind of model folder in each engine: the table in ``docs/refiners.md``.
+"""The result of loading each kind of model folder in each engine: the table in ``docs/refiners.md``.
 
 Builds the folders of ``tests/unit/engines/folders_made.py`` from tiny random models, plans a stage with each, and lets the
-engine load it and answer one request. ``--markdown`` prints the table. ``--engines transformers vllm`` says which engines are
-started; of the others only the checks before a start are made.
+engine load it and answer one request. ``--markdown`` prints the table. ``--engines transformers vllm`` selects the engines to
+start; for the others only the checks before a start run.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SETTINGS = {"transformers": TransformersSettings, "vllm": VllmSettings}
 
 
 def planned(engine: str, folder: Path) -> str | None:
-    """Why no stage can be planned with this folder."""
+    """Why a stage cannot be planned with this folder."""
     try:
         plan_stage("chunk", ChunkConfig(engine=SETTINGS[engine](kind=engine, model=str(folder))))
     except ProxSparkError as error:
@@ -53,7 +53,7 @@ def started(engine: str, folder: str) -> str | None:
 
 
 def checked(engine: str, folder: Path) -> str | None:
-    """Why the engine would not even be started with this folder."""
+    """Why the checks before the start refuse this folder."""
     try:
         read = read_folder(folder)
         check_whole(read, check_fit(read, engine, label=None, options={}), None)
@@ -63,7 +63,7 @@ def checked(engine: str, folder: Path) -> str | None:
 
 
 def outcome(engine: str, folder: Path, pool: ProcessPoolExecutor, *, start: bool) -> dict[str, str]:
-    """What became of a folder, and why."""
+    """A folder's outcome, and the reason."""
     reason = planned(engine, folder)
     if reason is not None:
         return {"outcome": PLAN, "reason": reason}
@@ -80,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, dict[str, dict[str, str]]] = {kind: {} for kind in KINDS}
     for engine in SETTINGS:
-        # vLLM leaves processes and memory behind in its own.
+        # In a separate process, because vLLM leaves processes and memory behind.
         start = engine in options.engines
         kept = 1 if engine == "vllm" and start else None
         context = multiprocessing.get_context("spawn")

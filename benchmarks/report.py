@@ -1,7 +1,7 @@
-"""How long a report of many documents takes to open, and a search in it, in a real Chromium driven by Playwright.
+"""Time to open a report of many documents and to search in it, in a real Chromium driven by Playwright.
 
-``open_seconds``: from loading the file to the next document being shown at a click; ``search_seconds``: from typing a
-document's name to the list that holds it alone. Documents of about 8 kB, two versions of each. The pages are those of the
+``open_seconds``: from loading the file until a click shows the next document; ``search_seconds``: from typing a
+document's name until the list shows only that document. Documents of about 8 kB, two versions of each. The pages are those of the
 browser's tests.
 """
 

@@ -1,11 +1,11 @@
-"""How fast rules write programs, on one core: documents a second through both stages, every rule there is.
+"""Speed of rules on one core: documents per second through both stages, with all rules.
 
-Pages of ../shared/gold/train.jsonl.zst, joined and cut at line ends to about 8 kB, go through a task's own code
+Pages of ../shared/gold/train.jsonl.zst, joined and cut at line ends to about 8 kB, go through a task's code
 (``run_stage``: documents in, rows of ``programs`` out) with ``rules: [all]``, once in the document stage and once in the
 chunk stage, n-gram repetition included. ``documents_per_second_per_core`` counts the processor time of both stages, for
-every document. Where datatrove is installed, its filters run beside it over a sample, one after the other, each over all
-documents, with the share of them on which it and ours decide alike: its words are a tokenizer's, ours stand between white
-space. ``first_batch_seconds``: the first call in a fresh process, after import, by the clock, compiled code in the cache.
+every document. If datatrove is installed, its filters run over a sample for comparison, one after another, each over all
+documents, with the share of equal decisions: its words come from a tokenizer, ours are separated by white space.
+``first_batch_seconds``: the first call in a fresh process, after import, in wall-clock time, compiled code in the cache.
 """
 
 import importlib
@@ -31,7 +31,7 @@ FILTERS = {
     "FineWebQualityFilter": "fineweb",
     "C4QualityFilter": None,
 }
-"""datatrove's filters, and the set of ours that decides the same (C4's also edits: there is nothing to compare)."""
+"""datatrove's filters, and our set of rules that should decide the same (C4's also edits, so it is not compared)."""
 
 FIRST_BATCH = """
 import time
@@ -46,7 +46,7 @@ print(time.perf_counter() - start)
 
 
 def documents() -> Iterator[str]:
-    """Texts of about ``SIZE`` bytes: the lines of all pages, one after the other."""
+    """Texts of about ``SIZE`` bytes, cut from the lines of all pages."""
     lines, size = [], 0
     with zstandard.open(SHARED / "gold" / "train.jsonl.zst") as file:
         for record in io.TextIOWrapper(file, encoding="utf-8"):
@@ -90,7 +90,7 @@ def stage_seconds(stage: str, texts: list[str]) -> float:
 
 
 def first_batch() -> float:
-    """Seconds of the first call in a fresh process; a process before it fills the cache."""
+    """Seconds of the first call in a fresh process; an earlier process fills the cache."""
     runs = [
         subprocess.run([sys.executable, "-c", FIRST_BATCH], check=True, capture_output=True, text=True) for _ in "ab"
     ]
@@ -98,7 +98,7 @@ def first_batch() -> float:
 
 
 def datatrove(texts: list[str]) -> dict[str, Any]:
-    """Documents a second of each of datatrove's filters and of all of them, and how often ours decide alike."""
+    """Documents per second of each of datatrove's filters and of all of them, and the share of equal decisions."""
     if importlib.util.find_spec("datatrove") is None:
         return {"datatrove": "skipped: datatrove is not installed"}
     from prox_spark.rules.catalogue import select_rules

@@ -1,4 +1,4 @@
-"""The whole job with the ``rules`` engine, corpus files to commit, as one process: documents/s for each core, and memory.
+"""The whole job with the ``rules`` engine, from corpus files to commit, as one process: documents/s per core, and memory.
 
 ``prox-spark refine`` over ``--documents`` documents of about 3 kB in C4-like gzip files, and over a tenth of them.
 ``documents_per_second_per_core`` includes the start of Python, Java and Spark; ``…_without_start`` is of the difference of both
@@ -85,7 +85,7 @@ def main() -> None:
             size = write_corpus(corpus, count)
             runs[name] = {"documents": count, "text_mb": size / 1e6, **refine(corpus, Path(scratch) / f"store-{name}")}
     whole, tenth = runs["whole"], runs["tenth"]
-    # What both runs pay once (Python, Java, Spark, compilation, commits) falls out of the difference.
+    # Fixed costs of both runs (Python, Java, Spark, compilation, commits) cancel out in the difference.
     marginal = (whole["documents"] - tenth["documents"]) / (whole["seconds"] - tenth["seconds"])
     figures = {
         "documents_per_second_per_core": whole["documents"] / whole["seconds"] / cores,

@@ -1,15 +1,15 @@
-"""What grows with a store and what does not: units, nights, the gaps between batches, small files.
+"""Costs that may grow with a store: units, nights, gaps between batches, small files.
 
-Run one part by its name, or all of them. Everything is real: Spark, Delta, files on disk; the rules need no model.
+Run one part by its name, or all of them. Uses real Spark, Delta and files on disk; the rules need no model.
 
 ``units``: the same short pages in as many files as give 8, 500 and 4,000 units, in a driver with 1 GB of heap. Seconds of ingest,
-generate, execute, compare, and of a second run of each that has nothing to do; live heap of the JVM, memory of Python, the
-longest plan, and how often each program is read. ``units_ratio`` is the time of all at the most units over that at the fewest.
+generate, execute, compare, and of a second run of each without work; live heap of the JVM, memory of Python, the
+longest plan, and how often each program is read. ``units_ratio`` is the total time at the most units over that at the fewest.
 ``nights``: ``--nights`` runs of ``refine`` in one session, each with new pages, for two refinements alternately. ``nights_ratio``
 is the median time of the last ten runs divided by that of the first ten after a warm-up of five.
 ``busy``: four executors of two slots each, whose scripted engines take log-normal times, over eight batches. ``busy_share`` is
-the time that they spend on calls over the time that they have, from the first call to the last.
-``files``: ``files_ratio`` is the time to ingest small files over that of the same records in one file.
+the time that they spend on calls divided by the available time, from the first call to the last.
+``files``: ``files_ratio`` is the time to ingest small files divided by that of the same records in one file.
 """
 
 import json
@@ -74,7 +74,7 @@ def write_corpus(folder: Path, pages: int, files: int, first: int = 0) -> int:
 
 
 class Watch:
-    """What a session holds and has read: live heap, Python's memory, plans."""
+    """A session's measurements: live heap, Python's memory, plans."""
 
     def __init__(self, spark: Any) -> None:
         self._jvm, self._status = spark._jvm, spark._jsparkSession.sharedState().statusStore()
@@ -87,7 +87,7 @@ class Watch:
         return float(runtime.totalMemory() - runtime.freeMemory()) / 1e6
 
     def plans(self) -> tuple[int, int]:
-        """Characters of the longest plan since the last look, and rows that were read of programs."""
+        """Characters of the longest plan since the last call, and rows read from programs."""
         longest = rows = 0
         found = self._status.executionsList()
         for index in range(found.size()):
@@ -184,7 +184,7 @@ def one_size(spark: Any, folder: Path, size: int, largest: int) -> dict[str, Any
 
 
 def count_files(store: Path) -> dict[str, int]:
-    """Data files of each table, older versions' among them."""
+    """Data files of each table, including older versions'."""
     return {table.name: n for table in sorted(store.iterdir()) if (n := len(list(table.glob("*.parquet"))))}
 
 
@@ -270,7 +270,7 @@ def busy(scratch: Path, call_seconds: float) -> dict[str, Any]:
 
 
 def small_files(scratch: Path, files: int) -> dict[str, Any]:
-    """Many files of one corpus, and the same records in one."""
+    """A corpus in many files, and the same records in one file."""
     spark, took = get_session(), {}
     warm_up(spark, scratch / "warm-files")
     for name, count in (("one", 1), ("many", files)):

@@ -1,12 +1,12 @@
-"""How fast documents are chosen: DSIR's scores on one core, and the whole of fitting and generating as a corpus grows.
+"""Speed of selection: DSIR's scores on one core, and fitting plus generating as a corpus grows.
 
 ``documents_per_second_per_core``: pages of ../shared/gold/train.jsonl.zst, joined and cut at line ends to about 8 kB, go
-through a task's own code (``run_stage``: documents in, rows of ``programs`` out) with ``kind: dsir``, by processor time;
-beside it those of a plain Python computation of the same weights over a sample.
+through a task's code (``run_stage``: documents in, rows of ``programs`` out) with ``kind: dsir``, in processor time;
+for comparison, a plain Python computation of the same weights over a sample.
 
-``ratio``: time a document of ``adapt.task=selection`` and ``generate`` together over a store of ``--documents`` documents of
-about 3 kB, against a store of a tenth of them; 1 is flat. Spark is started before and has run both over a hundredth.
-``driver_mib`` is the driver's peak after each: nothing that grows with the corpus comes there.
+``ratio``: time per document of ``adapt.task=selection`` plus ``generate`` for a store of ``--documents`` documents of about
+3 kB, divided by that for a store of a tenth of them; 1 is flat. Spark is started before and has run both over a hundredth.
+``driver_mib`` is the driver's peak after each, which should not grow with the corpus.
 """
 
 import itertools
@@ -39,14 +39,14 @@ def bucket(ngram: str, buckets: int) -> int:
 
 
 def plain_weight(text: str, log_ratio: list[float]) -> float:
-    """What anyone would write first."""
+    """The straightforward implementation."""
     words = re.findall(r"\w+|[^\w\s]+", text.lower())
     ngrams = [*words, *(" ".join(pair) for pair in itertools.pairwise(words))]
     return sum(log_ratio[bucket(ngram, len(log_ratio))] for ngram in ngrams)
 
 
 def scoring(texts: list[str], folder: Path) -> dict[str, Any]:
-    """Documents a second of a task, and of plain Python."""
+    """Documents per second of a task, and of plain Python."""
     from prox_spark.config.engines import DsirSettings
     from prox_spark.config.models import DocumentConfig
     from prox_spark.generation.kinds import open_engine
@@ -92,7 +92,7 @@ def write(path: Path, count: int, characters: int = 3000) -> None:
 
 
 def whole(spark: Any, scratch: Path, count: int) -> dict[str, float]:
-    """Seconds of fitting and of generating over a store of ``count`` documents; its ingest is not counted."""
+    """Seconds of fitting and of generating for a store of ``count`` documents; ingest is not counted."""
     from prox_spark import generate, ingest, load_config
     from prox_spark.adapt.selection import fit
 

@@ -1,13 +1,13 @@
 """Is the refined corpus better? One small study on labelled web pages, from the pages to a table.
 
-The same small model is trained on as many tokens of the raw pages, of what all rules leave, and of what ProX leaves (document
-stage, chunk stage, both), with several seeds, and measured on clean prose that nothing was trained on. Cross-fitted: the
-pages are divided by site into two halves, each with its own store, and each half is cleaned by a line scorer that was trained
-on the other half's labels. (The document scorer learnt from other documents altogether.)
+The same small model is trained on the same number of tokens from the raw pages, from the result of all rules, and from that
+of ProX (document stage, chunk stage, both), with several seeds, and measured on clean prose that no model was trained on. It
+is cross-fitted: the pages are divided by site into two halves, each with its own store, and each half is cleaned by a line
+scorer that was trained on the other half's labels. (The document scorer was trained on other documents.)
 
-Everything lies in ``--folder``; what stands there is not made again, so that an interrupted study goes on (other options need
-another folder). ``study.json`` holds no times: with the same options, seeds, threads and versions of torch it is the same to
-the last digit. ``study.md`` and ``study.svg`` are made from it. By default the files are those of ``shared/gold`` beside the
+All results are in ``--folder``; existing ones are not computed again, so an interrupted study continues (other options need
+another folder). ``study.json`` contains no times: with the same options, seeds, threads and versions of torch it is identical
+to the last digit. ``study.md`` and ``study.svg`` are made from it. By default the files are those of ``shared/gold`` beside the
 repository.
 """
 
@@ -40,10 +40,10 @@ from prox_spark.session import get_session
 GOLD = SHARED / "gold"
 HALVES = ("a", "b")
 RAW = "raw"
-# `both` stands before `chunk`: its chunk stage is then asked about the kept documents alone, as its compute says.
+# `both` comes before `chunk`, so that its chunk stage only processes kept documents, as its compute assumes.
 ARMS = (RAW, "rules", "document", "both", "chunk")
 _END, _VOCABULARY = "<|end|>", 4096
-# Where the cards of the shipped refiners find the best F1 on whole pages, and what is almost certainly junk.
+# Best F1 on whole pages, from the cards of the shipped refiners; and documents that are almost certainly junk.
 _LINES_BELOW, _DOCUMENTS_BELOW = 0.35, 0.1
 
 
@@ -52,13 +52,13 @@ def other(half: str) -> str:
 
 
 def divide(files: Sequence[Path], folder: Path, limit: int | None) -> None:
-    """The labelled pages by a hash of their site into one file a half, unless these stand."""
+    """Split the labelled pages by a hash of their site into one file per half, unless the files exist."""
     halves: dict[str, list[str]] = {half: [] for half in HALVES}
     for record, _ in chain.from_iterable(map(read_records, files)):
         half = HALVES[hashlib.sha256(record["site"].encode()).digest()[0] % 2]
         halves[half].append(json.dumps({key: record[key] for key in ("doc_id", "raw_content", "gold_keep")}))
     for half, lines in halves.items():
-        # Never written again: a file of another time is another corpus to the stores.
+        # Never rewritten: stores treat a file with another time as another corpus.
         if not (target := folder / f"half-{half}.jsonl").exists():
             written = target.with_suffix(".partial")
             written.write_text("\n".join(lines[:limit]) + "\n")
@@ -66,7 +66,7 @@ def divide(files: Sequence[Path], folder: Path, limit: int | None) -> None:
 
 
 def train_refiners(folder: Path, options: Any) -> None:
-    """A line scorer from each half, a document scorer from documents that are no page here; those that do not stand yet."""
+    """A line scorer from each half, and a document scorer from documents that are not in the study; existing ones are kept."""
     for half in HALVES:
         if not (folder / f"lines-{half}").exists():
             told = [
@@ -92,7 +92,7 @@ def learn(recipe: str, told: list[str]) -> None:
 
 
 def make_tokenizer(folder: Path) -> Path:
-    """A vocabulary of the raw pages' own, with an end token; the same for every arm."""
+    """A vocabulary from the raw pages, with an end token; the same for every arm."""
     target = folder / "tokenizer"
     if not target.exists():
         work = folder / ".tokenizer"
@@ -110,7 +110,7 @@ def refinement_of(arm: str) -> str:
 
 
 def configuration(folder: Path, half: str, arm: str) -> list[str]:
-    """Overrides that refine a half as an arm is; the raw pages are those that the rules' refinement covers."""
+    """Overrides that refine a half for an arm; the raw pages are those that the rules' refinement covers."""
     document, chunk = "document=null", "chunk=null"
     if arm in ("document", "both"):
         document = f"document.engine={{kind: statistics, model: {folder}/documents}}"
@@ -127,14 +127,14 @@ def configuration(folder: Path, half: str, arm: str) -> list[str]:
 
 
 def refine(spark: SparkSession, folder: Path, half: str, arm: str, tokenizer: Path) -> dict[str, Any]:
-    """Refine a half as an arm is and export its tokens: what was kept of it, and what the stages read."""
+    """Refine a half for an arm and export its tokens; returns its kept shares and the tokens that the stages read."""
     config = prox_spark.load_config(None, configuration(folder, half, arm))
     counts = prox_spark.refine(spark, config).counts
     target = folder / "tokens" / half / arm
     told = {"tokenizer": str(tokenizer), "raw": arm == RAW}
     done = prox_spark.export(spark, config.store, refinement_of(arm), str(target), "tokens", **told)
     stages = [] if arm == RAW else refinement_stages(spark, config.store, arm)
-    # Where the folder lies is no result.
+    # The path of the folder is not a result.
     told_of = [asdict(stage) | {"refiner": Path(stage.refiner).name} for stage in stages]
     return {
         "documents": counts["documents"],
@@ -147,7 +147,7 @@ def refine(spark: SparkSession, folder: Path, half: str, arm: str, tokenizer: Pa
 
 
 def join(parts: Sequence[Path], target: Path) -> None:
-    """The halves' token shards under one manifest, one half after the other."""
+    """The token shards of both halves under one manifest, one half after the other."""
     if target.exists():
         return
     work = target.with_name(f".{target.name}")
@@ -167,7 +167,7 @@ def join(parts: Sequence[Path], target: Path) -> None:
 
 
 def train_model(folder: Path, arm: str, seed: int, options: Any) -> dict[str, Any]:
-    """Train the arm's model with a seed unless it stands; its record."""
+    """Train the arm's model with a seed unless it exists; returns its record."""
     target = folder / "models" / f"{arm}-{seed}"
     if not target.exists():
         told = [f"pretrain.name={arm}-{seed}", f"pretrain.data={folder}/tokens/{arm}", f"pretrain.output={target}"]
@@ -187,7 +187,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def summarise(arms: Mapping[str, list[dict[str, Any]]], records: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """From halves and models to the study: bits per byte with spread, against raw seed by seed, and the compute."""
+    """The study's results from halves and models: bits per byte with spread, differences to raw by seed, and the compute."""
     ends = {arm: [one["curve"][-1]["bits_per_byte"] for one in found] for arm, found in records.items()}
     results = {}
     for arm, halves in arms.items():
@@ -201,7 +201,7 @@ def summarise(arms: Mapping[str, list[dict[str, Any]]], records: Mapping[str, li
 
 
 def trained(arm: str, result: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Trained:
-    """An arm's models as one, its curve the mean of theirs."""
+    """An arm's models combined into one, with their mean curve."""
     stages = [Stage(**stage) for stage in result["stages"]]
     curves = zip(*(curve_of(record["curve"]) for record in records), strict=True)
     curve = tuple(Point(points[0].tokens, mean(point.bits_per_byte for point in points)) for points in curves)
@@ -238,9 +238,9 @@ def main() -> None:
     parser.add_argument("--validation", type=Path, default=GOLD / "dev.jsonl.zst", help="labelled pages of other sites")
     prose = [GOLD / "clean_prose" / name for name in ("standardebooks.jsonl.zst", "wikitext-2.valid.txt")]
     parser.add_argument("--prose", type=Path, nargs="+", default=prose)
-    parser.add_argument("--limit", type=int, help="so many pages of each half; all unless given")
+    parser.add_argument("--limit", type=int, help="maximum pages of each half; default: all")
     parser.add_argument("--epochs", type=float, default=1.5, help="passes of the line scorers' training")
-    parser.add_argument("--tokens", type=int, default=1_000_000, help="that each model is trained on")
+    parser.add_argument("--tokens", type=int, default=1_000_000, help="training tokens of each model")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     started, folder = time.monotonic(), options.folder.absolute()

@@ -1,4 +1,4 @@
-"""What every benchmark here shares: the machine it ran on, and how its result is printed."""
+"""Shared by all benchmarks: the description of the machine, and the output of results."""
 
 import argparse
 import json
@@ -32,28 +32,28 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_seconds(function: Callable[[], object]) -> float:
-    """Processor time of a call, so that what else runs on the machine counts as little as it can."""
+    """Processor time of a call, which other work on the machine affects little."""
     start = time.process_time()
     function()
     return time.process_time() - start
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Time of a call by the clock."""
+    """Wall-clock time of a call."""
     started = time.monotonic()
     function()
     return time.monotonic() - started
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the option that every benchmark has."""
+    """A parser with the option common to all benchmarks."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", choices=("text", "json"), default="text")
     return parser
 
 
 def report(result: dict[str, Any], output: str) -> None:
-    """Print a result, with the machine it was measured on, as lines or as one JSON document."""
+    """Print a result and the machine, as lines or as one JSON document."""
     document = {**result, "machine": machine()}
     if output == "json":
         print(json.dumps(document, indent=2))

@@ -1,9 +1,9 @@
-"""How well the shipped line scorer cleans labelled pages, measured on the tables that a whole refinement writes.
+"""Quality of the shipped line scorer on labelled pages, measured on the tables of a complete refinement.
 
-Refines each file of labelled pages (``doc_id``, ``raw_content``, ``gold_keep``) through the engine, document stage off, and
-prints the F1 of kept words: of the refinement, and of keeping everything; ``above_keeping_everything`` is where the
-difference lies (95 %, bootstrap over pages). ``tokens_per_second`` is the chunk stage's rate
-on all of them: Spark's work and the commits counted, the engine's start not (the self-test before it starts it). By
+Refines each file of labelled pages (``doc_id``, ``raw_content``, ``gold_keep``) through the engine, without document stage,
+and prints the F1 of kept words for the refinement and for keeping everything; ``above_keeping_everything`` is the 95 %
+interval of the difference (bootstrap over pages). ``tokens_per_second`` is the chunk stage's rate on all of them, including
+Spark's work and the commits, without the engine's start (the self-test starts the engine before). By
 default the files are those of ``shared/gold`` beside the repository.
 """
 
@@ -33,7 +33,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def words(pages: list[dict[str, Any]], removed: dict[str, set[int]], dropped: set[str]) -> Words:
-    """A row for each page: words that stay and should, that should, that stay."""
+    """A row for each page: words correctly kept, words to keep, words kept."""
     rows = []
     for page in pages:
         gone = removed.get(page["doc_id"], set())
@@ -50,7 +50,7 @@ def f1(rows: Words) -> float:
 
 
 def spread(rows: Words, others: Words) -> list[float]:
-    """Where 95 % of the differences of F1 lie when the same pages are drawn again and again, with replacement."""
+    """The 95 % interval of the difference of F1 over bootstrap samples of the pages, drawn with replacement."""
     generator = np.random.default_rng(0)
     draws = generator.integers(0, len(rows), (_DRAWS, len(rows)))
     return [float(end) for end in np.percentile([f1(rows[draw]) - f1(others[draw]) for draw in draws], [2.5, 97.5])]
