@@ -50,8 +50,8 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
     """A function from a column of texts to one of their programs (``PROGRAMS_TYPE``), by the configuration's refiners.
 
     A document below ``execution.drop_document_below`` gets the program ``drop_doc()``; null stays null. Tasks share their
-    executor's engine. Raises ``RefinerError`` here, before any row, where a refiner cannot be used; a document whose own
-    answer fails has an empty program. Raises ``ConfigError`` for engines that go by more than a text
+    executor's engine. Raises ``RefinerError`` here, before any row, if a refiner cannot be used; a document whose
+    answer fails has an empty program. Raises ``ConfigError`` for engines that need more than the text
     (``dsir``, ``random``, ``column``).
     """
     plans = plan_stages(config)
@@ -70,10 +70,10 @@ def generate_programs(config: Config) -> Callable[[str | Column], Column]:
 
 
 def apply_program(text: str | Column, program: str | Column, mode: Mode = "strict", **settings: Any) -> Column:
-    """The refined text: ``""`` where the program drops the document, null where the text is null or cannot be executed.
+    """The refined text: ``""`` if the program drops the document, null if the text is null or cannot be executed.
 
     ``program`` is a column of strings, each a program for its whole document, or one that ``generate_programs`` made.
-    ``settings`` are those of ``execution`` in ``strict`` mode, with their defaults (``drop_line_below`` is 0.5 unless given,
+    ``settings`` are those of ``execution`` in ``strict`` mode, with their defaults (``drop_line_below`` is 0.5 by default,
     independent of the configuration of ``generate_programs``). Raises ``ConfigError`` for values that do not fit, and for
     any in ``compat`` mode, which has none.
     """

@@ -1,5 +1,5 @@
-"""``refine``: the three steps from corpus files to a refinement version; and ``generate``, which tests a model as its refinement
-will execute what it writes. Nothing else puts the steps together."""
+"""``refine``: the three steps from corpus files to a refinement version; and ``generate``, which tests a model with the
+execution settings of its refinement. No other module combines the steps."""
 
 from dataclasses import asdict, dataclass
 
@@ -17,9 +17,9 @@ from prox_spark.tables.store import Store
 
 @dataclass(frozen=True)
 class Refined:
-    """What one ``refine`` did: each step, and the refinement version that is current after it.
+    """The result of one ``refine``: each step, and the refinement version that is current after it.
 
-    ``ingest`` and ``generate`` (one entry a stage) are zeros where nothing was pending; ``new`` is False where the version
+    ``ingest`` and ``generate`` (one entry per stage) are zeros if nothing was pending; ``new`` is False if the version
     existed before. ``counts`` are those of ``refinements``, over all documents of the version. The fields in their order
     are the JSON document of ``prox-spark refine --output json``.
     """
@@ -38,8 +38,8 @@ def generate(spark: SparkSession, config: Config, *, retry_failed: bool = False)
 
     ``retry_failed`` first retries failed requests; an answer replaces the failed row.
 
-    Returns one entry a stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
-    Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` where there is no store,
+    Returns one entry per stage, document stage first: the refiner's fingerprint, documents, chunks, tokens, time.
+    Raises ``ConfigError`` and ``RefinerError`` for stages that cannot be run, ``StoreError`` if there is no store,
     ``SelfTestError`` for a model that does nothing to pages of boilerplate, ``EngineError`` for an engine that does not start
     or dies too often, ``LeaseError`` while another job generates with the same refiner.
 
@@ -58,15 +58,15 @@ def _generate(spark: SparkSession, config: Config, plans: Plans, retry_failed: b
 
 
 def refine(spark: Session, config: Config, *, retry_failed: bool = False) -> Refined:
-    """Ingest, generate and execute: from corpus files to a refinement version. Does nothing where nothing is pending.
+    """Ingest, generate and execute: from corpus files to a refinement version. Does nothing if nothing is pending.
 
-    ``spark``: a session, or a function that returns one. It is called when the files and the refiners have been found, so
+    ``spark``: a session, or a function that returns one. It is called after the files and the refiners are found, so
     that a wrong configuration fails before Spark starts.
     ``config``: what ``load_config`` returns.
-    ``retry_failed``: ask again for the programs that failed before.
+    ``retry_failed``: first retry the requests that failed before.
 
-    Raises what ``ingest``, ``generate`` and ``execute`` raise: ``UsageError`` and its kinds for what is wrong in the
-    configuration or the input, other ``ProxSparkError`` for what goes wrong later.
+    Raises what ``ingest``, ``generate`` and ``execute`` raise: ``UsageError`` and its subclasses for errors in the
+    configuration or the input, other ``ProxSparkError`` for later errors.
 
     >>> config = prox_spark.load_config("rules", ["store=my-store", "input.path=pages.json", "input.format=json"])
     >>> done = prox_spark.refine(spark, config)
@@ -82,6 +82,6 @@ def refine(spark: Session, config: Config, *, retry_failed: bool = False) -> Ref
     session = started(spark)
     read = ingest_files(session, config, files)
     stages = _generate(session, config, plans, retry_failed)
-    # The refiners that were planned: what they are is not asked of the store, nor of the model hub, a second time.
+    # The planned refiners, so that neither the store nor the model hub is queried a second time.
     done = execute_refiners(session, config, plans.refiners)
     return Refined(config.store, read, stages, **asdict(done))

@@ -51,7 +51,7 @@ def pretrain(settings: PretrainConfig, report: Report = lambda _: None) -> Pretr
     The folder holds safetensors (single precision), tokenizer, ``config.json``, ``pretraining.json``, ``losses.jsonl`` and a card
     (``README.md``). Until it is complete, the work is in a folder beside it, named after a hash of the settings and the data;
     after an interruption, the same command resumes there. Raises ``TrainingError`` if the output exists, the shards do not
-    serve or do not suffice, or the base has another vocabulary; ``RefinerError`` where the base's folder cannot be used.
+    serve or do not suffice, or the base has another vocabulary; ``RefinerError`` if the base's folder cannot be used.
     """
     output = Path(settings.output).expanduser()
     if output.exists():

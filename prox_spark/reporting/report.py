@@ -44,7 +44,7 @@ def report(
     shows, too.
 
     Returns the file, the names of the versions, the number of documents and the bytes of the page.
-    Raises ``UsageError`` for names that do not exist and files that cannot be read or written, ``InstallationError`` where
+    Raises ``UsageError`` for names that do not exist and files that cannot be read or written, ``InstallationError`` if
     the extra ``report`` is not installed.
 
     >>> done = prox_spark.report(spark, "my-store", "report.html", before="documents", after="rules")
