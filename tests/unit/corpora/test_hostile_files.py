@@ -156,7 +156,7 @@ def test_folded_lines_of_blanks_take_time_by_their_length() -> None:
 
 @given(st.text("a \t\r\n", max_size=30))
 def test_lines_are_unfolded_as_by_the_plain_rule(text: str) -> None:
-    assert archives._FOLD.sub(" ", text) == re.sub(r"[ \t]*\r?\n[ \t]+", " ", text)
+    assert archives._FOLD.sub(" ", text) == re.sub(r"[ \t]*\r{0,2}\n[ \t]+", " ", text)
 
 
 def test_a_long_record_type_is_cut_in_the_tally(tmp_path: Path) -> None:
