@@ -1,7 +1,7 @@
 """A verb is killed at every point where it changes something, and run again: the store is that of an undisturbed run.
 
-The points are listed by the package (``prox_spark.failpoints``); which of them a verb reaches, and how often, is recorded. Slow,
-but for a few points: some hundred processes are killed, each verb is run again after each, in an hour or more.
+The points are listed by the package (``prox_spark.failpoints``); which of them a verb reaches, and how often, is recorded. Slow:
+some hundred processes are killed, and each verb is run again after each, in an hour or more.
 """
 
 import shutil
@@ -92,6 +92,7 @@ def proof(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proo
         yield Proof(drivers, stages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "point"), REPRESENTATIVE, ids=lambda value: value)
 def test_a_verb_that_is_killed_at_a_point_and_run_again_leaves_what_an_undisturbed_one_leaves(
     proof: Proof, verb: str, point: str

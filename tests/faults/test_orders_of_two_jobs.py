@@ -1,7 +1,7 @@
 """Two jobs at once, in every order of three points of each: rows are conserved, and readers see what a refinement names.
 
-Both jobs wait at each of their points until it is their turn, so that one job alone works between two points. Slow, but for one
-order of some pairs: twenty orders of each pair, each with two to four jobs.
+Both jobs wait at each of their points until it is their turn, so that one job alone works between two points. Slow:
+twenty orders of each pair, each with two to four jobs.
 """
 
 from collections.abc import Iterator
@@ -95,17 +95,15 @@ PAIRS = {
     ),
 }
 
-ORDERS = sorted({"".join(order) for order in permutations("AAABBB")})
+pytestmark = pytest.mark.slow
 
-SHORT = ("execute X, execute Y", "ingest, ingest", "rollback, execute")
-"""The pairs that are run in one order in the normal tests."""
+ORDERS = sorted({"".join(order) for order in permutations("AAABBB")})
 
 
 def _cases() -> Iterator[Any]:
     for pair in PAIRS:
         for order in ORDERS:
-            quick = pair in SHORT and order == "ABABAB"
-            yield pytest.param(pair, order, marks=() if quick else pytest.mark.slow, id=f"{pair}, {order}")
+            yield pytest.param(pair, order, id=f"{pair}, {order}")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""Duplicates in a store: found among the documents of a run and with those of earlier runs, kept by a rule, told in programs."""
+"""Duplicates in a store: found among the documents of a run and with those of earlier runs, kept by a rule, told in programs.
+
+Slow: connected components take hundreds of small Spark jobs.
+"""
 
 import hashlib
 import json
@@ -23,6 +26,8 @@ from prox_spark.tables.store import open_store
 from prox_spark.versions.forget import forget
 from prox_spark.versions.questions import question
 from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
 
 WORDS = [f"{first}{last}" for first in ("ba", "do", "ki", "lu", "me", "no", "ra", "ti") for last in "abcdefghijklmnop"]
 GROUPS = 30

@@ -83,7 +83,6 @@ def test_lanes_are_those_that_this_python_runs() -> None:
     lanes = runpy.run_path(str(ROOT / "scripts" / "lanes.py"))["lanes"]
     assert lanes("3.11.7") == ["3.5", "4.0", "4.2"]
     assert lanes("3.13.0") == ["4.0", "4.2"]
-    assert "make smoke" in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
 def test_a_lane_that_cannot_be_made_is_a_failure() -> None:
