@@ -29,9 +29,10 @@ def charts(answer: Answer) -> tuple[Picture, ...]:
 def _chart(answer: Answer, place: int, names: list[str], note: str) -> Picture:
     column = shortened(clean(answer.columns[place]), _NAME)
     by = shortened(clean(answer.columns[0]), _NAME)
-    values = [float(row[place] or 0) for row in answer.rows[: len(names)]]
-    svg = bars([Series(column, "one")], names, [values], f"chart-{place}", f"{column} by {by}")
-    rows = tuple((shortened(name, _NAME), f"{value:,.6g}") for name, value in zip(names, values, strict=True))
+    drawn = [(name, float(row[place])) for name, row in zip(names, answer.rows, strict=False) if row[place] is not None]
+    labels, values = [name for name, _ in drawn], [value for _, value in drawn]
+    svg = bars([Series(column, "one")], labels, [values], f"chart-{place}", f"{column} by {by}")
+    rows = tuple((shortened(name, _NAME), f"{value:,.6g}") for name, value in drawn)
     return Picture(f"{column} by {by}", note, svg, (by, column), rows)
 
 
