@@ -52,7 +52,7 @@
     u: () => follow("a[rel=up]"),
     b: () => history.back(),
     c: () => at("folded")?.click(),
-    "/": () => document.querySelector("main textarea, main input[type=search], main select")?.focus(),
+    "/": () => ["textarea", "input[type=search]", "select"].map((field) => document.querySelector(`main ${field}`)).find(Boolean)?.focus(),
     "?": () => at("keys").showModal(),
   };
   document.querySelectorAll(".site nav a").forEach((link, place) => (keys[String(place + 1)] = () => link.click()));
