@@ -1,4 +1,7 @@
-"""``browse`` in a real browser: hostile text is harmless, everything works by keyboard, it is readable in light and dark."""
+"""``browse`` in a real browser: hostile text is harmless, everything works by keyboard, it is readable in light and dark.
+
+Slow: a page is opened dozens of times.
+"""
 
 import os
 import threading
@@ -13,6 +16,8 @@ from browser_helpers import CONTRAST, Watched
 pytest.importorskip("matplotlib", reason="the extra `report` is not installed")
 
 from prox_spark.browsing.server import Request, Response, bind
+
+pytestmark = pytest.mark.slow
 
 NAMES = ["", "version", "documents", "lines", "document", "sql", "failure"]
 

@@ -1,4 +1,7 @@
-"""``browse`` over a store: what its pages say is what the tables say, a page at a time and within a limit of time."""
+"""``browse`` over a store: what its pages say is what the tables say, a page at a time and within a limit of time.
+
+Slow: every page asks the store several times.
+"""
 
 import _thread
 import io
@@ -30,6 +33,8 @@ from prox_spark.refinement.execute import execute
 from prox_spark.tables.store import open_store
 from prox_spark.versions.names import Version, open_version
 from prox_spark.versions.sql import query
+
+pytestmark = pytest.mark.slow
 
 SCORES = [0.1, *[0.9] * 11, 0.4, 0.3, 0.05]
 HOSTILE = f"</script><script>window.hacked = 1</script>\n{PROSE}\n{PROSE} Once more."
