@@ -156,7 +156,7 @@ def test_the_report_names_it_and_finds_the_call_behind_a_line(operation: Operati
     stored = {name: getattr(call, name) for name in columns}
     label = call_text(stored)
     assert label == render(Program((call,)), "positional")
-    line = {"line_number": 1, "operation": operation.name, "score": None}
+    line = {"line_number": 1, "operation": operation.name, "score": None, "replacement": call.target}
     program = {"line_start": 0, "line_end": 9, "calls": [stored], "line_scores": None}
     assert explain(line, PAGE.split("\n")[1], [program], 0.5) == (label, "")
 
