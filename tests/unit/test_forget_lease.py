@@ -11,7 +11,7 @@ from prox_spark.tables import leases
 from prox_spark.tables.leases import Lease, Standing, check_held
 
 NOW = datetime.now(UTC)
-HELD = (NOW, NOW + leases.EXPIRY)
+HELD = (NOW, NOW + timedelta(days=1))
 ENDED_EARLY = (NOW, NOW + leases._INTERRUPTED)
 GIVEN_BACK = (NOW, NOW)
 NOWHERE: Any = None

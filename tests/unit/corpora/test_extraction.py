@@ -223,7 +223,7 @@ def test_a_child_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(extraction_process, "_WAIT_SECONDS", 0.2)
     child = child_of()
     os.kill(child._process.pid, signal.SIGSTOP)
-    with pytest.raises(NoText, match="gave no answer"):
+    with pytest.raises(NoText, match="did not answer within"):
         html_to_text(LARGE, None, "text")
     assert child._process.returncode == -signal.SIGKILL
     assert "Heading one" in html_to_text(LARGE, None, "text")
