@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import pytest
 from claims import PROSE, run
+from rows_by_hand import ids, row
 
 from prox_spark.config import Config
 from prox_spark.errors import LeaseError
@@ -23,7 +24,7 @@ from prox_spark.tables.commits import commit, fence, merge, restore
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import check_chain, last_version, settle
-from prox_spark.tables.store import Store, create_store, open_store, spark_schema
+from prox_spark.tables.store import Store, create_store, open_store
 from prox_spark.versions.history import history
 from prox_spark.versions.sql import query
 
@@ -41,7 +42,7 @@ def store(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @contextmanager
 def host(name: str, ahead: timedelta) -> Iterator[None]:
-    """A block that runs on another host, whose clock is ahead by so much."""
+    """Run the block as on another host, whose clock is ``ahead`` of this one."""
 
     class Clock(datetime):
         @classmethod
@@ -55,18 +56,8 @@ def host(name: str, ahead: timedelta) -> Iterator[None]:
         yield
 
 
-def row(store: Store, doc_id: str) -> Any:
-    schema = spark_schema(TABLE)
-    values = {"doc_id": doc_id, "unit": 0}
-    return store.spark.createDataFrame([tuple(values.get(name) for name in schema.names)], schema)
-
-
-def there(store: Store, version: int | None = None) -> set[str]:
-    return {found["doc_id"] for found in store.read(TABLE, version).collect()}
-
-
 def write(store: Store, lease: Lease, doc_id: str) -> int:
-    return commit(store, lease, TABLE, row(store, doc_id), Purpose("test")).version
+    return commit(store, lease, TABLE, row(store, TABLE, doc_id), Purpose("test")).version
 
 
 def test_a_host_whose_clock_is_ahead_takes_over_and_the_first_writes_nothing_more(store: Store) -> None:
@@ -82,7 +73,7 @@ def test_a_host_whose_clock_is_ahead_takes_over_and_the_first_writes_nothing_mor
             with pytest.raises(LeaseError):
                 write(store, first, "late append")
             with pytest.raises(LeaseError):
-                merge(store, first, TABLE, row(store, "late merge"), ["doc_id"], Purpose("test"))
+                merge(store, first, TABLE, row(store, TABLE, "late merge"), ["doc_id"], Purpose("test"))
             check_chain(store, {TABLE: before}, {TABLE: store.version(TABLE)})
             with pytest.raises(LeaseError, match="lost lease ahead to another job"):
                 restore(store, first, TABLE, base)
@@ -90,10 +81,10 @@ def test_a_host_whose_clock_is_ahead_takes_over_and_the_first_writes_nothing_mor
             store.spark.sql(f"RESTORE TABLE {store.table(TABLE)} TO VERSION AS OF {base}")
             with pytest.raises(LeaseError, match=f"another job wrote to {TABLE} at the same time"):
                 check_chain(store, {TABLE: before}, {TABLE: store.version(TABLE)})
-            assert "ahead 2" in there(store, version)
+            assert "ahead 2" in ids(store, TABLE, version)
             settle(store, second, TABLE, version)
-            assert {"ahead 1", "ahead 2"} <= there(store)
-    assert not {"late append", "late merge"} & there(store)
+            assert {"ahead 1", "ahead 2"} <= ids(store, TABLE)
+    assert not {"late append", "late merge"} & ids(store, TABLE)
 
 
 def test_a_host_whose_clock_is_behind_waits_and_then_goes_on(store: Store) -> None:
@@ -110,7 +101,7 @@ def test_a_host_whose_clock_is_behind_waits_and_then_goes_on(store: Store) -> No
         write(store, second, "behind 2")
     with hold(store, "behind") as third:
         assert (third.token, third.contested) == (first.token + 2, False)
-    assert {"behind 1", "behind 2"} <= there(store)
+    assert {"behind 1", "behind 2"} <= ids(store, TABLE)
 
 
 def test_a_clock_that_is_set_back_takes_no_heartbeat_back(store: Store) -> None:
@@ -138,8 +129,8 @@ def test_a_clock_that_is_set_ahead_on_the_same_host_costs_a_job_and_no_row(store
             write(store, second, "set 2")
             with pytest.raises(LeaseError, match="lost lease set to another job"):
                 write(store, first, "set late")
-    assert {"set 1", "set 2"} <= there(store)
-    assert "set late" not in there(store)
+    assert {"set 1", "set 2"} <= ids(store, TABLE)
+    assert "set late" not in ids(store, TABLE)
 
 
 def test_the_newest_refinement_is_the_one_that_was_committed_last(

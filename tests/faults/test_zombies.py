@@ -1,4 +1,4 @@
-"""A driver that is stopped until its lease has run out, with a write under way, and goes on: it writes nothing that counts.
+"""A driver is stopped during a write until its lease has expired, and then continued: it writes nothing that counts.
 
 Slow: a driver of its own, with a JVM, and a wait for each lease.
 """
@@ -11,13 +11,14 @@ from typing import Any
 import psutil
 import pytest
 from processes import started, wait_for
+from rows_by_hand import ids, row
 
 from prox_spark.errors import LeaseError
 from prox_spark.tables.commits import commit, fence
 from prox_spark.tables.leases import Lease, hold
 from prox_spark.tables.purpose import Purpose
 from prox_spark.tables.refinements import settle
-from prox_spark.tables.store import Store, create_store, spark_schema
+from prox_spark.tables.store import Store, create_store
 
 pytestmark = pytest.mark.slow
 
@@ -80,16 +81,6 @@ for verb in verbs:
 """
 
 
-def row(store: Store, doc_id: str) -> Any:
-    schema = spark_schema(TABLE)
-    values = {"doc_id": doc_id, "unit": 0}
-    return store.spark.createDataFrame([tuple(values.get(name) for name in schema.names)], schema)
-
-
-def there(store: Store, version: int | None = None) -> set[str]:
-    return {found["doc_id"] for found in store.read(TABLE, version).collect()}
-
-
 def take_over(store: Store, key: str, stack: ExitStack) -> Lease:
     """The lease as soon as it has run out."""
     taken: list[Lease] = []
@@ -127,7 +118,7 @@ def test_a_driver_that_was_stopped_past_its_lease_writes_nothing_that_counts_and
                 lease = take_over(store, verb, stack)
                 assert lease.contested
                 fence(store, lease, [TABLE])
-                done = commit(store, lease, TABLE, row(store, f"second {verb}"), Purpose("second"))
+                done = commit(store, lease, TABLE, row(store, TABLE, f"second {verb}"), Purpose("second"))
                 versions[verb] = done.version
             (tmp_path / f"late {verb}.go").touch()
             for process in family:
@@ -143,8 +134,8 @@ def test_a_driver_that_was_stopped_past_its_lease_writes_nothing_that_counts_and
     assert [line.split()[:2] for line in said] == [["STOPPED", verb] for verb in VERBS]
     assert all("lost lease" in line or "expired" in line for line in said), said
     for verb, version in versions.items():
-        assert {f"early {verb}", f"second {verb}"} <= there(store, version)
+        assert {f"early {verb}", f"second {verb}"} <= ids(store, TABLE, version)
     # The head may be what the RESTORE made; the version that counts is made the head by whoever writes next.
     with hold(store, "restore") as lease:
         settle(store, lease, TABLE, versions["restore"])
-    assert {f"{who} {verb}" for who in ("early", "second") for verb in VERBS} == there(store)
+    assert {f"{who} {verb}" for who in ("early", "second") for verb in VERBS} == ids(store, TABLE)
