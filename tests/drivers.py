@@ -1,8 +1,8 @@
 """Drivers that can be killed cheaply: each is a process of its own, and all work with the JVM of the test's session.
 
 A driver that is started from nothing takes ten seconds until its JVM answers. These are forked from a process that has
-imported everything, and connect to a JVM that runs: what is killed is the program, as where a driver's host is lost while the
-cluster goes on with what it was told last.
+imported everything, and connect to a running JVM. A kill ends the program only, as if a driver's host were lost while the
+cluster finishes the last job it received.
 """
 
 import multiprocessing

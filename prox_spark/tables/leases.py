@@ -370,7 +370,7 @@ def _checkpoint(store: Store) -> None:
 
 
 def _renew(store: Store, lease: Lease, left: timedelta | None = None) -> bool:
-    """Write a heartbeat, from which the lease has so much left (``EXPIRY``); False where another job has it.
+    """Write a heartbeat after which the lease lasts for ``left`` (by default ``EXPIRY``); False if another job has it.
 
     Takes no Spark task.
     """
