@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from prox_spark.jars import delta_jars
 from prox_spark.java import check_java
 from prox_spark.logs import without_secrets
-from prox_spark.spark_api import all_settings
+from prox_spark.spark_api import all_settings, is_connect
 
 _log = logging.getLogger(__name__)
 
@@ -150,11 +150,6 @@ def _remove_empty(folder: Path) -> None:
 def _submitted() -> bool:
     """True under ``spark-submit``, which starts the JVM before the script's first line."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
-
-
-def is_connect(spark: SparkSession) -> bool:
-    """True for a Spark Connect session (``SPARK_REMOTE``, Databricks serverless)."""
-    return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 def setting(spark: SparkSession, key: str) -> str:

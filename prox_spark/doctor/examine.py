@@ -108,7 +108,7 @@ def _master(spark: "SparkSession") -> str:
 
 def _delta(spark: "SparkSession") -> Check:
     """A table written and read in a temporary folder, where the tasks see this machine's."""
-    from prox_spark.session import is_connect
+    from prox_spark.spark_api import is_connect
 
     if is_connect(spark) or not re.match(r"local(\[|$)", _master(spark)):
         found = "not checked: the executors do not share the temporary folder of this machine"

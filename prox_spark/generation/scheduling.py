@@ -14,8 +14,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from prox_spark.errors import first_line
-from prox_spark.session import application, cores, is_connect, setting
-from prox_spark.spark_api import spark_version, takes_profiles
+from prox_spark.session import application, cores, setting
+from prox_spark.spark_api import is_connect, spark_version, takes_profiles
 
 if TYPE_CHECKING:
     from pyspark.resource import ResourceProfile

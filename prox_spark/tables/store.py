@@ -20,8 +20,8 @@ from prox_spark.credentials import check_location
 from prox_spark.errors import ConfigError, StoreError, first_line
 from prox_spark.failpoints import around
 from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
-from prox_spark.session import is_connect, setting
-from prox_spark.spark_api import activate
+from prox_spark.session import setting
+from prox_spark.spark_api import activate, is_connect
 from prox_spark.tables.delta_log import Entry, changes_rows, newest_entries, newest_version
 from prox_spark.tables.writers import why_not_several
 

@@ -122,7 +122,8 @@ LIBRARY = """
 import json, sys
 from pathlib import Path
 from prox_spark.functions import apply_program, register
-from prox_spark.session import get_session, is_connect
+from prox_spark.session import get_session
+from prox_spark.spark_api import is_connect
 from prox_spark.versions.sql import query
 
 spark = get_session()
