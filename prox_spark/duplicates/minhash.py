@@ -30,7 +30,7 @@ _KNOWN = 0x40000
 # Unsigned, so that products wrap around: FNV-1a, and the finalizer of MurmurHash3.
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 _SHIFT, _FIRST, _SECOND = np.uint64(33), np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_HALF, _MOST = np.uint64(32), np.uint64(0xFFFFFFFF)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -116,10 +116,10 @@ def _joined(words: Integers, first: int, last: int) -> Any:
 
 @inner
 def _minima(words: Integers, n: int, shingle: int, factors: Integers, summands: Integers, smallest: Integers) -> None:
-    smallest[:] = _LOW
+    smallest[:] = _MOST
     for first in range(max(n - shingle, 0) + 1):
-        # 32 bits times 64: the upper half of the product's lower 64 bits is as good as random for any two shingles.
-        value = _joined(words, first, min(first + shingle, n)) & _LOW
+        # All 64 bits go in: with 32, two of a hundred thousand short texts would have all buckets in common.
+        value = _joined(words, first, min(first + shingle, n))
         for i in range(factors.shape[0]):
             smallest[i] = min(smallest[i], (factors[i] * value + summands[i]) >> _HALF)
 

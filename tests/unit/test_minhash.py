@@ -88,6 +88,12 @@ def test_texts_that_share_no_shingle_share_no_hash() -> None:
     assert len(np.unique(buckets)) == 14 * 2000
 
 
+@pytest.mark.parametrize("texts", [("0090012", "0209070"), ("0111665", "0299296")])
+def test_short_texts_have_all_bits_of_their_one_shingle(texts: tuple[str, str]) -> None:
+    _, buckets, _ = sign(texts, **FINEWEB)
+    assert not set(buckets[0]) & set(buckets[1])
+
+
 def test_without_buckets_only_equal_words_have_something_in_common() -> None:
     hashes, buckets, _ = sign(["a b c", "A b, c"], words=5, buckets=0, hashes=8)
     assert buckets.shape == (2, 0)
