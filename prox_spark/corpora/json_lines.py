@@ -232,10 +232,12 @@ def record_of(
 class _Numbers:
     """The numbers of a line that a float may not represent exactly, as written: found once, and only if needed."""
 
-    __slots__ = ("floats", "found", "line")
+    __slots__ = ("floats", "found", "has_run", "line")
 
     def __init__(self, line: bytes) -> None:
         self.line = line
+        # A number with more digits than a float can store, if shown with up to 12 digits, has a run of zeros or nines.
+        self.has_run: bool | None = None
         self.found: frozenset[bytes] | None = None
         self.floats: frozenset[float] = frozenset()
 
@@ -245,8 +247,9 @@ class _Numbers:
             return False
         shown = shown if shown is not None else _plain(value, odd=False) or ""
         numbers, short = _LONG_NUMBER.findall(shown), _SHORT_FLOAT.findall(shown)
-        # A number with more digits than a float can store, if shown with up to 12 digits, has a run of zeros or nines.
-        rounded = bool(short) and (len(max(short, key=len)) > 13 or b"0000" in self.line or b"9999" in self.line)
+        if short and self.has_run is None:
+            self.has_run = b"0000" in self.line or b"9999" in self.line
+        rounded = bool(short) and (len(max(short, key=len)) > 13 or bool(self.has_run))
         if not (numbers or rounded):
             return False
         if self.found is None:
