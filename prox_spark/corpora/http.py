@@ -18,6 +18,7 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 _STEP = 1 << 16
+_GZIP = b"\x1f\x8b"
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SMALL_STEP = 1 << 10  # a step that fails loses its output
@@ -106,9 +107,9 @@ def decode_body(response: HttpResponse, limit: int) -> bytes:
 def gunzip_again(body: bytes, limit: int) -> bytes:
     """Decompress a page that is gzip although no field says so, or once more than they say; others stay unchanged.
 
-    Raises ``TooLarge`` as ``decode_body`` does.
+    Zlib has no such mark: a page of mathematics may begin with ``x^``. Raises ``TooLarge`` as ``decode_body`` does.
     """
-    found = _gunzip(body, limit)
+    found = _gunzip(body, limit) if body.startswith(_GZIP) else None
     return body if found is None else found
 
 
@@ -130,7 +131,7 @@ def _dechunk(body: bytes, limit: int) -> bytes | None:
 
 def _gunzip(body: bytes, limit: int) -> bytes | None:
     """Decompress gzip, or zlib labelled as gzip."""
-    if body.startswith(b"\x1f\x8b"):
+    if body.startswith(_GZIP):
         return _inflate(body, limit, zlib.MAX_WBITS | 16)
     return _inflate(body, limit, zlib.MAX_WBITS) if body.startswith(_ZLIB) else None
 

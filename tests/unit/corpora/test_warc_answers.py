@@ -91,7 +91,9 @@ def test_what_a_server_calls_a_page_is_counted_as_what_its_bytes_are(
     assert tally.passed == {f"media type {media_type}, by its bytes": 1}
 
 
-@pytest.mark.parametrize("start", ["GIF89a is a format", "The ftyp box", "PK and Rar!", "RIFF, then WEBP", "\ufeffPNG"])
+@pytest.mark.parametrize(
+    "start", ["GIF89a is a format", "The ftyp box", "PK and Rar!", "RIFF, then WEBP", "\ufeffPNG", "x^2 + y^2 = z^2"]
+)
 def test_a_text_about_formats_is_a_page(tmp_path: Path, start: str) -> None:
     assert one(tmp_path, start.encode(), "text/plain")["text"].endswith(start.removeprefix("\ufeff"))
 
