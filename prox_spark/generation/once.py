@@ -22,7 +22,7 @@ class AskOnce:
     """An engine that sends each of a task's requests to another engine unless an equal one was sent before.
 
     Requests are equal if their token ids and positions are, without a tokenizer if their texts are. A repeat gets a copy of
-    the answer, also where that is an error.
+    the answer. An error is copied only to repeats that wait for it: a later one is asked, as the cause may have passed.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -82,7 +82,7 @@ class AskOnce:
         return found
 
     def _remember(self, key: bytes, completion: Completion) -> None:
-        if key in self._answers:
+        if key in self._answers or completion.finish == "error":
             return
         self._answers[key] = completion
         self._kept += _size(completion)
