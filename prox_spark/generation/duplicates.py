@@ -78,10 +78,12 @@ def decide(config: Config, stage: Stage, todo: DataFrame, batch: Batch, stack: E
     decided = _decided(components(edges, stack), places, settings)
     rows = new.join(decided, "doc_id", "left")
     unsigned = new.where("n_characters IS NULL").select(*KEYS, "unit")
-    if unsigned.isEmpty():
+    n_unsigned = unsigned.count()
+    if not n_unsigned:
         rows = rows.withColumn("error", F.lit(None).cast("string"))
     else:
-        again = documents.drop("unit").join(F.broadcast(unsigned), list(KEYS))
+        few = F.broadcast(unsigned) if n_unsigned <= _BROADCAST_DOCUMENTS else unsigned
+        again = documents.drop("unit").join(few, list(KEYS))
         errors = _sign(again, plan, config.generate.partitions).select("doc_id", "error")
         rows = rows.join(errors, "doc_id", "left")
     return _programs(rows, plan)

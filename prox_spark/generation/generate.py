@@ -147,6 +147,9 @@ def _run_units(
     if not batches:
         return total
     check()
+    if kind_of(plan.settings).runs == "executor":
+        # With Connect, Spark numbers a profile only in a thread that has a session, which those of batches have not.
+        stage_profile(store.spark)
     run = uuid.uuid4().hex[:12]
     with (
         Progress(
