@@ -22,6 +22,7 @@ from prox_spark.reporting.documents import ALONE
 from prox_spark.reporting.facts import counted_facts, read_facts
 from prox_spark.reporting.figures import Facts
 from prox_spark.reporting.sample import read_documents
+from prox_spark.tables.refinements import ORDER
 from prox_spark.tables.store import Store, open_store
 from prox_spark.versions.names import Version, open_version
 from prox_spark.versions.questions import QUESTIONS, letters_of, question
@@ -77,9 +78,10 @@ class Site:
             with self._turns, limited(self._spark, self._seconds, request.gone):
                 shown = self._shown(request.given)
                 found = self._pages[request.path](request, shown)
-        except ConnectionError:
+        except ConnectionAbortedError:
             raise
-        except (ProxSparkError, PySparkException, Py4JError) as error:
+        # A JVM that is gone refuses connections.
+        except (ProxSparkError, PySparkException, Py4JError, ConnectionError) as error:
             return self._failed(request, shown, error)
         return found if isinstance(found, Response) else _page(200, found)
 
@@ -98,7 +100,7 @@ class Site:
         key = tuple(self._store.version(table) for table in _SAYS_VERSIONS)
         with self._lock:
             if key != self._known.key:
-                rows = self._store.read("refinements").orderBy(F.desc("created_at"), F.desc("version")).collect()
+                rows = self._store.read("refinements").orderBy(*map(F.desc, ORDER)).collect()
                 self._known = _Known(key, rows)
             return self._known
 
