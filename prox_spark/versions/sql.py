@@ -15,6 +15,7 @@ from sqlglot.errors import SqlglotError
 
 from prox_spark.errors import UsageError
 from prox_spark.schemas import RESULT_TABLES, TABLES, VERSIONED
+from prox_spark.spark_api import is_connect
 from prox_spark.tables.store import Store, analyzed, open_store
 from prox_spark.versions.names import newest_version, open_version
 
@@ -51,6 +52,11 @@ def query(spark: SparkSession, location: str, text: str) -> DataFrame:
         for name, view in views.items():
             message = message.replace(view, name)
         raise UsageError(f"SQL: {' '.join(message.split())}") from None
+    finally:
+        # With Connect, the server looks a query's views up again when it runs.
+        if not is_connect(spark):
+            for view in views.values():
+                spark.catalog.dropTempView(view)
 
 
 class _Dialect(Spark):  # type: ignore[misc]
