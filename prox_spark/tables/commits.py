@@ -212,16 +212,21 @@ def restore(store: Store, lease: Lease, table: str, version: int) -> int:
 
     Raises ``LeaseError`` where the lease was lost, ``StoreError`` where VACUUM removed the version's files.
     """
-    check_held(store, lease)
     command = f"RESTORE TABLE {store.table(table)} TO VERSION AS OF {version}"
     purpose = Purpose("restore", details={"command": uuid.uuid4().hex})
+
+    def write() -> None:
+        # RESTORE checks no transaction: a holder that was refused may have lost the lease since.
+        check_held(store, lease)
+        store.spark.sql(command)
+
     try:
         with (
             around("restore", table),
             labelled(store.spark, purpose),
             _answered(store, table, purpose.metadata()),
         ):
-            patiently(lambda: store.spark.sql(command))
+            patiently(write)
     except PySparkException as error:
         if "Not all files from version" not in str(error):
             raise

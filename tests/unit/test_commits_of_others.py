@@ -100,6 +100,15 @@ def test_rows_of_another_program_are_a_rival(store: Any, first: bool) -> None:
         check_chain(store, {TABLE: before}, {TABLE: store.version(TABLE)})
 
 
+def test_a_job_that_changes_no_rows_allows_no_commit_of_rows(store: Any) -> None:
+    before = store.version(TABLE)
+    store.compact()
+    check_chain(store, {TABLE: before}, {TABLE: store.version(TABLE)}, {TABLE: 0})
+    store.append(None)
+    with pytest.raises(LeaseError, match=f"another job wrote to {TABLE} at the same time"):
+        check_chain(store, {TABLE: before}, {TABLE: store.version(TABLE)}, {TABLE: 0})
+
+
 def test_a_table_is_restored_to_the_last_version_with_the_same_rows(store: Any, restored: list[int]) -> None:
     before = store.version(TABLE)
     store.compact()
