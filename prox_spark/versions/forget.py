@@ -96,14 +96,15 @@ def forget(
             _check_executed(Version(store, newest))
         receipt = unfinished(store) or uuid.uuid4().hex
         hashes = chosen.select(id_hash("doc_id").alias("id_hash"), F.lit(receipt).alias("receipt"))
+        counts, heads = None, {}
+        # What may fail comes before the hashes: from them on no other job may write until this one has ended.
+        if newest is not None:
+            counts = _left(Version(store, newest), hashes.select("id_hash"))
+            heads = {table: settle(store, lease, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
+            settle_quarantine(store, lease, newest["refinement"], newest["quarantine_version"], _PURPOSE)
         new = hashes.join(store.read("forgotten").select("id_hash"), "id_hash", "left_anti")
         if not new.isEmpty():
             commit(store, held[FORGET], "forgotten", new, _PURPOSE)
-        counts, heads = None, {}
-        if newest is not None:
-            counts = _left(Version(store, newest))
-            heads = {table: settle(store, lease, table, newest[f"{table}_version"]) for table in RESULT_TABLES}
-            settle_quarantine(store, lease, newest["refinement"], newest["quarantine_version"], _PURPOSE)
         _log.info("forget: deleting %d documents from all tables", n, extra={"store": store.location})
         rows = {table: _delete(store, lease, table) for table in _OWN}
         for name, table in begun_tables(store).items():
@@ -115,7 +116,7 @@ def forget(
             # A version of its own: what stands on the one before is gone afterwards.
             commit(store, held["ingest"], "documents", store.nothing("documents"), _PURPOSE)
         now = {table: store.version(table) for table in heads}
-        check_chain(store, heads, now)
+        check_chain(store, heads, now, {table: int(rows[table] > 0) for table in heads})
         _renew(store, lease, newest, counts)
         # Before VACUUM, which commits, too: what stands on these documents is what is free of them.
         documents_version = store.version("documents")
@@ -179,14 +180,14 @@ def _check_executed(version: Version) -> None:
         )
 
 
-def _forgotten_in(store: Store, rows: DataFrame) -> DataFrame:
-    """The rows of forgotten documents."""
-    return rows.join(store.read("forgotten").select("id_hash"), id_hash("doc_id") == F.col("id_hash"), "left_semi")
+def _of(hashes: DataFrame, rows: DataFrame) -> DataFrame:
+    """The rows of documents with these ``id_hash``."""
+    return rows.join(hashes, id_hash("doc_id") == F.col("id_hash"), "left_semi")
 
 
 def _delete(store: Store, lease: Lease, table: str) -> int:
     """Delete the rows of forgotten documents from a table; no version is written where there are none."""
-    doomed = _forgotten_in(store, store.read(table))
+    doomed = _of(store.read("forgotten").select("id_hash"), store.read(table))
     n: int = doomed.count()
     if n:
         delete(store, lease, table, doomed.select("doc_id").distinct(), ["doc_id"], _PURPOSE)
@@ -196,18 +197,22 @@ def _delete(store: Store, lease: Lease, table: str) -> int:
 _COUNTED_FROM = ("fate", "n_lines", "n_lines_removed", "n_lines_rewritten", "n_characters", "n_characters_removed")
 
 
-def _left(version: Version) -> dict[str, int]:
-    """The version's counts without the forgotten documents. Raises ``ConservationError`` where they do not add up."""
+def _left(version: Version, hashes: DataFrame) -> dict[str, int]:
+    """The version's counts without the forgotten documents and those with these ``id_hash``.
+
+    Raises ``ConservationError`` where they do not add up.
+    """
     store, name = version.store, version.row["refinement"]
-    documents = _forgotten_in(store, version.read("documents"))
+    doomed = store.read("forgotten").select("id_hash").unionByName(hashes)
+    documents = _of(doomed, version.read("documents"))
     failed = own_rows(version, "quarantine").select("doc_id").distinct()
     newlines = F.length("text") - F.length(F.replace("text", F.lit("\n")))
     quarantined = documents.join(failed, "doc_id", "left_semi").select(
         (newlines + 1).alias("n_lines"), F.length("text").alias("n_characters")
     )
     parts = {
-        "refined": _forgotten_in(store, version.read("refined")),
-        "dropped": _forgotten_in(store, version.read("dropped_documents")),
+        "refined": _of(doomed, version.read("refined")),
+        "dropped": _of(doomed, version.read("dropped_documents")),
         "quarantined": quarantined,
     }
     fates = [rows.withColumn("fate", F.lit(fate)) for fate, rows in parts.items()]

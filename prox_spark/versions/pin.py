@@ -67,7 +67,9 @@ def _copy(version: Version, lease: Lease, table: str, name: str) -> None:
 
 def pinned_tables(store: Store) -> list[str]:
     """Every table that holds a pinned copy, or some of one that was cut short."""
-    return [*(copy_of(copy, table) for copy in sorted(_pinned(store)) for table in VERSIONED), *begun_tables(store)]
+    whole = [copy_of(copy, table) for copy in sorted(_pinned(store)) for table in VERSIONED]
+    # A copy takes as much space as the corpus: somebody may have dropped its tables.
+    return [*filter(store.has, whole), *begun_tables(store)]
 
 
 def begun_tables(store: Store) -> dict[str, str]:
