@@ -95,7 +95,9 @@ def _run(store: Store, config: Config, refiners: Refiners) -> Executed:
                 # Fence before reading changes: earlier holders' rows are then all visible, and none can follow.
                 fence(store, lease, WRITTEN)
                 units = measuring.result()
-                if changes(store, "refinements", work.refinements_version):
+                # `forget` commits its receipt after its row.
+                forgotten = work.last is not None and receipt_after(store, work.last) is not None
+                if forgotten or changes(store, "refinements", work.refinements_version):
                     _log.info("execute: another job wrote refinements before the lease was taken; looking again")
                     continue
                 done = _execute(begun, units, reached, lease)
