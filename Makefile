@@ -9,20 +9,22 @@ BIN := $(VENV)/bin
 demo: setup
 	@$(BIN)/python -m prox_spark.demo
 
+# Two processes: a test with Spark keeps one core busy. A file stays in one process, and those with Spark come first.
 test: setup
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu"
 
 # The other versions of Spark come first: one test compares what all of them write.
 test-all: test-sparks
 	@$(BIN)/python -m pytest
 
 # `make test-spark SPARK=3.5`: with another version of Spark, every verb that needs no model, and what differs between versions.
-# `make test-spark SPARK=3.5 TESTS=tests/spark`: all tests that need neither a model nor another program.
+# `make test-spark SPARK=3.5 TESTS=tests/spark MARKS="not slow and not gpu and not engine"`: all quick tests without a model.
+MARKS ?= not gpu and not engine
 TESTS ?= tests/spark/test_every_verb.py tests/spark/test_spark_api.py tests/spark/test_delta_log.py
 test-spark: setup
 	@bash scripts/lane.sh $(SPARK)
 	@mkdir -p build/versions
-	@.venv-spark-$(SPARK)/bin/python -m pytest -m "not slow and not gpu and not engine" --junitxml build/versions/$(SPARK).xml $(TESTS)
+	@.venv-spark-$(SPARK)/bin/python -m pytest -m "$(MARKS)" --junitxml build/versions/$(SPARK).xml $(TESTS)
 
 # `make test-spark` with each other version of Spark that runs with this Python. One that cannot be installed is a failure.
 test-sparks: setup

@@ -15,6 +15,11 @@ SESSION = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",
     "spark.driver.memory": "3g",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # Compiling a query of ten rows takes longer than interpreting it, and so does Java's second compiler.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC",
 }
 
 

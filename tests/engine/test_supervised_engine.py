@@ -3,7 +3,7 @@
 ``transformers`` loads in seconds and stands in where only the processes matter; vLLM runs where it is about vLLM. The
 tests share one engine for each of the two, in the order in which they stand here.
 
-Slow where vLLM's own worker is killed: it starts twice more, and the supervisor's restart is shown by the other tests.
+Slow where vLLM is asked without a stage, so that it starts again, and where its own worker is killed.
 """
 
 import logging
@@ -207,10 +207,6 @@ def test_vllm_takes_over_and_decides_as_transformers_does(model: Path) -> None:
         assert row["prompt_tokens"] == transformers[key]["prompt_tokens"] > 0
 
 
-def test_a_prompt_beyond_the_context_of_vllm_fails_alone(model: Path) -> None:
-    check_a_prompt_beyond_the_context(model, "vllm", dtype="float32")
-
-
 def test_a_grammar_keeps_a_random_models_programs_valid(model: Path) -> None:
     engine = VllmSettings(kind="vllm", model=str(model), options={"dtype": "float32"})
     texts = [TEXT * n for n in (1, 5, 60)]
@@ -223,6 +219,11 @@ def test_a_grammar_keeps_a_random_models_programs_valid(model: Path) -> None:
         calls = parse(row["output"]).calls
         # A grammar does not outlive the token limit: only a cut-off program may end badly, in its last call.
         assert all(call.outcome == "ok" for call in (calls[:-1] if row["status"] == "truncated" else calls))
+
+
+@pytest.mark.slow
+def test_a_prompt_beyond_the_context_of_vllm_fails_alone(model: Path) -> None:
+    check_a_prompt_beyond_the_context(model, "vllm", dtype="float32")
 
 
 @pytest.mark.slow

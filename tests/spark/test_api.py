@@ -1,4 +1,4 @@
-"""The public API: the examples of its docstrings run, one after the other, over one small store."""
+"""The public API: the examples of its docstrings run, one after the other, over one small store. Slow: they are every verb."""
 
 import doctest
 import json
@@ -16,6 +16,7 @@ ORDER = ("load_config", "ingest", "generate", "refine", "execute", "history", "c
 """Each builds on what those before it left in the folder."""
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_docstrings_run_in_their_order(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,5 @@
 """``doctor`` where Spark runs: what it finds of Delta, and of the store, refiners and templates of a configuration. Slow where
-models answer for real: an engine starts three times.
+models answer for real, or a refinement must exist: an engine starts three times.
 """
 
 import json
@@ -99,6 +99,7 @@ def test_what_a_configuration_names_wrongly_fails(
     assert "its tokenizer cannot be read" in rows["chunk refiner"]["found"]
 
 
+@pytest.mark.slow
 def test_a_model_is_tested_by_the_rules_of_the_refinement_that_exists(
     spark: Any, quick: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,8 @@
 """``estimate`` says before a run what the run then asks of its engines, from a sample, and writes nothing.
 
 The random model is a real one under transformers: its tokenizer and prompts are what is counted. Slow where that model
-answers the whole demo corpus, where all pages of a real file are tokenised twice, and where a corpus must be large.
+answers the whole demo corpus, where all pages of a real file are tokenised twice, and where a corpus must be
+large or is refined first.
 """
 
 import json
@@ -174,6 +175,7 @@ def test_a_large_corpus_is_read_in_part_and_told_so(
     assert any("of the input's bytes were read" in note for note in part.notes)
 
 
+@pytest.mark.slow
 def test_the_share_that_the_document_stage_kept_so_far_scales_the_chunk_stage(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], model: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Every verb that needs no model, once, on a store at a path and on one in a catalog: what each version of Spark must pass.
 
-The verbs follow each other in one store, so a failure may be that of an earlier one.
+The verbs follow each other in one store, so a failure may be that of an earlier one. Slow where that is in a catalog: all of
+them again.
 """
 
 import json
@@ -26,7 +27,7 @@ from prox_spark.tables.store import open_store
 SCHEMA = "spark_catalog.prox_every_verb"
 
 
-@pytest.fixture(scope="module", params=["path", "catalog"])
+@pytest.fixture(scope="module", params=["path", pytest.param("catalog", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest, spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("verbs")
     write_pages(folder)

@@ -1,4 +1,6 @@
-"""The log of a refinement: what it does, how far it is, how long still, and that a collector can read every line."""
+"""The log of a refinement: what it does, how far it is, how long still, and that a collector can read every line.
+
+Slow where the log is JSON: one more run."""
 
 import json
 import logging
@@ -75,6 +77,7 @@ def test_the_log_tells_what_is_done_how_far_and_how_long_still(
     assert not any(line.startswith("took lease") for line in said)
 
 
+@pytest.mark.slow
 def test_every_line_of_a_json_log_is_an_object(
     spark: Any, config: Config, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

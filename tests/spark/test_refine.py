@@ -1,6 +1,6 @@
 """The main job over small corpora: what is kept, what is logged, what a second run does.
 
-Slow where two refinements take turns: three whole runs.
+Slow where a test takes whole runs and tests of single verbs prove much of the same.
 """
 
 import json
@@ -110,6 +110,7 @@ def test_switching_between_refinements_never_mixes_two_in_one_table(
     assert [r["text"] for r in store.read("refined", row["refined_version"]).collect()] == [PAGE]
 
 
+@pytest.mark.slow
 def test_a_known_name_with_another_configuration_is_refused_with_the_differing_keys(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:
@@ -128,6 +129,7 @@ def test_execute_without_programs_stops_with_their_count(
         execute(spark, config)
 
 
+@pytest.mark.slow
 def test_another_threshold_is_another_refinement_without_a_call(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_input_limit_reads_the_first_records_and_the_rest_later(
     assert ingest(spark, configure(path=path)).documents == 0
 
 
+@pytest.mark.slow
 def test_input_limit_counts_what_was_read_before(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -200,6 +203,7 @@ def test_input_limit_counts_what_was_read_before(
     assert [ingest(spark, config).documents for _ in range(2)] == [4, 0]
 
 
+@pytest.mark.slow
 def test_an_empty_file_is_no_error(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:
@@ -207,6 +211,7 @@ def test_an_empty_file_is_no_error(
     assert (done.counts["documents"], done.counts["refined"]) == (0, 0)
 
 
+@pytest.mark.slow
 def test_metadata_of_a_commit_names_its_refinement(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:

@@ -1,4 +1,5 @@
-"""What refining cost, read from the tables, beside a model that says it was trained on that refinement."""
+"""What refining cost, read from the tables, beside a model that says it was trained on that refinement. Slow: whole
+refinements."""
 
 import json
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from prox_spark.engines.tiny import build_tiny_model
 from prox_spark.tables.store import open_store
 
 
+@pytest.mark.slow
 def test_a_models_refining_is_counted_from_the_programs_of_its_refinement(
     spark: Any,
     configure: Callable[..., Config],
@@ -50,7 +52,7 @@ def test_a_models_refining_is_counted_from_the_programs_of_its_refinement(
     assert f"the cost of refining {name} is unknown" in capsys.readouterr().out
 
 
-@pytest.mark.slow  # two refinements
+@pytest.mark.slow
 def test_chunk_programs_of_documents_that_this_refinement_drops_are_anothers(
     spark: Any, configure: Callable[..., Config], write_pages: Callable[..., Path]
 ) -> None:

@@ -1,6 +1,7 @@
 """No secret in a store: every byte of its tables, files and logs is searched after runs that had secrets all around them.
 
-Keys come from the environment and from Spark's properties, and an endpoint that says the key it was sent in its errors.
+Keys come from the environment and from Spark's properties, and an endpoint that says the key it was sent in its errors. Slow:
+nine verbs, twice.
 """
 
 import json
@@ -44,6 +45,7 @@ def shown(file: Path) -> str:
     return content
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_store_and_of_what_is_said_about_it_is_a_secret(
     spark: Any, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
