@@ -68,43 +68,41 @@ def activate(spark: SparkSession) -> None:
         spark._jvm.org.apache.spark.sql.SparkSession.setActiveSession(spark._jsparkSession)
 
 
-def _has_tags(spark: SparkSession) -> bool:
-    """Whether the session has tags: since 4.0, with Connect since 3.5. Before, its context has them."""
-    return _SINCE_4 or is_connect(spark)
-
-
 def is_connect(spark: SparkSession) -> bool:
     """True for a Spark Connect session (``SPARK_REMOTE``, Databricks serverless)."""
     return type(spark).__module__.startswith("pyspark.sql.connect")
 
 
 def add_tag(spark: SparkSession, tag: str) -> None:
-    """Tag the jobs that this thread starts. See ``_has_tags``."""
-    if _has_tags(spark):
+    """Tag the jobs that this thread starts.
+
+    Without Connect, the context has the tags: a session of 3.5 has none, and one of 4 finds only those of the same thread.
+    """
+    if is_connect(spark):
         spark.addTag(tag)
     else:
         spark.sparkContext.addJobTag(tag)
 
 
 def stop_tagged(spark: SparkSession, tag: str) -> None:
-    """Stop the jobs with this tag, of any thread. See ``_has_tags``."""
-    if _has_tags(spark):
+    """Stop the jobs with this tag, of any thread. See ``add_tag``."""
+    if is_connect(spark):
         spark.interruptTag(tag)
     else:
         spark.sparkContext.cancelJobsWithTag(tag)
 
 
 def remove_tag(spark: SparkSession, tag: str) -> None:
-    """Stop tagging the jobs that this thread starts. See ``_has_tags``."""
-    if _has_tags(spark):
+    """Stop tagging the jobs that this thread starts. See ``add_tag``."""
+    if is_connect(spark):
         spark.removeTag(tag)
     else:
         spark.sparkContext.removeJobTag(tag)
 
 
 def tagged_pool(spark: SparkSession, workers: int) -> ThreadPoolExecutor:
-    """Threads whose jobs have the tags of this one's: what stops its jobs stops theirs. See ``_has_tags``."""
-    tags = spark.getTags() if _has_tags(spark) else spark.sparkContext.getJobTags()
+    """Threads whose jobs have the tags of this one's: what stops its jobs stops theirs. See ``add_tag``."""
+    tags = spark.getTags() if is_connect(spark) else spark.sparkContext.getJobTags()
 
     def begin() -> None:
         for tag in tags:

@@ -192,7 +192,7 @@ def test_a_query_that_takes_too_long_is_stopped(spark: Any) -> None:
         spark.range(10**13).selectExpr("sum(id % 7)").collect()
     assert time.monotonic() - began < 120
     assert spark.range(3).count() == 3
-    assert not spark.getTags()
+    assert not spark.sparkContext.getJobTags()
 
 
 def test_a_query_that_nobody_waits_for_is_stopped_in_all_its_threads(spark: Any) -> None:
