@@ -1,5 +1,8 @@
 """What older versions of Spark lack gives the same here: each substitute is run on this one, too."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,3 +89,22 @@ def test_delta_is_named_by_the_versions_of_both(
 ) -> None:
     monkeypatch.setattr("pyspark.__version__", spark_version)
     assert spark_api.delta_packages(delta) == [package, f"io.delta:delta-storage:{delta}"]
+
+
+def test_jobs_of_another_thread_are_stopped_by_their_tag(spark: Any) -> None:
+    began = threading.Event()
+
+    def endless() -> None:
+        spark_api.add_tag(spark, "endless")
+        began.set()
+        spark.range(10**13).selectExpr("sum(id % 7)").collect()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(endless)
+        began.wait()
+        while not running.done():
+            # A job that begins after the first call is stopped by the next.
+            spark_api.stop_tagged(spark, "endless")
+            time.sleep(0.1)
+    with pytest.raises(Exception, match=r"cancel"):
+        running.result()
