@@ -25,6 +25,9 @@ def test_a_salt_puts_each_row_into_the_partition_that_it_names(spark: Any, count
     assert sorted((row.shard, row.partition) for row in found) == [(one, one) for one in range(count)]
 
 
+@pytest.mark.skipif(
+    spark_api.spark_version() == "4.2", reason="what stands in for 3.5 needs an argument here that 3.5 lacks"
+)
 def test_tables_of_arrow_come_and_go(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark_api, "_SINCE_4", False)
     moment = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
