@@ -105,20 +105,21 @@ class Lines:
                 last = following
             self.current[line] = "".join(parts)
 
-    def insert(self, inserted: Mapping[tuple[int, int], tuple[str, Cause]]) -> None:
+    def insert(self, inserted: Mapping[tuple[int, int], tuple[str, Cause]], *, with_removed: bool) -> None:
         """Insert new lines, keyed by (number of the line before them, order at that place); -1 is before the first line.
 
         The last change of all: the nearest line that is left, above them if there is one, is rewritten to hold them. Where none
-        is left, the first line is rewritten to them.
+        is left, the first line is rewritten to them. ``with_removed``: the line before them is rewritten instead (the first one
+        for -1), to them alone where it is removed.
         """
         left = [line for line in range(len(self.original)) if line not in self.removed]
         beside: dict[int, list[tuple[int, str, Cause]]] = {}
         for (after, _), (text, cause) in sorted(inserted.items(), key=lambda item: item[0]):
-            place = max(bisect_right(left, after) - 1, 0)
-            beside.setdefault(left[place] if left else 0, []).append((after, text, cause))
+            nearest = left[max(bisect_right(left, after) - 1, 0)] if left else 0
+            beside.setdefault(max(after, 0) if with_removed else nearest, []).append((after, text, cause))
         for line, added in beside.items():
             before = [text for after, text, _ in added if after < line]
-            own = [self.current[line]] if left else []
+            own = [] if line in self.removed else [self.current[line]]
             behind = [text for after, text, _ in added if after >= line]
             self.current[line] = "\n".join(before + own + behind)
             self.removed.pop(line, None)

@@ -115,12 +115,20 @@ def join(
 
 
 @inner
-def _hosts(table: Table, rows: Integers, order: Integers, top: int, left: bool) -> Integers:
-    """The line that each new line is logged with: the last one left above it, or the first that is left (``top``)."""
+def _hosts(table: Table, n_lines: int, rows: Integers, order: Integers, semantics: int) -> Integers:
+    """The line that each new line is logged with: the last one left above it, or the first that is left.
+
+    In version 2 of the rules, the line before it, removed or not.
+    """
     hosts = np.empty(order.shape[0], np.int64)
-    host, line = top, 0
+    top = next_alive(table.rows, 0)
+    left = top < n_lines
+    host, line = top if left else 0, 0
     for i in range(order.shape[0]):
         after = rows[order[i], _KEY] // (MAX_INDEX + 1) - 1
+        if semantics < 3:
+            hosts[i] = max(after, 0)
+            continue
         while left and line <= after:
             if table.rows[line, REMOVED_BY] == 0:
                 host = line
@@ -137,6 +145,7 @@ def insert(
     inserts: Inserts,
     n: int,
     calls: Calls,
+    semantics: int,
     rewritten: Bytes,
     used: int,
     n_removed: int,
@@ -144,16 +153,14 @@ def insert(
     """Put the new lines where they belong: the rewritten lines, and how many lines are removed now."""
     rows, strings = inserts.rows, calls.strings
     order = np.argsort(rows[:n, _KEY], kind="mergesort")
-    top = next_alive(table.rows, 0)
-    left = top < n_lines
-    hosts = _hosts(table, rows, order, top if left else 0, left)
+    hosts = _hosts(table, n_lines, rows, order, semantics)
     first = 0
     while first < n:
         host, last = hosts[first], first
         while last < n and hosts[last] == host:
             last += 1
         row = table.rows[host]
-        begin, placed = used, not left
+        begin, placed = used, row[REMOVED_BY] != 0
         for i in range(first, last):
             key = rows[order[i], _KEY]
             if not placed and key // (MAX_INDEX + 1) - 1 >= host:

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from prox_spark.errors import ConfigError
+from prox_spark.programs.operations import NEWEST
 from prox_spark.section import Section, Share
 from prox_spark.suggest import unknown
 
 Mode = Literal["strict", "compat"]
 """Both executors: the rules of ``docs/programs.md``, or what ProX published."""
 
-Semantics = Literal[1, 2]
-SEMANTICS: Semantics = 2
+Semantics = Literal[1, 2, 3]
+SEMANTICS: Semantics = NEWEST
 """The newest version of the rules in ``docs/programs.md``: the default for new refinements. The version is part of a
 refinement's fingerprint, and old versions are kept: a stored refinement keeps its meaning, and continues with its version. A
 changed rule needs a new version."""
@@ -38,7 +39,8 @@ class Thresholds(Section):
     """A call whose confidence is below this is ignored, and not counted as an error."""
     semantics: Semantics = SEMANTICS
     """Version of the rules. ``2`` reads programs as models write them (prose, think tags, other names of arguments), and wrong
-    calls void a program only if they outnumber the good ones. If not set, a refinement that exists keeps its version."""
+    calls void a program only if they outnumber the good ones. ``3`` also reads tags of more models, and line ends as UltraX's
+    models write them. If not set, a refinement that exists keeps its version."""
 
 
 class ExecutionSettings(Thresholds):

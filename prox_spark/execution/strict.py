@@ -79,7 +79,7 @@ def execute_strict(text: str, programs: Sequence[ChunkProgram], settings: Execut
     for index, program in enumerate(programs):
         _apply(state, index, program)
     state.lines.join(sorted(after for after, _ in state.inserted))
-    state.lines.insert(state.inserted)
+    state.lines.insert(state.inserted, with_removed=settings.semantics < 3)
     return _judge(state)
 
 
@@ -210,18 +210,18 @@ def _within_edit_budget(state: _State, steps: list[_Step], start: int, end: int)
 def _edit(state: _State, step: _Step) -> None:
     source, target = step.call.source or "", step.call.target or ""
     hits: dict[int, int] = {}
-    # Removing every single blank would leave a text without words.
-    newer, unique = state.settings.semantics > 1, BY_NAME[step.call.operation].unique
-    if newer and unique and "\n" in (source[-1:], target[-1:]):
+    semantics, unique = state.settings.semantics, BY_NAME[step.call.operation].unique
+    if semantics > 2 and unique and "\n" in (source[-1:], target[-1:]):
         _edit_end(state, step, source, target)
         return
-    blank = source == " " and newer
+    # Removing every single blank would leave a text without words.
+    blank = semantics > 1 and source == " "
     if source and "\n" not in source and not blank:
         for line in state.lines.surviving(step.line_start, step.line_end):
             count = state.lines.current[line].count(source)
             if count:
                 hits[line] = count
-    if newer and unique and sum(hits.values()) > 1:
+    if semantics > 1 and unique and sum(hits.values()) > 1:
         hits = {}
     if not hits:
         state.counts["n_no_match"] += 1

@@ -427,7 +427,7 @@ def execute_strict_batch(
                 by = steps.rows[step, BY]
                 if not _EDITS_STRINGS[by]:
                     continue
-                if limits.semantics > 1 and UNIQUE[by] and _ends_line(calls, calls.table[steps.rows[step, CALL]]):
+                if limits.semantics > 2 and UNIQUE[by] and _ends_line(calls, calls.table[steps.rows[step, CALL]]):
                     opened, growth = _edit_end(
                         calls, steps, step, opened, n_open, table, n_lines, growth, most_growth, counts
                     )
@@ -436,12 +436,14 @@ def execute_strict_batch(
                         calls, steps, step, opened, n_open, growth, most_growth, limits.semantics, counts
                     )
             rewritten, used = close_lines(data, table, opened, n_open, rewritten, used, steps)
-        if edited and limits.semantics > 1:
+        if edited and limits.semantics > 2:
             rewritten, used, n_joined = join(data, table, n_lines, inserts, n_inserts, rewritten, used)
             n_removed += n_joined
         if n_inserts > 0:
             edited = True
-            rewritten, n_removed = insert(data, table, n_lines, inserts, n_inserts, calls, rewritten, used, n_removed)
+            rewritten, n_removed = insert(
+                data, table, n_lines, inserts, n_inserts, calls, limits.semantics, rewritten, used, n_removed
+            )
         counts[_LINES] = n_lines
         counts[_CHARACTERS_ORIGINAL] = count_characters(data, text_start, text_end)
         changed = n_removed > 0

@@ -137,7 +137,7 @@ def _system(folder: Path, name: str | None, template_name: str, stage: Stage, nu
 
 
 _OTHERS = {
-    "ultrax": "is an UltraX refiner: its folder needs a refiner.json with the template ultrax/1",
+    "ultrax": "is an UltraX refiner: its folder needs a refiner.json with the template ultrax/2",
     "dataorchestra": "writes DataOrchestra's plans, which need models that rewrite text: it cannot be run as a refiner",
     "mineru": "labels the elements of HTML pages, not lines of text: run it before ingest",
 }

@@ -12,7 +12,7 @@ from prox_spark.execution.settings import SEMANTICS
 from prox_spark.generation.plan import StagePlan
 from prox_spark.generation.templates import template
 from prox_spark.programs import parse, parse_batch
-from prox_spark.programs.written import decision
+from prox_spark.programs.written import DECISIONS, decision
 from prox_spark.schemas import CALL, PROGRAMS
 
 _ROWS = 1000
@@ -122,7 +122,8 @@ class Rows:
         offsets = [(start or 0) * from_chunk - first for start in values["line_start"]]
         calls = parse_batch(outputs, pa.array(offsets, pa.int64()))
         calls = _with_confidences(calls, confidences)
-        self._judge(values, calls, parse_batch(outputs, semantics=SEMANTICS))
+        decides = DECISIONS if self._plan.stage == "document" else SEMANTICS
+        self._judge(values, calls, parse_batch(outputs, semantics=decides))
         values["calls"] = calls
         values["line_offset"] = offsets
         values["stage"] = [self._plan.stage] * count
@@ -131,19 +132,19 @@ class Rows:
         arrays.insert(PROGRAMS.get_field_index("calls"), calls)
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=PROGRAMS))
 
-    def _judge(self, values: dict[str, list[Any]], calls: pa.ListArray, newest: pa.ListArray) -> None:
+    def _judge(self, values: dict[str, list[Any]], calls: pa.ListArray, as_written: pa.ListArray) -> None:
         """Settle what only the parsed calls tell: a chunk's ``invalid``, a document's ``keep_score`` or failure.
 
-        ``calls`` are those that version 1 of the rules reads. The ``newest`` read more in a chunk's answer; of a document's
+        ``calls`` are those that version 1 of the rules reads. Those ``as_written`` are more in a chunk's answer; of a document's
         they alone decide, as they see no call in thoughts or behind the end of the answer.
         """
         if self._plan.stage == "chunk":
-            good = _rows_with(calls) | _rows_with(newest)
+            good = _rows_with(calls) | _rows_with(as_written)
             for row, status in enumerate(values["status"]):
                 if status == "ok" and values["output"][row] is not None and row not in good:
                     values["status"][row] = "invalid"
             return
-        keep, drop = (_rows_with(newest, operation) for operation in ("keep_doc", "drop_doc"))
+        keep, drop = (_rows_with(as_written, operation) for operation in ("keep_doc", "drop_doc"))
         for row, status in enumerate(values["status"]):
             if status not in ("ok", "empty", "truncated") or values["keep_score"][row] is not None:
                 continue

@@ -75,6 +75,12 @@ class Template:
         return self.document if stage == "document" else self.chunk
 
 
+def _ultrax(name: str) -> Template:
+    return Template(
+        name, False, _QWEN3, _QWEN3, label="<lid:{}>", first_line=1, overlap=0.2, open_end=True, system=True
+    )
+
+
 TEMPLATES = {
     template.name: template
     for template in (
@@ -91,17 +97,9 @@ TEMPLATES = {
         # The same for small models that write programs: a number at each line's end, which they have only to repeat.
         Template("numbered/1", False, Form("", "\n"), Form("", "\n"), clip=(6, 2), numbered=True),
         # UltraX (arXiv 2607.08646): Qwen3's chat form without thinking. Its models work on chunks alone.
-        Template(
-            "ultrax/1",
-            False,
-            _QWEN3,
-            _QWEN3,
-            label="<lid:{}>",
-            first_line=1,
-            overlap=0.2,
-            open_end=True,
-            system=True,
-        ),
+        _ultrax("ultrax/1"),
+        # The same prompts; only the grammar differs (``prox_spark.programs.grammar``).
+        _ultrax("ultrax/2"),
     )
 }
 """Every template by its name."""

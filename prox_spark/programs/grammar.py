@@ -63,38 +63,49 @@ def _positional(name: str) -> str:
 
 
 _ALONE = " | ".join(f'"{function}()"' for function in _ULTRAX_ALONE.values())
-ULTRAX_EBNF = rf"""root ::= {_ALONE} | call ("\n" call){{0,{MAX_ULTRAX_CALLS - 1}}}
+
+
+def _ultrax(line_end: str) -> str:
+    """The grammar of UltraX's programs; ``line_end`` is what strings may end with."""
+    return rf"""root ::= {_ALONE} | call ("\n" call){{0,{MAX_ULTRAX_CALLS - 1}}}
 call ::= {" | ".join(map(_positional, _ULTRAX))}
 number ::= "0" | [1-9] [0-9]{{0,5}}
-string ::= "'" single* "\\n"? "'" | "\"" double* "\\n"? "\""
+string ::= "'" single* {line_end}"'" | "\"" double* {line_end}"\""
 single ::= [^'\\\n\r] | "\\" ["'\\t]
 double ::= [^"\\\n\r] | "\\" ["'\\t]
 """
-"""UltraX's programs: ``keep_all()``, ``remove_all()``, or a bounded number of calls, strings quoted as Python prints them. A
-line's own newline may be their last character."""
+
+
+ULTRAX_1_EBNF = _ultrax("")
+"""UltraX's programs: ``keep_all()``, ``remove_all()``, or a bounded number of calls, strings quoted as Python prints them."""
+ULTRAX_EBNF = _ultrax(r'"\\n"? ')
+"""The same; strings may end with the line's newline. Version 3 of the rules reads it."""
+_ULTRAX_GRAMMARS = {"ultrax/1": ULTRAX_1_EBNF, "ultrax/2": ULTRAX_EBNF}
+"""By template. A grammar's text is part of refiners' fingerprints: a changed grammar needs a new template."""
 
 
 def grammar_of(stage: str, template: str) -> str:
     """The grammar of a stage's programs for models with this template."""
     if stage == "document":
         return DOCUMENT_EBNF
-    return ULTRAX_EBNF if template.startswith("ultrax/") else EBNF
+    return _ULTRAX_GRAMMARS.get(template, EBNF)
 
 
 def follows(grammar: str, program: str, *, cut: bool = False) -> bool:
     """Whether a program has only calls that a grammar allows; ``cut``: the token limit may have ended it inside a call.
 
-    It replaces constrained decoding for engines without it. The parser decides, by its newest rules: other spellings, and
-    comments, prose and thoughts around the calls are accepted. Document programs always pass, because the answer is checked
-    when the decision is read.
+    It replaces constrained decoding for engines without it. The parser decides, by the version of the rules that the grammar
+    came with (3 for ``ULTRAX_EBNF``, else 2): other spellings, and comments, prose and thoughts around the calls are accepted.
+    Document programs always pass, because the answer is checked when the decision is read.
 
     >>> follows(EBNF, "Sure!\\nremove_lines(start=0, end=2)"), follows(EBNF, "Sure! remove_lines(start=0, end=2)")
     (True, False)
     """
     if grammar == DOCUMENT_EBNF:
         return True
-    ultrax = grammar == ULTRAX_EBNF
-    read = parse(program, 2).calls
+    ultrax = grammar in _ULTRAX_GRAMMARS.values()
+    # A newer version would let a refiner accept other answers under the same fingerprint.
+    read = parse(program, 3 if grammar == ULTRAX_EBNF else 2).calls
     calls = [call for call in read if call.outcome != "prose"]
     if read and not calls:
         return False

@@ -121,7 +121,7 @@ def _build(form: int, values: Integers, n_values: int, strings: Bytes, semantics
     if newline >= row[TARGET_END]:
         return True
     # Elsewhere than at its end a newline in a target would renumber the lines of the document.
-    if semantics == 1 or newline != row[TARGET_END] - 1 or not (_INSERTS[operation] or UNIQUE[operation]):
+    if semantics < 3 or newline != row[TARGET_END] - 1 or not (_INSERTS[operation] or UNIQUE[operation]):
         return False
     if _INSERTS[operation]:
         row[TARGET_END] = newline
@@ -173,7 +173,7 @@ def _call(
                 kind, position = IS_INTEGER, after
             else:
                 after = after_name(data, position, end)
-                if semantics > 1 and ends_here(data, position, end):
+                if semantics > 1 and ends_here(data, position, end, semantics):
                     return position, before, MALFORMED
                 if semantics > 1 and expects == _FIRST and not bad and after > position:
                     bracket = after_blanks(data, after, end)
@@ -214,7 +214,7 @@ def _is_true(data: Bytes, start: int, end: int) -> bool:
 
 @inner
 def _end_of_line(data: Bytes, position: int, end: int, semantics: int) -> int:
-    return line_end(data, position, end) if semantics > 1 else find_byte(data, position, end, _NEWLINE)
+    return line_end(data, position, end, semantics) if semantics > 1 else find_byte(data, position, end, _NEWLINE)
 
 
 @inner
@@ -275,7 +275,7 @@ def parse_programs(programs: Texts, semantics: int) -> Calls:
         firsts[i] = n_calls
         position, end = starts[i], ends[i]
         if semantics > 1:
-            position = after_stray_thoughts(data, position, end)
+            position = after_stray_thoughts(data, position, end, semantics)
         while position < end:
             byte = data[position]
             if byte == _SPACE or 9 <= byte <= 13:
@@ -292,7 +292,7 @@ def parse_programs(programs: Texts, semantics: int) -> Calls:
             ):
                 position = _after_fence(data, position, end)
                 continue
-            after = skipped(data, position, end) if semantics > 1 else position
+            after = skipped(data, position, end, semantics) if semantics > 1 else position
             if after > position:
                 position = after
                 continue

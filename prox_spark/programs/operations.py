@@ -6,7 +6,7 @@ Each belongs to a version of the rules (``execution.semantics``): the language o
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["line", "index", "string"]
 Edits = Literal["lines", "strings", "inserts", "document", "nothing"]
@@ -15,6 +15,8 @@ Source = Literal["ProX", "released ProX models", "RefineX", "UltraX", "this proj
 """Where a name comes from. ProX is arXiv 2409.17115 (table 1), RefineX arXiv 2507.03253 (programs that only delete), UltraX
 arXiv 2607.08646."""
 
+NEWEST: Final = 3
+"""The newest version of the rules. Tables by version start with an unused entry, 0."""
 MAX_INDEX = 9999
 """Maximum ``index``; lines that are inserted at the same place are ordered by ``index``, from 0."""
 
@@ -55,8 +57,8 @@ class Operation:
 
     ``edits``: ``lines`` removes the lines of its range, ``strings`` replaces ``source`` by ``target`` in these lines,
     ``inserts`` puts the line ``target`` after its line, ``document`` drops the document. The range is the chunk where no
-    argument is a line. ``unique``: since version 2 it edits only where ``source`` occurs once, and either string may end with the
-    line's newline, as UltraX's models write it.
+    argument is a line. ``unique``: since version 2 it edits only where ``source`` occurs once; since version 3 either string may
+    end with the line's newline, as UltraX's models write it.
     """
 
     name: str

@@ -10,7 +10,7 @@ from typing import Any
 
 from prox_spark.programs import written
 from prox_spark.programs.model import MAX_LINE, Call, Program
-from prox_spark.programs.operations import BY_NAME, FLAGS, FORMS, MAX_ARGUMENTS, MAX_INDEX, SPELLINGS, Form
+from prox_spark.programs.operations import BY_NAME, FLAGS, FORMS, MAX_ARGUMENTS, MAX_INDEX, NEWEST, SPELLINGS, Form
 
 _SPACE = re.compile(r"[ \t\r\n\v\f]*")
 _BLANK = re.compile(r"[ \t]*")
@@ -27,45 +27,53 @@ Value = int | str | bool
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    """The language of a version of the rules: functions by name, and the positions of their arguments by name."""
+    """The language of a version of the rules: functions by name, and the positions of their arguments by name.
+
+    ``written``: how it reads programs as models write them, ``None`` for version 1. ``line_ends``: whether a target may end
+    with its line's newline.
+    """
 
     forms: Mapping[str, Form]
     slots: Mapping[str, Mapping[str, int]]
     longest: int
-    as_written: bool
+    written: written.Reading | None
+    line_ends: bool
 
 
-def _language(forms: Mapping[str, Form], as_written: bool) -> _Language:
+def _language(semantics: int) -> _Language:
+    forms = {name: FORMS[name] for name in SPELLINGS} if semantics == 1 else FORMS
+    reading = written.READINGS.get(semantics)
     slots = {
         function: {
             name: slot
             for slot, argument in enumerate(form.arguments)
-            for name in (*argument.names, *(argument.also if as_written else ()))
+            for name in (*argument.names, *(argument.also if reading else ()))
         }
         for function, form in forms.items()
     }
-    return _Language(forms, slots, max(map(len, forms)), as_written)
+    return _Language(forms, slots, max(map(len, forms)), reading, line_ends=semantics > 2)
 
 
-_LANGUAGES = {1: _language({name: FORMS[name] for name in SPELLINGS}, False), 2: _language(FORMS, True)}
+_LANGUAGES = {semantics: _language(semantics) for semantics in range(1, NEWEST + 1)}
 
 
 def parse(text: str, semantics: int = 1) -> Program:
     """Read a program. Any string gives a program; text that is not a call is reported as a call with its outcome.
 
     ``semantics``: the version of the rules (default: 1, as in the ``calls`` column). ``execute`` uses the newest version unless
-    its settings say otherwise. Version 2 reads programs as models write them: the rules of ``written.py``.
+    its settings say otherwise. Since version 2, programs are read as models write them: the rules of ``written.py``.
 
     ``malformed``: a known function with arguments it does not take, or not closed before the line where the next call
     starts. ``truncated``: the text ends inside this call, or inside a name. ``unknown``: anything else, to the end of
-    its line. ``prose``: lines that are not a call, in version 2. Comments (``#``), blank lines and markdown fences are skipped.
+    its line. ``prose``: lines without a call, since version 2. Comments (``#``), blank lines and markdown fences are skipped.
 
     >>> [call.outcome for call in parse('remove_lines(start=0, end=2)\\nnormalize(source_str="Read mo').calls]
     ['ok', 'truncated']
     """
     language = _LANGUAGES[semantics]
     calls: list[Call] = []
-    position, length = written.after_stray_thoughts(text) if language.as_written else 0, len(text)
+    reading = language.written
+    position, length = reading.after_stray_thoughts(text) if reading else 0, len(text)
     while True:
         position = _end(_SPACE, text, position)
         if position >= length:
@@ -74,7 +82,7 @@ def parse(text: str, semantics: int = 1) -> Program:
             position = _end_of_line(text, position, language)
         elif text.startswith("```", position):
             position = _after_fence(text, position)
-        elif language.as_written and (after := written.skipped(text, position)) != position:
+        elif reading and (after := reading.skipped(text, position)) != position:
             if after < 0:
                 # The token limit cut off the thoughts: there is no program.
                 calls.append(Call("unknown", outcome="truncated", start=position, end=length))
@@ -93,8 +101,8 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 
 def _end_of_line(text: str, position: int, language: _Language) -> int:
-    if language.as_written:
-        return written.line_end(text, position)
+    if language.written:
+        return language.written.line_end(text, position)
     found = text.find("\n", position)
     return len(text) if found < 0 else found
 
@@ -123,7 +131,7 @@ def _statement(text: str, start: int, language: _Language) -> tuple[Call, int]:
             return Call(operation, outcome="truncated", start=start, end=len(text)), len(text)
         in_sentence = form is None or _WORD_OF_A_SENTENCE.match(text, after) is not None
     end = _end_of_line(text, start, language)
-    if language.as_written and in_sentence and written.is_prose(text, start, end):
+    if language.written and in_sentence and written.is_prose(text, start, end):
         return Call("unknown", outcome="prose", start=start, end=end), end
     if form is not None:
         return Call(form.operation, outcome="malformed", start=start, end=end), end
@@ -196,7 +204,7 @@ def _call(text: str, start: int, position: int, function: str, language: _Langua
             position += 1
             complete = arguments.expects in ("first", "separator") and not arguments.bad
             call = _build(function, arguments.values, language) if complete else None
-            if call is None and language.as_written and arguments.only_names and arguments.named:
+            if call is None and language.written and arguments.only_names and arguments.named:
                 call = Call("unknown", outcome="prose")
             call = call or Call(operation, outcome="malformed")
             return _placed(call, start, position), position
@@ -215,16 +223,11 @@ def _call(text: str, start: int, position: int, function: str, language: _Langua
         elif match := _NAME.match(text, position):
             after = _end(_BLANK, text, match.end())
             position = match.end()
-            if (
-                language.as_written
-                and arguments.untouched
-                and match.group() == function
-                and text.startswith("(", after)
-            ):
+            if language.written and arguments.untouched and match.group() == function and text.startswith("(", after):
                 position = after + 1
                 continue
             arguments.word(match.group())
-        elif language.as_written and written.ends_here(text, position):
+        elif language.written and language.written.ends_here(text, position):
             return Call(operation, outcome="malformed", start=start, end=position), position
         else:
             arguments.symbol(character)
@@ -325,7 +328,7 @@ def _build(function: str, arguments: list[tuple[str | None, Value]], language: _
     if "\n" in target:
         edits = BY_NAME[form.operation]
         if (
-            not language.as_written
+            not language.line_ends
             or target.find("\n") != len(target) - 1
             or not (edits.edits == "inserts" or edits.unique)
         ):

@@ -1,23 +1,31 @@
 """The rules of ``written.py`` over the bytes of programs, compiled."""
 
+import numpy as np
+
 from prox_spark.programs.bytes_kernels import Bytes, Integers, equal, find, find_byte
 from prox_spark.programs.compiled import inner
 from prox_spark.programs.lookup import table
+from prox_spark.programs.operations import NEWEST
 from prox_spark.programs.word_kernels import after_blanks, after_name, function, is_digit
-from prox_spark.programs.written import ENDS, LEADS, MAX_NUMBER, THOUGHTS
+from prox_spark.programs.written import MAX_NUMBER, thoughts, written
 
-_OPENINGS, _OPENING_AT = table(tuple(opening for opening, _ in THOUGHTS))
-_CLOSINGS, _CLOSING_AT = table(tuple(closing for _, closing in THOUGHTS))
-_ENDS, _END_AT = table(ENDS)
-_LEADS, _LEAD_AT = table(LEADS)
+_OPENINGS, _OPENING_AT = table(tuple(opening for opening, _ in thoughts(NEWEST)))
+_CLOSINGS, _CLOSING_AT = table(tuple(closing for _, closing in thoughts(NEWEST)))
+_ENDS, _END_AT = table(written("end", semantics=NEWEST))
+_LEADS, _LEAD_AT = table(written("lead", "label", semantics=NEWEST))
+# By version of the rules, the number of words of each table that it reads: the first ones.
+_VERSIONS = range(NEWEST + 1)
+_N_THOUGHTS = np.array([len(thoughts(version)) for version in _VERSIONS], np.int64)
+_N_ENDS = np.array([len(written("end", semantics=version)) for version in _VERSIONS], np.int64)
+_N_LEADS = np.array([len(written("lead", "label", semantics=version)) for version in _VERSIONS], np.int64)
 _TAB, _NEWLINE, _SPACE, _OPEN, _CLOSE, _DOT, _EQUAL_SIGN, _UNDERSCORE = 9, 10, 32, 40, 41, 46, 61, 95
 _UNCLOSED = -1
 
 
 @inner
-def _stands(data: Bytes, position: int, end: int, words: Bytes, at: Integers) -> int:
-    """The word of a table at ``position``; -1 for none."""
-    for word in range(at.shape[0] - 1):
+def _stands(data: Bytes, position: int, end: int, words: Bytes, at: Integers, n_words: int) -> int:
+    """The word at ``position`` among the first ``n_words`` of a table; -1 for none."""
+    for word in range(n_words):
         length = at[word + 1] - at[word]
         if length <= end - position and equal(data, position, words, at[word], length):
             return word
@@ -30,9 +38,9 @@ def _lower(byte: int) -> int:
 
 
 @inner
-def _lead(data: Bytes, position: int, end: int) -> int:
+def _lead(data: Bytes, position: int, end: int, semantics: int) -> int:
     """The length of the lead at ``position``, in any case; 0 for none."""
-    for word in range(_LEAD_AT.shape[0] - 1):
+    for word in range(_N_LEADS[semantics]):
         start, length = _LEAD_AT[word], _LEAD_AT[word + 1] - _LEAD_AT[word]
         if length > end - position:
             continue
@@ -60,10 +68,10 @@ def _after_number(data: Bytes, position: int, end: int) -> int:
 
 
 @inner
-def after_stray_thoughts(data: Bytes, start: int, end: int) -> int:
+def after_stray_thoughts(data: Bytes, start: int, end: int, semantics: int) -> int:
     """Where the program begins: after a line that closes thoughts opened in the prompt."""
     position = start
-    for tag in range(_OPENING_AT.shape[0] - 1):
+    for tag in range(_N_THOUGHTS[semantics]):
         first, last = _CLOSING_AT[tag], _CLOSING_AT[tag + 1]
         closing = find(data, start, end, _CLOSINGS, first, last)
         while closing >= 0:
@@ -80,37 +88,37 @@ def after_stray_thoughts(data: Bytes, start: int, end: int) -> int:
 
 
 @inner
-def ends_here(data: Bytes, position: int, end: int) -> bool:
+def ends_here(data: Bytes, position: int, end: int, semantics: int) -> bool:
     """Whether there is an end mark at ``position``."""
-    return _stands(data, position, end, _ENDS, _END_AT) >= 0
+    return _stands(data, position, end, _ENDS, _END_AT, _N_ENDS[semantics]) >= 0
 
 
 @inner
-def skipped(data: Bytes, position: int, end: int) -> int:
+def skipped(data: Bytes, position: int, end: int, semantics: int) -> int:
     """Where parsing continues: after thoughts or a lead at ``position``, at the end for an end mark; else ``position``.
 
     -1 if thoughts are opened and not closed.
     """
-    tag = _stands(data, position, end, _OPENINGS, _OPENING_AT)
+    tag = _stands(data, position, end, _OPENINGS, _OPENING_AT, _N_THOUGHTS[semantics])
     if tag >= 0:
         first, last = _CLOSING_AT[tag], _CLOSING_AT[tag + 1]
         after = position + _OPENING_AT[tag + 1] - _OPENING_AT[tag]
         found = find(data, after, end, _CLOSINGS, first, last)
         return _UNCLOSED if found < 0 else found + last - first
-    if ends_here(data, position, end):
+    if ends_here(data, position, end, semantics):
         return end
-    length = _lead(data, position, end)
+    length = _lead(data, position, end, semantics)
     return position + length if length > 0 else _after_number(data, position, end)
 
 
 @inner
-def line_end(data: Bytes, start: int, end: int) -> int:
+def line_end(data: Bytes, start: int, end: int, semantics: int) -> int:
     """The end of the line from ``start`` on: its newline, or the first end mark or opening of thoughts in it."""
     while (
         start < end
         and data[start] != _NEWLINE
-        and not ends_here(data, start, end)
-        and _stands(data, start, end, _OPENINGS, _OPENING_AT) < 0
+        and not ends_here(data, start, end, semantics)
+        and _stands(data, start, end, _OPENINGS, _OPENING_AT, _N_THOUGHTS[semantics]) < 0
     ):
         start += 1
     return start

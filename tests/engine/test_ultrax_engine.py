@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     Qwen3ForCausalLM(config).save_pretrained(built)
     (built / "system.txt").write_text("Clean the page.")
-    chunk = {"template": "ultrax/1", "window": 400, "max_tokens": 96, "system": "system.txt", "grammar": True}
+    chunk = {"template": "ultrax/2", "window": 400, "max_tokens": 96, "system": "system.txt", "grammar": True}
     (built / "refiner.json").write_text(json.dumps({"name": "u", "context": 2048, "chunk": chunk}))
     yield built
     end_engine()
@@ -73,7 +73,7 @@ def test_a_model_of_ultraxs_shape_writes_calls_of_its_grammar_that_are_executed(
         assert row["status"] != "failed", row["error"]
         assert follows(ULTRAX_EBNF, row["output"], cut=row["status"] == "truncated"), row["output"]
         assert row["line_offset"] == -1
-        assert {call.outcome for call in parse(row["output"], 2).calls} <= {"ok", "truncated"}
+        assert {call.outcome for call in parse(row["output"], 3).calls} <= {"ok", "truncated"}
     row = rows["d0", 0]
     chunk = ChunkProgram(row["output"], row["line_start"], row["line_end"], row["line_offset"])
-    assert execute(PAGE, [chunk], settings=ExecutionSettings(semantics=2)).counts.n_calls > 0
+    assert execute(PAGE, [chunk], settings=ExecutionSettings(semantics=3)).counts.n_calls > 0

@@ -118,7 +118,7 @@ def test_a_model_is_tested_by_the_rules_of_the_refinement_that_exists(
     answer(capsys, 0, *named, *words)
     answer(capsys, 0, f"store={tmp_path / 'other'}", *words)
     answer(capsys, 0, *named, *words, "execution.semantics=2")
-    assert tested == [1, 2, 2]
+    assert tested == [1, 3, 2]
 
 
 @pytest.mark.slow

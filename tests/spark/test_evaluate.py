@@ -57,7 +57,7 @@ def test_what_is_measured_is_what_the_refinement_did(
     (pages,) = found["pages"].values()
     assert (pages["pages"], pages["lines"]) == (3, 7)
     assert pages["keep"]["lines"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0}
-    assert pages["semantics"] == 2
+    assert pages["semantics"] == 3
     assert pages["chunks"] == {"total": 3, "by_status": {"failed": 1, "ok": 2}, "failed_share": pytest.approx(1 / 3)}
     assert [row["kept"] for row in pages["sweep"]] == [pytest.approx(n / 18) for n in (17, 16, 14)]
     assert set(pages["groups"]["source"]) == {"x", "y"}
@@ -72,7 +72,7 @@ def test_what_is_measured_is_what_the_refinement_did(
     assert (tmp_path / "calls").read_text() == asked
     shown = capsys.readouterr().out
     assert "Lines of pages" in shown
-    assert "version 2" in shown
+    assert "version 3" in shown
 
     other = json.dumps(
         {"kind": "scripted", "answers": {"Home": [0.9, 0.9, 0.9], "stone": [0.1, 0.1], "page": [0.9, 0.1]}}

@@ -30,6 +30,11 @@ WRITTEN = (
         "I would call ",
         "<think>x</think>",
         "<think>",
+        "> ",
+        "self.",
+        "Final answer: ",
+        "<reasoning>x</reasoning>",
+        "<thought>",
     ),
     *(
         "remove_line(3)\n",
@@ -145,7 +150,9 @@ def random_program(rng: Random, text: str, numbers: tuple[str, ...]) -> str | No
     if calls and rng.random() < 0.15:
         calls += [calls[-1]] * rng.choice((1, 3, 9))
     if rng.random() < 0.3:
-        calls = [rng.choice(WRITTEN) + call + rng.choice(("", "", ";", "`", " done", "</s>")) for call in calls]
+        calls = [
+            rng.choice(WRITTEN) + call + rng.choice(("", "", ";", "`", " done", "</s>", "<|end|>")) for call in calls
+        ]
     return rng.choice(BEFORE) + "\n".join(calls) + rng.choice(("", "", "\n", " ", "\nremove_lines(start=1", "\nnorm"))
 
 
@@ -180,7 +187,7 @@ def random_settings(rng: Random) -> ExecutionSettings:
         max_repeats=rng.choice((1, 3, 8)),
         drop_line_below=rng.choice((0.5, 0.0, 1.0)),
         min_confidence=rng.choice((0.0, 0.3, 0.5)),
-        semantics=rng.choice((1, 2)),
+        semantics=rng.choice((1, 2, 3)),
     )
 
 

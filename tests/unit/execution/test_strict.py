@@ -240,7 +240,7 @@ def test_new_lines_come_where_they_are_numbered_to_and_a_removed_line_leaves_the
     program = (
         'add_line(-1, 1, "top")\nadd_line(2, 2, "b")\nadd_line(2, 1, "a")\nadd_line(4, 1, "x")\nremove_lines(4, 4)'
     )
-    result = run(PAGE, program, semantics=2)
+    result = run(PAGE, program, semantics=3)
     first, *middle, _ = PAGE.split("\n")
     assert result.text == "\n".join(["top", first, *middle[:2], "a", "b", middle[2], "x"])
     assert logged(result) == [
@@ -258,12 +258,12 @@ def logged(result: Result) -> list[tuple[int, str | None]]:
 
 
 def test_new_lines_beside_removed_ones_are_logged_with_the_nearest_line_that_is_left() -> None:
-    result = run(PAGE, 'remove_lines(0, 1)\nadd_line(0, 1, "a")\nadd_line(1, 1, "b")', semantics=2)
+    result = run(PAGE, 'remove_lines(0, 1)\nadd_line(0, 1, "a")\nadd_line(1, 1, "b")', semantics=3)
     lines = PAGE.split("\n")
     assert result.text == "\n".join(["a", "b", *lines[2:]])
     assert logged(result) == [(0, None), (1, None), (2, f"a\nb\n{lines[2]}")]
     guards = {"max_removed_share": 1.0, "min_words": 0}
-    result = run(PAGE, 'remove_lines(0, 4)\nadd_line(2, 1, "a")\nadd_line(-1, 1, "b")', semantics=2, **guards)
+    result = run(PAGE, 'remove_lines(0, 4)\nadd_line(2, 1, "a")\nadd_line(-1, 1, "b")', semantics=3, **guards)
     assert (result.text, logged(result)) == ("b\na", [(0, "b\na"), *((line, None) for line in range(1, 5))])
 
 
@@ -287,7 +287,7 @@ def test_new_lines_beside_removed_ones_are_logged_with_the_nearest_line_that_is_
     ],
 )
 def test_line_ends_are_written_as_ultrax_writes_them(program: str, expected: str) -> None:
-    result = run("a b\nc d\ne f", program, semantics=2, max_removed_share=1.0)
+    result = run("a b\nc d\ne f", program, semantics=3, max_removed_share=1.0)
     assert (result.text, result.counts.n_errors, result.counts.n_no_match) == (expected, 0, 0)
 
 
@@ -302,16 +302,16 @@ def test_line_ends_are_written_as_ultrax_writes_them(program: str, expected: str
     ],
 )
 def test_what_is_no_end_of_its_line_matches_nothing(program: str) -> None:
-    result = run("a b\nc d\ne f", program, semantics=2)
+    result = run("a b\nc d\ne f", program, semantics=3)
     assert (result.text, result.counts.n_errors, result.counts.n_no_match) == ("a b\nc d\ne f", 0, 1)
 
 
 def test_a_line_that_was_joined_to_another_is_logged_as_removed() -> None:
-    result = run("a b\nc d\ne f", "replace_str(0, '\\n', ' ')", semantics=2)
+    result = run("a b\nc d\ne f", "replace_str(0, '\\n', ' ')", semantics=3)
     assert logged(result) == [(0, "a b c d"), (1, None)]
     assert {line.operation for line in result.dropped_lines} == {"replace_str"}
     for program in ("replace_str(0, 'b', 'x\\ny')", "normalize('b', 'x\\n')", "add_line(0, 1, 'x\\ny\\n')"):
-        assert run("a b\nc d", program, semantics=2).counts.n_errors == 1
+        assert run("a b\nc d", program, semantics=3).counts.n_errors == 1
     assert run("a b\nc d", "replace_str(0, 'b', 'x\\n')").counts.n_errors == 1
 
 

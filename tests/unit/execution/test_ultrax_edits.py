@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prox_spark.execution import ChunkProgram, ExecutionSettings, execute
 
-NO_GUARDS = ExecutionSettings(semantics=2, max_removed_share=1.0, min_words=0, max_repeats=99, error_budget=99)
+NO_GUARDS = ExecutionSettings(semantics=3, max_removed_share=1.0, min_words=0, max_repeats=99, error_budget=99)
 
 
 @dataclass(frozen=True)

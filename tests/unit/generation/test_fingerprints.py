@@ -28,6 +28,7 @@ from prox_spark.generation.kinds import load_refiner
 from prox_spark.generation.plan import Refiners
 from prox_spark.generation.refiner import Refiner, RefinerId, fingerprint
 from prox_spark.generation.templates import TEMPLATES
+from prox_spark.programs.grammar import grammar_of
 from prox_spark.refinement import fingerprint as refinements
 from prox_spark.refinement.fingerprint import identity
 
@@ -55,37 +56,53 @@ TEMPLATE = {
     ("chunk", "numbered/1"): "520b7b512c3bd75c5c0e61b15da069fe05b6f2b3674fd4583b72e642c7b9657f",
     ("document", "ultrax/1"): "1c1b45427eca778258cacb2267a60274014e4217def6b64dd01d926ee3362c98",
     ("chunk", "ultrax/1"): "7ad8046cbd6c4a8432926a413953ccd42444cdf009c392c76eaee665e4b1dcff",
+    ("document", "ultrax/2"): "1c1b45427eca778258cacb2267a60274014e4217def6b64dd01d926ee3362c98",
+    ("chunk", "ultrax/2"): "7ad8046cbd6c4a8432926a413953ccd42444cdf009c392c76eaee665e4b1dcff",
 }
 """A model refiner with each template, by stage."""
+
+HELD = {
+    "lines/1": "7c5931fc9fa6803285238295d9fb3f1ac8c1bafa43545d4c7a488b28d7cdad96",
+    "ultrax/1": "46e6470f3c6f43a0a74174b632e4dd98b090929b0c2a2b92b9f5edd8afebcd7b",
+    "ultrax/2": "dcae92453b09be013de0a4a3e8c1c01a5ba86521ba07bbe4cd125b814f707082",
+}
+"""A model refiner that is held to the grammar of its template."""
 
 REFINEMENTS = {
     "local": (
         "8776a97a9676a42ac83f3646f49e74c80810f00d7305475360e7dbb9b2a03a9b",
         "5cd7d6cdf4a8b862c23f00456f8e79e4536b038f134cf0321ccb584d03e667a8",
+        "7e2f3c08339c6a401654f9b900191bcf6cf95b570406febe0def4d264956bfd7",
     ),
     "cpu": (
         "4eea2508adecb0dfe57457bc15b53e4b31f7360174d260e59ac3a2556fcc4c21",
         "1ed64f9048153b87a2ce3c46ab8bcbaa89352e78bf352a2de391dca2e5bf203a",
+        "33614a540da01d8c2b444c3a94634fbae1085d00d767c3ff6ecc2139f6af6068",
     ),
     "rules": (
         "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
         "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+        "0dfb5fb6975cf6fd548a8758c95c909e82c8636254d8080d1ba128081a2b4ca9",
     ),
     "cluster": (
         "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
         "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+        "0dfb5fb6975cf6fd548a8758c95c909e82c8636254d8080d1ba128081a2b4ca9",
     ),
     "databricks/refine": (
         "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
         "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+        "0dfb5fb6975cf6fd548a8758c95c909e82c8636254d8080d1ba128081a2b4ca9",
     ),
     "databricks/endpoint": (
         "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
         "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+        "0dfb5fb6975cf6fd548a8758c95c909e82c8636254d8080d1ba128081a2b4ca9",
     ),
     "emr/refine": (
         "6182a68fd4a23549a1ce462eb918d2b0aa7c0d8eeda0cb62220f85301237845b",
         "8ad5113c822d65753e120f2da024337e08e1b2b89d1c5ada4be4505ab812da7b",
+        "0dfb5fb6975cf6fd548a8758c95c909e82c8636254d8080d1ba128081a2b4ca9",
     ),
 }
 """Configurations in ``conf``, with stand-ins for their refiners, by each version of the rules."""
@@ -171,6 +188,12 @@ def test_every_template_keeps_its_fingerprint(stage: Any, name: str) -> None:
     assert fingerprint(replace(MODEL, stage=stage, template=name)) == TEMPLATE[stage, name]
 
 
+@pytest.mark.parametrize("name", HELD)
+def test_a_refiner_that_is_held_to_a_grammar_keeps_its_fingerprint(name: str) -> None:
+    held = replace(MODEL, template=name, grammar=grammar_of("chunk", name))
+    assert fingerprint(held) == HELD[name]
+
+
 def test_every_template_is_pinned() -> None:
     assert {name for _, name in TEMPLATE} == TEMPLATES.keys()
 
@@ -180,7 +203,7 @@ def test_refiners_of_other_engines_keep_their_fingerprints(stage: Any, settings:
     assert fingerprint(load_refiner(stage, settings)) == pinned
 
 
-@pytest.mark.parametrize("semantics", [1, 2])
+@pytest.mark.parametrize("semantics", [1, 2, 3])
 @pytest.mark.parametrize("name", REFINEMENTS)
 def test_the_refinements_of_conf_keep_their_fingerprints(name: str, semantics: int) -> None:
     config = load_config(ROOT / "conf" / f"{name}.yaml", [f"execution.semantics={semantics}"])

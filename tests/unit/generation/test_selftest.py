@@ -89,7 +89,7 @@ def test_answers_that_newer_rules_read_pass_with_them_and_the_complaint_says_so(
     assert effective("chunk", rows, ExecutionConfig(semantics=2))
     reason, *shown = complaint(stage_plan("chunk", tiny_model), rows, ExecutionConfig(semantics=1)).splitlines()
 
-    assert "execution.semantics=2 reads these answers as programs" in reason
+    assert "execution.semantics=3 reads these answers as programs" in reason
     assert "</think>" in shown[-1]
     # Where no rule helps, it is the template that is in doubt.
     assert "semantics" not in complaint(stage_plan("chunk", tiny_model), [row("Sure!")])

@@ -21,7 +21,7 @@ from prox_spark.generation.refiner import fingerprint
 from prox_spark.generation.rows import Rows
 from prox_spark.generation.templates import CONTROL
 from prox_spark.generation.tokens import PromptTokenizer
-from prox_spark.programs.grammar import EBNF, ULTRAX_EBNF, follows
+from prox_spark.programs.grammar import EBNF, ULTRAX_1_EBNF, ULTRAX_EBNF, follows
 
 WORDS = "one two three four five six seven eight nine ten eleven"
 PAGE = f"Home | Login\n{WORDS}\nRead more &amp; more\n{WORDS} twelve\nFooter"
@@ -40,7 +40,7 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
     tokenizer.add_special_tokens(list(CONTROL))
     tokenizer.save(str(made / "tokenizer.json"))
     (made / "system.txt").write_text("Clean the page.\nWrite <|im_end|> nowhere.\n")
-    chunk = {"template": "ultrax/1", "window": 200, "max_tokens": 64, "system": "system.txt"}
+    chunk = {"template": "ultrax/2", "window": 200, "max_tokens": 64, "system": "system.txt"}
     (made / "refiner.json").write_text(json.dumps({"name": "u", "context": 2048, "chunk": chunk}))
     return made
 
@@ -113,13 +113,13 @@ def test_a_program_becomes_the_text_that_it_says(folder: Path) -> None:
     assert (row["calls"][0]["line_start"], row["calls"][0]["line_end"]) == (0, 0)
 
     chunk = ChunkProgram(row["output"], row["line_start"], row["line_end"], row["line_offset"])
-    result = execute(PAGE, [chunk], settings=ExecutionSettings(semantics=2))
+    result = execute(PAGE, [chunk], settings=ExecutionSettings(semantics=3))
     assert result.text == f"{WORDS}\nRead more & more\n{WORDS} \nA new line."
 
 
 def test_calls_about_lines_that_are_only_shown_do_nothing(folder: Path) -> None:
     program = "remove_lines(1, 1)\nremove_lines(2, 2)\nreplace_str(3, 'more', 'x')\nremove_lines(5, 5)"
-    result = execute(PAGE, [ChunkProgram(program, 3, 4, -1)], settings=ExecutionSettings(semantics=2))
+    result = execute(PAGE, [ChunkProgram(program, 3, 4, -1)], settings=ExecutionSettings(semantics=3))
     assert result.text == PAGE.removesuffix("\nFooter")
     assert result.guard is None
 
@@ -133,7 +133,7 @@ def test_the_grammar_takes_its_programs(program: str) -> None:
     assert _is_grammar_accept_string(xgrammar.Grammar.from_ebnf(ULTRAX_EBNF), program)
 
 
-@pytest.mark.parametrize("grammar", [EBNF, ULTRAX_EBNF])
+@pytest.mark.parametrize("grammar", [EBNF, ULTRAX_1_EBNF, ULTRAX_EBNF])
 def test_prose_and_thoughts_around_calls_break_no_grammar(grammar: str) -> None:
     assert follows(grammar, "<think>\nnothing()\n</think>\nHere it is:\n- remove_lines(0, 3);")
     assert not follows(grammar, "I cannot do that.")
@@ -146,9 +146,16 @@ def test_the_grammar_takes_nothing_else(program: str) -> None:
     assert not follows(ULTRAX_EBNF, program)
 
 
+def test_the_grammar_of_the_first_template_takes_no_line_ends() -> None:
+    for program, second in ((PROGRAM, False), ("replace_str(3, '&amp;', '&')\nadd_line(4, 1, 'A new line.')", True)):
+        assert follows(ULTRAX_EBNF, program)
+        assert follows(ULTRAX_1_EBNF, program) is second
+
+
 def test_the_grammar_is_that_of_the_template(folder: Path) -> None:
     held = load_refiner("chunk", settings(folder), grammar=True)
     assert held.grammar == ULTRAX_EBNF
+    assert load_refiner("chunk", settings(folder), template="ultrax/1", grammar=True).grammar == ULTRAX_1_EBNF
     (folder / "refiner.json").unlink()
     plain = folder.rename(folder.with_name("plain"))
     assert load_refiner("chunk", settings(plain), grammar=True).grammar == EBNF
@@ -181,7 +188,7 @@ def test_a_folder_that_cannot_be_prompted_is_refused(folder: Path, changes: dict
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("UltraX-0.6B-Preview", "needs a refiner.json with the template ultrax/1"),
+        ("UltraX-0.6B-Preview", "needs a refiner.json with the template ultrax/2"),
         ("DataOrchestra-1.7B", "models that rewrite text"),
         ("MinerU-HTML", "before ingest"),
     ],

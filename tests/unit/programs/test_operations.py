@@ -85,7 +85,7 @@ def test_what_is_printed_is_read_again(operation: Operation, dialect: Dialect) -
     assert (read["operation"], read["outcome"]) == (operation.name, "ok")
 
 
-@pytest.mark.parametrize("semantics", [1, 2])
+@pytest.mark.parametrize("semantics", [1, 2, 3])
 @pytest.mark.parametrize("function", FORMS)
 def test_every_name_of_an_operation_and_its_arguments_is_read(function: str, semantics: int) -> None:
     form, newer = FORMS[function], semantics > 1

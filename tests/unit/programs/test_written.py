@@ -1,4 +1,4 @@
-"""Programs as models write them (version 2 of the rules): read where the meaning is certain, one error for one slip."""
+"""Programs as models write them (version 2 of the rules and later): read where the meaning is certain, one error for one slip."""
 
 from pathlib import Path
 from random import Random
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prox_spark.programs import Call, parse, parse_batch
-from prox_spark.programs.operations import OPERATIONS
+from prox_spark.programs.operations import NEWEST, OPERATIONS
 from prox_spark.programs.written import RULES, decision
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "programs.md"
@@ -36,12 +36,15 @@ PIECES = (
 )
 
 
-def outcomes(text: str) -> list[str]:
-    return [call.outcome for call in parse(text, 2).calls]
+each_version = pytest.mark.parametrize("semantics", range(2, NEWEST + 1))
 
 
-def good(text: str) -> list[Call]:
-    return [call for call in parse(text, 2).calls if call.outcome == "ok"]
+def outcomes(text: str, semantics: int = NEWEST) -> list[str]:
+    return [call.outcome for call in parse(text, semantics).calls]
+
+
+def good(text: str, semantics: int = NEWEST) -> list[Call]:
+    return [call for call in parse(text, semantics).calls if call.outcome == "ok"]
 
 
 @pytest.mark.parametrize(
@@ -51,20 +54,6 @@ def good(text: str) -> list[Call]:
         f"<think>remove_all() might do</think>{CALL}",
         f"The menu goes. remove_all()?\n</think>\n\n{CALL}",
         f"[THINK]hm[/THINK]{CALL}",
-        f"<reasoning>\nremove_all()\n</reasoning>\n<answer>\n{CALL}\n</answer>",
-        f"<thought>{CALL}? no</thought><answer>{CALL}</answer>",
-        f"<seed:think>remove_all()</seed:think>{CALL}<seed:eos>",
-        f"<|START_THINKING|>remove_all()<|END_THINKING|><|START_RESPONSE|>{CALL}<|END_RESPONSE|>remove_all()",
-        f"{CALL}<|end|>remove_all()",
-        f"{CALL}<\uff5cend\u2581of\u2581sentence\uff5c>remove_all()",
-        f"<tool_call>\n{CALL}\n</tool_call>",
-        f"<code>{CALL}</code>",
-        f"> {CALL}",
-        f"— {CALL}",
-        f"functions.{CALL}",
-        f"self.{CALL}",
-        f"Final answer: {CALL}",
-        f"Call: {CALL}",
         f"{CALL}</s>",
         f"{CALL}<|im_end|>\nremove_all()",
         f"{CALL}\n<|endoftext|>remove_all()",
@@ -85,8 +74,33 @@ def good(text: str) -> list[Call]:
         "remove_line(end=1, start=0)",
     ],
 )
-def test_a_call_in_a_model_s_dress_is_the_call(text: str) -> None:
-    assert parse(text, 2).calls == (READ,)
+@each_version
+def test_a_call_in_a_model_s_dress_is_the_call(text: str, semantics: int) -> None:
+    assert parse(text, semantics).calls == (READ,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<reasoning>\nremove_all()\n</reasoning>\n<answer>\n{CALL}\n</answer>",
+        f"<thought>{CALL}? no</thought><answer>{CALL}</answer>",
+        f"<seed:think>remove_all()</seed:think>{CALL}<seed:eos>",
+        f"<|START_THINKING|>remove_all()<|END_THINKING|><|START_RESPONSE|>{CALL}<|END_RESPONSE|>remove_all()",
+        f"{CALL}<|end|>remove_all()",
+        f"{CALL}<\uff5cend\u2581of\u2581sentence\uff5c>remove_all()",
+        f"<tool_call>\n{CALL}\n</tool_call>",
+        f"<code>{CALL}</code>",
+        f"> {CALL}",
+        f"— {CALL}",
+        f"functions.{CALL}",
+        f"self.{CALL}",
+        f"Final answer: {CALL}",
+        f"Call: {CALL}",
+    ],
+)
+def test_the_dress_of_more_models_is_read_by_version_3_alone(text: str) -> None:
+    assert parse(text, 3).calls == (READ,)
+    assert parse(text, 2).calls != (READ,)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +116,10 @@ def test_a_call_in_a_model_s_dress_is_the_call(text: str) -> None:
         f"{CALL}\nremove_lines is all<|im_end|>\nremove_lines(5, 9)",
     ],
 )
-def test_prose_around_calls_is_no_error(text: str) -> None:
-    assert good(text) == [READ]
-    assert set(outcomes(text)) == {"ok", "prose"}
+@each_version
+def test_prose_around_calls_is_no_error(text: str, semantics: int) -> None:
+    assert good(text, semantics) == [READ]
+    assert set(outcomes(text, semantics)) == {"ok", "prose"}
 
 
 def test_several_calls_in_a_line_are_all_read() -> None:
@@ -138,17 +153,19 @@ def test_strings_have_the_names_that_models_give_them(names: tuple[str, str]) ->
         ("one\n\ntwo\n# nothing\nthree", ["prose"]),
     ],
 )
-def test_what_is_not_certain_is_not_read(text: str, expected: list[str]) -> None:
-    assert outcomes(text) == expected
+@each_version
+def test_what_is_not_certain_is_not_read(text: str, expected: list[str], semantics: int) -> None:
+    assert outcomes(text, semantics) == expected
 
 
 @pytest.mark.parametrize(
     "before",
     ["", "keep_chunk", "keep_chunk is it", "os.system('rm')", f"do not {CALL}", "remove_lines(0, ", "# done", "done"],
 )
-def test_nothing_is_read_after_an_end_mark(before: str) -> None:
-    assert parse(f"{before}</s>\n{CALL}", 2).calls == parse(f"{before}</s>", 2).calls
-    assert good(f"{before}</s>\n{CALL}") == []
+@each_version
+def test_nothing_is_read_after_an_end_mark(before: str, semantics: int) -> None:
+    assert parse(f"{before}</s>\n{CALL}", semantics).calls == parse(f"{before}</s>", semantics).calls
+    assert good(f"{before}</s>\n{CALL}", semantics) == []
 
 
 @pytest.mark.parametrize("before", ["Okay.", "# Let me see", "foo(1)", "keep_chunk 3"])
@@ -159,18 +176,19 @@ def test_thoughts_begin_anywhere_in_a_line(before: str) -> None:
 
 def test_a_string_may_hold_what_is_skipped_elsewhere() -> None:
     text = 'normalize("<think>; doc.", "</s>")'
-    assert parse(text, 2) == parse(text)
+    assert parse(text, 3) == parse(text, 2) == parse(text)
     assert outcomes(text) == ["ok"]
 
 
+@each_version
 @settings(max_examples=40)
-@given(st.randoms(use_true_random=False))
-def test_both_parsers_read_the_same_and_find_calls_in_order(rng: Random) -> None:
+@given(rng=st.randoms(use_true_random=False))
+def test_both_parsers_read_the_same_and_find_calls_in_order(semantics: int, rng: Random) -> None:
     programs = ["".join(rng.choices(PIECES, k=rng.randrange(14))) for _ in range(200)]
     fields = ("operation", "line_start", "line_end", "source", "target", "outcome")
-    read = parse_batch(pa.array(programs), semantics=2).to_pylist()
+    read = parse_batch(pa.array(programs), semantics=semantics).to_pylist()
     for program, calls in zip(programs, read, strict=True):
-        found = parse(program, 2).calls
+        found = parse(program, semantics).calls
         assert [[call[name] for name in fields] for call in calls] == [
             [getattr(call, name) for name in fields] for call in found
         ], program
@@ -184,7 +202,8 @@ def test_both_parsers_read_the_same_and_find_calls_in_order(rng: Random) -> None
 @given(st.randoms(use_true_random=False))
 def test_a_well_formed_program_means_the_same_in_every_version(rng: Random) -> None:
     programs = ["\n".join(rng.choices((CALL, "keep_all()", "normalize('a; b')", "```"), k=4)) for _ in range(50)]
-    assert [parse(program, 2) for program in programs] == [parse(program) for program in programs]
+    for semantics in range(2, NEWEST + 1):
+        assert [parse(program, semantics) for program in programs] == [parse(program) for program in programs]
 
 
 @pytest.mark.parametrize(
@@ -200,8 +219,8 @@ def test_a_well_formed_program_means_the_same_in_every_version(rng: Random) -> N
     ids=["tags", "thoughts", "leads", "functions", "prose", "brackets"],
 )
 def test_megabytes_of_dress_are_read_in_time(text: str) -> None:
-    assert parse_batch(pa.array([text]), semantics=2) is not None
-    assert parse(text[:200_000], 2) is not None
+    assert parse_batch(pa.array([text]), semantics=NEWEST) is not None
+    assert parse(text[:200_000], NEWEST) is not None
 
 
 @pytest.mark.parametrize(
@@ -243,7 +262,7 @@ def test_every_rule_and_name_is_documented() -> None:
         written = " ".join(word.strip() for word in rule.written)
         shown = f"`` {written} ``" if "`" in written else f"`{written}`"
         assert f"| {rule.kind} | {shown} | " in page, rule
-        assert f" | {rule.source} |" in page, rule
+        assert f" | {rule.source} | {rule.since} |" in page, rule
     names = {name for operation in OPERATIONS for argument in operation.arguments for name in argument.also}
     names |= {name for operation in OPERATIONS for name, *_ in operation.also}
     assert [name for name in sorted(names) if f"`{name}" not in page] == []
