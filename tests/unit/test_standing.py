@@ -15,17 +15,15 @@ REFINERS = Refiners(None, RefinerId("chunk", "any", "c" * 64))
 STORE: Any = None
 
 
-@pytest.mark.parametrize("name", [[], ["refinement=r"]], ids=["without a name", "with a name"])
+@pytest.mark.parametrize("name", ["null", "r"], ids=["without a name", "with a name"])
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_a_refinement_that_exists_keeps_its_version(
-    version: int, name: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    there = identity(load_config("rules", ["store=s", f"execution.semantics={version}", *name]), REFINERS)
+def test_a_refinement_that_exists_keeps_its_version(version: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = identity(load_config("rules", ["store=s", f"execution.semantics={version}"]), REFINERS)
     row = {"identity": json.dumps(there)}
     known = {"r", fingerprint(there)[:8]}
     monkeypatch.setattr(standing, "last_version", lambda store, name: row if name in known else None)
 
-    config, found = standing.find_standing(STORE, load_config("rules", ["store=s", *name]), REFINERS)
+    config, found = standing.find_standing(STORE, load_config("rules", ["store=s", f"refinement={name}"]), REFINERS)
 
     assert found is row
     assert config.execution.semantics == version

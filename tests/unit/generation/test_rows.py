@@ -43,6 +43,14 @@ def test_a_document_s_answer_decides(answer: str, score: float) -> None:
     assert (found["keep_score"], found["status"], found["output"]) == (score, "ok", answer)
 
 
+@pytest.mark.parametrize(
+    "answer", ["<reasoning>\nkeep_doc() or\ndrop_doc()?\n</reasoning>\nkeep_doc()", "keep_doc()<|end|>\ndrop_doc()"]
+)
+def test_version_2_of_the_rules_decides_as_no_other_is_in_a_refiner_s_fingerprint(answer: str) -> None:
+    found = row(answer)
+    assert (found["keep_score"], found["status"]) == (0.0, "ok")
+
+
 @pytest.mark.parametrize("answer", ["Sure!", "I would not drop it", "<think>drop"])
 def test_an_answer_without_a_certain_decision_fails_with_its_text(answer: str) -> None:
     found = row(answer)

@@ -155,7 +155,7 @@ def test_the_grammar_of_the_first_template_takes_no_line_ends() -> None:
 def test_the_grammar_is_that_of_the_template(folder: Path) -> None:
     held = load_refiner("chunk", settings(folder), grammar=True)
     assert held.grammar == ULTRAX_EBNF
-    assert load_refiner("chunk", settings(folder), template="ultrax/1", grammar=True).grammar == ULTRAX_1_EBNF
+    assert load_refiner("chunk", settings(folder), template_name="ultrax/1", grammar=True).grammar == ULTRAX_1_EBNF
     (folder / "refiner.json").unlink()
     plain = folder.rename(folder.with_name("plain"))
     assert load_refiner("chunk", settings(plain), grammar=True).grammar == EBNF

@@ -241,6 +241,8 @@ def test_megabytes_of_dress_are_read_in_time(text: str) -> None:
         ("Don't keep it", None),
         ("keep or drop", None),
         ("<think>drop", None),
+        ("<reasoning>keep or drop?</reasoning>\n\nkeep", None),
+        ("<reasoning>keep", "keep"),
         ("dropped", None),
         ("", None),
     ],

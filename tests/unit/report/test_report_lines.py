@@ -73,7 +73,7 @@ def test_calls_are_those_that_the_refinement_s_version_of_the_rules_reads() -> N
 
 def test_new_lines_are_explained_by_their_calls_whatever_line_they_are_logged_with() -> None:
     output = "add_line(-1, 2, 'a\\n')\nadd_line(7, 1, 'b')"
-    calls = calls_of({"output": output, "line_offset": 0, "calls": []}, 2)
+    calls = calls_of({"output": output, "line_offset": 0, "calls": []}, 3)
     chunks = [values.program(start=0, end=4), values.program(*calls, start=5, end=9)]
     assert explain(values.line(0, "add_line", to="a\nx"), "x", chunks, 0.5)[0] == 'add_line(-1, 2, "a")'
     assert explain(values.line(3, "add_line", to="x\nb"), "x", chunks, 0.5)[0] == 'add_line(7, 1, "b")'
