@@ -110,7 +110,7 @@ def test_a_list_is_read_by_keys(open_page: Open) -> None:
     page.keyboard.press("j")
     with page.expect_navigation(url="**/document?*id=page-0000*"):
         page.keyboard.press("Enter")
-    with page.expect_navigation(url="**/documents?*"):
+    with page.expect_navigation(url="**/documents"):
         page.keyboard.press("u")
     for key, path in (("2", "documents"), ("3", "lines"), ("4", "sql"), ("1", "")):
         with page.expect_navigation():
@@ -171,10 +171,16 @@ def test_esc_stops_reading_and_the_page_stays(chromium: Any) -> None:
     threading.Thread(target=bound.serve, daemon=True).start()
     page = chromium.new_page()
     page.goto(bound.url + "documents")
+    # Until the page that is asked for comes, nothing can be sent to this one: it presses the key itself.
+    page.evaluate(
+        """() => new MutationObserver(() => {
+            const busy = document.getElementById("busy");
+            if (!busy.hidden && busy.textContent.includes("Esc stops"))
+                document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+        }).observe(document.getElementById("busy"), { childList: true, attributes: true })"""
+    )
     page.keyboard.press("3")
-    page.locator("#busy", has_text="Esc stops").wait_for()
-    assert asked.is_set()
-    page.keyboard.press("Escape")
+    assert asked.wait(30)
     assert gone.wait(30)
     assert page.url.endswith("documents")
     assert page.locator("#busy").is_hidden()
