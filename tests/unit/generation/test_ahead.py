@@ -42,7 +42,8 @@ class Rows:
 
 @pytest.fixture(autouse=True)
 def no_pools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prox_spark.session.is_connect", lambda _: True)
+    for module in ("session", "spark_api"):
+        monkeypatch.setattr(f"prox_spark.{module}.is_connect", lambda _: True)
 
 
 def test_the_next_batch_begins_before_the_last_is_done_and_all_come_in_order() -> None:
