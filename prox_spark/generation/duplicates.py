@@ -60,7 +60,10 @@ def sign_new(config: Config, stage: Stage, lease: Lease, todo: DataFrame, batch:
         rows = documents.where(where).drop("unit").join(missing.where(where), list(KEYS))
         signed = _sign(rows, stage.plan, config.generate.partitions).where("error IS NULL")
         files = max(1, min(len(part.units), part.documents // _DOCUMENTS_PER_FILE))
-        commit(store, lease, "signatures", signed.repartition(files, "unit").sortWithinPartitions("unit"), _PURPOSE)
+        with cached(signed.repartition(files, "unit").sortWithinPartitions("unit")) as new:
+            # Documents that are too large have no signature: after a run that died they are all that is left to sign.
+            if not new.isEmpty():
+                commit(store, lease, "signatures", new, _PURPOSE)
 
 
 def decide(config: Config, stage: Stage, todo: DataFrame, batch: Batch, stack: ExitStack) -> DataFrame:

@@ -216,7 +216,7 @@ def test_a_run_that_died_between_signatures_and_programs_is_completed(
     signed = {row["doc_id"] for row in rows(spark, config, "signatures")}
     before = versions(Path(config.store))["signatures"]
     (stage,) = generate(spark, config)
-    assert versions(Path(config.store))["signatures"] - before <= 2, "a fence, and no row for the one that is too large"
+    assert versions(Path(config.store))["signatures"] - before <= 1, "at most a fence"
     # Those that are too large are failed rows, and are compared when they are asked again.
     found = programs(spark, config, stage.refiner)
     failed = {name for name, row in found.items() if row["status"] == "failed"}
