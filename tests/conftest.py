@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Long bytes are told apart by number: what is compressed holds the time, and two processes must name a test alike."""
+    """Number long bytes: a gzip header contains the time, so parallel processes would give the same test different names."""
     return argname if isinstance(val, bytes) and len(val) > 16 else None
 
 

@@ -26,7 +26,7 @@ def test_a_salt_puts_each_row_into_the_partition_that_it_names(spark: Any, count
 
 
 @pytest.mark.skipif(
-    spark_api.spark_version() == "4.2", reason="what stands in for 3.5 needs an argument here that 3.5 lacks"
+    spark_api.spark_version() == "4.2", reason="PySpark 4.2 needs a time zone here that 3.5 does not accept"
 )
 def test_tables_of_arrow_come_and_go(spark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark_api, "_SINCE_4", False)
