@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 
 from prox_spark.errors import StoreError, UsageError
 from prox_spark.schemas import COUNTS, PROGRAM_COUNTS, RESULT_TABLES, TABLES
+from prox_spark.tables.cache import cached
 from prox_spark.tables.commits import commit, delete, vacuum
 from prox_spark.tables.counts import program_counts, totals
 from prox_spark.tables.forgotten import id_hash, unfinished
@@ -95,7 +96,9 @@ def forget(
         if newest is not None:
             _check_executed(Version(store, newest))
         receipt = unfinished(store) or uuid.uuid4().hex
-        hashes = chosen.select(id_hash("doc_id").alias("id_hash"), F.lit(receipt).alias("receipt"))
+        found = chosen.select(id_hash("doc_id").alias("id_hash"), F.lit(receipt).alias("receipt"))
+        # Kept: a condition over the text would be evaluated for every table.
+        hashes = stack.enter_context(cached(found))
         counts, heads = None, {}
         # What may fail comes before the hashes: from them on no other job may write until this one has ended.
         if newest is not None:
