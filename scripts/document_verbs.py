@@ -13,8 +13,8 @@ from prox_spark.cli.options import app
 HEAD = """# Verbs
 
 `prox-spark VERB --help` shows the same as this page, which `scripts/document_verbs.py` generates. `spark-submit jobs/VERB.py`
-takes the same arguments. Options come before overrides (`key.sub=value`) or after them, in any order; the keys are those of the
-[configuration](configuration.md).
+takes the same arguments; `init`, `presets` and `questions` need no Spark and have no job. Options come before overrides
+(`key.sub=value`) or after them, in any order; the keys are those of the [configuration](configuration.md).
 
 Exit codes: 0 success, 1 the work failed, 2 wrong arguments or configuration, 130 interrupted by Ctrl-C. `--output json` prints
 one JSON document on standard output; the log goes to standard error.
