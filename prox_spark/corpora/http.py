@@ -13,6 +13,7 @@ _STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECAS
 _HEAD_END = re.compile(rb"\n\r{0,2}\n")
 _MOST_HEAD = 1 << 20
 _MOST_CODINGS = 8  # undoing each one may read the whole body
+_MOST_INTERIM = 8
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
@@ -63,7 +64,17 @@ def parse_response(block: bytes) -> HttpResponse | None:
     """The response in ``block``; ``None`` if it does not begin with a status line, or its head is longer than 1 MiB.
 
     As RFC 9112 allows, lines may end with only LF; names in any case, repeated blanks and folded lines are accepted, too.
+    Interim responses (1xx) before the response itself are skipped (RFC 9110, section 15.2).
     """
+    found = _parse(block)
+    for _ in range(_MOST_INTERIM):
+        if found is None or found.status // 100 != 1 or not _STATUS.match(found.body):
+            break
+        found = _parse(found.body)
+    return found
+
+
+def _parse(block: bytes) -> HttpResponse | None:
     match = _STATUS.match(block)
     if match is None:
         return None

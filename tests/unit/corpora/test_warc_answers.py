@@ -23,6 +23,19 @@ def test_odd_status_lines_are_read(tmp_path: Path, line: str) -> None:
     assert pages(write(tmp_path, packed(record("response", block, 0, "application/http")))) == ["x"]
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
+        "HTTP/1.1 100 Continue\n\n",
+    ],
+)
+def test_interim_responses_before_the_answer_are_skipped(tmp_path: Path, first: str) -> None:
+    block = f"{first}HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>x</p>".encode()
+    assert pages(write(tmp_path, packed(record("response", block, 0, "application/http")))) == ["x"]
+
+
 @pytest.mark.parametrize("line", ["HTTP/1.1 OK", "200 OK", "<p>x</p>", ""])
 def test_an_answer_without_status_is_a_row(tmp_path: Path, line: str) -> None:
     block = f"{line}\r\nContent-Type: text/html\r\n\r\n<p>x</p>".encode()
