@@ -1,8 +1,8 @@
 """The JSON object in a model's answer, however the model wrapped and wrote it.
 
 The standard library's parsers read the object. Only unambiguous faults are repaired: thoughts and drafts before the object,
-a fence around it, line feeds and tabs in strings, commas before a closing bracket, single quotes, an object that is encoded
-as a JSON string. Nothing is guessed: an object that is cut off is not read.
+a fence around it, line feeds and tabs in strings, commas before a closing bracket, single quotes and constants as Python
+writes them, an object that is encoded as a JSON string. Nothing is guessed: an object that is cut off is not read.
 """
 
 import json
@@ -22,7 +22,8 @@ _TOKENS = {
 }
 """Patterns of strings and brackets, by the kind of quote that opened an unterminated string. Later quotes of that kind are not
 searched again, which would take quadratic time."""
-_STRING_OR_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', re.DOTALL)
+_STRING_OR_SLIP = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])|\b(?:None|True|False)\b', re.DOTALL)
+_AS_JSON = {",": "", "None": "null", "True": "true", "False": "false"}
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+\"?""", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
 _THOUGHTS = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
@@ -88,8 +89,7 @@ def _mended(said: str, start: int) -> tuple[Any, int]:
     if end is None:
         return None, len(said)
     text = said[start:end]
-    without_commas = _STRING_OR_COMMA.sub(lambda found: found[1] or "", text)
-    for value in (_loads(without_commas), _literal(text)):
+    for value in (_loads(_without_slips(text)), _loads(_without_slips(_double_quoted(text)))):
         if isinstance(value, dict):
             return value, end
     return None, end
@@ -115,12 +115,17 @@ def _loads(text: str) -> Any:
         return None
 
 
-def _literal(text: str) -> Any:
-    """Decode an object in single quotes, as Python writes it, by giving its strings double quotes."""
-    return _loads(_STRING.sub(lambda found: _double_quoted(found[0]), text))
+def _without_slips(text: str) -> str:
+    """The text without commas before a closing bracket, and with JSON's names for Python's constants."""
+    return _STRING_OR_SLIP.sub(lambda found: found[1] or _AS_JSON[found[0]], text)
 
 
-def _double_quoted(string: str) -> str:
+def _double_quoted(text: str) -> str:
+    """The text with double quotes around each string, as Python may write single ones."""
+    return _STRING.sub(lambda found: _in_double_quotes(found[0]), text)
+
+
+def _in_double_quotes(string: str) -> str:
     if string[0] == '"':
         return string
     return '"' + string[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
