@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Literal
 
@@ -16,10 +17,11 @@ from pyspark.sql import DataFrame
 from prox_spark.cleanup import afterwards
 from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict
 from prox_spark.failpoints import around
-from prox_spark.tables.leases import Lease, check_held, lost, patiently
+from prox_spark.tables.leases import Lease, check_held, lost
 from prox_spark.tables.migrations import PURPOSE as MIGRATION
 from prox_spark.tables.migrations import add_columns
 from prox_spark.tables.purpose import ERASING, TRANSACTION, Purpose, labelled, session_settings
+from prox_spark.tables.retries import patiently, twice
 from prox_spark.tables.store import Store, spark_schema
 from prox_spark.tables.units import units_sql
 
@@ -91,7 +93,7 @@ def commit(
 
 
 @contextmanager
-def _answered(store: Store, table: str, metadata: str) -> Iterator[None]:
+def _answered(store: Store, table: str, metadata: str, *, compaction: bool = False) -> Iterator[None]:
     """Let an error of a commit pass where its answer alone was lost, and one that means that another holder commits now.
 
     Delta, or the store's client, tries again where no answer comes, and meets the commit of its own first attempt: only
@@ -103,7 +105,7 @@ def _answered(store: Store, table: str, metadata: str) -> Iterator[None]:
         if is_conflict(error):
             return
         try:
-            there = _find(store, table, metadata) is not None
+            there = _find(store, table, metadata, compaction=compaction) is not None
         except Exception:  # noqa: BLE001 -- the store is out of reach: the first error says so
             there = False
         if not there:
@@ -189,12 +191,14 @@ def _committed(store: Store, lease: Lease, table: str, metadata: str, purpose: P
     raise LeaseError(lease.why_lost) if lease.lost.is_set() else lost(lease.key)
 
 
-def _find(store: Store, table: str, metadata: str) -> Commit | None:
-    """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it."""
+def _find(store: Store, table: str, metadata: str, *, compaction: bool = False) -> Commit | None:
+    """The commit that carries ``metadata``; it is the newest or, where others wrote since, near it.
+
+    A compaction that a platform lets follow a commit takes over what that says of itself: it is found only as ``compaction``.
+    """
     for limit in (1, 1000):
         for entry in store.entries(table, limit):
-            # A compaction that a platform lets follow the commit takes over what it says of itself.
-            if entry.metadata == metadata and entry.operation != "OPTIMIZE":
+            if entry.metadata == metadata and (compaction or entry.operation != "OPTIMIZE"):
                 return Commit(entry.version, entry.rows)
     return None
 
@@ -242,8 +246,14 @@ def restore(store: Store, lease: Lease, table: str, version: int) -> int:
 def compact(store: Store, table: str, order: str | None) -> int:
     """Write the table's small files into large ones, sorted by column ``order``, and return the version of its head."""
     sorted_by = "" if order is None else f" ZORDER BY ({order})"
-    with labelled(store.spark, Purpose("optimize")), around("optimize", table):
-        patiently(lambda: store.spark.sql(f"OPTIMIZE {store.table(table)}{sorted_by}"))
+    command = f"OPTIMIZE {store.table(table)}{sorted_by}"
+    purpose = Purpose("optimize", details={"command": uuid.uuid4().hex})
+    with (
+        around("optimize", table),
+        labelled(store.spark, purpose),
+        _answered(store, table, purpose.metadata(), compaction=True),
+    ):
+        patiently(partial(store.spark.sql, command))
     head = store.version(table)
     values = {"store": store.location, "table": table, "version": head}
     _log.info("optimize: compacted %s, version %d", table, head, extra=values)
@@ -256,10 +266,13 @@ def vacuum(store: Store, lease: Lease, tables: Iterable[str]) -> None:
     It deletes what another job has not committed yet, too: ``lease`` keeps others out. Raises ``LeaseError`` once it is lost.
     """
 
-    def one(table: str) -> None:
+    def delete_files(table: str) -> None:
         check_held(store, lease)
+        store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+
+    def one(table: str) -> None:
         with around("vacuum", table):
-            store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+            twice(partial(delete_files, table))
         _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
     with session_settings(store.spark, ERASING), ThreadPoolExecutor(max_workers=4) as pool:

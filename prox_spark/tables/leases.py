@@ -10,28 +10,25 @@ tasks of the very job that it speaks for. A property is written by the driver al
 """
 
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict, is_passing_conflict
+from prox_spark.errors import LeaseError, StoreError, first_line, is_conflict
 from prox_spark.processes import alive, myself
 from prox_spark.tables.forgotten import unfinished
 from prox_spark.tables.migrations import is_older, migrate
+from prox_spark.tables.retries import patiently, twice
 from prox_spark.tables.store import Store, check_writers, get_properties, set_properties, store_number
 from prox_spark.tables.times import utc
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 EXPIRY = timedelta(minutes=10)
 HEARTBEAT = timedelta(minutes=2)
@@ -45,9 +42,6 @@ _MIGRATE = "migrate"
 
 _WAIT_SECONDS = 2.0
 """Between two looks at a store that another job is bringing to this package's layout."""
-
-_ATTEMPTS = 5
-"""Of a write that meets another job's in between."""
 
 _CHECKPOINT = "prox_spark.checkpoint"
 """The property with the version at which the last checkpoint was made."""
@@ -366,7 +360,7 @@ def _checkpoint(store: Store) -> None:
         set_properties(store, "leases", {_INTERVAL: "1", _CHECKPOINT: str(version + 1)})
         set_properties(store, "leases", {_INTERVAL: interval})
 
-    patiently(once)
+    patiently(lambda: twice(once))
 
 
 def _renew(store: Store, lease: Lease, left: timedelta | None = None) -> bool:
@@ -395,24 +389,6 @@ def _renew(store: Store, lease: Lease, left: timedelta | None = None) -> bool:
         return True
 
     return patiently(once)
-
-
-def patiently(write: Callable[[], T]) -> T:
-    """Write; again, a few times, where another job's commit came between. Raises ``StoreError`` when one always does."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return write()
-        # Raised again, all but one kind, which Spark and the JVM name differently.
-        except Exception as error:
-            if not is_passing_conflict(error):
-                raise
-            if attempt == _ATTEMPTS:
-                raise StoreError(
-                    f"other jobs or programs wrote to the same table each of the {_ATTEMPTS} times that this commit was "
-                    "tried; run the command again when they are done"
-                ) from error
-            time.sleep(random.uniform(0, 0.2 * attempt))
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:

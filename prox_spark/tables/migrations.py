@@ -14,6 +14,7 @@ from prox_spark import __version__
 from prox_spark.failpoints import around
 from prox_spark.schemas import STORE_VERSION, TABLES
 from prox_spark.tables.purpose import Purpose, labelled
+from prox_spark.tables.retries import twice
 from prox_spark.tables.store import Store, create_table, set_number, set_own_properties, spark_schema, store_number
 
 _log = logging.getLogger(__name__)
@@ -44,13 +45,18 @@ def migrate(store: Store) -> None:
     )
     writer = row.write.format("delta").mode("append").option("userMetadata", PURPOSE.metadata())
     # Delta skips the row where a run that died wrote it before.
-    store.save(writer.option("txnAppId", PURPOSE.verb).option("txnVersion", STORE_VERSION), "migrations")
+    writer = writer.option("txnAppId", PURPOSE.verb).option("txnVersion", STORE_VERSION)
+    twice(lambda: store.save(writer, "migrations"))
     with labelled(store.spark, PURPOSE):
         set_number(store)
 
 
 def add_columns(store: Store, table: str) -> None:
     """Add the columns and fields that an older table lacks, each where the schema has it; nothing where it lacks none."""
+    twice(lambda: _add_columns(store, table))
+
+
+def _add_columns(store: Store, table: str) -> None:
     found = store.spark.sql(f"SELECT * FROM {store.table(table)}").schema
     missing = list(_missing(spark_schema(table), found))
     if missing:

@@ -84,7 +84,8 @@ def check_transactions(spark: SparkSession, *, erase: bool = False) -> None:
 def labelled(spark: SparkSession, purpose: Purpose) -> Iterator[None]:
     """Commands of the block that take no options carry the purpose in the history, where a session may have it set.
 
-    For OPTIMIZE and ALTER TABLE, which are known by their names: nothing depends on the label.
+    For OPTIMIZE, RESTORE and ALTER TABLE, which are known by their names: without the label, only a commit whose answer was lost
+    is not found again.
     """
     with ExitStack() as stack:
         try:

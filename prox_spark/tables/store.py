@@ -23,6 +23,7 @@ from prox_spark.schemas import ADDED_TABLES, OLDEST_STORE, STORE_VERSION, TABLES
 from prox_spark.session import setting
 from prox_spark.spark_api import activate, is_connect
 from prox_spark.tables.delta_log import Entry, changes_rows, newest_entries, newest_version
+from prox_spark.tables.retries import twice
 from prox_spark.tables.writers import why_not_several
 
 _log = logging.getLogger(__name__)
@@ -219,18 +220,18 @@ def create_table(store: Store, kind: str, name: str | None = None) -> None:
     table = store.table(name or kind)
     made = f"CREATE TABLE IF NOT EXISTS {table} ({columns}) USING delta TBLPROPERTIES ({_listed(properties)})"
     with around("create", name or kind):
-        store.spark.sql(made)
+        twice(lambda: store.spark.sql(made))
 
 
 def set_number(store: Store) -> None:
     """Write this package's number and version into ``refinements``: older packages refuse the store from now on."""
-    set_properties(store, "refinements", _NUMBER)
+    twice(lambda: set_properties(store, "refinements", _NUMBER))
 
 
 def set_own_properties(store: Store, table: str) -> None:
     """Give an older table the properties that are its own; nothing where it has none."""
     if table in _OWN_PROPERTIES:
-        set_properties(store, table, _OWN_PROPERTIES[table])
+        twice(lambda: set_properties(store, table, _OWN_PROPERTIES[table]))
 
 
 def set_properties(store: Store, table: str, properties: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ from prox_spark.versions.rollback import rollback
 
 pytestmark = pytest.mark.slow
 
-COMMITTING = ("MERGE", "RESTORE", "ALTER TABLE")
+COMMITTING = ("CREATE TABLE", "MERGE", "RESTORE", "OPTIMIZE", "VACUUM", "ALTER TABLE")
 SAVE, SQL = Store.save, SparkSession.sql
 
 
@@ -41,8 +41,12 @@ class LostAnswerError(RuntimeError):
 
 @contextmanager
 def without_answers() -> Iterator[Counter[str]]:
-    """A block in which each commit raises after it is there; how many of them, by table or by command."""
+    """A block in which each commit raises after it is there; how many of them, by table or by command.
+
+    A command that is run again succeeds.
+    """
     lost: Counter[str] = Counter()
+    seen: set[str] = set()
 
     def save(store: Store, writer: Any, name: str) -> None:
         SAVE(store, writer, name)
@@ -52,7 +56,8 @@ def without_answers() -> Iterator[Counter[str]]:
     def sql(spark: SparkSession, text: str, *more: Any, **named: Any) -> Any:
         done = SQL(spark, text, *more, **named)
         for command in COMMITTING:
-            if text.startswith(command):
+            if text.startswith(command) and text not in seen:
+                seen.add(text)
                 lost[command] += 1
                 raise LostAnswerError
         return done
@@ -74,11 +79,12 @@ def test_a_job_whose_every_answer_is_lost_writes_everything_once(
     failing = ["document=null", "chunk.engine.kind=scripted", "chunk.engine.default=remove_lines(start=0, end=0)"]
     quarantine = "execution.on_failed_chunk=quarantine"
     config = configure(*failing, quarantine, "chunk.engine.error_on=Poison", path=tmp_path / "pages")
-    store = open_store(spark, config.store)
+    config = config.model_copy(update={"store": str(tmp_path / "new")})
     kept = config.model_copy(update={"refinement": "kept"})
 
     with without_answers() as lost:
         run(spark, config)
+        store = open_store(spark, config.store)
         # The file that the engine fails on is the same refiner's: its fingerprint leaves faults out or not.
         pages(tmp_path / "pages", 1, "Late.")
         assert run(spark, config)[2].version == 1
@@ -87,15 +93,13 @@ def test_a_job_whose_every_answer_is_lost_writes_everything_once(
         assert rollback(spark, config.store, "first:0").new
         assert pin(spark, config.store, "first:0", copy=True).new
         optimize(spark, config.store)
-        assert forget(spark, config.store, ["0-0"]).documents == 1
+        assert forget(spark, config.store, ["0-0"], history=True).documents == 1
         done = execute(spark, config)
 
     assert {"documents", "programs", "refined", "dropped_lines", "refinements", "leases", "pins", "forgotten"} <= set(
         lost
     )
-    assert lost["MERGE"]
-    assert lost["RESTORE"]
-    assert lost["ALTER TABLE"]
+    assert {*COMMITTING} <= set(lost)
     assert done.counts["documents"] == 3
     check_once(spark, config)
     assert check_conservation(spark, config).documents == 3

@@ -16,7 +16,7 @@ from prox_spark.errors import LeaseError, StoreError, is_passing_conflict, store
 from prox_spark.tables import commits, leases
 from prox_spark.tables.commits import Commit, Purpose
 from prox_spark.tables.delta_log import Entry
-from prox_spark.tables.leases import Lease, Standing, patiently
+from prox_spark.tables.leases import Lease, Standing
 from prox_spark.tables.purpose import session_settings
 from prox_spark.tables.store import Store, find_store
 
@@ -110,12 +110,6 @@ def test_every_class_of_a_passing_conflict_is_known() -> None:
         "MetadataChanged",
     ):
         assert is_passing_conflict(RuntimeError(f"io.delta.exceptions.{name}Exception: no code"))
-
-
-def test_a_write_that_always_meets_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases.time, "sleep", lambda _: None)
-    with pytest.raises(StoreError, match=r"^other jobs or programs wrote to the same table each of the 5 times"):
-        patiently(fails_with(RuntimeError(APPENDED)))
 
 
 class Writer:
