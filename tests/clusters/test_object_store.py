@@ -4,49 +4,21 @@ An object store renames no folder and lists what it has; what holds on a disk is
 Slow, and the first run fetches 640 MB: Hadoop's S3 client and the SDK under it, by Spark's resolver.
 """
 
-import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import deltalake
-import pyarrow.parquet as pq
-import pyspark
 import pytest
-import submitting
 from claims import PROSE
-from cluster_processes import free_port, listens
-from processes import started, wait_for
-from pyarrow import fs
-
-import prox_spark
+from object_stores import BUCKET, KEYS, bucket, objects, run, s3_server, said, submit_command
 
 pytestmark = pytest.mark.slow
 
 DOCUMENTS = 300
-BUCKET = "corpora"
 STORE = f"s3a://{BUCKET}/store"
-KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
 FORGOTTEN = "Of this sentence, number 7,"
-
-LOGGING = Path(prox_spark.__file__).with_name("log4j2.properties")
-
-COMMANDS = """
-import contextlib, io, json, sys
-from prox_spark.cli import main
-
-answers = []
-for words in json.loads(sys.argv[1]):
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        code = main([*words, "--output", "json"])
-    assert code == 0, words
-    answers.append(json.loads(out.getvalue()))
-with open(sys.argv[2], "w") as file:
-    json.dump(answers, file)
-"""
 
 DYING = """
 import os, signal
@@ -66,90 +38,13 @@ Folder.write = die
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an S3 server with one empty bucket."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("s3") / "log"
-    with started([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], log):
-        wait_for(lambda: listens(port), "the server listens")
-        url = f"http://127.0.0.1:{port}"
-        bucket(url).create_dir(BUCKET)
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def submit(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """``spark-submit`` with Hadoop's S3 client; a script and its arguments follow. Skips where it cannot be fetched."""
-    (client,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
-    package = f"org.apache.hadoop:hadoop-aws:{client.stem.rpartition('-')[2]}"
-    script = tmp_path_factory.mktemp("submitted") / "nothing.py"
-    script.write_text("")
-    settings = {
-        "spark.sql.shuffle.partitions": "2",
-        "spark.driver.memory": "3g",
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOGGING}",
-        "spark.jars.packages": package,
-        "spark.hadoop.fs.s3a.endpoint": endpoint,
-        "spark.hadoop.fs.s3a.path.style.access": "true",
-        "spark.prox_spark.oneDriver": "true",
-    }
-    words = submitting.command("local[2]", settings)
-    tried = subprocess.run(
-        [*words, str(script)], capture_output=True, text=True, env=environment(endpoint), check=False
-    )
-    if "unresolved dependency" in tried.stdout + tried.stderr:
-        pytest.skip(f"{package} could not be fetched")
-    assert tried.returncode == 0, tried.stderr[-3000:]
-    return words
-
-
-def environment(endpoint: str) -> dict[str, str]:
-    """What pyarrow and Hadoop find S3 and its keys by."""
-    return submitting.environment() | KEYS | {"AWS_ENDPOINT_URL": endpoint, "PYTHONPATH": str(submitting.ROOT)}
-
-
-def bucket(endpoint: str) -> fs.S3FileSystem:
-    """The same server, for this process."""
-    return fs.S3FileSystem(
-        access_key="a",
-        secret_key="b",
-        region="us-east-1",
-        scheme="http",
-        endpoint_override=endpoint.removeprefix("http://"),
-        allow_bucket_creation=True,
-    )
-
-
-def objects(endpoint: str, folder: str) -> dict[str, bytes]:
-    """Every object below a folder of the bucket, by its name there."""
-    files = bucket(endpoint)
-    found = files.get_file_info(fs.FileSelector(f"{BUCKET}/{folder}", recursive=True, allow_not_found=True))
-    return {
-        info.path.removeprefix(f"{BUCKET}/{folder}/"): files.open_input_file(info.path).read()
-        for info in found
-        if info.is_file
-    }
-
-
-def said(content: bytes) -> str:
-    """What an object holds, Parquet uncompressed."""
-    if content[:4] != b"PAR1":
-        return content.decode("utf-8", "replace")
-    return str(pq.read_table(io.BytesIO(content)).to_pylist())
-
-
-def run(submit: list[str], endpoint: str, folder: Path, *commands: list[str], first: str = "") -> list[Any] | None:
-    """What each of these commands of ``prox-spark`` answers, all in one process; None where it was killed."""
-    script, answers = folder / "commands.py", folder / "answers.json"
-    script.write_text(first + COMMANDS)
-    words = [*submit, str(script), json.dumps(commands), str(answers)]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(endpoint), check=False)
-    if first:
-        assert done.returncode != 0
-        return None
-    # Spark prints there what Python says on either stream.
-    assert done.returncode == 0, done.stdout[-3000:]
-    answered: list[Any] = json.loads(answers.read_text())
-    return answered
+    return submit_command(endpoint, tmp_path_factory.mktemp("submitted"), {"spark.prox_spark.oneDriver": "true"})
 
 
 @pytest.fixture(scope="module")
