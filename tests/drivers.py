@@ -7,8 +7,9 @@ cluster finishes the last job it received.
 
 import multiprocessing
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from prox_spark.failpoints import VARIABLE
 
 DEADLINE_SECONDS = 300
+
+_OF_AN_OBJECT = re.compile(r"o\d+$")
+"""Names by which the JVM knows what it gave to Python; others are its own."""
 
 FORKS = multiprocessing.get_context("forkserver")
 """Starts processes that have everything imported, in a hundredth of a second."""
@@ -29,7 +33,7 @@ FORKS.set_forkserver_preload(
 )
 
 
-_OF_TEN_ROWS = {
+OF_TEN_ROWS = {
     # To compile a query costs more than to interpret it.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
@@ -42,27 +46,54 @@ _OF_TEN_ROWS = {
 
 @dataclass(frozen=True)
 class Drivers:
-    """Starts drivers that work with one JVM."""
+    """Starts drivers that work with the JVM behind ``gateway``."""
 
+    gateway: Any
     port: int
     secret: str
+    started: list[BaseProcess] = field(default_factory=list)
 
     @classmethod
     def of(cls, spark: Any) -> "Drivers":
         """Those that work with this session's JVM."""
-        server: Any = spark.sparkContext._gateway.java_parameters
-        return cls(server.port, server.auth_token)
+        gateway: Any = spark.sparkContext._gateway
+        server = gateway.java_parameters
+        return cls(gateway, server.port, server.auth_token)
 
     def start(self, words: Sequence[str], log: Path, failpoints: str | None = None) -> BaseProcess:
         """A driver that runs one verb of the command line; what it prints goes to ``log``."""
-        process = FORKS.Process(target=_drive, args=(self, list(words), log, failpoints), daemon=True)
+        if all(process.exitcode is not None for process in self.started):
+            self.started.clear()
+            _forget_objects(self.gateway)
+        process = FORKS.Process(target=_drive, args=(self.port, self.secret, list(words), log, failpoints), daemon=True)
         process.start()
+        self.started.append(process)
         return process
 
     def run(self, words: Sequence[str], log: Path, failpoints: str | None = None) -> int:
         """The same, until it has ended: its exit status."""
         process = self.start(words, log, failpoints)
         return ended(process)
+
+
+def _forget_objects(gateway: Any) -> None:
+    """Let the JVM go of what drivers that have ended held: plans and sessions, until its memory is full.
+
+    It keeps every object that a Python process was given until that gives it back, which one that was killed never does.
+    """
+    from py4j.finalizer import ThreadSafeFinalizer
+    from py4j.java_gateway import JavaObject
+
+    held = JavaObject("GATEWAY_SERVER", gateway._gateway_client).getGateway().getBindings()
+    mine = [reference() for reference in [*ThreadSafeFinalizer.finalizers.values()]]
+    own = {there._target_id for there in mine if there is not None}
+    kept = gateway.jvm.java.util.HashSet()
+    for name in gateway.jvm.java.lang.String.join(" ", held.keySet()).split():
+        if name in own or not _OF_AN_OBJECT.match(name):
+            kept.add(name)
+    held.keySet().retainAll(kept)
+    # Delta remembers the log of each path for an hour.
+    gateway.jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
 
 
 def ended(process: BaseProcess) -> int:
@@ -75,13 +106,13 @@ def ended(process: BaseProcess) -> int:
     return process.exitcode
 
 
-def _drive(drivers: Drivers, words: list[str], log: Path, failpoints: str | None) -> None:
+def _drive(port: int, secret: str, words: list[str], log: Path, failpoints: str | None) -> None:
     from prox_spark.cli import main
 
     with log.open("w") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
-    os.environ.update(PYSPARK_GATEWAY_PORT=str(drivers.port), PYSPARK_GATEWAY_SECRET=drivers.secret)
+    os.environ.update(PYSPARK_GATEWAY_PORT=str(port), PYSPARK_GATEWAY_SECRET=secret)
     if failpoints is not None:
         os.environ[VARIABLE] = failpoints
     _attach()
@@ -104,5 +135,5 @@ def _attach() -> None:
     context = SparkContext(conf=SparkConf(_jconf=there.conf()), gateway=gateway, jsc=java)
     classic = jvm.org.apache.spark.sql.classic.SparkSession
     session = SparkSession(context, classic.builder().sparkContext(there).getOrCreate().newSession())
-    for key, value in _OF_TEN_ROWS.items():
+    for key, value in OF_TEN_ROWS.items():
         session.conf.set(key, value)
