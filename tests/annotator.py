@@ -10,6 +10,14 @@ MENU, LINK, FOOTER = "Home | News", "Read more: another story", "(c) 2021 Somebo
 PROSE = "The tide came in twice that day and twice the mill went still."
 
 
+_VAGUE = "/vague"
+
+
+def vague(url: str) -> str:
+    """The URL of the same endpoint at which the model answers in prose, which is no answer."""
+    return url.replace("/v1", f"{_VAGUE}/v1")
+
+
 def about(payload: dict[str, Any]) -> tuple[str, str]:
     """The task, and the page's name (``Page N`` in its text, or the first word of it)."""
     task = payload["response_format"]["json_schema"]["name"]
@@ -45,6 +53,9 @@ def sensible(handler: Handler, payload: dict[str, Any]) -> None:
     """Menus go by navigation, links by links, footers by footer; a page with prose is worth keeping."""
     task, _ = about(payload)
     shown = page(payload)
+    if handler.path.startswith(_VAGUE):
+        says("It is a page like any other.")(handler, payload)
+        return
     if task == "scores":
         scores(3 if PROSE in shown else 1, 5)(handler, payload)
         return

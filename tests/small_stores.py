@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from annotator import vague
 from claims import PROSE
 from deltas import Rows, contents, rows_of
 from drivers import Drivers
@@ -66,11 +67,10 @@ class Place:
         """The option of verbs that need no configuration."""
         return ["--store", str(self.store)]
 
-    @property
-    def labels(self) -> str:
+    def labels(self, endpoint: str) -> str:
         """What ``annotate`` needs."""
         return (
-            f"annotate={{endpoint: {{model: large, base_url: '{self.endpoint}'}}, output: '{self.out / 'labels'}', "
+            f"annotate={{endpoint: {{model: large, base_url: '{endpoint}', retries: 0}}, output: '{self.out / 'labels'}', "
             "batch_documents: 2}"
         )
 
@@ -108,7 +108,7 @@ GENERATE: Words = lambda place: ["generate", *place.config()]  # noqa: E731
 EXECUTE: Words = lambda place: ["execute", *place.config()]  # noqa: E731
 RETRY: Words = lambda place: ["generate", "--retry-failed", *place.config()]  # noqa: E731
 REFINE_MORE: Words = lambda place: ["refine", *place.config(files="*/*.json")]  # noqa: E731
-ANNOTATE: Words = lambda place: ["annotate", *place.config(place.labels)]  # noqa: E731
+ANNOTATE: Words = lambda place: ["annotate", *place.config(place.labels(place.endpoint))]  # noqa: E731
 
 STAGES: dict[str, tuple[str, Words]] = {
     "ingested": ("", INGEST),
@@ -117,6 +117,7 @@ STAGES: dict[str, tuple[str, Words]] = {
     "retried": ("executed", RETRY),
     "second": ("retried", EXECUTE),
     "annotated": ("second", ANNOTATE),
+    "annotated in vain": ("ingested", lambda place: ["annotate", *place.config(place.labels(vague(place.endpoint)))]),
     "pinned": ("annotated", lambda place: ["pin", "first:0", "--copy", *place.at]),
     "grown": ("pinned", REFINE_MORE),
     "forgotten": ("grown", lambda place: ["forget", "d0", *place.at]),
@@ -137,6 +138,9 @@ class Verb:
 VERBS = {
     "ingest": Verb("", INGEST),
     "annotate": Verb("ingested", ANNOTATE),
+    "annotate --retry-failed": Verb(
+        "annotated in vain", lambda place: ["annotate", "--retry-failed", *ANNOTATE(place)[1:]]
+    ),
     "generate": Verb("ingested", GENERATE),
     "execute": Verb("generated", EXECUTE),
     "generate --retry-failed": Verb("executed", RETRY),
