@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from annotator import annotator
 from deltas import files, places_of, read, store_faults
-from drivers import Drivers
+from drivers import Drivers, ended
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -24,6 +24,9 @@ from prox_spark.schemas import RESULT_TABLES
 OTHER = "chunk.engine.default='remove_lines(line_start=0, line_end=0)'"
 REFINERS = {"first": (), "other": (OTHER,), "strict": ("execution.drop_document_below=0.05",)}
 """Refinements, each with what its configuration adds: another refiner, another threshold."""
+
+AT_ONCE = ("ingest", "generate", "generate --retry-failed", "execute", "refine", "optimize")
+"""What two drivers do at the same time."""
 
 TOUCHED = ("documents", "programs", *RESULT_TABLES, "quarantine", "refinements")
 
@@ -98,6 +101,19 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(kill=kills)
     def optimize(self, kill: tuple[str, int] | None) -> None:
         self.run(["optimize", *self.place.at], kill)
+
+    @rule(verbs=st.lists(st.sampled_from(sorted(AT_ONCE)), min_size=2, max_size=2), name=names)
+    def two_at_once(self, verbs: list[str], name: str) -> None:
+        """Two drivers work at the same time; one may refuse, as the other holds the lease."""
+        logs = [self.place.folder.with_suffix(f".log{number}") for number in range(len(verbs))]
+        words = [
+            [*verb.split(), *self.config(name)] if verb != "optimize" else [verb, *self.place.at] for verb in verbs
+        ]
+        drivers = [self.stages.drivers.start(*pair) for pair in zip(words, logs, strict=True)]
+        codes = [ended(driver) for driver in drivers]
+        told = "".join(log.read_text() for log in logs)
+        assert {*codes} <= {0, 1, 2}, told
+        assert "PROX_SPARK_TRACE" not in told, told
 
     @rule(table=st.sampled_from(TOUCHED), vacuum=st.booleans())
     def others(self, table: str, vacuum: bool) -> None:
