@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +15,7 @@ from prox_spark.errors import UsageError
 from prox_spark.failpoints import around
 
 _LOCAL = "file"
+_PATTERN = re.compile(r"[*?\[]")
 _ATOMIC = (_LOCAL, "hdfs", "viewfs")
 """File systems on which a whole folder is renamed in one step; object stores copy object by object."""
 
@@ -167,12 +170,23 @@ class HashedFile(io.RawIOBase):
 
 
 def open_folder(location: str) -> Folder:
-    """The folder that a user names. Raises ``UsageError`` for an empty name, ``InputError`` for an unknown file system."""
+    """The folder that a user names; of a link, the folder that it leads to.
+
+    Raises ``UsageError`` for a name that cannot be a folder of its own, ``InputError`` for an unknown file system.
+    """
     if not location.strip():
         raise UsageError("name the folder to write to")
+    if "::" in location:
+        raise UsageError(f"{location}: name a folder without '::', which joins file systems")
     files, path = file_system(location)
     if "file" in ((files.protocol,) if isinstance(files.protocol, str) else files.protocol):
-        return Folder(path.rstrip("/") or "/")
+        whole = os.path.realpath(path)
+        if os.path.ismount(whole):
+            raise UsageError(f"{location} is a mount point, which cannot be replaced; name a folder inside it")
+        return Folder(whole)
+    if _PATTERN.search(path):
+        # The file system's library deletes and moves whatever matches.
+        raise UsageError(f"{location}: the name of a remote folder must be without *, ? and [")
     if "/" not in path.strip("/"):
         raise UsageError(f"{location}: name a folder inside it; its parent must be writable")
     return Folder(location.rstrip("/"))

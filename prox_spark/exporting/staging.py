@@ -119,6 +119,8 @@ def look(target: Folder) -> bytes | None:
     if names and not (_MARK in names and _is_dead(target)):
         kind = "the output of a running export" if _MARK in names else "files that are not a finished export"
         raise UsageError(f"{target.url} contains {kind}; name another folder, or move it away")
+    if not names and target.children(""):
+        raise UsageError(f"{target.url} contains folders, though no file; name another folder, or remove it")
     return None
 
 

@@ -195,3 +195,43 @@ def test_a_manifest_knows_the_very_same_export_and_says_what_differs() -> None:
     for foreign in (b"[]", b"{}", b"no json", b'{"tokenizer": 3}'):
         with pytest.raises(UsageError, match="not written by export"):
             check_same(foreign, WHAT, None, 2, "there")
+
+
+@pytest.mark.parametrize("name", ["*", "run-?", "run-[1]"])
+def test_a_remote_folder_whose_name_is_a_pattern_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"must be without \*, \? and \["):
+        open_folder(f"memory://exports/{name}")
+
+
+def test_a_name_that_joins_file_systems_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="without '::'"):
+        open_folder(str(tmp_path / "a::b"))
+
+
+def test_a_local_name_may_be_a_pattern(tmp_path: Path) -> None:
+    assert open_folder(str(tmp_path / "run-[1]*")).url == str(tmp_path / "run-[1]*")
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["to an empty folder", "to nothing"])
+def test_what_a_link_leads_to_is_made(tmp_path: Path, there: bool) -> None:
+    large = tmp_path / "large"
+    if there:
+        large.mkdir()
+    (tmp_path / "out").symlink_to(large)
+    target = open_folder(str(tmp_path / "out"))
+    assert look(target) is None
+    with staging(target) as here:
+        here.publish({}, {}, [("manifest.json", b"{}")])
+    assert (large / "manifest.json").read_bytes() == b"{}"
+    assert (tmp_path / "out").is_symlink()
+
+
+def test_a_folder_of_empty_folders_is_refused_before_work(tmp_path: Path) -> None:
+    (tmp_path / "out" / "empty").mkdir(parents=True)
+    with pytest.raises(UsageError, match="contains folders, though no file"):
+        look(open_folder(str(tmp_path / "out")))
+
+
+def test_a_mount_point_is_refused_before_work() -> None:
+    with pytest.raises(UsageError, match="is a mount point"):
+        open_folder("/proc")
