@@ -193,6 +193,8 @@ def write(spark: SparkSession, location: str, name: str, request: Request) -> Ex
             extra[:0] = [(f"tokenizer/{file}", content) for file, content in sorted(request.tokenizer.files.items())]
         if request.format == "huggingface":
             extra.insert(0, ("README.md", card(read_card_facts(version), made).encode()))
+        # Documents may have been forgotten meanwhile.
+        _check_unforgotten(version)
         here.publish(moved, sizes, extra)
         progress.advance(documents, rows=documents)
     done = _exported(request, made, new=True)
@@ -214,10 +216,14 @@ def shuffle(rows: DataFrame, seed: int, shards: int) -> DataFrame:
 def _open(spark: SparkSession, location: str, name: str) -> Version:
     store = open_store(spark, location)
     version = open_version(store, name)
+    _check_unforgotten(version)
+    return version
+
+
+def _check_unforgotten(version: Version) -> None:
     # A pinned copy no longer has the forgotten documents; the version's tables still do.
     if version.copy is None:
-        check_unforgotten(store, version.row)
-    return version
+        check_unforgotten(version.store, version.row)
 
 
 def _name_files(format: str, written: list[Row]) -> tuple[list[dict[str, Any]], dict[str, str], dict[str, int]]:
@@ -243,10 +249,11 @@ def _check_files(target: Folder, found: dict[str, Any]) -> None:
     """Raise ``UsageError`` if a file of a finished export is missing or differs from its manifest entry."""
     sizes = target.sizes()
     for file in found["files"]:
-        if sizes.get(file["name"]) != file["bytes"]:
-            raise UsageError(
-                f"{target.url} has this export, but {file['name']} does not match its manifest.json; move the folder away"
-            )
+        for one in (file, file.get("places")):
+            if one is not None and sizes.get(one["name"]) != one["bytes"]:
+                raise UsageError(
+                    f"{target.url} has this export, but {one['name']} does not match its manifest.json; move the folder away"
+                )
 
 
 def _exported(request: Request, found: dict[str, Any], *, new: bool) -> Exported:

@@ -45,14 +45,14 @@ def check_same(
         differing = [name for name in _WHAT if there.get(name) != what[name]]
         if there["documents"] != documents:
             differing.append("documents")
+        named = f"{there['refinement']}:{there['version']} as {there['format']}"
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{where} has a manifest.json that was not written by export; name another folder") from None
     if digests != (None if tokenizer is None else tokenizer["sha256"]):
         differing.append("tokenizer")
     if differing:
         raise UsageError(
-            f"{where} has another export ({there['refinement']}:{there['version']} as {there['format']}; different "
-            f"{', '.join(differing)}); name another folder, or move it away"
+            f"{where} has another export ({named}; different {', '.join(differing)}); name another folder, or move it away"
         )
     found: dict[str, Any] = there
     return found
