@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from prox_spark.annotation.labels import document_label, is_validation, page_labels
-from prox_spark.atomic import whole_file
+from prox_spark.atomic import locked, whole_file
 from prox_spark.config.annotate import AnnotateConfig
 from prox_spark.tables.store import Store
 
@@ -83,7 +83,8 @@ def write_training(store: Store, settings: AnnotateConfig, chosen: DataFrame, an
     left_out: Counter[str] = Counter()
     kinds = {"scores": ("documents", DOCUMENTS), "programs": ("pages", PAGES)}
     wanted = [kinds[task] for task in kinds if task in settings.tasks]
-    with ExitStack() as stack:
+    # Another run may write the same files: each file has one hidden name.
+    with locked(folder), ExitStack() as stack:
         files = {
             name: stack.enter_context(_File(stack.enter_context(whole_file(folder / name)), schema))
             for kind, schema in wanted

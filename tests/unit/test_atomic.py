@@ -1,11 +1,12 @@
 """Files and folders are complete or not there."""
 
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from prox_spark.atomic import whole_file, whole_folder
+from prox_spark.atomic import locked, whole_file, whole_folder
 from prox_spark.errors import UsageError
 
 
@@ -89,3 +90,31 @@ def test_a_target_that_appears_meanwhile_is_never_replaced(tmp_path: Path, key: 
         be_overtaken(target, key)
     assert (target / "card").read_text() == "theirs"
     assert names(tmp_path) == (["refiner"] if key is None else [".refiner.0a1b", "refiner"])
+
+
+def test_a_folder_is_one_process_at_a_time(tmp_path: Path) -> None:
+    def work_again() -> None:
+        with whole_folder(tmp_path / "model", "key"):
+            raise AssertionError("two at once")
+
+    with whole_folder(tmp_path / "model", "key") as work:
+        (work / "weights").write_text("mine")
+        with pytest.raises(UsageError, match="another process works in"):
+            work_again()
+    assert (tmp_path / "model" / "weights").read_text() == "mine"
+
+
+def test_who_comes_second_waits_for_a_folder(tmp_path: Path) -> None:
+    order = []
+
+    def second() -> None:
+        with locked(tmp_path):
+            order.append("second")
+
+    with locked(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.1)
+        order.append("first")
+    thread.join(60)
+    assert order == ["first", "second"]
