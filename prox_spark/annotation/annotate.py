@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type
@@ -157,7 +158,7 @@ def _run(
     prompts: tuple[Prompt, ...],
     chosen: DataFrame,
     choose: Choice,
-    write: Callable[[Store, Lease, DataFrame], Commit | None],
+    write: Callable[[Store, Lease, pa.Table], tuple[int, Commit | None]],
     done: _Done,
 ) -> None:
     """Everything that ``choose`` finds, a batch at a time; without pending work, no lease is taken."""
@@ -181,9 +182,9 @@ def _run(
                 progress.expect(len(batch))
                 answers = _ask(store, settings, prompts, batch)
                 done.retries += sum(answers.column("retries").drop_null().to_pylist())
-                done.answers += answers.num_rows
                 done.mended += sum(answers.column("mended").drop_null().to_pylist())
-                made = write(store, lease, from_arrow(store.spark, answers.drop_columns(["mended", "retries"])))
+                stored, made = write(store, lease, answers.drop_columns(["mended", "retries"]))
+                done.answers += stored
                 table: dict[str, Any] = (
                     {} if made is None else {"table": "annotations", "version": made.version, "rows": made.rows}
                 )
@@ -214,14 +215,18 @@ def _task(
     return task
 
 
-def _append(store: Store, lease: Lease, answers: DataFrame) -> Commit:
-    return commit(store, lease, "annotations", answers, _PURPOSE)
+def _append(store: Store, lease: Lease, answers: pa.Table) -> tuple[int, Commit | None]:
+    """How many answers are stored, and the commit."""
+    return answers.num_rows, commit(store, lease, "annotations", from_arrow(store.spark, answers), _PURPOSE)
 
 
-def _retry(store: Store, lease: Lease, answers: DataFrame) -> Commit | None:
-    """Requests that fail again keep their old rows; all other answers replace the unusable rows."""
-    better = answers.where("status != 'failed'")
-    return None if better.isEmpty() else merge(store, lease, "annotations", better, _KEYS, _PURPOSE)
+def _retry(store: Store, lease: Lease, answers: pa.Table) -> tuple[int, Commit | None]:
+    """The same. Requests that fail again keep their old rows; all other answers replace the unusable rows."""
+    better = answers.filter(pc.field("status") != "failed")
+    if better.num_rows == 0:
+        return 0, None
+    rows = from_arrow(store.spark, better)
+    return better.num_rows, merge(store, lease, "annotations", rows, _KEYS, _PURPOSE)
 
 
 def _counts(store: Store, settings: AnnotateConfig, prompts: tuple[Prompt, ...], chosen: DataFrame) -> list[TaskCounts]:

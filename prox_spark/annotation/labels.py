@@ -1,6 +1,7 @@
 """From a document's annotations to its labels: keep or drop it, which lines to keep, and the programs that do this."""
 
 import hashlib
+import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from prox_spark.annotation.prompts import PROGRAM_TASKS, SCORES
 from prox_spark.programs import Call, Program, parse, render
 
 Fate = Literal["labelled", "incomplete", "over_limit", "skipped"]
+
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?(/|$)")
 
 Row = Mapping[str, Any]
 """A row of ``annotations``."""
@@ -62,7 +65,7 @@ def page_labels(text: str | None, rows: Sequence[Row], max_removed_share: float)
     if not by_chunk or not usable:
         return PageLabels("incomplete")
     lines = text.split("\n")
-    keep = [1] * len(lines)
+    keep, left = [1] * len(lines), list(lines)
     programs = []
     for _, chunk in sorted(by_chunk.items()):
         first, last = (chunk[PROGRAM_TASKS[0]][name] for name in ("line_start", "line_end"))
@@ -70,9 +73,10 @@ def page_labels(text: str | None, rows: Sequence[Row], max_removed_share: float)
         merged = merge(calls, lines[first : last + 1], first)
         programs.append(ChunkProgram(first, last, render(merged)))
         keep[first : last + 1] = line_labels(merged, lines[first : last + 1], first)
-    words = [len(line.split()) for line in lines]
-    removed = sum(count for count, label in zip(words, keep, strict=True) if not label)
-    if removed > max_removed_share * sum(words):
+        left[first : last + 1] = [_edited(merged, line) for line in lines[first : last + 1]]
+    words = sum(len(line.split()) for line in lines)
+    kept = sum(len(line.split()) for line, label in zip(left, keep, strict=True) if label)
+    if words - kept > max_removed_share * words:
         return PageLabels("over_limit")
     return PageLabels("labelled", tuple(keep), tuple(programs))
 
@@ -99,13 +103,17 @@ def line_labels(program: Program, lines: Sequence[str], first: int) -> list[int]
     removed = {number for call in program.calls if call.operation == "remove_lines" for number in _range(call)}
     labels = []
     for number, line in enumerate(lines, first):
-        edited = line
-        for call in program.calls:
-            if call.operation == "normalize" and call.source:
-                edited = edited.replace(call.source, call.target or "")
-        emptied = bool(line.strip()) and not edited.strip()
+        emptied = bool(line.strip()) and not _edited(program, line).strip()
         labels.append(0 if number in removed or emptied else 1)
     return labels
+
+
+def _edited(program: Program, line: str) -> str:
+    """The line after the program's edits."""
+    for call in program.calls:
+        if call.operation == "normalize" and call.source:
+            line = line.replace(call.source, call.target or "")
+    return line
 
 
 def stored_call(row: Mapping[str, Any]) -> Call:
@@ -114,9 +122,13 @@ def stored_call(row: Mapping[str, Any]) -> Call:
 
 
 def is_validation(doc_id: str, url: str | None, seed: int, share: float) -> bool:
-    """Whether a document's site is in the validation ``share``; without a site, the document counts as one."""
+    """Whether a document's site is in the validation ``share``; without a site, the document counts as one.
+
+    URLs may lack their scheme.
+    """
+    whole = url or ""
     try:
-        site = urllib.parse.urlsplit(url or "").hostname or doc_id
+        site = urllib.parse.urlsplit(f"//{whole}" if _HOST.match(whole) else whole).hostname or doc_id
     except ValueError:
         site = doc_id
     place = int.from_bytes(hashlib.sha256(f"{seed}/{site}".encode()).digest()[:8], "big")

@@ -39,7 +39,9 @@ def find_object(answer: str, names: Collection[str]) -> Mapping[str, Any] | None
     {'edu': 3, 'format': 4}
     """
     found = None
-    for value, text in _values(_THOUGHTS.sub("", answer)):
+    # A page, and so its answer, may tell of such tags itself.
+    said = answer if isinstance(_loads(_bare(answer)), dict) else _THOUGHTS.sub("", answer)
+    for value, text in _values(said):
         if isinstance(value, Mapping):
             if any(name in value for name in names):
                 found = value
@@ -59,7 +61,7 @@ def is_plain(answer: str) -> bool:
 
 def _values(said: str) -> Iterator[tuple[Any, str]]:
     """Everything that begins with a bracket, in order: value and text; the value is ``None`` if it cannot be read."""
-    whole = _loads(said.strip().strip("`").removeprefix("json").strip())
+    whole = _loads(_bare(said))
     if isinstance(whole, str):
         # The object is encoded as a JSON string.
         said = whole
@@ -76,6 +78,11 @@ def _values(said: str) -> Iterator[tuple[Any, str]]:
                 return
             value, position = _mended(said, start) if said[start] == "{" else (None, start + 1)
         yield (value[0] if isinstance(value, list) and len(value) == 1 else value), said[start:position]
+
+
+def _bare(said: str) -> str:
+    """The answer without a fence around it."""
+    return said.strip().strip("`").removeprefix("json").strip()
 
 
 def _mended(said: str, start: int) -> tuple[Any, int]:

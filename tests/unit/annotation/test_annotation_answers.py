@@ -80,6 +80,8 @@ WRITTEN = {
     "single quotes": "{'reason': 'it\\'s so', 'edu': 4, 'format': 5}",
     "single quotes and a trailing comma": "{'edu': 4, 'format': 5,}",
     "constants of Python": "{'reason': None, 'sure': True, 'edu': 4, 'format': 5}",
+    "a tag of thoughts in a string": '{"reason": "It documents </think>.", "edu": 4, "format": 5}',
+    "a tag of thoughts in a string in a fence": '```json\n{"reason": "</think>", "edu": 4, "format": 5}\n```',
     "constants of Python in a string": "{'reason': 'None, True,} of it', 'edu': 4, 'format': 5}",
     "strings": '{"edu": "4", "format": " 5 "}',
     "floats": '{"edu": 4.0, "format": "5.0"}',
@@ -95,7 +97,7 @@ WRITTEN = {
 def test_scores_are_read_however_a_model_writes_them(case: str) -> None:
     found = read_scores(WRITTEN[case])
     assert (found.edu, found.format) == (4, 5)
-    assert not is_plain(WRITTEN[case]) or case in ("strings", "floats")
+    assert not is_plain(WRITTEN[case]) or case in ("strings", "floats", "a tag of thoughts in a string")
 
 
 PROGRAM = "remove_lines(line_start=0, line_end=0)\nremove_lines(line_start=3, line_end=3)"

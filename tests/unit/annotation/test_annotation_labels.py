@@ -83,6 +83,14 @@ def test_a_page_that_would_lose_more_than_the_limit_is_no_training_page() -> Non
     assert page(*GOOD, limit=0.49).fate == "over_limit"
 
 
+def test_words_that_edits_remove_count_too() -> None:
+    edit = Call("normalize", source="The tide came in.", target="")
+    rows = [row(task, *([edit] if task == PROGRAM_TASKS[0] else [])) for task in PROGRAM_TASKS]
+    # 4 of 12 words; the line stays.
+    assert page(*rows, limit=0.34).fate == "labelled"
+    assert page(*rows, limit=0.33).fate == "over_limit"
+
+
 def test_a_documents_label_needs_usable_scores() -> None:
     scores = {"task": "scores", "status": "ok", "edu": 2, "format": 4}
     assert document_label([*GOOD, scores]) == (2, 4, 1)
@@ -100,6 +108,8 @@ def test_a_site_is_on_one_side_and_sides_have_their_share() -> None:
     assert not any(is_validation("d", site, 0, 0.0) for site in sites)
     for nowhere in (None, "", "http://[bad", "no address"):
         assert is_validation("d", nowhere, 0, 0.5) == is_validation("d", None, 0, 0.5)
+    with_scheme = [is_validation("d", f"https://site-{n}.example/a", 0, 0.2) for n in range(1000)]
+    assert with_scheme == [is_validation("e", f"site-{n}.example/b", 0, 0.2) for n in range(1000)]
 
 
 calls = st.one_of(
