@@ -187,7 +187,10 @@ def _mark(
     if replacement is not None:
         # For a line that continues, the end of its replacement would look like a change.
         pieces = (("same", original),) if number == open_line else compared(original, replacement)
+        more = 0 if number == open_line else sum(len(text) for _, text in pieces) - MAX_LINE
         pieces = tuple((kind, clean(text)) for kind, text in cut(pieces, MAX_LINE))
+        if more > 0:
+            pieces = (*pieces, ("rest", f" … {more:,} more characters of both lines"))
     return Mark(number, line["operation"], call, score, pieces)
 
 

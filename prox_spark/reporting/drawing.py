@@ -1,5 +1,6 @@
 """How pictures are drawn: matplotlib figures as inline SVG, in the colours and sizes of the pages."""
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ from prox_spark.reporting.text import shortened
 
 LABEL = 24
 """Characters of a name beside a bar or in a legend."""
+
+_OWN_LABEL = re.compile(r"_(?:child|container)\d+$|_nolegend_$")
+"""Labels that matplotlib gives to what has none."""
 
 _WIDTH = 420
 _POINTS = 72
@@ -130,4 +134,11 @@ def legend(figure: Figure, series: Sequence[Series]) -> None:
     """The legend, if there are several series."""
     if len(series) > 1:
         options: dict[str, Any] = {"frameon": False, "ncols": 2, "handlelength": 1, "handleheight": 1, "borderpad": 0}
-        figure.legend(loc="outside upper left", **options)
+        add_legend(figure, **options)
+
+
+def add_legend(figure: Figure, **options: Any) -> None:
+    """A legend of all artists that have a label. By itself, matplotlib leaves out labels that begin with ``_``."""
+    artists: list[Any] = [artist for axes in figure.axes for artist in (*axes.containers, *axes.lines)]
+    named = {label: artist for artist in artists if (label := str(artist.get_label())) and not _OWN_LABEL.match(label)}
+    figure.legend([*named.values()], [*named], loc="outside upper left", **options)

@@ -18,7 +18,7 @@ _CALLS_NAMED = 3
 _REMOVE_LINES, _EDIT_STRINGS, _INSERTS = names_of("lines"), names_of("strings"), names_of("inserts")
 
 Piece = tuple[str, str]
-"""``same``, ``removed`` or ``added``, and the text."""
+"""``same``, ``removed`` or ``added``, and the text; or ``rest`` and a note on what is not shown."""
 
 
 @dataclass(frozen=True)

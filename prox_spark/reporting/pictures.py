@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from prox_spark.config.shapes import PAPER_SIZES
 from prox_spark.costs.compute import Stage, llama_parameters, refining_flops, training_flops
-from prox_spark.reporting.drawing import LABEL, Picture, Series, axes_of, bars, drawing, legend
+from prox_spark.reporting.drawing import LABEL, Picture, Series, add_legend, axes_of, bars, drawing, legend
 from prox_spark.reporting.figures import BINS, Facts, Model, Operation, VersionFacts, below, rebinned, share
 from prox_spark.reporting.svg import ROLES, inline
 from prox_spark.reporting.text import clean, shortened
@@ -186,7 +186,7 @@ def _models(facts: Facts) -> Picture | None:
         axes.set_xscale("log")
         axes.set_xlabel("FLOPs of training and of the refining it needed")
         axes.grid(axis="y", color=ROLES["grid"], linewidth=0.8)
-        figure.legend(loc="outside upper left", frameon=False, ncols=2, handlelength=2, borderpad=0)
+        add_legend(figure, frameon=False, ncols=2, handlelength=2, borderpad=0)
         svg = inline(figure, "models", "Bits per byte of held-out text over compute, by model")
     rows = tuple(_model_row(model) for model in facts.models)
     columns = (

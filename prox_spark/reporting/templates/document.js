@@ -110,7 +110,10 @@ const documentView = (versions) => {
     element.append(box);
     return element;
   };
-  const piece = ([kind, text]) => (kind === "same" ? text : make(kind === "removed" ? "del" : "ins", "", text));
+  const piece = ([kind, text]) => {
+    if (kind === "same") return text;
+    return kind === "rest" ? make("span", "rest", text) : make(kind === "removed" ? "del" : "ins", "", text);
+  };
   const reason = (mark, score) => {
     const known = score !== undefined && score !== null;
     if (!mark && !known) return null;

@@ -86,6 +86,16 @@ def test_the_end_of_a_line_that_goes_on_is_no_change() -> None:
     assert shown.outcomes[0].marks[0].pieces == (("same", text[:MAX_LINE]),)
 
 
+def test_a_rewritten_line_that_is_cut_says_so() -> None:
+    text = "a" * (MAX_LINE - 500) + " end"
+    shown = of(text, values.found([values.line(0, "normalize", to="b" * (MAX_LINE - 100))]))
+    pieces = shown.outcomes[0].marks[0].pieces
+    assert pieces is not None
+    *kept, (kind, note) = pieces
+    assert sum(len(piece) for _, piece in kept) == MAX_LINE
+    assert (kind, note) == ("rest", f" … {len(text) + MAX_LINE - 100 - MAX_LINE:,} more characters of both lines")
+
+
 def test_marks_beyond_what_is_shown_are_left_out_but_their_operations_count() -> None:
     log = [values.line(0), values.line(100_000, "normalize", to="x")]
     shown = of("a\nb", values.found(log, values.program()))
