@@ -1,6 +1,7 @@
 """Documents as token ids: loads the tokenizer, and turns documents of any length into ids that decode to the exact text."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class ChosenTokenizer:
 
     @property
     def tokenizing(self) -> Tokenizing:
-        return Tokenizing(self.name, self.serialised, self.end_id, self.dtype)
+        return Tokenizing(self.name, _marked(self.serialised, self.end_id), self.end_id, self.dtype)
 
     def described(self) -> dict[str, Any]:
         """The tokenizer's entry in the manifest."""
@@ -97,6 +98,14 @@ def read_tokenizer(name: str) -> ChosenTokenizer:
     files.setdefault("tokenizer.json", whole.encode())
     known = Path(name).name if Path(name).expanduser().is_dir() else name
     return ChosenTokenizer(known, whole, max(vocabulary.values()) + 1, end, vocabulary[end], files)
+
+
+def _marked(serialised: str, end_id: int) -> str:
+    """The tokenizer with its end token marked as special: otherwise a page that has its text would end there."""
+    whole = json.loads(serialised)
+    for token in whole.get("added_tokens") or ():
+        token["special"] = token["special"] or token["id"] == end_id
+    return json.dumps(whole, ensure_ascii=False)
 
 
 class DocumentTokenizer:

@@ -186,3 +186,14 @@ def test_a_request_that_does_not_hold_together_is_refused(tmp_path: Path) -> Non
         make_request(target, "jsonl")
     with pytest.raises(UsageError, match="contains files"):
         make_request(str(tmp_path / "out" / "notes.txt"), "jsonl")
+
+
+def test_a_page_that_tells_of_the_end_token_does_not_end_there(tmp_path: Path) -> None:
+    folder = train_tokenizer(tmp_path / "tokenizer", TEXTS)
+    whole = json.loads((folder / "tokenizer.json").read_text())
+    for token in whole["added_tokens"]:
+        token["special"] = False
+    (folder / "tokenizer.json").write_text(json.dumps(whole))
+    chosen = read_tokenizer(str(folder))
+    ids = [int(n) for _, some in DocumentTokenizer(chosen.tokenizing).pieces([f"a{chosen.end_token}b"]) for n in some]
+    assert chosen.end_id not in ids
