@@ -5,7 +5,7 @@ from typing import Any
 
 from prox_spark.config.adapt import Shape
 from prox_spark.errors import TrainingError
-from prox_spark.training.models import existing_causal, new_llama
+from prox_spark.training.models import check_whole, existing_causal, new_llama
 
 LABELS = {0: "remove", 1: "keep"}
 _LOCAL = 128
@@ -65,7 +65,7 @@ def existing(folder: Path, causal: bool) -> Any:
     if causal:
         return existing_causal(folder, "adapt.base")
     try:
-        model: Any = AutoModelForTokenClassification.from_pretrained(
+        model, report = AutoModelForTokenClassification.from_pretrained(
             folder,
             dtype=torch.float32,
             trust_remote_code=False,
@@ -73,11 +73,13 @@ def existing(folder: Path, causal: bool) -> Any:
             id2label=LABELS,
             label2id={label: number for number, label in LABELS.items()},
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
         )
         if getattr(getattr(model, "classifier", None), "bias", None) is None:
             raise ValueError(f"{type(model).__name__} has no linear head named classifier")
-        return model
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
             f"adapt.base {folder} cannot be loaded as an encoder for token classification: {error}"
         ) from error
+    check_whole(report, "adapt.base", folder, f"{model.base_model_prefix}.")
+    return model

@@ -1,5 +1,6 @@
 """Causal models: with random weights, for example in the paper's sizes, or an existing one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,18 @@ def existing_causal(folder: Path, key: str) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{key} {folder} cannot be loaded as a causal language model: {error}") from error
-    missing = sorted(map(str, report["missing_keys"]))
+    check_whole(report, key, folder)
+    return model
+
+
+def check_whole(report: Mapping[str, Any], key: str, folder: Path, prefix: str = "") -> None:
+    """Raise ``TrainingError`` if a folder lacks weights or has them in another shape: transformers makes them random numbers.
+
+    ``report`` is its loading report. Only weights whose names begin with ``prefix`` count: a head may be new.
+    """
+    shaped = [name for name, *_ in report["mismatched_keys"]]
+    missing = sorted(name for name in map(str, [*report["missing_keys"], *shaped]) if name.startswith(prefix))
     if missing:
-        # transformers fills missing weights with random numbers.
         raise TrainingError(
             f"{key} {folder} lacks {len(missing)} of its weights, {missing[0]} among them: get the whole model"
         )
-    return model

@@ -14,6 +14,7 @@ import pytest
 from prox_spark.adapt import training
 from prox_spark.adapt.adapt import _absolute, _digest, adapt
 from prox_spark.adapt.int8 import keeps_f1
+from prox_spark.adapt.models import existing, new_classifier
 from prox_spark.adapt.programs import removals, removed
 from prox_spark.adapt.recipe import make_recipe
 from prox_spark.adapt.rows import check_packing
@@ -351,3 +352,23 @@ def test_two_processes_train_one_refiner(files: tuple[str, str], tmp_path: Path)
 
     assert done.scores["dev.jsonl"]["f1"] > 0.9
     assert load_refiner("chunk", TransformersSettings(kind="transformers", model=str(tmp_path / "both"))).label == 1
+
+
+def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    classifier = new_classifier(Shape(hidden=64, feed_forward=64, layers=2, heads=1), 100, 64, 0.0)
+    classifier.save_pretrained(tmp_path)
+    assert existing(tmp_path, causal=False) is not None
+    weights = load_file(tmp_path / "model.safetensors")
+    # The head is made anew; the encoder must be there.
+    left = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
+    save_file(left, tmp_path / "model.safetensors", {"format": "pt"})
+    assert existing(tmp_path, causal=False) is not None
+    for broken in (
+        {name: tensor for name, tensor in left.items() if ".layers.1." not in name},
+        {name: tensor[:8].clone() if name.endswith("Wo.weight") else tensor for name, tensor in left.items()},
+    ):
+        save_file(broken, tmp_path / "model.safetensors", {"format": "pt"})
+        with pytest.raises(TrainingError, match=r"lacks .* of its weights, .*: get the whole model"):
+            existing(tmp_path, causal=False)
