@@ -403,7 +403,8 @@ def _beat(store: Store, lease: Lease, stop: threading.Event) -> None:
         try:
             if _renew(store, lease):
                 lease.renewed = max(lease.renewed, began)
-            else:
+            # One that was held up may come when this job itself has given the lease back.
+            elif not stop.is_set():
                 _lose(lease, str(lost(lease.key)))
         except Exception as error:  # noqa: BLE001 -- Spark passes on what Java's and the object store's libraries raise
             # One heartbeat may fail with the store's weather; only a whole expiry without any means that it is gone.

@@ -131,6 +131,30 @@ def test_a_heartbeat_that_hangs_does_not_delay_the_next(monkeypatch: pytest.Monk
     hang.set()
 
 
+def test_a_heartbeat_that_hangs_until_the_lease_is_given_back_blames_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, lease, hang, done = threading.Event(), leases.Lease("execute", 1, "me"), threading.Event(), threading.Event()
+
+    def renew(*_: Any) -> bool:
+        stop.set()
+        hang.wait(10)
+        done.set()
+        return False
+
+    monkeypatch.setattr(leases, "HEARTBEAT", timedelta(milliseconds=20))
+    monkeypatch.setattr(leases, "_renew", renew)
+    store: Any = None
+    leases._beat(store, lease, stop)
+    hang.set()
+    assert done.wait(10)
+    for thread in threading.enumerate():
+        if thread.name == "heartbeat execute":
+            thread.join(10)
+    assert not lease.lost.is_set()
+    assert "another job" not in caplog.text
+
+
 def test_a_lease_without_any_heartbeat_expired_and_no_other_job_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     lease = leases.Lease("execute", 1, "me")
 
