@@ -14,6 +14,7 @@ from prox_spark.programs import Call, parse, render
 from prox_spark.programs.grammar import MAX_CALLS
 
 _SHOWN = 80
+_OF_FIVE = re.compile(r"\s*/\s*5\s*\Z")
 _HALF = re.compile("[\ud800-\udfff]")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -37,9 +38,9 @@ def keep_document(edu: int, format: int) -> bool:
 
 
 def _whole(value: Any) -> Any:
-    """A whole number in any notation: ``"3"`` and ``3.0`` are 3."""
+    """A whole number in any notation: ``"3"``, ``3.0`` and ``"3/5"`` are 3."""
     try:
-        number = float(value) if isinstance(value, str | float) else value
+        number = float(_OF_FIVE.sub("", value)) if isinstance(value, str) else value
     except ValueError:
         return value
     return int(number) if isinstance(number, float) and number.is_integer() else value
@@ -53,8 +54,13 @@ class _Scores(BaseModel):
     format: _Mark
 
 
+def _joined(value: Any) -> Any:
+    """A program whose calls are a list."""
+    return "\n".join(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else value
+
+
 class _Program(BaseModel):
-    program: Annotated[str, Field(strict=True)]
+    program: Annotated[str, BeforeValidator(_joined), Field(strict=True)]
 
 
 def read_scores(answer: str | None) -> Scores:

@@ -1,8 +1,9 @@
 """The JSON object in a model's answer, however the model wrapped and wrote it.
 
-The standard library's parsers read the object. Only unambiguous faults are repaired: thoughts and drafts before the object,
-a fence around it, line feeds and tabs in strings, commas before a closing bracket, single quotes and constants as Python
-writes them, an object that is encoded as a JSON string. Nothing is guessed: an object that is cut off is not read.
+The standard library's parser reads the object. Only unambiguous faults are repaired: thoughts and drafts before the object, a
+fence or another object around it, line feeds, tabs and unknown escapes in strings, commas before a closing bracket, comments,
+names without quotes, other quotes, quotes within strings, Python's ``True`` and ``None``, an object that is encoded as a JSON
+string. Nothing is guessed: an object that is cut off is not read.
 """
 
 import json
@@ -22,9 +23,32 @@ _TOKENS = {
 }
 """Patterns of strings and brackets, by the kind of quote that opened an unterminated string. Later quotes of that kind are not
 searched again, which would take quadratic time."""
-_STRING_OR_SLIP = re.compile(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])|\b(?:None|True|False)\b', re.DOTALL)
-_AS_JSON = {",": "", "None": "null", "True": "true", "False": "false"}
-_STRING = re.compile(r"""'(?:[^'\\]|\\.)*+'?|"(?:[^"\\]|\\.)*+\"?""", re.DOTALL)
+_IGNORED = r"(?:\s|//[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?+)*+"
+"""Blanks and comments."""
+
+
+def _parts(inside: str) -> re.Pattern[str]:
+    """What is rewritten to JSON; ``inside`` follows a quote that does not end its string."""
+    double, single = (rf"{quote}(?:[^{quote}\\]|\\.|{quote}{inside})*+{quote}?" for quote in "\"'")
+    return re.compile(
+        rf"(?P<string>{double}|{single}|[“„][^“”„]*+[“”])|(?P<comma>,(?={_IGNORED}[}}\]]))|(?P<name>\b[A-Za-z_]\w*+(?=\s*:))"
+        r"|(?P<word>\b(?:True|False|None|undefined)\b)|(?P<ignored>//[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?+"
+        r"|[^\S \t\n\r]|[\u200b\ufeff])",
+        re.DOTALL,
+    )
+
+
+_STRICT, _LOOSE = _parts("(?!)"), _parts(r"(?!\s*[,:}\]])")
+"""By the second, only a quote before punctuation ends a string."""
+_WORDS = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
+_ESCAPE = re.compile(r'\\(u[0-9a-fA-F]{4}|.)|"', re.DOTALL)
+_BEGINNING = re.compile(
+    rf"""\{{{_IGNORED}(?:"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|[“„][^“”„]*+[“”]|\w++)\s*:""", re.DOTALL
+)
+"""An object up to its first value; what else begins with a brace is text of the answer."""
+_ESCAPED = re.compile(r'\{(?:\\[nrt]|\s)*+\\"')
+_DEEPEST = 3
+"""Objects and lists around the object that is meant."""
 _OPENING = re.compile(r"[{\[]")
 _THOUGHTS = re.compile(r"\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _JSON = json.JSONDecoder(strict=False)
@@ -39,16 +63,30 @@ def find_object(answer: str, names: Collection[str]) -> Mapping[str, Any] | None
     {'edu': 3, 'format': 4}
     """
     found = None
+    meant = re.compile(rf"""(?:["'“]|\b)(?:{"|".join(map(re.escape, names))})["'”]?(?:\s*:|\Z)""", re.IGNORECASE)
     # A page, and so its answer, may tell of such tags itself.
     said = answer if isinstance(_loads(_bare(answer)), dict) else _THOUGHTS.sub("", answer)
     for value, text in _values(said):
-        if isinstance(value, Mapping):
-            if any(name in value for name in names):
-                found = value
-        elif value is None and any(f"{quote}{name}" in text for name in names for quote in "\"'"):
-            # This object was meant as the answer; an earlier draft does not count.
-            found = None
+        inner = _with_names(value, names)
+        # What cannot be read, or holds several, was meant as the answer, too: an earlier draft does not count.
+        if inner is not None or meant.search(text):
+            found = inner
     return found
+
+
+def _with_names(value: Any, names: Collection[str], depth: int = 0) -> Mapping[str, Any] | None:
+    """The object with one of the names: the value, or the only one within it; names are compared in lower case."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _loads(value)
+    if not isinstance(value, dict | list) or depth > _DEEPEST:
+        return None
+    if isinstance(value, dict):
+        known = {name.strip().lower(): part for name, part in value.items()}
+        if any(name in known for name in names):
+            return known
+    parts = value.values() if isinstance(value, dict) else value
+    found = [inner for part in parts if (inner := _with_names(part, names, depth + 1)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def is_plain(answer: str) -> bool:
@@ -77,7 +115,7 @@ def _values(said: str) -> Iterator[tuple[Any, str]]:
                 yield None, said[start:]
                 return
             value, position = _mended(said, start) if said[start] == "{" else (None, start + 1)
-        yield (value[0] if isinstance(value, list) and len(value) == 1 else value), said[start:position]
+        yield value, said[start:position]
 
 
 def _bare(said: str) -> str:
@@ -87,16 +125,18 @@ def _bare(said: str) -> str:
 
 def _mended(said: str, start: int) -> tuple[Any, int]:
     """The object that begins here, and its end; if it cannot be read, ``None`` and the position to search from."""
-    if said.startswith('{\\"', start):
+    if _ESCAPED.match(said, start):
         # A string's content without its quotes.
         last = said.rfind("}") + 1
         value = _loads(f'"{said[start:last]}"')
         return (_loads(value) if isinstance(value, str) else None), max(last, start + 1)
+    if not _BEGINNING.match(said, start):
+        return None, start + 1
     end = _closing(said, start)
     if end is None:
         return None, len(said)
-    text = said[start:end]
-    for value in (_loads(_without_slips(text)), _loads(_without_slips(_double_quoted(text)))):
+    for parts in (_STRICT, _LOOSE):
+        value = _loads(parts.sub(_rewritten, said[start:end]))
         if isinstance(value, dict):
             return value, end
     return None, end
@@ -122,17 +162,21 @@ def _loads(text: str) -> Any:
         return None
 
 
-def _without_slips(text: str) -> str:
-    """The text without commas before a closing bracket, and with JSON's names for Python's constants."""
-    return _STRING_OR_SLIP.sub(lambda found: found[1] or _AS_JSON[found[0]], text)
+def _rewritten(part: re.Match[str]) -> str:
+    """A part of an object as JSON writes it."""
+    text = part[0]
+    if part["string"]:
+        return f'"{_ESCAPE.sub(_escaped, text[1:-1])}"'
+    if part["name"]:
+        return f'"{text}"'
+    return _WORDS.get(text, " ")
 
 
-def _double_quoted(text: str) -> str:
-    """The text with double quotes around each string, as Python may write single ones."""
-    return _STRING.sub(lambda found: _in_double_quotes(found[0]), text)
-
-
-def _in_double_quotes(string: str) -> str:
-    if string[0] == '"':
-        return string
-    return '"' + string[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
+def _escaped(found: re.Match[str]) -> str:
+    """A quote or an escape in a string; one that JSON does not have is a backslash, but for a single quote."""
+    following = found[1]
+    if following is None:
+        return '\\"'
+    if following == "'":
+        return following
+    return found[0] if len(following) > 1 or following in '"\\/bfnrt' else f"\\\\{following}"

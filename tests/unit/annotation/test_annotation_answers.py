@@ -52,8 +52,12 @@ def test_scores_are_read_whatever_stands_around_them(answer: str) -> None:
         ('{"edu": 4, "format": 1', "no JSON object"),
         # Two, of which none is the last word.
         ('[{"edu": 4, "format": 1}, {"edu": 4, "format": 1}]', "no JSON object"),
+        ('{"draft": {"edu": 1, "format": 1}, "final": {"edu": 4, "format": 1}}', "no JSON object"),
+        ('{"edu": 4, "format": 1}\n[{"edu": 4, "format": 1}, {"edu": 2, "format": 1}]', "no JSON object"),
+        ('{"edu": "4/10", "format": 1}', "edu: "),
         # A draft stands for no answer that was begun after it.
         ('{"edu": 4, "format": 1}\nNo: {"edu": 2, "form', "no JSON object"),
+        ('{"edu": 4, "format": 1}\nNo: {edu: 2, form', "no JSON object"),
         ('<think>{"edu": 4, "format": 1}</think>\nA fine page', "no JSON object"),
         ('<think>{"edu": 4, "format": 1}</think>', "no JSON object"),
         ('{"edu": 4, "format": 1}' + "[x" * 5000 + '{"edu": 2, "form', "no JSON object"),
@@ -90,14 +94,46 @@ WRITTEN = {
     "a list of one": '[{"edu": 4, "format": 5}]',
     "page labels around it": 'As [003] says: {"edu": 4, "format": 5} [end]',
     "a byte order mark": '\ufeff{"edu": 4, "format": 5}',
+    "Python's words": "{'edu': 4, 'format': 5, 'sure': True, 'why': None}",
+    "Python's words in JSON": '{"edu": 4, "sure": False, "format": 5}',
+    "a number that is none": '{"edu": 4, "format": 5, "mean": NaN}',
+    "a comment at a line's end": '{"edu": 4, // it\'s "good"\n "format": 5, # clean\n}',
+    "a comment between": '{/* scores */ "edu": 4, /* {clean} */ "format": 5}',
+    "no comment in a string": '{"reason": "see https://x.y/#z /* so */", "edu": 4, "format": 5,}',
+    "names without quotes": "{edu: 4, format: 5}",
+    "names in capitals": '{"Edu": 4, "FORMAT": 5}',
+    "typographic quotes": "{“edu”: 4, “format”: 5}",
+    "other blanks": '{\u00a0"edu":\u00a04,\u200b"format": 5}',
+    "quotes in a string": '{"reason": "the "best" and "so on" it is", "edu": 4, "format": 5}',
+    "an apostrophe in single quotes": "{'reason': 'it's so', 'edu': 4, 'format': 5}",
+    "escapes that JSON has not": r'{"reason": "it\'s \d+ of C:\new \[x\]", "edu": 4, "format": 5}',
+    "escaped quotes and line feeds without a string": r"{\n  \"edu\": 4,\n  \"format\": 5\n}",
+    "an object around it": '{"result": {"scores": {"edu": 4, "format": 5}}, "note": "x"}',
+    "a tool's call": '<tool_call>{"name": "scores", "arguments": "{\\"edu\\": 4, \\"format\\": 5}"}</tool_call>',
+    "a list in a list": '[[{"edu": 4, "format": 5}]]',
+    "a brace in quotes before it": 'The page has {curly} and "a {" in it.\n{"edu": 4, "format": 5}',
+    "a brace in a sentence before it": 'I don\'t think it\'s {odd.\n{"edu": 4, "format": 5}',
+    "braces doubled": r'\boxed{{"edu": 4, "format": 5}}',
+    "shares of five": '{"edu": "4/5", "format": "5 / 5"}',
 }
+
+
+PLAIN = (
+    "a tag of thoughts in a string",
+    "strings",
+    "floats",
+    "a number that is none",
+    "names in capitals",
+    "an object around it",
+    "shares of five",
+)
 
 
 @pytest.mark.parametrize("case", WRITTEN)
 def test_scores_are_read_however_a_model_writes_them(case: str) -> None:
     found = read_scores(WRITTEN[case])
     assert (found.edu, found.format) == (4, 5)
-    assert not is_plain(WRITTEN[case]) or case in ("strings", "floats", "a tag of thoughts in a string")
+    assert is_plain(WRITTEN[case]) is (case in PLAIN)
 
 
 PROGRAM = "remove_lines(line_start=0, line_end=0)\nremove_lines(line_start=3, line_end=3)"
@@ -106,6 +142,8 @@ PROGRAMS = {
     "real line feed": f'{{"program": "{PROGRAM}"}}',
     "real line feed in single quotes": f"{{'program': '{PROGRAM}'}}",
     "trailing comma": f'{{"program": {json.dumps(PROGRAM)},}}',
+    "a list of calls": json.dumps({"program": PROGRAM.splitlines()}),
+    "a list of calls as Python": str({"program": PROGRAM.splitlines(), "done": True}),
     "bare": PROGRAM,
     "bare in a fence": f"```python\n{PROGRAM}\n```",
     "bare after thoughts": f"<think>\nkeep_chunk()?\n</think>\n{PROGRAM};",
@@ -127,6 +165,11 @@ def test_braces_and_quotes_of_a_page_stay_in_its_strings() -> None:
         written = f"normalize(source_str={json.dumps(source)})"
         assert read_program("links", json.dumps({"program": written}), lines, 0) == [Call("normalize", source=source)]
         assert read_program("links", written, lines, 0) == [Call("normalize", source=source)]
+
+
+def test_quotes_that_the_model_did_not_escape_stay_in_the_program() -> None:
+    written = '{"program": "normalize(source_str="News")"}'
+    assert read_program("links", written, LINES, 0) == [Call("normalize", source="News")]
 
 
 def test_prose_around_a_bare_program_is_not_taken_for_one() -> None:
