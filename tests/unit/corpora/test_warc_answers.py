@@ -128,6 +128,7 @@ DEFLATED = RAW_DEFLATE.compress(HTML) + RAW_DEFLATE.flush()
         ("Content-Encoding: zstd", zstandard.compress(HTML)),
         ("Content-Encoding: zstd", HTML),
         ("Content-Encoding: zstd", zstandard.compress(HTML) + b"junk"),
+        ("Content-Encoding: zstd", b"\x50\x2a\x4d\x18\x02\0\0\0ab" + zstandard.compress(HTML)),
         ("Content-Encoding: zstd", zstandard.compress(HTML[:20]) + zstandard.compress(HTML[20:])),
         ("Content-Encoding: gzip", zlib.compress(HTML)),
         ("Content-Encoding: deflate", gzip.compress(HTML)),
@@ -144,6 +145,65 @@ DEFLATED = RAW_DEFLATE.compress(HTML) + RAW_DEFLATE.flush()
 def test_a_body_is_read_whatever_its_codings(tmp_path: Path, fields: str, body: bytes) -> None:
     row = one(tmp_path, body, headers=f"{fields}\r\n")
     assert row["text"].split("\n")[0].strip() == "a few words of prose"
+
+
+@pytest.mark.parametrize("start", ["\n", "Kings", "* a", "2 b", "some", "été ", "日本"])
+@pytest.mark.parametrize("coding", ["deflate", "gzip", "br", "zstd"])
+def test_text_that_is_not_compressed_stays_whole_whatever_its_first_letter(
+    tmp_path: Path, start: str, coding: str
+) -> None:
+    text = f"{start} and a few words of prose that follow it"
+    row = one(tmp_path, text.encode(), "text/plain; charset=utf-8", headers=f"Content-Encoding: {coding}\r\n")
+    assert row["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"5\r\nabcde\r\n3\r\nfgh\r\n0\r\n\r\n", "abcdefgh"),
+        (b"5\r\nabcde\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n", "abcde"),
+        (b"0000000000000000000005\r\nabcde\r\n0\r\n\r\n", "abcde"),
+        (b"A \r\nabcdefghij\r\n0\r\n\r\n", "abcdefghij"),
+        (b"\r\n5\r\nabcde\r\n\r\n3\r\nfgh\r\n0\r\n\r\n", "abcdefgh"),
+        (b"5\r\nabcde3\r\nfgh0\r\n\r\n", "abcdefgh"),
+        (b"5\r\nabcde\r\n3;a", "abcde"),
+        (b"FFFFFFFFFFFFFFFF\r\nabcde", "abcde"),
+        (b"0\r\n\r\n", ""),
+        # Not chunked, or counted wrongly: nothing is lost.
+        (b"10\nlittle piggies", "10\nlittle piggies"),
+        (b"2\nlittle piggies", "2\nlittle piggies"),
+        (b"0\nlittle piggies", "0\nlittle piggies"),
+        (b"5\r\nabcde\r\n2\r\nfgh\r\n0\r\n\r\n", "abcde2\r\nfgh\r\n0\r\n\r\n"),
+    ],
+)
+def test_chunks_are_joined_and_what_is_no_chunk_stays(tmp_path: Path, body: bytes, text: str) -> None:
+    path = write(tmp_path, packed(response(0, body, "text/plain", headers="Transfer-Encoding: chunked\r\n"), page(1)))
+    rows = read(path, "warc")
+    assert [row["text"].strip() for row in rows] == [text.strip(), "page 1"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 \r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n \t\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n<!DOCTYPE html>\n<p>a\n\n</p>",
+        b"HTTP/1.1 200 OK\rContent-Type: text/html\r\r",
+    ],
+)
+def test_heads_with_odd_ends_and_interim_responses_cost_no_page(tmp_path: Path, block: bytes) -> None:
+    (row,) = read(write(tmp_path, packed(record("response", block + b"<p>b</p>", 0, "application/http"))), "warc")
+    assert row["text"].split()[-1] == "b"
+    assert row["text"].split() == (["a", "b"] if b"<p>" in block else ["b"])
+
+
+def test_an_interim_response_without_a_response_is_counted(tmp_path: Path) -> None:
+    tally = Tally()
+    block = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc", tally=tally) == []
+    assert tally.passed == {"status 100": 1}
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate"])
