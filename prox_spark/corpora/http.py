@@ -9,6 +9,8 @@ from typing import NamedTuple
 import zstandard
 from fastwarc.stream_io import BrotliReader
 
+from prox_spark.corpora.streams import NOT_TEXT
+
 _STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 # A blank line, or, where a server forgets it, the start of an HTML document.
 _HEAD_END = re.compile(rb"\n\r{0,2}\n|\n(?=[ \t]*<(?:!doctype|html|head|body)[\s>])", re.IGNORECASE)
@@ -26,8 +28,6 @@ _GZIP = b"\x1f\x8b"
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{4})", re.DOTALL)
-# Bytes that text does not have (WHATWG's MIME Sniffing Standard, section 3), but deflated data soon has.
-_BINARY = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 _SMALL_STEP = 1 << 10  # a step that fails loses its output
 
 
@@ -169,7 +169,7 @@ def _undeflate(body: bytes, limit: int) -> bytes | None:
     Without a header, nearly any text gives a few bytes before the first error.
     """
     found = _inflate(body, limit, zlib.MAX_WBITS)
-    if found is None and _BINARY.search(body, 0, _STEP):
+    if found is None and NOT_TEXT.search(body, 0, _STEP):
         return _inflate(body, limit, -zlib.MAX_WBITS)
     return found
 

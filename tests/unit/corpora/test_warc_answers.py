@@ -11,6 +11,7 @@ import zstandard
 from corpora_helpers import errors, read
 from warc_helpers import HTML, one, packed, page, pages, record, response, write
 
+from prox_spark.corpora import warc
 from prox_spark.corpora.records import Tally
 
 
@@ -51,6 +52,57 @@ def test_a_media_type_that_is_missing_or_odd_is_found(
     (row,) = read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc")
     assert row["text"].strip() == "x"
     assert row["metadata"]["content_type"] == media_type
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a few words\nand more\n",
+        "BM is two letters",
+        "ID3 tags",
+        "# Title\r\n\r\nprose",
+        "\x1b[1mbold\x1b[0m\n",
+        "a,b\n1,2\n",
+        "привет мир\n" * 9,
+        "x" * 9_000 + "\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])
+def test_a_text_without_a_media_type_is_a_page(tmp_path: Path, text: str, encoding: str) -> None:
+    block = b"HTTP/1.1 200 OK\r\n\r\n" + text.encode(encoding)
+    (row,) = read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc")
+    assert (row["text"], row["metadata"]["content_type"]) == (text, "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"BM\x36\0\0\0\0\0\0\0", "image/bmp"),
+        (b"some bytes \x01\x02\x03\n", "application/octet-stream"),
+        (b'<?xml version="1.0"?>\n<rss>\n</rss>\n', "application/xml"),
+        (b"%!PS-Adobe-3.0\n", "application/postscript"),
+    ],
+)
+def test_what_is_no_page_and_has_no_media_type_is_counted(tmp_path: Path, body: bytes, media_type: str) -> None:
+    tally = Tally()
+    block = b"HTTP/1.1 200 OK\r\n\r\n" + body
+    assert read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc", tally=tally) == []
+    assert tally.passed == {f"media type {media_type}, by its bytes": 1}
+
+
+def test_an_unexpected_error_costs_its_record_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = warc.parse_response
+
+    def failing(block: bytes) -> object:
+        if b"page 1" in block:
+            raise OverflowError
+        return whole(block)
+
+    monkeypatch.setattr(warc, "parse_response", failing)
+    rows = read(write(tmp_path, packed(page(0), page(1), page(2))), "warc")
+    assert [row["position"] for row in rows] == [0, 1, 2]
+    assert errors(rows) == [(1, "MalformedWarc")]
+    assert rows[1]["doc_id"] == "<urn:uuid:1>"
 
 
 def test_an_image_is_counted_whatever_its_codings_and_whether_its_type_is_named(tmp_path: Path) -> None:
