@@ -61,10 +61,24 @@ _SAMPLE = 1 << 16
 _META = re.compile(rb"""<!--|<meta\s[^>]{0,1000}?charset\s*=\s*["']?\s*([^\s"'/>;]{1,40})""", re.IGNORECASE)
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _ISO_2022 = re.compile(rb"\x1b(\([BJI]|\$[@B])")
-# EUC-JP and ISO-2022-JP have the same characters as windows-31j, but Python's tables for them come from another source.
-_JIS_AS_WINDOWS = str.maketrans("\u301c\u2016\u2212\xa2\xa3\xac", "\uff5e\u2225\uff0d\uffe0\uffe1\uffe2")
-# The characters that Python's windows-31j decodes from the bytes A0, FD, FE and FF; the standard does not define these bytes.
-_NOT_WINDOWS_31J = dict.fromkeys((0xF8F0, 0xF8F1, 0xF8F2, 0xF8F3), "\ufffd")
+# XML's declaration, which HTML takes, too, if no meta element names an encoding (section 13.2.3.4).
+_XML = re.compile(rb"""\s*<\?xml\s[^>]{0,1000}?\bencoding\s*=\s*["']\s*([^\s"'>]{1,40})""")
+_DIFFERENCES = {
+    # EUC-JP and ISO-2022-JP have the same characters as windows-31j, but Python's tables for them come from another source.
+    "euc_jp": "\u301c\uff5e \u2016\u2225 \u2212\uff0d \xa2\uffe0 \xa3\uffe1 \xac\uffe2",
+    # From the bytes A0, FD, FE and FF, which the standard does not define.
+    "cp932": "\uf8f0\ufffd \uf8f1\ufffd \uf8f2\ufffd \uf8f3\ufffd",
+    "koi8-u": "\u255d\u045e \u256c\u040e",
+    "big5hkscs": "\u2022\u2027 \uff64\ufe51 \u203e\xaf \u223c\uff5e \u2641\u2295 \u2609\u2299 \xa5\uffe5 \xa2\uffe0 \xa3\uffe1",
+    # Python has an old edition, with private characters for those that Unicode did not have yet.
+    "gb18030": "\ue78d\ufe10 \ue78e\ufe12 \ue78f\ufe11 \ue790\ufe13 \ue791\ufe14 \ue792\ufe15 \ue793\ufe16 \ue794\ufe17 "
+    "\ue795\ufe18 \ue796\ufe19 \ue7c7\u1e3f \u1e3f\ue7c7 \ue5e5\u3000 \ue81e\u9fb4 \ue826\u9fb5 \ue82b\u9fb6 \ue82c\u9fb7 "
+    "\ue832\u9fb8 \ue843\u9fb9 \ue854\u9fba \ue864\u9fbb",
+}
+"""Characters that Python's codecs decode differently from the standard, each followed by the standard's."""
+_MENDED = {codec: {pair[0]: pair[1] for pair in re.findall("[^ ]{2}", pairs)} for codec, pairs in _DIFFERENCES.items()}
+_DIFFERENT = {codec: re.compile(f"[{''.join(table)}]") for codec, table in _MENDED.items()}
+_DOUBLE = ("cp932", "cp949", "big5hkscs", "gb18030", "euc_jp")
 _ERRORS = "prox_spark_whatwg"
 
 
@@ -97,13 +111,19 @@ def decode(data: bytes, codec: str) -> str:
     if codec == "x-user-defined":
         return data.decode("latin-1").translate({byte: 0xF700 + byte for byte in range(0x80, 0x100)})
     text = data.decode(codec, _ERRORS)
-    if codec == "cp932":
-        return text.translate(_NOT_WINDOWS_31J)
-    return text.translate(_JIS_AS_WINDOWS) if codec == "euc_jp" else text
+    table = _MENDED.get(codec)
+    return text if table is None else _DIFFERENT[codec].sub(lambda match: table[match[0]], text)
 
 
 def _declared(body: bytes) -> str | None:
-    """The codec of the first meta element with a known label. UTF-16 means UTF-8, because the element itself is in ASCII."""
+    """The codec of the first meta element with a known label, else of XML's declaration.
+
+    UTF-16 means UTF-8, because these are in ASCII.
+    """
+    return _declared_by_meta(body) or _as_read(_XML.match(body, 0, _SAMPLE))
+
+
+def _declared_by_meta(body: bytes) -> str | None:
     start = 0
     while (match := _META.search(body, start, _SAMPLE)) is not None:
         start = match.end()
@@ -112,12 +132,18 @@ def _declared(body: bytes) -> str | None:
             if start < 0:
                 return None
             continue
-        codec = codec_of(match[1].decode("latin-1"))
+        codec = _as_read(match)
         if codec is not None:
-            if codec.startswith("utf-16"):
-                return "utf-8"
-            return "cp1252" if codec == "x-user-defined" else codec
+            return codec
     return None
+
+
+def _as_read(match: re.Match[bytes] | None) -> str | None:
+    """The codec for a label that was read in ASCII."""
+    codec = None if match is None else codec_of(match[1].decode("latin-1"))
+    if codec is not None and codec.startswith("utf-16"):
+        return "utf-8"
+    return "cp1252" if codec == "x-user-defined" else codec
 
 
 def _sniff(body: bytes) -> str:
@@ -176,6 +202,13 @@ def _mend(error: UnicodeError) -> tuple[str, int]:
             return _as_shift_jis(pair[0] - 0xA0, pair[1] - 0xA0).decode("cp932"), start + 2
         except UnicodeDecodeError:
             return "\ufffd", start + 2
+    if error.encoding == "big5hkscs" and pair == b"\xa3\xe1":
+        return "\u20ac", start + 2
+    # The bytes behind it belong to the invalid character, too: else all others are read from the wrong byte on.
+    if error.encoding in _DOUBLE and 0x81 <= byte <= 0xFE and byte != 0xA0 and len(pair) == 2 and pair[1] >= 0x80:
+        third = data[start + 2 : start + 3]
+        three = error.encoding == "euc_jp" and byte == 0x8F and 0xA1 <= pair[1] <= 0xFE and third >= b"\x80"
+        return "\ufffd", start + (3 if three else 2)
     return "\ufffd", max(error.end, start + 1)
 
 

@@ -9,12 +9,17 @@ from typing import NamedTuple
 import zstandard
 from fastwarc.stream_io import BrotliReader
 
+from prox_spark.corpora.streams import NOT_TEXT
+
 _STATUS = re.compile(rb"\s*HTTP/?\d*(?:\.\d+)?[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
-_HEAD_END = re.compile(rb"\n\r{0,2}\n")
+# A blank line, or, where a server forgets it, the start of an HTML document.
+_HEAD_END = re.compile(rb"\n\r{0,2}\n|\n(?=[ \t]*<(?:!doctype|html|head|body)[\s>])", re.IGNORECASE)
+_ODD_HEAD_END = re.compile(rb"\n[ \t]+\r{0,2}\n|\r\r|\n(?=[ \t]*<)")
 _MOST_HEAD = 1 << 20
 _MOST_CODINGS = 8  # undoing each one may read the whole body
-_MOST_INTERIM = 8
-_CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+_CHUNK = re.compile(rb"[ \t\r\n]*0*([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]{0,4096})?\r?\n")
+_CUT_CHUNK = re.compile(rb"[ \t\r\n]*(?:[0-9A-Fa-f]+[ \t]*(?:;[^\n]*)?\r?)?")
+_TRAILER = re.compile(rb"(?:[^\s:]+:[^\n]*\n)*\r?\n?")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 _UNKNOWN = ("unknown/unknown", "application/unknown")  # WHATWG's MIME Sniffing Standard, section 7
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
@@ -22,6 +27,7 @@ _STEP = 1 << 16
 _GZIP = b"\x1f\x8b"
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{4})", re.DOTALL)
 _SMALL_STEP = 1 << 10  # a step that fails loses its output
 
 
@@ -63,28 +69,26 @@ def media_type(value: str) -> str | None:
 def parse_response(block: bytes) -> HttpResponse | None:
     """The response in ``block``; ``None`` if it does not begin with a status line, or its head is longer than 1 MiB.
 
-    As RFC 9112 allows, lines may end with only LF; names in any case, repeated blanks and folded lines are accepted, too.
-    Interim responses (1xx) before the response itself are skipped (RFC 9110, section 15.2).
+    As RFC 9112 allows, lines may end with only LF; names in any case, repeated blanks and folded lines are accepted, too, and
+    a head without its blank line ends before the first tag. Interim responses (1xx) before the response are passed over.
     """
-    found = _parse(block)
-    for _ in range(_MOST_INTERIM):
-        if found is None or found.status // 100 != 1 or not _STATUS.match(found.body):
-            break
-        found = _parse(found.body)
-    return found
+    at = 0
+    while (match := _STATUS.match(block, at)) is not None:
+        most = match.end() + _MOST_HEAD
+        end = _HEAD_END.search(block, match.end(), most) or _ODD_HEAD_END.search(block, match.end(), most)
+        if end is None and len(block) > most:
+            return None
+        if end is None or not match[1].startswith(b"1") or not _STATUS.match(block, end.end()):
+            fields = _parse_fields(block[match.end() : end.start() if end else most].decode("latin-1"))
+            return HttpResponse(int(match[1]), fields, block[end.end() :] if end else b"")
+        at = end.end()
+    return None
 
 
-def _parse(block: bytes) -> HttpResponse | None:
-    match = _STATUS.match(block)
-    if match is None:
-        return None
-    end = _HEAD_END.search(block, match.end(), _MOST_HEAD)
-    if end is None and len(block) > _MOST_HEAD:
-        return None
-    head = block[match.end() : end.start() if end else _MOST_HEAD]
+def _parse_fields(head: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     values: list[str] = []
-    for line in head.decode("latin-1").split("\n")[1:]:
+    for line in head.split("\n" if "\n" in head else "\r")[1:]:
         if line.startswith((" ", "\t")):
             if values:
                 values[-1] = f"{values[-1]} {line.strip()}".strip()
@@ -93,7 +97,7 @@ def _parse(block: bytes) -> HttpResponse | None:
         if colon:
             values = fields.setdefault(name.strip().lower(), [])
             values.append(value.strip())
-    return HttpResponse(int(match[1]), fields, block[end.end() :] if end else b"")
+    return fields
 
 
 def decode_body(response: HttpResponse, limit: int) -> bytes:
@@ -125,18 +129,30 @@ def gunzip_again(body: bytes, limit: int) -> bytes:
 
 
 def _dechunk(body: bytes, limit: int) -> bytes | None:
-    """The chunks up to the last one, a cut, or bytes that are not a chunk; ``None`` if the body does not begin with a chunk."""
+    """The chunks up to the last one or a cut; ``None`` if the body does not begin with a chunk.
+
+    Bytes behind a chunk that are not a chunk stay as they are: a server or proxy has forgotten the coding, or miscounted.
+    """
     chunks: list[bytes] = []
     at = 0
     while (match := _CHUNK.match(body, at)) is not None:
-        size = int(match[1], 16)
-        if not size:
+        start, size = match.end(), int(match[1], 16)
+        if not size and (chunks or _TRAILER.fullmatch(body, start)):
             return b"".join(chunks)
-        chunks.append(body[match.end() : match.end() + size])
-        at = match.end() + size
-        at += 2 if body.startswith(b"\r\n", at) else body.startswith(b"\n", at)
+        end = start + min(size, len(body) - start)
+        after = end + (2 if body.startswith(b"\r\n", end) else body.startswith(b"\n", end))
+        if end == len(body):  # cut off, or a text whose first line is a number
+            fits = bool(chunks) or match[0].endswith(b"\r\n")
+        else:
+            fits = after > end or _CHUNK.match(body, end) is not None
+        if not size or not fits:
+            break
+        chunks.append(body[start:end])
+        at = after
     if not chunks:
         return None
+    if not _CUT_CHUNK.fullmatch(body, at):
+        chunks.append(body[at:])
     return b"".join(chunks)
 
 
@@ -148,9 +164,14 @@ def _gunzip(body: bytes, limit: int) -> bytes | None:
 
 
 def _undeflate(body: bytes, limit: int) -> bytes | None:
-    """``deflate`` means zlib; some servers sent it without zlib's header."""
+    """``deflate`` means zlib; some servers sent it without zlib's header.
+
+    Without a header, nearly any text gives a few bytes before the first error.
+    """
     found = _inflate(body, limit, zlib.MAX_WBITS)
-    return _inflate(body, limit, -zlib.MAX_WBITS) if found is None else found
+    if found is None and NOT_TEXT.search(body, 0, _STEP):
+        return _inflate(body, limit, -zlib.MAX_WBITS)
+    return found
 
 
 def _inflate(body: bytes, limit: int, window: int) -> bytes | None:
@@ -198,14 +219,20 @@ def _unzstd(body: bytes, limit: int) -> bytes | None:
     """The frames that can be read; bytes after them are ignored, as for gzip."""
     context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
     pieces: list[bytes] = []
-    size = 0
-    while body.startswith(_ZSTD):
+    size = at = 0
+    while True:
+        if (match := _SKIPPABLE.match(body, at)) is not None:
+            at = match.end() + int.from_bytes(match[1], "little")
+            continue
+        if not body.startswith(_ZSTD, at):
+            break
         frame = context.decompressobj()
         try:
-            while body and not frame.eof:
+            while at < len(body) and not frame.eof:
                 # Small steps: the output of a step is not limited, and a step that fails loses its output.
-                piece = frame.decompress(body[:_SMALL_STEP])
-                body = frame.unused_data + body[_SMALL_STEP:]
+                step = body[at : at + _SMALL_STEP]
+                piece = frame.decompress(step)
+                at += len(step) - len(frame.unused_data)
                 pieces.append(piece)
                 size += len(piece)
                 if size > limit:

@@ -22,6 +22,9 @@ Packing = Literal["gzip", "zstd", "bzip2", "xz", "lz4", "plain"]
 HEAD = 4096
 """Number of first bytes of a file used to detect its kind."""
 
+NOT_TEXT = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+"""Bytes that binary data has and text does not (WHATWG's MIME Sniffing Standard, section 3)."""
+
 _READ = 1 << 20
 _FEED = 1 << 16
 _GZIP = b"\x1f\x8b"

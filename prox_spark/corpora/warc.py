@@ -13,15 +13,19 @@ from prox_spark.corpora.extraction_process import MAX_PAGE, NoText, html_to_text
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.http import HttpResponse, TooLarge, decode_body, gunzip_again, media_type, parse_response
 from prox_spark.corpora.records import Found, Passed, Record, not_utf8, unreadable
+from prox_spark.corpora.streams import NOT_TEXT
+from prox_spark.errors import InstallationError
 
 _MOST_TYPE = 64  # maximum characters of a record's type in a reason
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = "text/plain"
+_TEXTS = (*_HTML, _PLAIN, "application/postscript")
+_MOST_HEAD = 1445  # bytes that tell the type (MIME Sniffing Standard, section 5.2)
 # HTML by the tags that the WHATWG's MIME Sniffing Standard (section 7.1) names, behind a byte order mark or XML's declaration.
 _LOOKS_LIKE_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,1000}?-->\s*)?<(?:!doctype html|html|head|script|iframe|h1|div|"
-    rb"font|table|a|style|title|b|body|br|p|meta|link)[\s>/]",
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--[\s>]|(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,1000}?-->\s*)?<(?:!doctype\s+html|html|head|script|"
+    rb"iframe|h1|div|font|table|a|style|title|b|body|br|p|meta|link)[\s>/])",
     re.IGNORECASE | re.DOTALL,
 )
 # First bytes of files that are not text (MIME Sniffing Standard, section 6, and common documents): servers label any file
@@ -77,7 +81,13 @@ def _read(file: WatchedFile, kind: str, read_record: _RecordReader) -> Iterator[
         elif entry.block is None:
             yield _too_large(entry)
         else:
-            yield read_record(entry.position or 0, entry, entry.block)
+            try:
+                yield read_record(entry.position or 0, entry, entry.block)
+            except (MemoryError, InstallationError):
+                raise
+            except Exception as error:  # noqa: BLE001 -- recorded: an unexpected error costs this record, never the file
+                message = f"{type(error).__name__} while reading the record"
+                yield unreadable(entry.position, "MalformedWarc", message, doc_id)
 
 
 def _read_response(extract: str, position: int, entry: Entry, block: bytes) -> Found:
@@ -121,10 +131,21 @@ def _sniff(kind: str | None, response: HttpResponse) -> tuple[str, bytes]:
     """
     body = decode_body(response, MAX_PAGE)
     if kind is None:
-        kind = _HTML[0] if _LOOKS_LIKE_HTML.match(body) else detect_mime(body[:4096]) if body else _PLAIN
+        kind = _type_of(body)
     else:
         body = gunzip_again(body, MAX_PAGE)
     return next((binary for magic, binary in _BINARY if magic.match(body)), kind), body
+
+
+def _type_of(body: bytes) -> str:
+    """The media type of a body for which no field names one (MIME Sniffing Standard, section 7.1)."""
+    if _LOOKS_LIKE_HTML.match(body):
+        return _HTML[0]
+    found = detect_mime(body[:4096]) if body else _PLAIN
+    # The detector calls text binary that has line ends or begins with letters such as "BM".
+    if NOT_TEXT.search(body, 0, _MOST_HEAD) or found in _TEXTS or found.endswith("xml"):
+        return found
+    return _PLAIN
 
 
 def _read_conversion(position: int, entry: Entry, block: bytes) -> Found:

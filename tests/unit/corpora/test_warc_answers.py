@@ -11,6 +11,7 @@ import zstandard
 from corpora_helpers import errors, read
 from warc_helpers import HTML, one, packed, page, pages, record, response, write
 
+from prox_spark.corpora import warc
 from prox_spark.corpora.records import Tally
 
 
@@ -64,6 +65,57 @@ def test_a_media_type_that_is_missing_or_odd_is_found(
     (row,) = read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc")
     assert row["text"].strip() == "x"
     assert row["metadata"]["content_type"] == media_type
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a few words\nand more\n",
+        "BM is two letters",
+        "ID3 tags",
+        "# Title\r\n\r\nprose",
+        "\x1b[1mbold\x1b[0m\n",
+        "a,b\n1,2\n",
+        "привет мир\n" * 9,
+        "x" * 9_000 + "\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1251"])
+def test_a_text_without_a_media_type_is_a_page(tmp_path: Path, text: str, encoding: str) -> None:
+    block = b"HTTP/1.1 200 OK\r\n\r\n" + text.encode(encoding)
+    (row,) = read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc")
+    assert (row["text"], row["metadata"]["content_type"]) == (text, "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"BM\x36\0\0\0\0\0\0\0", "image/bmp"),
+        (b"some bytes \x01\x02\x03\n", "application/octet-stream"),
+        (b'<?xml version="1.0"?>\n<rss>\n</rss>\n', "application/xml"),
+        (b"%!PS-Adobe-3.0\n", "application/postscript"),
+    ],
+)
+def test_what_is_no_page_and_has_no_media_type_is_counted(tmp_path: Path, body: bytes, media_type: str) -> None:
+    tally = Tally()
+    block = b"HTTP/1.1 200 OK\r\n\r\n" + body
+    assert read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc", tally=tally) == []
+    assert tally.passed == {f"media type {media_type}, by its bytes": 1}
+
+
+def test_an_unexpected_error_costs_its_record_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = warc.parse_response
+
+    def failing(block: bytes) -> object:
+        if b"page 1" in block:
+            raise OverflowError
+        return whole(block)
+
+    monkeypatch.setattr(warc, "parse_response", failing)
+    rows = read(write(tmp_path, packed(page(0), page(1), page(2))), "warc")
+    assert [row["position"] for row in rows] == [0, 1, 2]
+    assert errors(rows) == [(1, "MalformedWarc")]
+    assert rows[1]["doc_id"] == "<urn:uuid:1>"
 
 
 def test_an_image_is_counted_whatever_its_codings_and_whether_its_type_is_named(tmp_path: Path) -> None:
@@ -141,6 +193,7 @@ DEFLATED = RAW_DEFLATE.compress(HTML) + RAW_DEFLATE.flush()
         ("Content-Encoding: zstd", zstandard.compress(HTML)),
         ("Content-Encoding: zstd", HTML),
         ("Content-Encoding: zstd", zstandard.compress(HTML) + b"junk"),
+        ("Content-Encoding: zstd", b"\x50\x2a\x4d\x18\x02\0\0\0ab" + zstandard.compress(HTML)),
         ("Content-Encoding: zstd", zstandard.compress(HTML[:20]) + zstandard.compress(HTML[20:])),
         ("Content-Encoding: gzip", zlib.compress(HTML)),
         ("Content-Encoding: deflate", gzip.compress(HTML)),
@@ -157,6 +210,65 @@ DEFLATED = RAW_DEFLATE.compress(HTML) + RAW_DEFLATE.flush()
 def test_a_body_is_read_whatever_its_codings(tmp_path: Path, fields: str, body: bytes) -> None:
     row = one(tmp_path, body, headers=f"{fields}\r\n")
     assert row["text"].split("\n")[0].strip() == "a few words of prose"
+
+
+@pytest.mark.parametrize("start", ["\n", "Kings", "* a", "2 b", "some", "été ", "日本"])
+@pytest.mark.parametrize("coding", ["deflate", "gzip", "br", "zstd"])
+def test_text_that_is_not_compressed_stays_whole_whatever_its_first_letter(
+    tmp_path: Path, start: str, coding: str
+) -> None:
+    text = f"{start} and a few words of prose that follow it"
+    row = one(tmp_path, text.encode(), "text/plain; charset=utf-8", headers=f"Content-Encoding: {coding}\r\n")
+    assert row["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"5\r\nabcde\r\n3\r\nfgh\r\n0\r\n\r\n", "abcdefgh"),
+        (b"5\r\nabcde\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n", "abcde"),
+        (b"0000000000000000000005\r\nabcde\r\n0\r\n\r\n", "abcde"),
+        (b"A \r\nabcdefghij\r\n0\r\n\r\n", "abcdefghij"),
+        (b"\r\n5\r\nabcde\r\n\r\n3\r\nfgh\r\n0\r\n\r\n", "abcdefgh"),
+        (b"5\r\nabcde3\r\nfgh0\r\n\r\n", "abcdefgh"),
+        (b"5\r\nabcde\r\n3;a", "abcde"),
+        (b"FFFFFFFFFFFFFFFF\r\nabcde", "abcde"),
+        (b"0\r\n\r\n", ""),
+        # Not chunked, or counted wrongly: nothing is lost.
+        (b"10\nlittle piggies", "10\nlittle piggies"),
+        (b"2\nlittle piggies", "2\nlittle piggies"),
+        (b"0\nlittle piggies", "0\nlittle piggies"),
+        (b"5\r\nabcde\r\n2\r\nfgh\r\n0\r\n\r\n", "abcde2\r\nfgh\r\n0\r\n\r\n"),
+    ],
+)
+def test_chunks_are_joined_and_what_is_no_chunk_stays(tmp_path: Path, body: bytes, text: str) -> None:
+    path = write(tmp_path, packed(response(0, body, "text/plain", headers="Transfer-Encoding: chunked\r\n"), page(1)))
+    rows = read(path, "warc")
+    assert [row["text"].strip() for row in rows] == [text.strip(), "page 1"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 \r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n \t\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n<!DOCTYPE html>\n<p>a\n\n</p>",
+        b"HTTP/1.1 200 OK\rContent-Type: text/html\r\r",
+    ],
+)
+def test_heads_with_odd_ends_and_interim_responses_cost_no_page(tmp_path: Path, block: bytes) -> None:
+    (row,) = read(write(tmp_path, packed(record("response", block + b"<p>b</p>", 0, "application/http"))), "warc")
+    assert row["text"].split()[-1] == "b"
+    assert row["text"].split() == (["a", "b"] if b"<p>" in block else ["b"])
+
+
+def test_an_interim_response_without_a_response_is_counted(tmp_path: Path) -> None:
+    tally = Tally()
+    block = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert read(write(tmp_path, packed(record("response", block, 0, "application/http"))), "warc", tally=tally) == []
+    assert tally.passed == {"status 100": 1}
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate"])

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from warc_helpers import one
 
+from prox_spark.corpora.encodings import codec_of, decode
+
 KOREAN = "한국어 페이지 내용입니다 안녕하세요"
 
 
@@ -33,6 +35,57 @@ def html(text: str, encoding: str, head: str = "") -> bytes:
 )  # fmt: skip
 def test_labels_and_marks_are_read_as_browsers_do(tmp_path: Path, body: bytes, content_type: str, text: str) -> None:
     assert one(tmp_path, body, content_type)["text"].strip() == text
+
+
+@pytest.mark.parametrize(
+    ("data", "label", "text"),
+    [
+        (b"\xae \xbe", "koi8-u", "ў Ў"),
+        (b"\xa1\x45 \xa3\xe1 \xa1\xe3", "big5", "‧ € \uff5e"),
+        (b"\xa6\xd9 \xa8\xbc \xfe\x59 \xa3\xa0", "gbk", "\ufe10 \u1e3f \u9fb4 \u3000"),
+        (b"\x81\x35\xf4\x37", "gb18030", "\ue7c7"),
+        (b"\xf0 \xdb", "macintosh", "\uf8ff €"),
+        (b"\xff", "x-mac-cyrillic", "€"),
+        (b"abc \x80", "iso-2022-kr", "\ufffd"),
+    ],
+)
+def test_characters_that_codecs_differ_in_are_those_of_the_standard(data: bytes, label: str, text: str) -> None:
+    codec = codec_of(label)
+    assert codec is not None
+    assert decode(data, codec) == text
+
+
+@pytest.mark.parametrize(
+    ("start", "label"),
+    [(b"\x81\xa1", "big5"), (b"\x81\xff", "euc-kr"), (b"\x81\xad", "shift_jis"), (b"\x81\xff", "gbk"),
+     (b"\xfd\xff", "euc-jp"), (b"\x8f\xa1\xa1", "euc-jp"), (b"\x8f\xff", "euc-jp")],
+)  # fmt: skip
+def test_an_invalid_character_costs_none_behind_it(start: bytes, label: str) -> None:
+    codec = codec_of(label)
+    assert codec is not None
+    assert decode(start + "中中中<".encode(codec), codec) == "\ufffd中中中<"
+    assert decode(start[:1] + b"<a>", codec) == "\ufffd<a>"
+    assert decode(start, codec) == decode(start[:1], codec) == "\ufffd"
+
+
+XML = '<?xml version="1.0" encoding="{}"?><html><head>{}</head><body><p>żółw wąż</p></body></html>'
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/xhtml+xml"])
+@pytest.mark.parametrize(
+    ("label", "meta", "encoding"),
+    [
+        ("iso-8859-2", "", "iso8859-2"),
+        ("windows-1250", "<meta charset=nonsense>", "cp1250"),
+        ("iso-8859-2", "<meta charset=windows-1250>", "cp1250"),
+        ("utf-16", "", "utf-8"),
+        ("nonsense", "", "utf-8"),
+    ],
+)
+def test_the_declaration_of_xml_names_the_encoding(
+    tmp_path: Path, content_type: str, label: str, meta: str, encoding: str
+) -> None:
+    assert one(tmp_path, XML.format(label, meta).encode(encoding), content_type)["text"].strip() == "żółw wąż"
 
 
 @pytest.mark.parametrize(
