@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from prox_spark.corpora import lz4
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.streams import HEAD, Damaged, gunzip_whole, members, other_kind, packing_of, zstd_dictionary
 
@@ -30,7 +31,7 @@ _FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r{0,2}\n[ \t]+")  # match a run of bl
 # Includes the first field: pages about WARC can have lines with only the version.
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r{0,2}\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _START_LENGTH = 256
-_MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
+_MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd", "lz4": lz4.MAGIC}
 _CUT_OFF = "the archive is cut off inside this record"
 
 
