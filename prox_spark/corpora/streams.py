@@ -6,7 +6,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol, cast
 
 import zstandard
 from fastwarc.stream_io import GzipReader, Lz4Reader
@@ -355,7 +355,7 @@ def _unlz4(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
     for frame in lz4.frames(file):
         if frame.problem == "no frame":
             raise Damaged("BrokenFile", "bytes that are not lz4 follow a lz4 stream", start=frame.start)
-        reader = Lz4Reader(lz4.Part(file, frame))
+        reader = Lz4Reader(cast(BinaryIO, lz4.Part(file, frame)))
         piece = b"first"
         while piece and frame.start < frame.end:
             try:
