@@ -284,6 +284,7 @@ def _read_entries(stream: ArchiveStream, largest: int) -> Iterator[Entry]:
     if stream.data.startswith(_BOM):
         stream.at = len(_BOM)
     position = 0
+    zeros = stream.data.startswith(b"\0")
     while True:
         stream.skip_blank()
         if stream.fill(1):
@@ -291,6 +292,8 @@ def _read_entries(stream: ArchiveStream, largest: int) -> Iterator[Entry]:
         elif stream.damage is not None:
             entry = _damaged(position, {}, stream)
         else:
+            if not position and zeros:
+                yield Entry(None, {}, None, "BrokenFile", "the archive has only zeros: it was not written completely")
             return
         yield entry
         position += 1
