@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from prox_spark.corpora import lz4
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.streams import HEAD, Damaged, gunzip_whole, members, other_kind, packing_of, zstd_dictionary
 
@@ -30,7 +31,7 @@ _FOLD = re.compile(r"(?:(?<![ \t])[ \t]+)?\r{0,2}\n[ \t]+")  # match a run of bl
 # Includes the first field: pages about WARC can have lines with only the version.
 _START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r{0,2}\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _START_LENGTH = 256
-_MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
+_MAGIC = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd", "lz4": lz4.MAGIC}
 _CUT_OFF = "the archive is cut off inside this record"
 
 
@@ -283,6 +284,7 @@ def _read_entries(stream: ArchiveStream, largest: int) -> Iterator[Entry]:
     if stream.data.startswith(_BOM):
         stream.at = len(_BOM)
     position = 0
+    zeros = stream.data.startswith(b"\0")
     while True:
         stream.skip_blank()
         if stream.fill(1):
@@ -290,6 +292,8 @@ def _read_entries(stream: ArchiveStream, largest: int) -> Iterator[Entry]:
         elif stream.damage is not None:
             entry = _damaged(position, {}, stream)
         else:
+            if not position and zeros:
+                yield Entry(None, {}, None, "BrokenFile", "the archive has only zeros: it was not written completely")
             return
         yield entry
         position += 1

@@ -140,7 +140,9 @@ _CHECKS: dict[str, Callable[[WatchedFile, Format], None]] = {"parquet": _check_p
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column of this Arrow type can hold texts: strings or bytes of any layout, dictionary-coded too."""
+    """Whether a column of this Arrow type can hold texts: strings or bytes of any layout, dictionary-coded or JSON, too."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     tests = (

@@ -14,17 +14,20 @@ from prox_spark.corpora.columns import Lacking, take_column
 from prox_spark.corpora.files import WatchedFile
 from prox_spark.corpora.formats import Format
 from prox_spark.corpora.records import Record, unreadable, utf8_or_error, well_formed
-from prox_spark.corpora.streams import MAX_RECORD, Damaged, decompressed, lines
+from prox_spark.corpora.streams import HEAD, MAX_RECORD, NOT_TEXT, Damaged, decompressed, lines
 
 _BOM = b"\xef\xbb\xbf"
-# Byte order marks, and the first bytes of an object without one.
-_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"{\0", b"\0{", b"\0\0\0{")
+# Byte order marks, and the first bytes of an object or array without one.
+_WIDE = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|[{\[\s]\0|\0[{\[\s]\0|\0\0\0[{\[\s]\0")
+_OBJECT = re.compile(rb"^[ \t\r\0\x1e\xef\xbb\xbf]*\{\s*[\"}]", re.MULTILINE)
+_RECORD_SEPARATOR = b"\x1e"  # before each object of a JSON text sequence (RFC 7464)
 _64_BITS = (-(1 << 63), (1 << 64) - 1)
 # A number, as orjson writes it, that a float may not represent exactly: more than 15 digits, or a large exponent.
 _LONG_NUMBER = re.compile(r"[0-9](?:[0-9.]{15,}(?:e-?[0-9]+)?|e-?[0-9]+)")
 _SHORT_FLOAT = re.compile(r"[0-9]+\.[0-9]+")
 _LONG_NUMBER_OF_LINE = re.compile(_LONG_NUMBER.pattern.encode())
 _ARRAY = "a JSON array over several lines: write one object a line (jq -c '.[]')"
+_SEVERAL = "several JSON objects on one line: write each on its own line (jq -c .)"
 _PRETTY = "JSON objects over several lines: write each on one line (jq -c .)"
 
 
@@ -43,20 +46,18 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
     try:
         pieces = decompressed(file)
         head = next(pieces, b"")
-        layout = _layout(head)
-        if layout is not None:
-            yield unreadable(None, "NotJsonLines", layout)
+        wrong = _not_json_lines(head)
+        if wrong is not None:
+            yield wrong
             return
         for line in lines(chain((head,), pieces)):
             position, following = following, following + 1
             if line is None:
                 yield unreadable(position, "TooLarge", f"a line is longer than {MAX_RECORD} bytes")
                 continue
-            if position == 0 and line.startswith(_WIDE):
-                yield unreadable(None, "NotUtf8", "the file is UTF-16 or UTF-32: convert it to UTF-8")
-                return
-            # In concatenated files, each part can have a byte order mark.
-            line = line.removeprefix(_BOM)
+            # In concatenated files, each part can have a byte order mark, even an empty one.
+            while line.startswith((_BOM, _RECORD_SEPARATOR)):
+                line = line.removeprefix(_BOM).removeprefix(_RECORD_SEPARATOR)
             if not line or line.isspace():
                 continue
             yield _read_line(position, line, found)
@@ -68,6 +69,17 @@ def read_json_lines(file: WatchedFile, found: Format) -> Iterator[Record]:
                 following += 1
         whole = damage.error_class in ("Unsupported", "WrongFormat")
         yield unreadable(None if whole else following, damage.error_class, str(damage))
+
+
+def _not_json_lines(head: bytes) -> Record | None:
+    """The row for a file that is not JSON lines, by its first bytes; else ``None``."""
+    if _WIDE.match(head):
+        return unreadable(None, "NotUtf8", "the file is UTF-16 or UTF-32: convert it to UTF-8")
+    # Zeros can stand before text: a file system fills holes with them.
+    if NOT_TEXT.search(head.lstrip(b"\0")[:HEAD]) and b"\n" in head and not _OBJECT.search(head):
+        return unreadable(None, "NotJsonLines", "the file is neither text nor compressed in a known way")
+    layout = _layout(head)
+    return None if layout is None else unreadable(None, "NotJsonLines", layout)
 
 
 def _layout(head: bytes) -> str | None:
@@ -153,7 +165,17 @@ def _read_odd_line(position: int, line: bytes, found: Format, refused: orjson.JS
         return unreadable(position, "MalformedJson", "nested too deeply")
     except ValueError:
         # orjson gives the position and never quotes the line.
-        return unreadable(position, "MalformedJson", str(refused))
+        return unreadable(position, "MalformedJson", _SEVERAL if _has_several(line) else str(refused))
+
+
+def _has_several(line: bytes) -> bool:
+    """Whether further objects follow the first one on a line."""
+    text = line.decode().strip()
+    try:
+        _, end = json.JSONDecoder(strict=False).raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return text[end:].lstrip().startswith("{")
 
 
 def _exactly(line: str) -> Any:

@@ -33,17 +33,20 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
     """
     try:
         parquet = open_parquet(file)
-        names = parquet.schema_arrow.names
+        schema = parquet.schema_arrow
+        names = schema.names
     except MemoryError:  # Arrow's is an ArrowException, too
         raise
     except (pa.ArrowException, OSError) as error:
         file.raise_failure()
         yield unreadable(None, "BrokenFile", f"not a readable Parquet file: {_first_line(error)}")
         return
-    wanted = [name for name in found.text if name.split(".")[0] in names or name in names]
-    if not wanted:
-        yield unreadable(None, "MissingColumn", Lacking(found.text, "text", "file", tuple(names)).message())
-        return
+    for ours in ("text", "doc_id"):
+        wanted = getattr(found, ours)
+        # A file without ids has hash ids, unless the caller has mapped a column: then it is of another kind.
+        if (ours == "text" or ours in found.required) and not any(_has_column(schema, name) for name in wanted):
+            yield unreadable(None, "MissingColumn", Lacking(wanted, ours, "file", tuple(names)).message())
+            return
     needed = {column for ours in _OURS if (column := column_of(getattr(found, ours), names)) is not None}
     doubled = {name for name in names if names.count(name) > 1}
     for name in sorted(doubled & needed):
@@ -56,6 +59,21 @@ def read_parquet(file: WatchedFile, found: Format) -> Iterator[Found]:
         rows = parquet.metadata.row_group(group).num_rows
         batch_rows = yield from _read_group(file, parquet, group, start, rows, batch_rows, needed, found)
         start += rows
+
+
+def _has_column(schema: pa.Schema, name: str) -> bool:
+    """Whether a file has this column, or the field of a struct that a dotted name means."""
+    if name in schema.names:
+        return True
+    top, *path = name.split(".")
+    if not path or schema.names.count(top) != 1:
+        return top in schema.names  # doubled: told later
+    kind = schema.field(top).type
+    for field in path:
+        if not pa.types.is_struct(kind) or kind.get_field_index(field) < 0:
+            return False
+        kind = kind.field(field).type
+    return True
 
 
 def column_of(names: tuple[str, ...], have: list[str]) -> str | None:
@@ -175,7 +193,14 @@ def _read_batch(start: int, batch: pa.RecordBatch, found: Format) -> Iterator[Fo
             values[name] = [None] * batch.num_rows
             yield LeftOut(name.removeprefix("\0"), f"cannot be shown: {type(error).__name__} {_first_line(error)}")
     urls, sources = values.pop("\0url"), values.pop("\0source")
-    ids = id_values(taken["doc_id"], batch.num_rows)
+    try:
+        ids = id_values(taken["doc_id"], batch.num_rows)
+    except MemoryError:
+        raise
+    except UNREADABLE as error:
+        ids = [None] * batch.num_rows
+        column = column_of(found.doc_id, batch.schema.names) or ""
+        yield LeftOut(column, f"is no id: cannot be shown: {type(error).__name__} {_first_line(error)}")
     for row, text in enumerate(texts):
         position = start + row
         doc_id = ids[row] or None

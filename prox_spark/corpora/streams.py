@@ -6,11 +6,12 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol, cast
 
 import zstandard
 from fastwarc.stream_io import GzipReader, Lz4Reader
 
+from prox_spark.corpora import lz4
 from prox_spark.corpora.files import WatchedFile
 
 MAX_RECORD = 256 << 20
@@ -31,7 +32,6 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BZIP2 = (b"\x31\x41\x59\x26\x53\x59", b"\x17\x72\x45\x38\x50\x90")
 _XZ = b"\xfd7zXZ\0"
-_LZ4 = b"\x04\x22\x4d\x18"
 _SUFFIXES = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4")
 # First bytes of a dictionary's frame in a .warc.zst: https://iipc.github.io/warc-specifications/specifications/warc-zstd/
 _DICTIONARY = b"\x5d\x2a\x4d\x18"
@@ -78,13 +78,16 @@ def packing_of(head: bytes) -> Packing:
     """The compression of a file that begins with ``head``. A zstd file can begin with a skippable frame (RFC 8878, 3.1)."""
     if head.startswith(_GZIP):
         return "gzip"
-    if head.startswith(_ZSTD) or _is_skippable(head):
+    if lz4.is_skippable(head):
+        # Frames that lz4 and zstd have in common; nearly always it is zstd.
+        return "lz4" if head.startswith(lz4.MAGIC, 8 + int.from_bytes(head[4:8], "little")) else "zstd"
+    if head.startswith(_ZSTD):
         return "zstd"
     if head.startswith(b"BZh") and head[4:10] in _BZIP2:
         return "bzip2"
     if head.startswith(_XZ):
         return "xz"
-    return "lz4" if head.startswith(_LZ4) else "plain"
+    return "lz4" if head.startswith(lz4.MAGIC) else "plain"
 
 
 def other_kind(head: bytes) -> Damaged | None:
@@ -97,10 +100,6 @@ def other_kind(head: bytes) -> Damaged | None:
         return Damaged("Unsupported", "an ARC file: convert it to WARC, for instance with `warcio recompress`")
     about = next((about for magic, about in _OTHERS if head.startswith(magic)), None)
     return None if about is None else Damaged("Unsupported", about)
-
-
-def _is_skippable(head: bytes) -> bool:
-    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50
 
 
 def decompressed(file: WatchedFile) -> Iterator[bytes]:
@@ -141,7 +140,7 @@ def _refuse_other(head: bytes, name: str) -> None:
 
 def members(file: WatchedFile, packing: Packing, dictionary: bytes | None = None) -> Iterator[tuple[int, bytes]]:
     """The content of ``file`` from its current position, each piece with a file offset from which decoding can start: that of
-    its gzip member or zstd frame, of the piece itself (plain), or of the file's start (others).
+    its gzip member, zstd or lz4 frame, of the piece itself (plain), or of the file's start (others).
 
     ``dictionary``: of a zstd file, if reading starts after it. Raises ``Damaged`` as ``decompressed`` does.
     """
@@ -294,7 +293,7 @@ def _unzstd(file: WatchedFile, dictionary: bytes | None) -> Iterator[tuple[int, 
         while len(data) < 8 and (more := file.read(_FEED)):
             data += more
         start = file.tell() - len(data)
-        if _is_skippable(data):
+        if lz4.is_skippable(data):
             after = start + 8 + int.from_bytes(data[4:8], "little")
             file.seek(after - 1)
             if len(data) < 8 or not file.read(1):
@@ -353,17 +352,24 @@ def _unpack(
 
 
 def _unlz4(file: WatchedFile) -> Iterator[tuple[int, bytes]]:
-    start = file.tell()
-    reader = Lz4Reader(file)
-    while True:
-        try:
-            piece = reader.read(_FEED)
-        except OSError as error:
-            file.raise_failure()
-            raise Damaged("BrokenFile", f"the lz4 stream is broken: {error}", inside=True) from error
-        if not piece:
-            return
-        yield start, piece
+    for frame in lz4.frames(file):
+        if frame.problem == "no frame":
+            raise Damaged("BrokenFile", "bytes that are not lz4 follow a lz4 stream", start=frame.start)
+        reader = Lz4Reader(cast(BinaryIO, lz4.Part(file, frame)))
+        piece = b"first"
+        while piece and frame.start < frame.end:
+            try:
+                # Small steps: a step that fails loses its output.
+                piece = reader.read(_STEPS[1])
+            except OSError as error:
+                file.raise_failure()
+                if frame.problem == "cut":
+                    break
+                message = f"the lz4 stream is broken: {error}"
+                raise Damaged("BrokenFile", message, start=frame.start, inside=True) from error
+            yield frame.start, piece
+        if frame.problem == "cut":
+            raise Damaged("TruncatedFile", "the lz4 stream is cut off", start=frame.start)
 
 
 def lines(pieces: Iterator[bytes]) -> Iterator[bytes | None]:

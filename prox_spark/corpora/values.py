@@ -16,6 +16,8 @@ UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, N
 
 def utf8_values(column: Any) -> tuple[list[bytes | None], bool]:
     """The bytes of a column of strings, and whether all are valid UTF-8 (Parquet requires it, but nothing checks it)."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     data = column.cast(pa.large_binary())
@@ -37,18 +39,12 @@ def string_values(column: Any, rows: int) -> list[str | None]:
 
 def id_values(column: Any, rows: int) -> list[str | None]:
     """A column of ids, equal to those from the same values in JSON lines. NaN is not an id, and bytes that are not UTF-8 are
-    written in hexadecimal, so that different ids stay different."""
+    written in hexadecimal, so that different ids stay different. Raises ``UNREADABLE`` errors."""
     if column is None:
         return [None] * rows
     if is_text(column.type):
         return [None if one is None else _text_or_hex(one) for one in utf8_values(column)[0]]
-    try:
-        values = column.to_pylist()
-    except MemoryError:
-        raise
-    except UNREADABLE:
-        return [None] * rows
-    return [_id(one) for one in values]
+    return [_id(one) for one in column.to_pylist()]
 
 
 def _id(value: Any) -> str | None:

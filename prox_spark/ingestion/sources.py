@@ -25,7 +25,7 @@ from prox_spark.corpora.columns import likely_column
 from prox_spark.corpora.files import FileInfo
 from prox_spark.corpora.formats import COLUMNS, FORMATS
 from prox_spark.corpora.records import Record, content_hash, utf8_or_error
-from prox_spark.corpora.values import id_values, utf8_values
+from prox_spark.corpora.values import UNREADABLE, id_values, utf8_values
 from prox_spark.errors import ConfigError, InputError
 from prox_spark.ingestion.task import READ, Task, refuse_large
 from prox_spark.ingestion.units import batches
@@ -185,7 +185,13 @@ def convert(batch: pa.RecordBatch, path: str, unit: int) -> pa.RecordBatch:
         wrong = [None if text is None else utf8_or_error(None, text) for text in texts]
         texts = [None if error is not None else text for text, error in zip(texts, wrong, strict=True)]
     hashes = [None if text is None else content_hash(text) for text in texts]
-    ids = [one or by_text for one, by_text in zip(id_values(batch.column("doc_id"), n), hashes, strict=True)]
+    try:
+        ids = id_values(batch.column("doc_id"), n)
+    except MemoryError:
+        raise
+    except UNREADABLE:  # values that Python cannot represent
+        ids = [None] * n
+    ids = [one or by_text for one, by_text in zip(ids, hashes, strict=True)]
     reasons = [
         ("NotUtf8", error.message) if error is not None else ("NullText", "the text is null") if text is None else None
         for text, error in zip(texts, wrong, strict=True)

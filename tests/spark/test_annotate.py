@@ -295,14 +295,3 @@ def test_forgotten_documents_leave_annotations_and_files(
     assert asked(endpoint) == {}
     assert again.documents == PAGES - 2
     assert sum(n for name, n in again.training.rows.items() if name.startswith("pages")) == PAGES - 2
-
-
-@pytest.mark.slow
-def test_a_store_from_before_there_were_annotations_gets_the_table(
-    spark: Any, make: Callable[..., Config], endpoint: Endpoint
-) -> None:
-    config = make("annotate.documents=2", "annotate.tasks=[scores]")
-    shutil.rmtree(Path(config.store) / "annotations")
-    assert forget(spark, config.store, ["p3"]).documents == 1
-    shutil.rmtree(Path(config.store) / "annotations")
-    assert annotate(spark, config).answers == 2

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import json
 import lzma
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,3 +213,55 @@ def test_other_compressions_and_pointers_are_one_row_that_names_them(tmp_path: P
     (row,) = read(path)
     assert (row["position"], row["error_class"]) == (None, "Unsupported")
     assert says in row["message"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("start", ["\n", "[", " "])
+def test_wide_characters_are_told_by_any_first_one(tmp_path: Path, encoding: str, start: str) -> None:
+    path = write(tmp_path, (start + LINES.decode()).encode(encoding))
+    assert [(row["position"], row["error_class"]) for row in read(path)] == [(None, "NotUtf8")]
+
+
+def test_byte_order_marks_of_empty_files_and_record_separators_are_passed_over(tmp_path: Path) -> None:
+    lines = LINES.splitlines()
+    data = BOM * 3 + lines[0] + b"\n" + BOM + b"\x1e" + lines[1] + b"\n\x1e" + lines[2]
+    rows = read(write(tmp_path, data))
+    assert [(row["position"], row["text"]) for row in rows] == list(enumerate(TEXTS))
+
+
+@pytest.mark.parametrize("between", ["\r", " ", "", ","])
+def test_several_objects_on_a_line_are_a_row_that_says_so(tmp_path: Path, between: str) -> None:
+    line = between.join('{"text": "a } { b"}' for _ in range(3))
+    rows = read(write(tmp_path, line.encode() + b"\n" + LINES))
+    assert texts(rows) == TEXTS
+    assert errors(rows) == [(0, "MalformedJson")]
+    assert ("several JSON objects" in rows[0]["message"]) == (between != ",")
+    (row,) = read(write(tmp_path, '{"text": "a } {"}, "b"'))
+    assert "several" not in row["message"]
+
+
+@pytest.mark.parametrize(
+    "start", [b"ORC\x08\x01", b"\x1b\x0c\xf8\x25", b"SEQ\x06", b"\x89HDF\r\n\x1a\n", b"\xff\xff\xff\xff\x10"]
+)
+@pytest.mark.parametrize("size", [200, 3_000_000])
+def test_a_binary_file_is_one_row(tmp_path: Path, start: bytes, size: int) -> None:
+    (row,) = read(write(tmp_path, start + random.Random(0).randbytes(size)))
+    assert (row["position"], row["error_class"]) == (None, "NotJsonLines")
+
+
+@pytest.mark.parametrize("zeros", [5, 5_000, 3_000_000])
+def test_runs_of_zeros_cost_at_most_their_own_line(tmp_path: Path, zeros: int) -> None:
+    for data, position in ((b"\0" * zeros + b"\n" + LINES, 0), (LINES + b"\0" * zeros, 3)):
+        rows = read(write(tmp_path, data))
+        assert texts(rows) == TEXTS
+        assert errors(rows) == [(position, "MalformedJson")]
+    rows = read(write(tmp_path, b"\0" * zeros + LINES))
+    assert texts(rows) == TEXTS[1:]
+    assert errors(rows) == [(0, "MalformedJson")]
+
+
+def test_looking_for_a_first_object_takes_time_by_the_size_of_the_start(tmp_path: Path) -> None:
+    path = write(tmp_path, b"\x01" + b"\n" * 3_000_000)
+    started = time.process_time()
+    assert errors(read(path)) == [(None, "NotJsonLines")]
+    assert time.process_time() - started < 2

@@ -224,3 +224,40 @@ def test_files_of_a_delta_table_elsewhere_are_refused(tmp_path: Path) -> None:
         check_files([file.path for file in list_files(f"memory:/{root}/u")], "parquet")
     finally:
         memory.rm(root, recursive=True)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_text_of_the_json_type_is_a_text(tmp_path: Path, stored: bool) -> None:
+    values = pa.array(['{"a":1}', None], pa.json_())
+    path = write(tmp_path, pa.table({"text": values, "id": values, "note": values}), store_schema=stored)
+    check_files([str(path)], "parquet")
+    rows = read(path, "parquet")
+    assert (rows[0]["text"], rows[0]["doc_id"], rows[0]["metadata"]) == ('{"a":1}', '{"a":1}', {"note": '{"a":1}'})
+    assert errors(rows) == [(1, "NullText")]
+
+
+@pytest.mark.parametrize(
+    "mapping", [{"text": "d.body"}, {"text": "d.text.x"}, {"text": "text.x"}, {"doc_id": "key"}, {"doc_id": "d.key"}]
+)
+def test_a_file_without_a_mapped_column_or_field_is_one_row(tmp_path: Path, mapping: dict[str, str]) -> None:
+    path = write(tmp_path, pa.table({"d": [{"text": "a"}], "text": ["a"], "id": ["1"]}))
+    (row,) = read(path, "parquet", columns=mapping)
+    assert (row["position"], row["error_class"]) == (None, "MissingColumn")
+    (column,) = mapping.values()
+    assert f"no column {column} for" in row["message"]
+
+
+def test_a_field_of_a_struct_is_a_text_or_an_id(tmp_path: Path) -> None:
+    path = write(tmp_path, pa.table({"d": [{"e": {"text": "a", "key": "k"}}, None]}))
+    rows = read(path, "parquet", columns={"text": "d.e.text", "doc_id": "d.e.key"})
+    assert [(row["text"], row["doc_id"]) for row in rows] == [("a", "k"), (None, None)]
+    assert errors(rows) == [(1, "NullText")]
+
+
+def test_ids_that_cannot_be_shown_are_counted(tmp_path: Path) -> None:
+    table = pa.table({"id": times("Nowhere/Town"), "text": ["x", "y", "z"]})
+    tally = Tally()
+    rows = read(write(tmp_path, table), "parquet", tally=tally)
+    assert texts(rows) == ["x", "y", "z"]
+    assert len({row["doc_id"] for row in rows}) == 3
+    assert list(tally.left_out) == ["id"]

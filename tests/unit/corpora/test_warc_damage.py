@@ -138,3 +138,14 @@ def test_a_file_of_another_kind_is_one_row_that_says_what_it_is(tmp_path: Path, 
     (row,) = read(write(tmp_path, data), "warc")
     assert (row["position"], row["error_class"]) == (None, "Unsupported")
     assert says in row["message"]
+
+
+@pytest.mark.parametrize("data", [b"\0" * 10, b"\0" * 3_000_000, gzip.compress(b"\0" * 5_000)])
+def test_an_archive_of_zeros_alone_is_a_row(tmp_path: Path, data: bytes) -> None:
+    assert errors(read(write(tmp_path, data), "warc")) == [(None, "BrokenFile")]
+    assert errors(read(tmp_path / "x.warc.gz", "wet")) == [(None, "BrokenFile")]
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n\r\n", gzip.compress(b""), zstandard.compress(b"")])
+def test_an_empty_archive_has_no_row(tmp_path: Path, data: bytes) -> None:
+    assert read(write(tmp_path, data), "warc") == []
