@@ -252,6 +252,8 @@ class EndpointSettings(Section):
             raise ValueError("it must not contain a password, key or query: put the key into an environment variable")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is not a URL: it must begin with http:// or https:// and name a host")
+        if parts.path.rstrip("/").endswith("/completions"):
+            raise ValueError("leave out /completions and /chat/completions at its end: they are added to it")
         return url
 
     @field_validator("api_key_variable")

@@ -33,17 +33,18 @@ def completion(request: Request, body: bytes, decode: Callable[[list[int]], str]
     read = reading.read_body(body, "completion")
     choice = read.choices[0]
     finish = reading.finish(read, request.max_tokens)
-    if finish == "filtered":
-        said = reading.refusal(choice) or reading.said(choice) or ""
+    said, refusal = reading.said(choice) or "", reading.refusal(choice)
+    if finish == "filtered" or (refusal and not said):
+        how = "it was filtered" if finish == "filtered" else "the model refused"
         reason = (
-            f"the answer ended with finish_reason {choice.finish_reason!r}: it was filtered {said[:_SHOWN]}".strip()
+            f"the answer ended with finish_reason {choice.finish_reason!r}: {how} {(refusal or said)[:_SHOWN]}".strip()
         )
         raise UnusableError(reason, again=False, filtered=True)
     if request.decision is not None:
         return Completion(id=request.id, keep_score=_keep_score(request.decision, choice.logprobs, decode))
-    if choice.token_ids is None:
+    if choice.token_ids is None or (said and not choice.token_ids):
         used = read.usage.completion_tokens if read.usage else None
-        found = Completion(id=request.id, output=reading.said(choice) or "", output_tokens=used, finish=_end(finish))
+        found = Completion(id=request.id, output=said, output_tokens=used, finish=_end(finish))
     else:
         found = Completion(
             id=request.id,
@@ -125,8 +126,14 @@ def _first_tokens(logprobs: Any) -> dict[str, float]:
         # Chat's form, which llama.cpp and others have for completions, too.
         candidates = content[0].get("top_logprobs") or [content[0]]
     else:
-        top = logprobs.get("top_logprobs")
-        candidates = top[0] if isinstance(top, list) and top else None
+        top, alone = logprobs.get("top_logprobs"), [logprobs.get(name) for name in ("tokens", "token_logprobs")]
+        if isinstance(top, list) and top:
+            candidates = top[0]
+        else:
+            # The one that was chosen.
+            candidates = (
+                [[part[0] for part in alone]] if all(isinstance(part, list) and part for part in alone) else None
+            )
     return {token: value for token, value in _pairs(candidates) if value is not None}
 
 

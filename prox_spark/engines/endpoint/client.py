@@ -24,7 +24,7 @@ from tenacity.wait import wait_exponential, wait_random_exponential
 
 from prox_spark.config.engines import EndpointSettings
 from prox_spark.credentials import hidden
-from prox_spark.engines.endpoint import faults
+from prox_spark.engines.endpoint import faults, streamed
 from prox_spark.engines.protocol import Usage
 from prox_spark.errors import EngineError
 
@@ -157,7 +157,7 @@ class Endpoint:
 
     async def send(self, create: Callable[[], Awaitable[Any]]) -> bytes:
         """The body of a model's answer to what ``create`` (a raw-response call of the client) sends."""
-        content = await self.fetch(create)
+        content = streamed.whole(await self.fetch(create))
         fault = faults.in_answer(content, self._settings.model)
         if fault is not None:
             raise self.failure(fault)
@@ -330,7 +330,8 @@ def _asked_wait(headers: Mapping[str, str]) -> float:
     """Seconds that a Retry-After header (a number or a date) asks for, within bounds; 0 where there is none."""
     value = headers.get("retry-after", "")
     try:
-        seconds = float(value)
+        # Azure OpenAI says it in milliseconds, too.
+        seconds = float(headers["retry-after-ms"]) / 1000 if "retry-after-ms" in headers else float(value)
     except ValueError:
         try:
             date = parsedate_to_datetime(value)

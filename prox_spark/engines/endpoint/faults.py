@@ -33,7 +33,8 @@ _STATUSES: dict[int, Kind] = {
     403: "access",
     **dict.fromkeys((405, 501), "path"),
     # 424 is TGI's for a generation that failed (its OpenAPI document).
-    **dict.fromkeys((408, 409, 424, 425, 429), "again"),
+    # 498 is Groq's for too little capacity, 499 Google's for a request that it cancelled.
+    **dict.fromkeys((408, 409, 424, 425, 429, 498, 499), "again"),
 }
 
 _CODES: dict[str, Kind] = {
@@ -41,6 +42,16 @@ _CODES: dict[str, Kind] = {
     "insufficient_quota": "quota",
     "billing_hard_limit_reached": "quota",
     "billing_not_active": "quota",
+    "billing_error": "quota",
+    # Moonshot, DeepSeek, one-api's gateways, Alibaba's Model Studio.
+    "exceeded_current_quota_error": "quota",
+    "insufficient_balance": "quota",
+    "insufficient_user_quota": "quota",
+    "arrearage": "quota",
+    # OpenAI, Anthropic, Google (the reason in its details), with any status.
+    "invalid_api_key": "key",
+    "authentication_error": "key",
+    "api_key_invalid": "key",
     # LiteLLM's proxy (budgets): a 400 or a 429.
     "budget_exceeded": "quota",
     # Azure OpenAI, LiteLLM: a 400 for what the prompt says.
@@ -59,11 +70,25 @@ _CODES: dict[str, Kind] = {
     "model_not_found": "model",
     "deploymentnotfound": "model",
     "resource_does_not_exist": "model",
+    # Hugging Face, Groq, Together, Mistral: with a 400.
+    "model_not_supported": "model",
+    "model_decommissioned": "model",
+    "model_not_available": "model",
+    "invalid_model": "model",
 }
 """Codes that say more than the status, in lower case. Messages are not searched for quota: Google's say the same of a rate."""
 
 _FILTERED = re.compile("ContentPolicyViolationError|requires moderation|input was flagged")
 """LiteLLM names its exception in the message alone; OpenRouter answers 403 (its document on errors)."""
+
+_IN_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = (
+    (_FILTERED, "filtered"),
+    # Anthropic: a 400 of the type that malformed requests have.
+    (re.compile("credit balance is too low", re.IGNORECASE), "quota"),
+    # LiteLLM, OpenRouter: a 400.
+    (re.compile("invalid model name|not a valid model ID", re.IGNORECASE), "model"),
+)
+"""What is said in the message alone."""
 
 _OF_CHAT = re.compile(r"chat/completions|chat model", re.IGNORECASE)
 """So OpenAI answers with 404 where a model has no completions."""
@@ -86,10 +111,15 @@ def in_answer(content: bytes, model: str) -> Fault | None:
         body = orjson.loads(content)
     except ValueError:
         return None
-    if not isinstance(body, dict) or body.get("choices"):
+    body = _only(body)
+    if not isinstance(body, dict):
         return None
+    if body.get("choices"):
+        # OpenRouter's place for what the provider behind it says.
+        body = {"error": _only(body["choices"]).get("error")} if isinstance(_only(body["choices"]), dict) else {}
     codes = list(_codes(body))
-    if not (codes or any(body.get(name) for name in ("error", "message", "detail"))):
+    named = any(body.get(name) for name in ("error", "errors", "detail", "error_code", "msg"))
+    if not (named or "error" in codes or body.get("object") == "error" or isinstance(body.get("message"), str)):
         return None
     status = next((int(code) for code in codes if len(code) == 3 and code.isdecimal() and 400 <= int(code) < 600), None)
     message = words(body) or "no reason given"
@@ -102,22 +132,25 @@ def _kind(status: int, codes: list[str], message: str, model: str) -> Kind:
     for code in codes:
         if code in _CODES:
             return _CODES[code]
-    if _FILTERED.search(message):
-        return "filtered"
+    for pattern, kind in _IN_WORDS:
+        if pattern.search(message):
+            return kind
     if status == 404:
         if _OF_CHAT.search(message):
             return "path"
-        return "model" if model in message or _OF_MODEL.search(message) else "path"
+        named = re.search(rf"(?<!\w){re.escape(model)}(?!\w)", message)
+        return "model" if named or _OF_MODEL.search(message) else "path"
     return _STATUSES.get(status, "again" if status >= 500 else "rejected")
 
 
 def _codes(body: Any, depth: int = 0) -> Iterator[str]:
     """Everything in a body that names the kind of error, in lower case; the narrowest first."""
+    body = _only(body)
     if not isinstance(body, Mapping) or depth == _DEEPEST:
         return
-    for name in ("innererror", "error"):
+    for name in ("details", "innererror", "error", "errors"):
         yield from _codes(body.get(name), depth + 1)
-    for name in ("code", "type", "error_code", "error_type", "status"):
+    for name in ("code", "type", "error_code", "error_type", "status", "reason"):
         value = body.get(name)
         if isinstance(value, str | int) and value:
             yield str(value).lower()
@@ -129,9 +162,10 @@ def words(body: Any) -> str:
     OpenAI's ``error.message``, TGI's ``error``, Databricks' ``message``, FastAPI's ``detail``, a gateway's page.
     """
     for _ in range(_DEEPEST):
+        body = _only(body)
         if not isinstance(body, Mapping):
             break
-        body = next((body[name] for name in ("error", "message", "detail") if body.get(name)), None) or [*body.items()]
+        body = next((body[name] for name in _WORDS if body.get(name)), None) or [*body.items()]
     if isinstance(body, str | bytes):
         return body if isinstance(body, str) else body.decode(errors="replace")
     try:
@@ -140,5 +174,11 @@ def words(body: Any) -> str:
         return "an error that is nested too deeply to be shown"
 
 
+def _only(body: Any) -> Any:
+    """The first of a list, as Google's servers wrap an error, else the body itself."""
+    return body[0] if isinstance(body, list) and body and isinstance(body[0], Mapping) else body
+
+
+_WORDS = ("error", "errors", "message", "detail", "msg")
 _DEEPEST = 8
 """Objects within objects that are looked into."""

@@ -41,7 +41,15 @@ FINISHES: dict[str, Finish] = {
     "spii": "filtered",
     "language": "broken",
     "other": "broken",
+    "image_safety": "filtered",
+    "image_prohibited_content": "filtered",
+    "model_armor": "filtered",
+    "malformed_function_call": "broken",
+    "malformed_response": "broken",
+    "unexpected_tool_call": "broken",
+    "too_many_tool_calls": "broken",
     # Cohere (Chat API).
+    "tool_call": "stop",
     "complete": "stop",
     "error_toxic": "filtered",
     "error_limit": "length",
@@ -54,6 +62,34 @@ FINISHES: dict[str, Finish] = {
     "not_finished": "broken",
     "time_limit": "broken",
     "cancelled": "broken",
+    # OpenAI (Responses API, status and incomplete_details), as gateways pass it on.
+    "completed": "stop",
+    "max_output_tokens": "length",
+    # LM Studio, Ollama behind gateways (pi pull request 2116).
+    "end": "stop",
+    # LM Studio's own (stopReason of its SDK).
+    "eosfound": "stop",
+    "stopstringfound": "stop",
+    "maxpredictedtokensreached": "length",
+    "contextlengthreached": "length",
+    # llama.cpp's own (stop_type).
+    "word": "stop",
+    "limit": "length",
+    # TensorRT-LLM, Triton (FinishReason).
+    "end_id": "stop",
+    "stop_words": "stop",
+    "timed_out": "broken",
+    # Zhipu (API reference).
+    "sensitive": "filtered",
+    "network_error": "broken",
+    # Baidu, AI21, Aleph Alpha (API references).
+    "normal": "stop",
+    "endoftext": "stop",
+    "end_of_text": "stop",
+    "stop_sequence_reached": "stop",
+    "maximum_tokens": "length",
+    # xAI (gRPC: REASON_STOP, REASON_MAX_LEN).
+    "max_len": "length",
     # DeepSeek (API reference).
     "insufficient_system_resource": "broken",
     # Amazon Titan (completionReason).
@@ -76,6 +112,8 @@ def finish_of(reason: object) -> Finish | None:
     if isinstance(reason, Mapping):
         # SGLang's native answers.
         reason = reason.get("type")
-    if reason is None or reason == "":
+    # A name of Python's or a protocol buffer's enumeration, and Vercel's hyphens.
+    name = str(reason).strip().lower().rpartition(".")[2].replace("-", "_")
+    if name in ("", "none", "null"):
         return None
-    return FINISHES.get(str(reason).lower(), "broken")
+    return FINISHES.get(name, FINISHES.get(name.removeprefix("finish_").removeprefix("reason_"), "broken"))

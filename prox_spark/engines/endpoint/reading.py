@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from prox_spark.engines.endpoint.client import UnusableError
 from prox_spark.engines.endpoint.finishes import Finish, finish_of
@@ -13,6 +13,9 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
+_SHOWN = 120
+"""Bytes of an answer that is none."""
+
 Tokens = Annotated[int | None, BeforeValidator(_count)]
 
 
@@ -21,6 +24,8 @@ class Message(BaseModel):
 
     content: Any = None
     refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
 
@@ -29,7 +34,7 @@ class Choice(BaseModel):
     """A completion's text or a chat completion's message."""
 
     text: Any = None
-    message: Message | None = None
+    message: Annotated[Message | None, Field(validation_alias=AliasChoices("message", "delta"))] = None
     finish_reason: Any = None
     logprobs: Any = None
     token_ids: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
@@ -46,7 +51,7 @@ class Body(BaseModel):
     """An answer."""
 
     choices: Annotated[list[Choice], Field(min_length=1)]
-    usage: Used | None = None
+    usage: Annotated[Used | None, BeforeValidator(lambda value: value if isinstance(value, dict) else None)] = None
 
 
 def read_body(body: bytes, what: str) -> Body:
@@ -56,16 +61,25 @@ def read_body(body: bytes, what: str) -> Body:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnusableError(f"the answer is not a {what}: {where}{': ' if where else ''}{first['msg']}") from None
+        shown = body[:_SHOWN].decode(errors="replace").strip() or "nothing"
+        raise UnusableError(
+            f"the answer is not a {what}: {where}{': ' if where else ''}{first['msg']}: {shown}"
+        ) from None
 
 
 def finish(body: Body, max_tokens: int | None) -> Finish:
     """Why the answer ended. Where the server does not say: at the token limit if it used that many, else by itself.
 
-    Raises ``UnusableError`` for an answer that broke off, and for one that says neither text nor why.
+    Raises ``UnusableError`` for an answer that broke off, for one that says neither text nor why, and for one that calls a tool
+    in the place of a text.
     """
     choice = body.choices[0]
+    if not choice.model_fields_set & {"text", "message", "token_ids"}:
+        raise UnusableError("the answer has neither a text nor a message")
     found = finish_of(choice.finish_reason)
+    message = choice.message
+    if message is not None and (message.tool_calls or message.function_call) and not said(choice):
+        raise UnusableError("the answer is the call of a tool and has no text", again=False)
     if found == "broken":
         raise UnusableError(f"the answer ended with finish_reason {choice.finish_reason!r}")
     if found is not None:
@@ -91,7 +105,11 @@ def said(choice: Choice) -> str | None:
 
 def refusal(choice: Choice) -> str | None:
     """The words in which the model declined to answer."""
-    return _text(choice.message.refusal) if choice.message is not None else None
+    if choice.message is None:
+        return None
+    content = choice.message.content
+    parts = [part.get("refusal") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return _text(choice.message.refusal) or _text(parts)
 
 
 def _text(content: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -64,6 +65,19 @@ FINISHED = {
     "length": "length",
     "model_length": "length",
     "repetition": "length",
+    "max_output_tokens": "length",
+    "completed": "stop",
+    "end": "stop",
+    "eosFound": "stop",
+    "contextLengthReached": "length",
+    "TOOL_CALL": "stop",
+    "tool-calls": "stop",
+    "FinishReason.STOP": "stop",
+    "FINISH_REASON_MAX_TOKENS": "length",
+    "REASON_MAX_LEN": "length",
+    " stop\n": "stop",
+    "null": "stop",
+    "None": "stop",
 }
 
 
@@ -107,6 +121,9 @@ SAID: dict[str, dict[str, Any]] = {
     "thoughts beside the content": {"message": {"content": "fine", "reasoning_content": "hm"}},
     "all under the thoughts": {"message": {"content": None, "reasoning_content": "fine"}},
     "OpenRouter's name for them": {"message": {"content": None, "reasoning": "fine"}},
+    "a chunk of a stream": {"delta": {"content": "fine"}},
+    "no token ids though there is a text": {"text": "fine", "token_ids": []},
+    "a tool beside the text": {"message": {"content": "fine", "tool_calls": [{"function": {"name": "f"}}]}},
 }
 
 
@@ -114,6 +131,27 @@ SAID: dict[str, dict[str, Any]] = {
 def test_the_text_is_found_wherever_a_server_puts_it(endpoint: Endpoint, case: str) -> None:
     endpoint.usual = body(json.dumps({"choices": [{"finish_reason": "stop", **SAID[case]}]}))
     assert ask(engine(endpoint), 1)[1] == Completion(id=1, output="fine")
+
+
+NO_ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "a tool": ({"message": {"content": None, "tool_calls": [{"function": {"name": "f"}}]}}, "call of a tool"),
+    "a function": ({"message": {"content": "", "function_call": {"name": "f"}}}, "call of a tool"),
+    "a refusal": ({"message": {"content": None, "refusal": "I cannot"}}, "the model refused I cannot"),
+    "a refusal in parts": (
+        {"message": {"content": [{"type": "refusal", "refusal": "I cannot"}]}},
+        "the model refused I cannot",
+    ),
+    "nothing": ({}, "neither a text nor a message"),
+}
+
+
+@pytest.mark.parametrize("case", NO_ANSWERS)
+def test_what_is_no_text_is_not_taken_for_an_empty_program(endpoint: Endpoint, case: str) -> None:
+    choice, said = NO_ANSWERS[case]
+    endpoint.usual = body(json.dumps({"choices": [{"finish_reason": "stop", **choice}]}))
+    found = ask(engine(endpoint), 1)[1]
+    assert found.finish == "error"
+    assert said in (found.error or "")
 
 
 def test_thoughts_that_the_token_limit_cut_off_are_no_answer(endpoint: Endpoint) -> None:
@@ -125,6 +163,58 @@ def test_thoughts_that_the_token_limit_cut_off_are_no_answer(endpoint: Endpoint)
 def test_null_text_is_an_empty_answer(endpoint: Endpoint) -> None:
     endpoint.usual = body('{"choices": [{"text": null, "finish_reason": "stop"}]}')
     assert ask(engine(endpoint), 1)[1] == Completion(id=1, output="")
+
+
+STREAMED = {
+    "completions": (
+        'data: {"choices": [{"index": 0, "text": "fi", "finish_reason": null}]}\n\n'
+        ': ping\n\nevent: chunk\ndata: {"choices": [{"index": 0, "text": "ne", "finish_reason": "stop"}]}\n\n'
+        'data: {"choices": [], "usage": {"completion_tokens": 2}}\n\ndata: [DONE]\n\n'
+    ),
+    "chat": (
+        'data: {"choices": [{"delta": {"role": "assistant", "content": "", "reasoning_content": "hm"}}]}\r\n\r\n'
+        'data: {"choices": [{"delta": {"content": "fi"}}]}\r\n\r\n'
+        'data: {"choices": [{"delta": {"content": "ne"}}, {"index": 1, "delta": {"content": "x"}}]}\r\n\r\n'
+        'data: {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"completion_tokens": 2}}\r\n\r\n'
+    ),
+    "one event over two lines": (
+        'data: {"choices": [{"text": "fine",\ndata: "finish_reason": "stop"}], "usage": {"completion_tokens": 2}}\n'
+    ),
+    "whole answers as events": (
+        'id: 1\ndata: {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}],'
+        ' "usage": {"completion_tokens": 2}}\n\n'
+    ),
+    "a byte order mark": (
+        '\ufeff{"choices": [{"text": "fine", "finish_reason": "stop"}], "usage": {"completion_tokens": 2}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STREAMED)
+def test_an_answer_that_is_streamed_unasked_is_put_together(endpoint: Endpoint, case: str) -> None:
+    endpoint.usual = body(STREAMED[case])
+    assert ask(engine(endpoint), 1)[1] == Completion(id=1, output="fine", output_tokens=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('data: {"error": {"message": "out of memory"}}\n\ndata: [DONE]\n\n', "200 with an error: out of memory"),
+        ('data: {"choices": [{"text": "", "finish_reason": null}]}\n\n', "neither text nor a finish_reason"),
+        ("data: [DONE]\n\n", r"not a completion.*data: \[DONE\]"),
+        ("data: half of it", "not a completion.*data: half of it"),
+    ],
+)
+def test_a_stream_that_is_no_answer_is_told_in_its_words(endpoint: Endpoint, text: str, said: str) -> None:
+    endpoint.usual = body(text)
+    assert re.search(said, ask(engine(endpoint), 1)[1].error or "")
+
+
+@pytest.mark.parametrize("usage", ["none", [], None, {}, 7])
+def test_a_usage_that_is_none_costs_no_answer(endpoint: Endpoint, usage: Any) -> None:
+    choice = {"text": "fine", "finish_reason": "stop"}
+    endpoint.usual = body(json.dumps({"choices": [choice], "usage": usage}))
+    assert ask(engine(endpoint), 1)[1] == Completion(id=1, output="fine")
 
 
 @pytest.mark.parametrize("count", [-1, None, 2**40, "3", 2.5])

@@ -42,6 +42,7 @@ def test_no_word_is_no_decision(endpoint: Endpoint, behaviour: Behaviour, said: 
 CHAT = [{"token": "k", "logprob": -1.0}, {"token": "d", "logprob": -3.0}]
 FORMS: dict[str, dict[str, Any]] = {
     "llama.cpp, chat's form on completions": {"content": [{"token": "k", "logprob": -1.0, "top_logprobs": CHAT}]},
+    "the chosen one alone": {"tokens": ["k"], "token_logprobs": [math.log(1 / (1 + math.exp(-2)))]},
     "mappings": {"top_logprobs": [CHAT]},
     "pairs": {"top_logprobs": [[["k", -1.0], ["d", -3.0]]]},
     "pairs the other way": {"top_logprobs": [[[-1.0, "k"], [-3.0, "d"]]]},

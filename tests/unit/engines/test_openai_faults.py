@@ -51,6 +51,7 @@ def test_retry_after_is_a_number_or_a_date_and_never_endless() -> None:
     for useless in ("Wed, 21 Oct 2015 07:28:00 GMT", "-1", "nan", "inf", "soon", ""):
         assert read({"retry-after": useless}) == 0
     assert read({}) == 0
+    assert read({"retry-after-ms": "1500", "retry-after": "2"}) == 1.5
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,42 @@ def test_a_404_that_speaks_of_the_model_is_told_as_that(endpoint: Endpoint, word
         list(engine(endpoint).stream(requests(1)))
 
 
+MODEL_AT_400 = {
+    "LiteLLM": {"message": "/completions: Invalid model name passed in model=m.", "code": "400"},
+    "Hugging Face": {"message": "The requested model 'm' is not supported", "code": "model_not_supported"},
+    "Groq": {"message": "`m` is no longer served", "code": "model_decommissioned"},
+    "OpenRouter": {"message": "m is not a valid model ID", "code": 400},
+}
+
+
+@pytest.mark.parametrize("case", MODEL_AT_400)
+def test_a_400_about_the_model_is_told_as_that(endpoint: Endpoint, case: str) -> None:
+    endpoint.usual = lambda handler, _: handler.say(400, json.dumps({"error": MODEL_AT_400[case]}).encode())
+    with pytest.raises(EngineError, match=r"has no model 'm' \(400: .*check engine\.model"):
+        list(engine(endpoint).stream(requests(1)))
+    assert len(endpoint.seen) == 1
+
+
+def test_googles_400_for_a_wrong_key_is_told_as_that(endpoint: Endpoint) -> None:
+    said = {"code": 400, "message": "Pass a valid key", "details": [{"reason": "API_KEY_INVALID"}]}
+    endpoint.usual = lambda handler, _: handler.say(400, json.dumps([{"error": said}]).encode())
+    with pytest.raises(EngineError, match=r"requires an API key \(400: Pass a valid key\)"):
+        list(engine(endpoint).stream(requests(1)))
+
+
+@pytest.mark.parametrize("words", ["nothing: 404 from gateway-m2", "<html>unmarked</html>"])
+def test_a_letter_of_the_words_is_no_model(endpoint: Endpoint, words: str) -> None:
+    endpoint.usual = status(404, words)
+    with pytest.raises(EngineError, match="has nothing at /v1/completions"):
+        list(engine(endpoint).stream(requests(1)))
+
+
+def test_an_answer_of_another_api_is_shown(endpoint: Endpoint) -> None:
+    endpoint.behaviours = {1: itertools.repeat(body('{"type": "message", "content": [{"type": "text", "text": "x"}]}'))}
+    error = ask(engine(endpoint), 1, 2)[1].error or ""
+    assert 'not a completion: choices: Field required: {"type": "message", "content"' in error
+
+
 def test_a_404_names_the_path_of_a_wrong_base_url(endpoint: Endpoint) -> None:
     endpoint.usual = status(404, "Not Found")
     with pytest.raises(
@@ -168,6 +205,14 @@ QUOTA = {
     "OpenAI": (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
     "OpenAI, type only": (429, {"error": {"message": "no", "type": "insufficient_quota", "code": None}}),
     "LiteLLM": (400, {"error": {"message": "Budget has been exceeded!", "type": "budget_exceeded", "code": "400"}}),
+    "Anthropic": (403, {"type": "error", "error": {"type": "billing_error", "message": "no"}}),
+    "Anthropic, in words": (
+        400,
+        {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low to use it"}},
+    ),
+    "one-api": (403, {"error": {"message": "not enough", "code": "insufficient_user_quota"}}),
+    "Moonshot": (429, {"error": {"message": "over", "type": "exceeded_current_quota_error"}}),
+    "in a choice": (200, {"choices": [{"text": "", "error": {"message": "no", "code": 402}}]}),
     "DeepSeek": (402, {"error": {"message": "Insufficient Balance"}}),
     "at 200": (200, {"error": {"message": "no money", "code": "insufficient_quota"}}),
 }
@@ -196,6 +241,9 @@ WORDS_AT_200 = {
     "OpenAI's form": {"error": {"message": "upstream is gone", "code": None}},
     "a string": {"error": "upstream is gone"},
     "vLLM's old form": {"object": "error", "message": "upstream is gone", "type": "internal"},
+    "a list": [{"error": {"message": "upstream is gone"}}],
+    "Cloudflare": {"success": False, "errors": [{"code": 7003, "message": "upstream is gone"}], "result": None},
+    "in a choice": {"choices": [{"message": {"content": ""}, "error": {"message": "upstream is gone"}}]},
     "Databricks": {"error_code": "INTERNAL", "message": "upstream is gone"},
     "choices null": {"choices": None, "error": {"message": "upstream is gone"}},
 }

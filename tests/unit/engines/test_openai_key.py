@@ -54,7 +54,15 @@ def test_a_key_that_no_header_can_carry_is_refused_unshown(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "url", ["host:8000/v1", "ftp://host", "http://", f"https://me:{KEY}@host", f"https://h?key={KEY}"]
+    "url",
+    [
+        "host:8000/v1",
+        "ftp://host",
+        "http://",
+        f"https://me:{KEY}@host",
+        f"https://h?key={KEY}",
+        "http://h/v1/chat/completions",
+    ],
 )
 def test_an_address_is_checked_and_holds_no_key(url: str) -> None:
     with pytest.raises(ValidationError):
