@@ -126,14 +126,11 @@ def _first_tokens(logprobs: Any) -> dict[str, float]:
         # Chat's form, which llama.cpp and others have for completions, too.
         candidates = content[0].get("top_logprobs") or [content[0]]
     else:
-        top, alone = logprobs.get("top_logprobs"), [logprobs.get(name) for name in ("tokens", "token_logprobs")]
-        if isinstance(top, list) and top:
-            candidates = top[0]
-        else:
-            # The one that was chosen.
-            candidates = (
-                [[part[0] for part in alone]] if all(isinstance(part, list) and part for part in alone) else None
-            )
+        top, tokens, values = (logprobs.get(name) for name in ("top_logprobs", "tokens", "token_logprobs"))
+        candidates = top[0] if isinstance(top, list) and top else None
+        if candidates is None and isinstance(tokens, list) and isinstance(values, list):
+            # The chosen one alone.
+            candidates = [list(pair) for pair in zip(tokens[:1], values[:1], strict=False)]
     return {token: value for token, value in _pairs(candidates) if value is not None}
 
 

@@ -69,9 +69,11 @@ def _add(known: dict[str, Any], more: Mapping[str, Any]) -> None:
             known.setdefault(name, None)
         elif isinstance(old, dict) and isinstance(value, Mapping):
             _add(old, value)
-        elif name not in ("role", "finish_reason", "stop_reason") and (
-            (isinstance(old, str) and isinstance(value, str)) or (isinstance(old, list) and isinstance(value, list))
-        ):
+        elif name in ("role", "finish_reason", "stop_reason"):
+            known[name] = value
+        elif isinstance(old, str) and isinstance(value, str):
             known[name] = old + value
+        elif isinstance(old, list) and isinstance(value, list):
+            known[name] = [*old, *value]
         else:
             known[name] = dict(value) if isinstance(value, Mapping) else value
