@@ -361,7 +361,7 @@ def test_a_base_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     classifier.save_pretrained(tmp_path)
     assert existing(tmp_path, causal=False) is not None
     weights = load_file(tmp_path / "model.safetensors")
-    # The head is made anew; the encoder must be there.
+    # The head is new; the encoder must be there.
     left = {name: tensor for name, tensor in weights.items() if not name.startswith("classifier")}
     save_file(left, tmp_path / "model.safetensors", {"format": "pt"})
     assert existing(tmp_path, causal=False) is not None
