@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prox_spark.engines.folders.reading import CONFIG, Folder
+from prox_spark.engines.folders.reading import Folder
 from prox_spark.engines.folders.weights import (
     ADAPTER_CONFIG,
     CONSOLIDATED,
@@ -65,7 +65,7 @@ def check_fit(folder: Folder, engine: str, *, label: int | None, options: Mappin
     weights = read_weights(folder.path)
     _check_files(folder, engine, weights)
     _check_names(folder, weights, label)
-    _check_method(folder, engine, weights, options)
+    _check_method(folder, engine, options)
     _check_code(folder, engine)
     if folder.marked and engine != "onnx":
         raise RefinerError(
@@ -116,18 +116,8 @@ def _check_names(folder: Folder, weights: Weights, label: int | None) -> None:
         )
 
 
-def _packed(weights: Weights, scales: str) -> bool:
-    """Whether the weights of these scales are packed as MLX does it."""
-    return weights.tensors.get(f"{scales.removesuffix('scales')}weight", ("", ()))[0] == "U32"
-
-
-def _check_method(folder: Folder, engine: str, weights: Weights, options: Mapping[str, Any]) -> None:
+def _check_method(folder: Folder, engine: str, options: Mapping[str, Any]) -> None:
     method = folder.quantised
-    if any(name.endswith(".scales") and _packed(weights, name) for name in weights.tensors):
-        raise RefinerError(
-            f"{folder.path} is quantised by MLX, whose weights no engine here reads: use the model's unquantised weights, or "
-            "serve it with MLX and engine.kind openai"
-        )
     if method is None:
         return
     if engine == "vllm":
@@ -142,11 +132,6 @@ def _check_method(folder: Folder, engine: str, weights: Weights, options: Mappin
         raise RefinerError(
             f"{folder.path} is quantised ({method}), and engine.kind onnx reads no quantised weights: use the model's "
             "unquantised weights"
-        )
-    if method == "unknown":
-        raise RefinerError(
-            f"quantization_config in {folder.path / CONFIG} has no quant_method, without which {engine} cannot read the weights: "
-            "use the model's unquantised weights"
         )
     if _has("torch"):
         lacking = [name for name in _NEEDED.get(method, ()) if not _has(name)]

@@ -144,49 +144,6 @@ def quantised(method: str, **more: Any) -> Callable[[Path], None]:
     return build
 
 
-def mlx(folder: Path) -> None:
-    """Weights of four bits, as mlx_lm writes them."""
-    plain(folder)
-    edit(folder, "config.json", quantization={"group_size": 64, "bits": 4}, quantization_config={"bits": 4})
-
-    def change(tensors: Tensors) -> Tensors:
-        name = "model.layers.0.mlp.up_proj."
-        rows, columns = tensors[f"{name}weight"].shape
-        packed = {f"{name}weight": np.zeros((rows, columns // 8), np.uint32)}
-        return tensors | packed | {f"{name}{part}": np.zeros((rows, 1), np.float16) for part in ("scales", "biases")}
-
-    weights(folder, change)
-
-
-def unnamed_method(folder: Path) -> None:
-    """Settings of a quantisation that do not say which."""
-    plain(folder)
-    edit(folder, "config.json", quantization_config={"bits": 4})
-
-
-def untrue(**values: Any) -> Callable[[Path], None]:
-    """Values of config.json that are none."""
-
-    def build(folder: Path) -> None:
-        plain(folder)
-        edit(folder, "config.json", **values)
-
-    return build
-
-
-def fewer_layers(folder: Path) -> None:
-    """A config.json that has the model do without its last layer."""
-    plain(folder)
-    edit(folder, "config.json", num_hidden_layers=1)
-
-
-def adapter_inside(folder: Path) -> None:
-    """An adapter that was not merged, among the model's own weights."""
-    plain(folder)
-    name = "model.layers.0.self_attn.q_proj.lora_A.weight"
-    weights(folder, lambda tensors: {**tensors, name: np.ones((2, 2), np.float32)})
-
-
 def consolidated(folder: Path) -> None:
     """Mistral's own files only."""
     plain(folder)

@@ -66,8 +66,6 @@ WEIGHTS: list[tuple[str, Callable[[Path], None], str]] = [
     ("four bytes", partial(made.truncated, share=0.00001), r"is cut off \(4 bytes\)"),
     ("header", made.damaged, "damaged header"),
     ("AWQ", made.quantised("awq", bits=4), "transformers needs gptqmodel for it"),
-    ("MLX", made.mlx, "is quantised by MLX"),
-    ("no method", made.unnamed_method, "has no quant_method"),
     ("HQQ", made.quantised("hqq"), "transformers needs hqq for it"),
     ("mark", made.marked("tokenizer.json"), r"tokenizer\.json begins with a byte order mark"),
     ("mark", made.marked("tokenizer_config.json"), r"tokenizer_config\.json begins with a byte order mark"),
@@ -88,37 +86,6 @@ def test_settings_with_a_byte_order_mark_are_read_where_no_engine_of_ours_reads_
         made.marked(name)(tmp_path)
         settings = OpenaiSettings(kind="openai", model="m", base_url="http://h/v1", refiner=str(tmp_path))
         assert plan_stage("chunk", ChunkConfig(engine=settings)).refiner.window == 768
-
-
-UNTRUE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "fewer layers": (
-        made.fewer_layers,
-        r"have model\.layers\.\*\..* that LlamaForCausalLM with this config\.json does not use",
-    ),
-    "an adapter inside": (made.adapter_inside, r"have model\.layers\.\*\.self_attn\.q_proj\.lora_A\.weight"),
-    "an end that is text": (made.untrue(eos_token_id="</s>"), "does not take: .*eos_token_id"),
-    "a context of null": (made.untrue(max_position_embeddings=None), "does not take: .*max_position_embeddings"),
-    "an unknown type": (made.untrue(dtype="float7"), "float7"),
-    "unknown positions": (made.untrue(rope_scaling={"rope_type": "odd", "factor": 2.0}), "odd"),
-}
-
-
-@pytest.mark.parametrize("case", UNTRUE)
-def test_settings_that_are_not_the_weights_own_are_refused_at_start(case: str, tmp_path: Path) -> None:
-    build, said = UNTRUE[case]
-    build(tmp_path)
-    for engine in SETTINGS:
-        with pytest.raises(RefinerError, match=said) as raised:
-            start(tmp_path, engine)
-        assert "\n" not in str(raised.value)
-        assert str(tmp_path) in str(raised.value)
-
-
-def test_an_adapter_without_a_config_is_told_as_one(tmp_path: Path) -> None:
-    made.adapter(tmp_path)
-    (tmp_path / "config.json").unlink()
-    with pytest.raises(RefinerError, match=r"is an adapter \(LoRA\) for owner/base"):
-        plan(tmp_path, "vllm")
 
 
 @pytest.mark.parametrize("entry", ["../other/model.safetensors", "/etc/passwd"])
