@@ -268,11 +268,11 @@ def vacuum(store: Store, lease: Lease, tables: Iterable[str]) -> None:
 
     def delete_files(table: str) -> None:
         check_held(store, lease)
-        store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
+        with around("vacuum", table):
+            store.spark.sql(f"VACUUM {store.table(table)} RETAIN 0 HOURS")
 
     def one(table: str) -> None:
-        with around("vacuum", table):
-            twice(partial(delete_files, table))
+        twice(partial(delete_files, table))
         _log.info("removed the files of all older versions of %s", table, extra={"table": table})
 
     with session_settings(store.spark, ERASING), ThreadPoolExecutor(max_workers=4) as pool:

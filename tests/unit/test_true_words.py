@@ -139,7 +139,7 @@ def commit_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Commit]:
         history: list[str] = []
         writer = Writer(history, error, commits=there)
         store: Any = SimpleNamespace(save=lambda writer, _: writer.save(), location="s")
-        monkeypatch.setattr(commits, "_find", lambda *of: Commit(7, 3) if of[2] in history else None)
+        monkeypatch.setattr(commits, "_find", lambda *of, **_: Commit(7, 3) if of[2] in history else None)
         monkeypatch.setattr(commits, "spark_schema", lambda _: [])
         writing = SimpleNamespace(format=lambda _: SimpleNamespace(mode=lambda _: writer))
         rows: Any = SimpleNamespace(select=lambda: SimpleNamespace(write=writing))
