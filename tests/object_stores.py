@@ -1,4 +1,4 @@
-"""Stores on S3: a server of moto's on loopback, which Hadoop's own client (``s3a``), pyarrow and DynamoDB's client see alike."""
+"""Stores on S3: a server of moto's on loopback, which Hadoop's own client (``s3a``) and pyarrow see alike."""
 
 import io
 import json
@@ -50,30 +50,30 @@ def s3_server(folder: Path) -> Iterator[str]:
         yield url
 
 
-def submit_command(endpoint: str, folder: Path, more: dict[str, str] | None = None, *packages: str) -> list[str]:
-    """``spark-submit`` with Hadoop's S3 client, ``more`` properties and packages; a script and its arguments follow.
+def submit_command(endpoint: str, folder: Path, more: dict[str, str]) -> list[str]:
+    """``spark-submit`` with Hadoop's S3 client and ``more`` properties; a script and its arguments follow.
 
-    Skips the test where a package cannot be fetched.
+    Skips the test where the client cannot be fetched.
     """
     (client,) = (Path(pyspark.__file__).parent / "jars").glob("hadoop-client-api-*.jar")
-    wanted = ",".join([f"org.apache.hadoop:hadoop-aws:{client.stem.rpartition('-')[2]}", *packages])
+    package = f"org.apache.hadoop:hadoop-aws:{client.stem.rpartition('-')[2]}"
     script = folder / "nothing.py"
     script.write_text("")
     settings = {
         "spark.sql.shuffle.partitions": "2",
         "spark.driver.memory": "3g",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={LOGGING}",
-        "spark.jars.packages": wanted,
+        "spark.jars.packages": package,
         "spark.hadoop.fs.s3a.endpoint": endpoint,
         "spark.hadoop.fs.s3a.path.style.access": "true",
-        **(more or {}),
+        **more,
     }
     words = submitting.command("local[2]", settings)
     tried = subprocess.run(
         [*words, str(script)], capture_output=True, text=True, env=environment(endpoint), check=False
     )
     if "unresolved dependency" in tried.stdout + tried.stderr:
-        pytest.skip(f"{wanted} could not be fetched")
+        pytest.skip(f"{package} could not be fetched")
     assert tried.returncode == 0, tried.stderr[-3000:]
     return words
 

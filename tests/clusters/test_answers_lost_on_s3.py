@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ONE_DRIVER = {"spark.prox_spark.oneDriver": "true"}
 ONE_ATTEMPT = {
-    # Of the SDK: so many retries.
+    # How often the SDK tries again.
     "spark.hadoop.fs.s3a.attempts.maximum": "0",
     "spark.hadoop.fs.s3a.retry.limit": "0",
     "spark.hadoop.fs.s3a.retry.throttle.limit": "0",
